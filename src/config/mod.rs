@@ -1,0 +1,87 @@
+//! Text in, a [`Config`] that cannot be wrong out.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::log::Template;
+use crate::proxy::{Policy, SetPolicy};
+
+/// Everything an operator can say, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[relay]`
+    pub relay: RelayConfig,
+    /// `[dispatch]`, the choices for the whole relay, `relay.allow` among them.
+    pub policy: Policy,
+    /// `[dispatch]`, the defaults of every set.
+    pub set_default: SetPolicy,
+    /// `[set.N]`, each with the defaults filled in.
+    pub sets: BTreeMap<u32, SetPolicy>,
+    /// `[destinations]`
+    pub source: Source,
+    /// `[log]`
+    pub log: LogConfig,
+}
+
+/// `[relay]`
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    /// `listen`: as written; a wildcard address is expanded when the sockets are made.
+    pub listen: Vec<ListenConfig>,
+    /// `alias`: further `(host, port)` that mean us.
+    pub alias: Vec<(String, u16)>,
+    /// `workers`
+    pub workers: Workers,
+    /// `receive_buffer_bytes` of each socket: 4 MiB by default.
+    pub receive_buffer_bytes: usize,
+    /// `peak_requests_per_second`: new requests per second at the peak; sizes the pin table. 10,000 by default.
+    pub peak_requests_per_second: u32,
+    /// `grace_s`: the longest time that a shutdown waits for quiet. 30 s by default.
+    pub grace: Duration,
+    /// `state_dir`: where the key file is kept. `None`: the default places are tried.
+    pub state_dir: Option<PathBuf>,
+    /// `keys`: `["ID:64 hex digits", …]`, the first signs and all verify; empty: the key file.
+    pub keys: Vec<(u8, [u8; 32])>,
+}
+
+/// One entry of `listen`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenConfig {
+    /// The address; UDP.
+    pub address: SocketAddr,
+    /// `name`
+    pub name: Option<String>,
+    /// `advertise`: `host[:port]` for Via and Record-Route.
+    pub advertise: Option<(String, u16)>,
+    /// `force_rport`
+    pub force_rport: bool,
+}
+
+/// How many workers there are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Workers {
+    /// One for each core that we may use.
+    PerCore,
+    /// This many, several on a core when there are more than cores.
+    Count(usize),
+}
+
+/// Where destinations come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// `list:PATH`, Kamailio's `dispatcher.list`.
+    List(PathBuf),
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `level`: error, warn, info, debug or trace.
+    pub level: tracing::Level,
+    /// `format`: text or json.
+    pub json: bool,
+    /// `dispatch`: a line per new call; none by default.
+    pub dispatch: Option<Template>,
+}

@@ -1,0 +1,220 @@
+//! A destination as the operator wrote it: one row of the table or one line of the list.
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+/// How a set chooses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Algorithm {
+    /// In turn; Kamailio's algorithm 4.
+    #[default]
+    RoundRobin,
+}
+
+/// The flags of a destination (Kamailio's `ds_flags`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// Not selected until a probe succeeds.
+    pub const INACTIVE: u32 = 1;
+    /// Selected, but on its way to inactive.
+    pub const TRYING: u32 = 2;
+    /// Not selected and never probed, by the operator's will.
+    pub const DISABLED: u32 = 4;
+    /// Probed.
+    pub const PROBING: u32 = 8;
+    /// No A or AAAA lookup.
+    pub const NO_DNS_A: u32 = 16;
+    /// Never probed.
+    pub const NO_PING: u32 = 32;
+
+    /// The flags with these bits; `None` when one of them means nothing.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits < 64 { Some(Self(bits)) } else { None }
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether it may be chosen.
+    pub const fn is_selectable(self) -> bool {
+        self.0 & (Self::INACTIVE | Self::DISABLED) == 0
+    }
+}
+
+/// A `socket=` attribute: the listener that a destination is reached through.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct SocketName(pub SocketAddr);
+
+/// The attributes of a destination, `name=value;…`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Attributes {
+    /// `socket=udp:ADDRESS:PORT`: the listener it is reached through.
+    pub socket: Option<SocketName>,
+    /// All of them as written, those that we do not know included.
+    pub text: String,
+    /// The names that we do not know. They are kept: operators store their own there.
+    pub unknown: Vec<String>,
+}
+
+/// The host of a destination.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Host {
+    /// An address.
+    Address(IpAddr),
+    /// A name to be resolved, in lower case.
+    Name(String),
+}
+
+/// A destination's URI, read.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct DestinationUri {
+    /// As written, `sip:` put before it where it was missing.
+    pub text: String,
+    /// The host.
+    pub host: Host,
+    /// The port, when written.
+    pub port: Option<u16>,
+}
+
+/// Why a text is not a destination's URI.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum UriError {
+    /// The scheme is not `sip`.
+    #[error("the scheme {0:?} is not supported: write sip:HOST:PORT")]
+    Scheme(String),
+    /// Only UDP is relayed.
+    #[error("transport {0:?} is not supported: only udp is relayed")]
+    Transport(String),
+    /// The host or port cannot be read.
+    #[error("{0:?} is not a host: write sip:HOST:PORT, an IPv6 address in brackets")]
+    Host(String),
+    /// The port is not a number from 1 to 65535.
+    #[error("{0:?} is not a port: write a number from 1 to 65535")]
+    Port(String),
+    /// A destination names a server, not a user.
+    #[error("a destination has no user part: write sip:{0}")]
+    User(String),
+    /// Headers after a question mark mean nothing here.
+    #[error("a destination has no headers: leave out {0:?}")]
+    Headers(String),
+}
+
+impl DestinationUri {
+    /// Reads `sip:host[:port][;params]`; `sip:` may be missing, as in Kamailio's list.
+    pub fn parse(text: &str) -> Result<Self, UriError> {
+        let is_ipv6 = text.starts_with('[');
+        let (scheme, rest) = match text.split_once(':') {
+            Some((scheme, rest)) if !is_ipv6 && scheme.eq_ignore_ascii_case("sip") => {
+                (scheme, rest)
+            }
+            Some((scheme, _))
+                if !is_ipv6
+                    && ["sips", "tel"]
+                        .iter()
+                        .any(|s| scheme.eq_ignore_ascii_case(s)) =>
+            {
+                return Err(UriError::Scheme(scheme.into()));
+            }
+            _ => ("sip", text),
+        };
+        if let Some(at) = rest.find('?') {
+            return Err(UriError::Headers(rest[at..].into()));
+        }
+        if let Some((_, host)) = rest.split_once('@') {
+            return Err(UriError::User(host.into()));
+        }
+        let (host_port, parameters) = rest.split_once(';').unwrap_or((rest, ""));
+        for parameter in parameters.split(';') {
+            if let Some((name, value)) = parameter.split_once('=')
+                && name.trim().eq_ignore_ascii_case("transport")
+                && !value.trim().eq_ignore_ascii_case("udp")
+            {
+                return Err(UriError::Transport(value.into()));
+            }
+        }
+        let (host, port) = split_host(host_port)?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let host = match bare.parse::<IpAddr>() {
+            Ok(ip) if ip.is_ipv6() == host.starts_with('[') => Host::Address(ip),
+            Err(_) if is_host_name(host) => Host::Name(host.to_ascii_lowercase()),
+            _ => return Err(UriError::Host(host.into())),
+        };
+        let port = match port {
+            None => None,
+            Some(port) => match port.parse() {
+                Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
+                    Some(number)
+                }
+                _ => return Err(UriError::Port(port.into())),
+            },
+        };
+        Ok(Self {
+            text: format!("{scheme}:{rest}"),
+            host,
+            port,
+        })
+    }
+
+    /// The port that is used: 5060 when none is written.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(5060)
+    }
+}
+
+/// One destination of the source, not yet resolved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Record {
+    /// The set it belongs to.
+    pub set: u32,
+    /// Its URI.
+    pub uri: DestinationUri,
+    /// Its flags.
+    pub flags: Flags,
+    /// The higher goes first.
+    pub priority: i32,
+    /// Its attributes.
+    pub attributes: Attributes,
+    /// Where it was written: the line of the list, from 1.
+    pub line: usize,
+}
+
+/// A record and the addresses of its host; none when the name did not resolve.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolved {
+    /// The record.
+    pub record: Record,
+    /// Its addresses, in a fixed order.
+    pub addresses: Vec<SocketAddr>,
+}
+
+fn split_host(host_port: &str) -> Result<(&str, Option<&str>), UriError> {
+    let host_end = if host_port.starts_with('[') {
+        host_port
+            .find(']')
+            .map(|at| at + 1)
+            .ok_or_else(|| UriError::Host(host_port.into()))?
+    } else {
+        host_port.find(':').unwrap_or(host_port.len())
+    };
+    let (host, rest) = host_port.split_at(host_end);
+    match rest.strip_prefix(':') {
+        Some(port) => Ok((host, Some(port))),
+        None if rest.is_empty() && !host.is_empty() => Ok((host, None)),
+        None => Err(UriError::Host(host_port.into())),
+    }
+}
+
+fn is_host_name(host: &str) -> bool {
+    !host.is_empty()
+        && host.len() <= 253
+        && !host.starts_with(['-', '.'])
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}

@@ -1,0 +1,140 @@
+//! Our own addresses: the listeners, and every name by which a message may mean us.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::flow::ListenerId;
+use crate::limits;
+
+/// One address that we listen on.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name, equal on every node of a group; by default the advertised `host:port`.
+    pub name: String,
+    /// The address its sockets are bound to.
+    pub local: SocketAddr,
+    /// `host:port` as written in Via and Record-Route.
+    pub sent_by: String,
+    /// Answer to the packet's source port even when the Via has no `rport` (RFC 3581).
+    pub force_rport: bool,
+}
+
+/// All listeners, and the names that are us.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    all: Box<[Listener]>,
+    hashes: Box<[u32]>,
+    addresses: Box<[(IpAddr, u16)]>,
+    names: Box<[(Box<[u8]>, u16)]>,
+}
+
+impl Listeners {
+    /// Collects the listeners and the further names, `(host, port)`, that mean us.
+    ///
+    /// # Panics
+    /// When there is no listener or more than [`limits::LISTENERS_MAX`]; the configuration refuses both.
+    pub fn new(all: Vec<Listener>, aliases: &[(String, u16)]) -> Self {
+        assert!(!all.is_empty() && all.len() <= limits::LISTENERS_MAX);
+        let mut addresses = Vec::new();
+        let mut names = Vec::new();
+        let advertised = all
+            .iter()
+            .filter_map(|listener| split_host_port(&listener.sent_by));
+        for (host, port) in advertised.chain(aliases.iter().map(|(h, p)| (h.as_str(), *p))) {
+            match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+                Ok(ip) => addresses.push((ip, port)),
+                Err(_) => names.push((host.to_ascii_lowercase().into_bytes().into(), port)),
+            }
+        }
+        addresses.extend(
+            all.iter()
+                .map(|listener| (listener.local.ip(), listener.local.port())),
+        );
+        addresses.sort_unstable();
+        addresses.dedup();
+        let hashes = all
+            .iter()
+            .map(|listener| name_hash(&listener.name))
+            .collect();
+        Self {
+            all: all.into(),
+            hashes,
+            addresses: addresses.into(),
+            names: names.into(),
+        }
+    }
+
+    /// The listener with this number.
+    pub fn get(&self, id: ListenerId) -> &Listener {
+        &self.all[usize::from(id.0)]
+    }
+
+    /// What Via parameters and tokens carry for this listener.
+    pub fn hash_of(&self, id: ListenerId) -> u32 {
+        self.hashes[usize::from(id.0)]
+    }
+
+    /// The listener whose name has this hash.
+    pub fn by_hash(&self, hash: u32) -> Option<ListenerId> {
+        self.hashes
+            .iter()
+            .position(|h| *h == hash)
+            .map(|at| ListenerId(at as u16))
+    }
+
+    /// All listeners in order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (ListenerId, &Listener)> {
+        self.all
+            .iter()
+            .enumerate()
+            .map(|(at, listener)| (ListenerId(at as u16), listener))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// `arrival` when it can reach addresses of this family, else the first listener that can.
+    pub fn for_family(&self, arrival: ListenerId, peer: &SocketAddr) -> Option<ListenerId> {
+        if self.get(arrival).local.is_ipv4() == peer.is_ipv4() {
+            return Some(arrival);
+        }
+        self.iter()
+            .find(|(_, listener)| listener.local.is_ipv4() == peer.is_ipv4())
+            .map(|(id, _)| id)
+    }
+
+    /// Whether this address is one of ours.
+    pub fn is_our_address(&self, ip: IpAddr, port: u16) -> bool {
+        self.addresses.binary_search(&(ip, port)).is_ok()
+    }
+
+    /// Whether this host name, compared without case, is one of ours.
+    pub fn is_our_name(&self, host: &[u8], port: u16) -> bool {
+        self.names
+            .iter()
+            .any(|(name, p)| *p == port && name.eq_ignore_ascii_case(host))
+    }
+}
+
+/// The hash that names a listener in our Via parameters and tokens: the same in every process.
+pub fn name_hash(name: &str) -> u32 {
+    let hash = blake3::hash(name.as_bytes());
+    let bytes = hash.as_bytes();
+    u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+/// `host:port` with the port optional (5060 then); an IPv6 host stands in brackets.
+pub fn split_host_port(text: &str) -> Option<(&str, u16)> {
+    let after_host = if text.starts_with('[') {
+        text.find(']')? + 1
+    } else {
+        text.find(':').unwrap_or(text.len())
+    };
+    let (host, rest) = text.split_at(after_host);
+    match rest.strip_prefix(':') {
+        Some(port) => Some((host, port.parse().ok()?)),
+        None if rest.is_empty() => Some((host, 5060)),
+        None => None,
+    }
+}

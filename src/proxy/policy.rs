@@ -1,0 +1,164 @@
+//! The operator's choices that the core obeys. All of them travel in the snapshot, so that a reload changes them as one.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// A prefix of addresses, `192.0.2.0/24` or `2001:db8::/32`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Prefix {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Prefix {
+    /// The prefix of `bits` bits that `address` begins with; `None` when `bits` is out of range.
+    pub fn new(address: IpAddr, bits: u8) -> Option<Self> {
+        let bits_max = if address.is_ipv4() { 32 } else { 128 };
+        (bits <= bits_max).then_some(Self { address, bits })
+    }
+
+    /// Whether `ip` lies in it. An IPv4-mapped IPv6 address counts as the IPv4 address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address.to_canonical(), ip.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32 - u32::from(self.bits.min(32));
+                (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128 - u32::from(self.bits);
+                (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A code and its words, for the answers that can be configured.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StatusLine {
+    /// 400 to 699.
+    pub code: u16,
+    /// The reason phrase.
+    pub reason: String,
+}
+
+/// What happens to a Route of someone else in a request outside a dialog.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ForeignRoute {
+    /// It is removed: Kamailio's sample does so.
+    #[default]
+    Remove,
+    /// It travels on, but is not followed.
+    Keep,
+    /// 403.
+    Refuse,
+}
+
+/// What becomes of the Request-URI of a request that goes to a destination.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Rewrite {
+    /// Nothing, as with Kamailio's `ds_select_dst`.
+    #[default]
+    None,
+    /// Its host and port become the destination's, as with `ds_select_domain`.
+    Domain,
+}
+
+/// Where the caller's requests in a dialog go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum InDialog {
+    /// To the destination that took the call.
+    #[default]
+    Destination,
+    /// To the next Route or the Request-URI, when it is an address in `in_dialog_to`.
+    Route,
+}
+
+/// What counts as coming from a destination.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SourceMatch {
+    /// Its address and port.
+    #[default]
+    AddressAndPort,
+    /// Its address, whatever the port.
+    Address,
+}
+
+/// Choices that hold for the whole relay.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Who may send at all. An address in none of them gets silence.
+    pub allow: Vec<Prefix>,
+    /// The set that requests are dispatched to.
+    pub set: u32,
+    /// Where a callee's request in a dialog may go besides the caller's response address.
+    pub in_dialog_to: Vec<Prefix>,
+    /// What counts as coming from a destination.
+    pub source_match: SourceMatch,
+    /// 200 to an OPTIONS that asks us even when no destination is active.
+    pub options_always_ok: bool,
+    /// Max-Breadth (RFC 5393 §5.3.3): the greatest value forwarded; `None` leaves the field alone.
+    pub max_breadth: Option<u32>,
+}
+
+/// Choices that each set may make for itself.
+#[derive(Clone, Debug)]
+pub struct SetPolicy {
+    /// How destinations are chosen.
+    pub algorithm: crate::destination::Algorithm,
+    /// Whether Record-Route is written.
+    pub record_route: bool,
+    /// The answer when no destination is active.
+    pub no_destination: StatusLine,
+    /// What happens to a Route of someone else.
+    pub foreign_route: ForeignRoute,
+    /// What becomes of the Request-URI.
+    pub rewrite: Rewrite,
+    /// Where the caller's requests in a dialog go.
+    pub in_dialog: InDialog,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let everyone = vec![
+            Prefix {
+                address: IpAddr::from([0; 4]),
+                bits: 0,
+            },
+            Prefix {
+                address: IpAddr::from([0; 16]),
+                bits: 0,
+            },
+        ];
+        Self {
+            in_dialog_to: everyone.clone(),
+            allow: everyone,
+            set: 1,
+            source_match: SourceMatch::default(),
+            options_always_ok: false,
+            max_breadth: None,
+        }
+    }
+}
+
+impl Default for SetPolicy {
+    fn default() -> Self {
+        Self {
+            algorithm: crate::destination::Algorithm::RoundRobin,
+            record_route: true,
+            no_destination: StatusLine {
+                code: 404,
+                reason: "No destination".into(),
+            },
+            foreign_route: ForeignRoute::default(),
+            rewrite: Rewrite::default(),
+            in_dialog: InDialog::default(),
+        }
+    }
+}
+
+impl Policy {
+    /// Whether this source may send to us.
+    pub fn allows(&self, source: &SocketAddr) -> bool {
+        self.allow.iter().any(|prefix| prefix.contains(source.ip()))
+    }
+}

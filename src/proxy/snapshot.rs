@@ -1,0 +1,22 @@
+//! What the workers read: finished, immutable, published as one.
+
+use std::collections::BTreeMap;
+
+use super::{Policy, SetPolicy};
+
+/// The destinations and the operator's choices, as of one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up by one with each that is published.
+    pub version: u64,
+    /// Choices for the whole relay.
+    pub policy: Policy,
+    /// Choices of a set that has none of its own.
+    pub set_default: SetPolicy,
+    /// Choices of the sets that have their own.
+    pub sets: BTreeMap<u32, SetPolicy>,
+    /// Shutting down: new requests get 503.
+    pub draining: bool,
+    /// The destinations.
+    pub destinations: crate::destination::Table,
+}

@@ -1,0 +1,129 @@
+//! What became of one datagram: a closed set, each with the counter's name.
+
+/// What became of one datagram.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// The message is in the outbox.
+    Forwarded(Forwarded),
+    /// Our own answer is in the outbox, and nothing else.
+    Answered(Answer),
+    /// Nothing is sent.
+    Dropped(Reason),
+}
+
+macro_rules! closed_set {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// Every member, in the order of their counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The counter's name.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// How a forwarded message found its next hop.
+    Forwarded {
+        /// A request seen for the first time, to the destination chosen for it.
+        Chosen = "chosen",
+        /// A copy, CANCEL or ACK, to where its request went.
+        Pinned = "pinned",
+        /// By the token in our Record-Route.
+        Token = "token",
+        /// In a dialog without our Record-Route, by the call's pin.
+        CallPin = "call_pin",
+        /// To the destination that the Request-URI names.
+        RequestUri = "request_uri",
+        /// A response, along its next Via.
+        Response = "response",
+        /// A response whose server dropped our Via parameter.
+        ViaParameterLost = "via_parameter_lost",
+    }
+}
+
+closed_set! {
+    /// Our own answers.
+    Answer {
+        /// 200 to an OPTIONS that asks us, or to the CANCEL of a request that we answered.
+        Ok = "200",
+        /// 400 Bad Request: a field that we use is malformed.
+        BadRequest = "400",
+        /// 403 Forbidden: a token that does not verify, a foreign Route, or a request from a destination.
+        Forbidden = "403",
+        /// No destination, by default 404.
+        NoDestination = "no_destination",
+        /// 416 Unsupported URI Scheme.
+        UnsupportedScheme = "416",
+        /// 420 Bad Extension.
+        BadExtension = "420",
+        /// 481 Call/Transaction Does Not Exist.
+        NoTransaction = "481",
+        /// 483 Too Many Hops.
+        TooManyHops = "483",
+        /// 440 Max-Breadth Exceeded (RFC 5393).
+        BreadthExceeded = "440",
+        /// 503 Service Unavailable: shutting down, or no destination for an OPTIONS.
+        Unavailable = "503",
+        /// 505 Version Not Supported.
+        Version = "505",
+        /// 513 Message Too Large: it would not fit a datagram after our edits.
+        TooLarge = "513",
+    }
+}
+
+closed_set! {
+    /// Why nothing was sent.
+    Reason {
+        /// An empty datagram, or only line ends.
+        KeepAlive = "keep_alive",
+        /// First octet 0 or 1: STUN (RFC 5626 §4.4.2).
+        Stun = "stun",
+        /// Not SIP at all.
+        NotSip = "not_sip",
+        /// The source is not in `allow`.
+        NotAllowed = "not_allowed",
+        /// The datagram did not fit its slot.
+        Truncated = "truncated",
+        /// An ACK that we would have answered with an error, had it been another request.
+        BadAck = "bad_ack",
+        /// The ACK to an answer of ours ends here.
+        OwnAck = "own_ack",
+        /// An ACK that belongs to nothing we know.
+        StrayAck = "stray_ack",
+        /// A malformed request that cannot be answered, for its Via is unreadable.
+        Unanswerable = "unanswerable",
+        /// A malformed response.
+        MalformedResponse = "malformed_response",
+        /// A response whose top Via is not ours (§18.1.2).
+        ForeignVia = "foreign_via",
+        /// A response whose top Via has our name but does not verify.
+        ForgedVia = "forged_via",
+        /// A response that ends here, for it has no next Via.
+        NoNextVia = "no_next_via",
+        /// A response whose next Via names no address that may be sent to.
+        BadNextVia = "bad_next_via",
+        /// A response to a try that is no longer the current one.
+        OtherTry = "other_try",
+        /// The message grew past what a datagram holds.
+        TooLarge = "too_large",
+        /// No listener can reach the next hop's address family.
+        NoListener = "no_listener",
+        /// A message that went through us too often in one pass.
+        SelfLoop = "self_loop",
+        /// A copy that arrived while another worker was choosing for the same request.
+        PinContended = "pin_contended",
+        /// A bug of ours: handling it panicked.
+        Panicked = "panicked",
+    }
+}
