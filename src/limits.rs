@@ -29,6 +29,13 @@ pub const BATCH: usize = 64;
 /// comes back to the same set early.
 pub(crate) const SLOT_STAGGER_BYTES: usize = 17 * 64;
 
+/// How long a worker waits for a full send buffer to take another message, in milliseconds, and how
+/// often in one batch: a buffer of 200 KiB drains in under 2 ms at 1 Gbit/s, and 4 ms of standstill
+/// fill no receive buffer of 4 MiB below 1,000,000 messages/s.
+pub(crate) const SEND_WAIT_MS: u16 = 2;
+/// See [`SEND_WAIT_MS`].
+pub(crate) const SEND_WAITS_MAX: u32 = 2;
+
 /// Edits of one message: Request-URI, our Via and Record-Routes, `received` and `rport` (2 each),
 /// Max-Forwards, Max-Breadth, four passes of Route removal (a pair each), the strict-route swap.
 pub(crate) const EDITS_MAX: usize = 20;
