@@ -118,6 +118,10 @@ pub(super) fn listen_conflict(listen: &[ListenConfig]) -> Option<Mistake> {
     let (last, earlier) = listen.split_last()?;
     for other in earlier {
         let (one, other) = (last.address, other.address);
+        if one.port() == 0 {
+            // The kernel gives each a port of its own.
+            break;
+        }
         if one == other {
             let what = format!("udp:{one} is listed twice");
             return Some((what, "write it once".into()));
@@ -141,12 +145,12 @@ pub(super) fn listen_conflict(listen: &[ListenConfig]) -> Option<Mistake> {
     Some((what, right.into()))
 }
 
-/// The name of a listener; a wildcard gets its names when it is expanded.
+/// The name of a listener, unless it is known only when its sockets are made.
 fn name_of(listen: &ListenConfig) -> Option<String> {
     match (&listen.name, &listen.advertise) {
         (Some(name), _) => Some(name.clone()),
         (None, Some((host, port))) => Some(format!("{host}:{port}")),
-        (None, None) if listen.address.ip().is_unspecified() => None,
+        (None, None) if listen.address.ip().is_unspecified() || listen.address.port() == 0 => None,
         (None, None) => Some(listen.address.to_string()),
     }
 }

@@ -44,12 +44,6 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, Mistake> {
     let Some(address) = socket_address(rest) else {
         return Err(wrong("does not name an address and port"));
     };
-    if address.port() == 0 {
-        return Err((
-            format!("{text:?}: port 0 is no port"),
-            "write a port from 1 to 65535".into(),
-        ));
-    }
     match address.ip() {
         ip if ip.is_multicast() || ip == Ipv4Addr::BROADCAST => {
             Err(wrong("is no address of one machine"))
@@ -268,7 +262,7 @@ mod tests {
             ("192.0.2.1:5060", Err("lacks the transport")),
             ("tcp:192.0.2.1:5060", Err("not available in this version")),
             ("udp:sip.example.com:5060", Err("does not name an address")),
-            ("udp:192.0.2.1:0", Err("port 0")),
+            ("udp:192.0.2.1:0", Ok("192.0.2.1:0")),
             ("udp:192.0.2.1:70000", Err("does not name an address")),
             ("udp:224.0.0.1:5060", Err("no address of one machine")),
             ("udp:[::ffff:192.0.2.1]:5060", Err("IPv4 address")),
