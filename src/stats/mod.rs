@@ -3,6 +3,7 @@
 //! The law that every test may assert: received = forwarded + answered + dropped.
 
 mod failure;
+mod summary;
 mod totals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::utils::CachePadded;
 
 pub use failure::SendFailure;
-pub use totals::Totals;
+pub use totals::{PinTotals, Totals};
 
 use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
 

@@ -1,8 +1,10 @@
 //! The counters of all workers, added up at one moment.
 
 use std::borrow::Borrow;
+use std::sync::atomic::Ordering;
 
 use super::{Counter, SendFailure, WorkerStats};
+use crate::pin::PinCounters;
 use crate::proxy::{Answer, Forwarded, Reason, Verdict};
 
 /// What all workers counted.
@@ -25,6 +27,8 @@ pub struct Totals {
     pub sent_answer: u64,
     /// Messages that the kernel refused once.
     pub send_retried: u64,
+    /// What the pin table counted.
+    pub pins: PinTotals,
     /// Dispatch lines that were lost because the log was behind.
     pub log_lost: u64,
     /// Times that a worker had to begin anew.
@@ -33,6 +37,28 @@ pub struct Totals {
     answered: [u64; Answer::COUNT],
     dropped: [u64; Reason::COUNT],
     send_failed: [u64; SendFailure::COUNT],
+}
+
+/// The pin table's counters, see [`PinCounters`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PinTotals {
+    /// Pins of ended transactions, evicted from a full bucket.
+    pub evicted_final: u64,
+    /// Living pins evicted from a full bucket: the table is too small.
+    pub evicted_live: u64,
+    /// Requests that waited for another worker's choice.
+    pub contended: u64,
+}
+
+impl From<&PinCounters> for PinTotals {
+    fn from(counters: &PinCounters) -> Self {
+        // Relaxed: counts, which order nothing.
+        Self {
+            evicted_final: counters.evicted_final.load(Ordering::Relaxed),
+            evicted_live: counters.evicted_live.load(Ordering::Relaxed),
+            contended: counters.contended.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Totals {
@@ -97,6 +123,9 @@ impl Totals {
             ("sent.forward", self.sent_forward),
             ("sent.answer", self.sent_answer),
             ("send_retried", self.send_retried),
+            ("pins_evicted_final", self.pins.evicted_final),
+            ("pins_evicted_live", self.pins.evicted_live),
+            ("pins_contended", self.pins.contended),
             ("log_lost", self.log_lost),
             ("worker_restarts", self.worker_restarts),
         ];

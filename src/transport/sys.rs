@@ -363,7 +363,7 @@ struct RawArray<T> {
     region: Region,
     /// How many elements there are.
     len: usize,
-    element: PhantomData<T>,
+    element: PhantomData<fn() -> T>,
 }
 
 impl<T: Copy> RawArray<T> {
