@@ -36,6 +36,13 @@ pub(crate) const SEND_WAIT_MS: u16 = 2;
 /// See [`SEND_WAIT_MS`].
 pub(crate) const SEND_WAITS_MAX: u32 = 2;
 
+/// Nothing forwarded for so long, in milliseconds, is quiet: the second copy of a lost request or
+/// response comes after 500 ms (RFC 3261 T1), a lost ACK is asked for as soon.
+pub const QUIET_MS: u64 = 1_000;
+
+/// Seconds after which names that did not resolve are asked for again.
+pub(crate) const RESOLVE_AGAIN_S: u64 = 30;
+
 /// Edits of one message: Request-URI, our Via and Record-Routes, `received` and `rport` (2 each),
 /// Max-Forwards, Max-Breadth, four passes of Route removal (a pair each), the strict-route swap.
 pub(crate) const EDITS_MAX: usize = 20;

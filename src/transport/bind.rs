@@ -150,8 +150,6 @@ impl Sockets {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Plan {
     address: SocketAddr,
-    /// Written in the configuration, not made of a wildcard.
-    is_named: bool,
     name: Option<String>,
     advertise: Option<(String, u16)>,
     force_rport: bool,
@@ -182,17 +180,11 @@ fn plan(listen: &[ListenConfig], local: &[IpAddr]) -> Result<Vec<Plan>, Vec<Bind
             errors.push(BindError::NoAddress(entry.address));
         }
         for new in entry_plans {
-            let old = plans
-                .iter_mut()
-                .find(|old| old.address == new.address && new.address.port() != 0);
-            match old {
-                None => plans.push(new),
-                Some(old) if old.is_named && new.is_named => {
-                    errors.push(BindError::Twice(new.address));
-                }
-                // What is written wins over what a wildcard made.
-                Some(old) if new.is_named => *old = new,
-                Some(_) => {}
+            let is_same = |old: &Plan| old.address == new.address;
+            if new.address.port() != 0 && plans.iter().any(is_same) {
+                errors.push(BindError::Twice(new.address));
+            } else {
+                plans.push(new);
             }
         }
     }
@@ -208,24 +200,20 @@ fn plan(listen: &[ListenConfig], local: &[IpAddr]) -> Result<Vec<Plan>, Vec<Bind
 
 /// One plan for an entry with an address, one per local address of its family for a wildcard.
 fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
-    let plan = |ip: IpAddr, is_named| Plan {
-        address: SocketAddr::new(ip, entry.address.port()),
-        is_named,
+    let plan = |address| Plan {
+        address,
         name: entry.name.clone(),
         advertise: entry.advertise.clone(),
         force_rport: entry.force_rport,
     };
     let wildcard = entry.address.ip();
     if !wildcard.is_unspecified() {
-        // The address as written: that of a link has its scope with it.
-        let address = entry.address;
-        let named = plan(wildcard, true);
-        return vec![Plan { address, ..named }];
+        return vec![plan(entry.address)];
     }
     let mut plans: Vec<_> = local
         .iter()
         .filter(|ip| ip.is_ipv4() == wildcard.is_ipv4())
-        .map(|ip| plan(*ip, false))
+        .map(|ip| plan(SocketAddr::new(*ip, entry.address.port())))
         .collect();
     // One name for many addresses would name none of them; the address makes it whole, the same on
     // every restart.
@@ -339,27 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn a_written_address_wins_over_a_wildcard_in_either_order() {
-        let named = ListenConfig {
-            force_rport: true,
-            ..entry("192.0.2.1:5060")
-        };
-        for listen in [
-            [named.clone(), entry("0.0.0.0:5060")],
-            [entry("0.0.0.0:5060"), named.clone()],
-        ] {
-            let plans = plan(&listen, &local()).unwrap();
-            assert_eq!(plans.len(), 2);
-            let found = plans.iter().find(|p| p.address == named.address).unwrap();
-            assert!(found.force_rport);
-        }
-    }
-
-    #[test]
     fn the_same_address_twice_and_a_family_without_address_are_both_said() {
         let listen = [
             entry("192.0.2.1:5060"),
-            entry("192.0.2.1:5060"),
+            entry("0.0.0.0:5060"),
             entry("[::]:5060"),
         ];
         let errors = plan(&listen, &local()[..2]).unwrap_err();
