@@ -5,9 +5,7 @@
 
 use std::fmt;
 
-use siphasher::sip::{SipHasher13, SipHasher24};
-use siphasher::sip128;
-
+use crate::keyed::{Fields, Key128};
 use crate::limits;
 
 /// An operator's key and its number, which travels in what it signs.
@@ -60,19 +58,19 @@ impl Keys {
         self.verifying.iter().find(|key| key.id == id)
     }
 
-    /// A fast keyed hash for branches: it spreads, and its secret proves nothing.
-    pub(crate) fn branch_hasher(&self) -> sip128::SipHasher13 {
-        sip128::SipHasher13::new_with_keys(self.branch.0, self.branch.1)
+    /// For branches: it spreads, and its secret proves nothing.
+    pub(crate) fn branch(&self) -> Fields {
+        Fields::new(self.branch)
     }
 
-    /// The hash behind the To tags of our own answers.
-    pub(crate) fn to_tag_hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_keys(self.to_tag.0, self.to_tag.1)
+    /// For the To tags of our own answers.
+    pub(crate) fn to_tag(&self) -> Fields {
+        Fields::new(self.to_tag)
     }
 
-    /// The hash that keys call pins.
-    pub(crate) fn pin_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.pin.0, self.pin.1)
+    /// For the keys of call pins.
+    pub(crate) fn pin(&self) -> Fields {
+        Fields::new(self.pin)
     }
 }
 
@@ -93,20 +91,14 @@ impl Derived {
         }
     }
 
-    pub(crate) fn via_hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_keys(self.via.0, self.via.1)
+    /// For the tags of Via parameters.
+    pub(crate) fn via(&self) -> Fields {
+        Fields::new(self.via)
     }
 
-    pub(crate) fn route_hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_keys(self.route.0, self.route.1)
-    }
-}
-
-struct Key128(u64, u64);
-
-impl fmt::Debug for Key128 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+    /// For the tags of Record-Route tokens.
+    pub(crate) fn route(&self) -> Fields {
+        Fields::new(self.route)
     }
 }
 

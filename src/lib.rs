@@ -12,6 +12,7 @@ pub mod demo;
 pub mod destination;
 pub mod dialog;
 mod hex;
+mod keyed;
 pub mod keys;
 pub mod limits;
 pub mod log;

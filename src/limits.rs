@@ -164,3 +164,6 @@ pub const DISPATCH_LINES_MAX: usize = 4_096;
 pub const LOG_LINES_MAX: usize = 4_096;
 
 const _: () = assert!(LIST_BYTES_MAX >= SLOTS_MAX as u64 * 1_024);
+
+/// Bytes that are hashed in one piece: branch, sent-by, Call-ID and tag of nearly every message fit.
+pub(crate) const HASHED_BYTES: usize = 256;

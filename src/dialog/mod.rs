@@ -13,7 +13,6 @@
 //! The tag is over all of these, the Call-ID and the caller's From tag. Who knows a token can send
 //! requests of that call to those two addresses, and nothing else to nobody else.
 
-use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::hex;
@@ -30,8 +29,10 @@ const TOKEN_BYTES_MAX: usize = 2 + 18 + 4 + 18 + 4 + TAG_BYTES;
 /// The longest token in hexadecimal.
 pub(crate) const TOKEN_HEX_MAX: usize = 2 * TOKEN_BYTES_MAX;
 
-const _: () = assert!(TOKEN_HEX_MAX <= 112);
-const _: () = assert!(2 * (2 + 6 + 4 + 6 + 4 + TAG_BYTES) <= 64);
+/// The shortest: with two IPv4 addresses.
+const TOKEN_HEX_MIN: usize = 2 * (2 + 6 + 4 + 6 + 4 + TAG_BYTES);
+
+const _: () = assert!(TOKEN_HEX_MIN <= 64 && TOKEN_HEX_MAX <= 112);
 
 /// What a token says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -148,6 +149,10 @@ impl Token {
 
     /// Whether this user part has the form of a token, of whatever key.
     pub fn looks_like(user: &[u8]) -> bool {
+        // Ordinary users are shorter than any token.
+        if user.len() < TOKEN_HEX_MIN {
+            return false;
+        }
         let mut plain = [0; TOKEN_HEX_MAX];
         let mut bytes = [0; TOKEN_BYTES_MAX];
         unescape(user, &mut plain)
@@ -209,29 +214,11 @@ pub(crate) fn put_address(address: SocketAddr, out: &mut [u8]) -> usize {
 
 /// Tags are hashed in lower case, since they are tokens and tokens have no case (§7.3.1).
 fn tag(key: &Derived, signed: &[u8], call_id: &[u8], caller_tag: &[u8]) -> u64 {
-    let mut hasher = key.route_hasher();
-    hasher.write(signed);
-    write_field(&mut hasher, call_id);
-    write_lower(&mut hasher, caller_tag);
-    hasher.finish()
-}
-
-/// Hashes a field with its length, so that no two lists of fields are hashed alike.
-pub(crate) fn write_field(hasher: &mut impl Hasher, bytes: &[u8]) {
-    hasher.write(&(bytes.len() as u16).to_be_bytes());
-    hasher.write(bytes);
-}
-
-/// Hashes a field in lower case, with its length.
-pub(crate) fn write_lower(hasher: &mut impl Hasher, bytes: &[u8]) {
-    hasher.write(&(bytes.len() as u16).to_be_bytes());
-    for part in bytes.chunks(64) {
-        let mut lower = [0; 64];
-        let lower = &mut lower[..part.len()];
-        lower.copy_from_slice(part);
-        lower.make_ascii_lowercase();
-        hasher.write(lower);
-    }
+    let mut fields = key.route();
+    fields.field(signed);
+    fields.field(call_id);
+    fields.lower(caller_tag);
+    fields.tag()
 }
 
 fn unescape<'a>(text: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {

@@ -41,29 +41,68 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
+    /// Steps over `text` when it is next, letter by letter.
+    pub(crate) fn eat_all(&mut self, text: &[u8]) -> bool {
+        let is_next = self.bytes[self.at..self.end].starts_with(text);
+        self.at += if is_next { text.len() } else { 0 };
+        is_next
+    }
+
+    /// Where the next thing is that is no white space.
+    #[inline]
+    pub(crate) fn after_lws(&self) -> usize {
+        let mut ahead = *self;
+        ahead.skip_lws();
+        ahead.at
+    }
+
     /// Steps over white space and folds: `LWS = [*WSP CRLF] 1*WSP`, any number of them.
     pub(crate) fn skip_lws(&mut self) {
         self.take_while(is_lws);
     }
 
     /// Steps over `*LWS byte *LWS`: how SLASH, SEMI, EQUAL, COMMA and COLON are defined.
+    #[inline]
     pub(crate) fn eat_separator(&mut self, byte: u8) -> bool {
-        let before = self.at;
-        self.skip_lws();
-        if self.eat(byte) {
-            self.skip_lws();
-            return true;
+        // Nearly always nothing stands around it.
+        match self.peek() {
+            Some(next) if next == byte => self.at += 1,
+            Some(next) if is_lws(next) => {
+                let before = self.at;
+                self.skip_lws();
+                if !self.eat(byte) {
+                    self.at = before;
+                    return false;
+                }
+            }
+            _ => return false,
         }
-        self.at = before;
-        false
+        if self.peek().is_some_and(is_lws) {
+            self.skip_lws();
+        }
+        true
     }
 
+    /// Everything before the next `byte`, which is stepped over; `None` when there is none.
+    pub(crate) fn up_to(&mut self, byte: u8) -> Option<Span> {
+        let len = memchr::memchr(byte, &self.bytes[self.at..self.end])?;
+        let span = Span::new(self.at, self.at + len);
+        self.at += len + 1;
+        Some(span)
+    }
+
+    #[inline]
     pub(crate) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> Span {
-        let start = self.at;
-        while self.at < self.end && wanted(self.bytes[self.at]) {
-            self.at += 1;
+        let rest = &self.bytes[self.at..self.end];
+        let mut len = 0;
+        while let Some(byte) = rest.get(len)
+            && wanted(*byte)
+        {
+            len += 1;
         }
-        Span::new(start, self.at)
+        let span = Span::new(self.at, self.at + len);
+        self.at += len;
+        span
     }
 
     // token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
@@ -105,7 +144,7 @@ impl<'a> Cursor<'a> {
         let value = if self.peek() == Some(b'"') {
             self.quoted_string()?
         } else {
-            self.take_while(|b| !is_lws(b) && !matches!(b, b';' | b',' | b'"' | b'<' | b'>'))
+            self.take_while(|b| !ENDS_VALUE[usize::from(b)])
         };
         (!value.is_empty()).then_some(Parameter {
             name,
@@ -172,6 +211,18 @@ static TOKEN: [bool; 256] = {
                 b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
             );
         byte += 1;
+    }
+    table
+};
+
+/// What ends a parameter's value: white space, `;` `,` `"` `<` `>`.
+static ENDS_VALUE: [bool; 256] = {
+    let mut table = [false; 256];
+    let ends = b" \t\r\n;,\"<>";
+    let mut at = 0;
+    while at < ends.len() {
+        table[ends[at] as usize] = true;
+        at += 1;
     }
     table
 };

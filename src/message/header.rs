@@ -26,6 +26,8 @@ pub enum HeaderName {
     ContentLength,
     /// Proxy-Require
     ProxyRequire,
+    /// Authorization or Proxy-Authorization: that it is there, never what it says
+    Authorization,
     /// Any other: it passes through untouched.
     Other,
 }
@@ -33,26 +35,27 @@ pub enum HeaderName {
 impl HeaderName {
     /// The header field that this name means, long or compact (§7.3.3), in any case (§7.3.1).
     pub fn of(name: &[u8]) -> Self {
-        // The length leaves one or two candidates; nearly all rows are told apart by it alone.
-        match name.len() {
-            1 => match name[0] | 0x20 {
-                b'v' => Self::Via,
-                b'f' => Self::From,
-                b't' => Self::To,
-                b'i' => Self::CallId,
-                b'l' => Self::ContentLength,
-                _ => Self::Other,
-            },
-            2 if name.eq_ignore_ascii_case(b"to") => Self::To,
-            3 if name.eq_ignore_ascii_case(b"via") => Self::Via,
-            4 if name.eq_ignore_ascii_case(b"from") => Self::From,
-            4 if name.eq_ignore_ascii_case(b"cseq") => Self::CSeq,
-            5 if name.eq_ignore_ascii_case(b"route") => Self::Route,
-            7 if name.eq_ignore_ascii_case(b"call-id") => Self::CallId,
-            11 if name.eq_ignore_ascii_case(b"max-breadth") => Self::MaxBreadth,
-            12 if name.eq_ignore_ascii_case(b"max-forwards") => Self::MaxForwards,
-            13 if name.eq_ignore_ascii_case(b"proxy-require") => Self::ProxyRequire,
-            14 if name.eq_ignore_ascii_case(b"content-length") => Self::ContentLength,
+        // Length and first letter leave one candidate at most.
+        // Nearly everybody writes them as the RFC does, so that is compared first.
+        let is = |usual: &[u8]| name == usual || name.eq_ignore_ascii_case(usual);
+        match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
+            (1, b'v') => Self::Via,
+            (1, b'f') => Self::From,
+            (1, b't') => Self::To,
+            (1, b'i') => Self::CallId,
+            (1, b'l') => Self::ContentLength,
+            (2, b't') if is(b"To") => Self::To,
+            (3, b'v') if is(b"Via") => Self::Via,
+            (4, b'f') if is(b"From") => Self::From,
+            (4, b'c') if is(b"CSeq") => Self::CSeq,
+            (5, b'r') if is(b"Route") => Self::Route,
+            (7, b'c') if is(b"Call-ID") => Self::CallId,
+            (11, b'm') if is(b"Max-Breadth") => Self::MaxBreadth,
+            (12, b'm') if is(b"Max-Forwards") => Self::MaxForwards,
+            (13, b'p') if is(b"Proxy-Require") => Self::ProxyRequire,
+            (13, b'a') if is(b"Authorization") => Self::Authorization,
+            (14, b'c') if is(b"Content-Length") => Self::ContentLength,
+            (19, b'p') if is(b"Proxy-Authorization") => Self::Authorization,
             _ => Self::Other,
         }
     }
@@ -80,6 +83,7 @@ pub struct Rows<'a> {
     bytes: &'a [u8],
     at: usize,
     blank_line: Option<usize>,
+    line_ends: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -89,6 +93,7 @@ impl<'a> Rows<'a> {
             bytes,
             at,
             blank_line: None,
+            line_ends: 0,
         }
     }
 
@@ -96,6 +101,11 @@ impl<'a> Rows<'a> {
     /// datagram ends before it.
     pub(crate) fn blank_line(&self) -> Option<usize> {
         self.blank_line
+    }
+
+    /// How many line ends were passed, those of folds included.
+    pub(crate) fn line_ends(&self) -> usize {
+        self.line_ends
     }
 }
 
@@ -108,79 +118,90 @@ impl Iterator for Rows<'_> {
     fn next(&mut self) -> Option<Row> {
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        if rest.starts_with(b"\r\n") {
-            self.blank_line = Some(start);
-            return None;
+        let mut name_len = 0;
+        while let Some(byte) = rest.get(name_len)
+            && is_token(*byte)
+        {
+            name_len += 1;
         }
-        if rest.is_empty() || self.blank_line.is_some() {
-            return None;
+        if name_len == 0 {
+            if rest.starts_with(b"\r\n") {
+                self.blank_line = Some(start);
+            }
+            if rest.is_empty() || self.blank_line.is_some() {
+                return None;
+            }
         }
-        let name_len = rest
-            .iter()
-            .position(|b| !is_token(*b))
-            .unwrap_or(rest.len());
-        let name = &rest[..name_len];
-        let blanks = rest[name_len..]
-            .iter()
-            .take_while(|b| matches!(b, b' ' | b'\t'))
-            .count();
-        let colon = name_len + blanks;
+        let mut colon = name_len;
+        while let Some(b' ' | b'\t') = rest.get(colon) {
+            colon += 1;
+        }
         let has_name = name_len > 0 && rest.get(colon) == Some(&b':');
         let value_start = if has_name { colon + 1 } else { 0 };
-
-        let line_end = find_row_end(rest, value_start);
-        self.at = start + line_end.after;
+        let end = find_row_end(rest, value_start);
+        self.at = start + end.after;
+        self.line_ends += end.line_ends;
         Some(Row {
             name: if has_name {
-                HeaderName::of(name)
+                HeaderName::of(&rest[..name_len])
             } else {
                 HeaderName::Other
             },
-            whole: Span::new(start, start + line_end.after),
-            value: Span::new(
-                start + value_start,
-                start + line_end.before.max(value_start),
-            ),
-            is_well_formed: has_name && line_end.is_well_formed,
+            whole: Span::new(start, start + end.after),
+            value: Span::new(start + value_start, start + end.before.max(value_start)),
+            is_well_formed: has_name && end.is_well_formed,
         })
+    }
+}
+
+impl Row {
+    /// Whether a line feed stands in it without its carriage return. [`Row::is_well_formed`] does
+    /// not see that: the reader counts all line feeds of a header at once.
+    pub(crate) fn has_bare_line_feed(&self, bytes: &[u8]) -> bool {
+        let row = self.whole.of(bytes);
+        memchr::memchr_iter(b'\n', row).any(|at| at == 0 || row[at - 1] != b'\r')
     }
 }
 
 struct RowEnd {
     before: usize,
     after: usize,
+    line_ends: usize,
     is_well_formed: bool,
 }
 
-/// The end of the row that holds offset `at`: the first line end that no blank follows.
+/// The end of the row that holds offset `at`: the first CRLF that no blank follows.
+#[inline]
 fn find_row_end(bytes: &[u8], mut at: usize) -> RowEnd {
     let mut is_well_formed = true;
-    loop {
-        let Some(found) = memchr::memchr2(b'\r', b'\n', &bytes[at..]) else {
-            return RowEnd {
-                before: bytes.len(),
-                after: bytes.len(),
-                is_well_formed: false,
-            };
-        };
+    let mut line_ends = 0;
+    while let Some(found) = memchr::memchr(b'\r', &bytes[at..]) {
         let before = at + found;
-        let after = if bytes[before..].starts_with(b"\r\n") {
-            before + 2
-        } else {
-            // A CR or LF alone ends a line for some readers and not for others.
-            is_well_formed = false;
-            before + 1
-        };
-        match bytes.get(after) {
-            Some(b' ' | b'\t') => at = after,
-            _ if bytes[before] == b'\r' && after == before + 1 => at = after,
-            _ => {
+        match (bytes.get(before + 1), bytes.get(before + 2)) {
+            (Some(b'\n'), Some(b' ' | b'\t')) => {
+                line_ends += 1;
+                at = before + 3;
+            }
+            (Some(b'\n'), _) => {
+                line_ends += 1;
                 return RowEnd {
                     before,
-                    after,
+                    after: before + 2,
+                    line_ends,
                     is_well_formed,
                 };
             }
+            // A CR alone ends a line for some readers and not for others.
+            _ => {
+                is_well_formed = false;
+                at = before + 1;
+            }
         }
+    }
+    RowEnd {
+        before: bytes.len(),
+        after: bytes.len(),
+        line_ends,
+        is_well_formed: false,
     }
 }

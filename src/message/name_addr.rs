@@ -1,6 +1,6 @@
 //! From and To: the URI and the tag (RFC 3261 §20.10, §25.1).
 
-use super::cursor::{Cursor, is_lws};
+use super::cursor::Cursor;
 use super::span::Span;
 
 /// What is used of a From, To or Route value.
@@ -27,37 +27,22 @@ impl NameAddr {
             cursor.quoted_string()?;
             cursor.skip_lws();
         }
-        let before = cursor.at();
-        // Generous: a display name without quotes may hold more than tokens, but nothing that ends it.
-        cursor.take_while(|b| !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
         let uri = if cursor.eat(b'<') {
-            if is_quoted
-                && Span::new(before, cursor.at() - 1)
-                    .of(bytes)
-                    .iter()
-                    .any(|b| !is_lws(*b))
-            {
-                return None;
-            }
-            let uri = cursor.take_while(|b| b != b'>');
-            if !cursor.eat(b'>') {
-                return None;
-            }
-            uri
+            cursor.up_to(b'>')?
+        } else if is_quoted {
+            return None;
         } else {
-            // Without brackets the URI ends at the first semicolon, comma or question mark.
-            if is_quoted {
-                return None;
+            // Generous: a display name without quotes may hold more than tokens, but nothing that
+            // ends it. Without brackets the URI ends at the first semicolon or comma.
+            let text = cursor.take_while(|b| !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
+            if cursor.eat(b'<') {
+                cursor.up_to(b'>')?
+            } else {
+                text
             }
-            Span::new(before, cursor.at())
         };
         let uri = super::cursor::trim(bytes, uri);
-        if uri.is_empty()
-            || uri
-                .of(bytes)
-                .iter()
-                .any(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t'))
-        {
+        if uri.is_empty() {
             return None;
         }
         let mut read = Self {
@@ -68,7 +53,8 @@ impl NameAddr {
         while cursor.eat_separator(b';') {
             let parameter = cursor.parameter()?;
             read.end = parameter.value.map_or(parameter.name.end(), Span::end);
-            if parameter.name.of(bytes).eq_ignore_ascii_case(b"tag") {
+            let name = parameter.name.of(bytes);
+            if name == b"tag" || name.eq_ignore_ascii_case(b"tag") {
                 let tag = parameter.value?;
                 if read.tag.replace(tag).is_some() {
                     return None;

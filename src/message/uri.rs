@@ -39,17 +39,15 @@ impl Uri {
     /// Reads the URI that lies at `span`; `None` when it is malformed.
     pub fn read(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
+        if text.iter().any(|b| IS_NEVER_IN_URI[usize::from(*b)]) {
+            return None;
+        }
         let colon = text.iter().position(|b| !is_scheme(*b))?;
         if colon == 0 || text[colon] != b':' {
             return None;
         }
-        if text
-            .iter()
-            .any(|b| *b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f))
-        {
-            return None;
-        }
         let scheme = match &text[..colon] {
+            b"sip" => UriScheme::Sip,
             s if s.eq_ignore_ascii_case(b"sip") || s.eq_ignore_ascii_case(b"sips") => {
                 UriScheme::Sip
             }
@@ -136,13 +134,38 @@ pub(super) fn host_len(text: &[u8]) -> Option<usize> {
                 .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
         return is_address.then_some(close + 1);
     }
-    let len = text
-        .iter()
-        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
-        .unwrap_or(text.len());
+    let mut len = 0;
+    while let Some(byte) = text.get(len)
+        && IS_IN_HOST_NAME[usize::from(*byte)]
+    {
+        len += 1;
+    }
     (len > 0).then_some(len)
 }
 
 fn is_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
+
+static IS_IN_HOST_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    table
+};
+
+/// Control bytes, blanks, `<` `>` and `"`.
+static IS_NEVER_IN_URI: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f);
+        byte += 1;
+    }
+    table
+};

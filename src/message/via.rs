@@ -1,6 +1,6 @@
 //! One Via value (RFC 3261 §20.42).
 
-use super::cursor::{Cursor, number};
+use super::cursor::{Cursor, is_lws, number};
 use super::span::Span;
 use super::uri::host_len;
 
@@ -56,18 +56,19 @@ impl Via {
         let mut cursor = Cursor::new(bytes, span);
         cursor.skip_lws();
         let start = cursor.at();
-        cursor.token()?;
-        for _ in 0..2 {
-            if !cursor.eat_separator(b'/') {
+        if !cursor.eat_all(b"SIP/2.0/UDP ") {
+            cursor.token()?;
+            for _ in 0..2 {
+                if !cursor.eat_separator(b'/') {
+                    return None;
+                }
+                cursor.token()?;
+            }
+            if !cursor.peek().is_some_and(is_lws) {
                 return None;
             }
-            cursor.token()?;
         }
-        let blank = cursor.at();
         cursor.skip_lws();
-        if cursor.at() == blank {
-            return None;
-        }
         let len = host_len(&bytes[cursor.at()..span.end()])?;
         let host = Span::new(cursor.at(), cursor.at() + len);
         let mut cursor = Cursor::new(bytes, Span::new(host.end(), span.end()));
@@ -86,11 +87,7 @@ impl Via {
             value_end = digits.end();
         }
         loop {
-            let semicolon = {
-                let mut ahead = cursor;
-                ahead.skip_lws();
-                ahead.at()
-            };
+            let semicolon = cursor.after_lws();
             if !cursor.eat_separator(b';') {
                 break;
             }

@@ -6,12 +6,8 @@
 //!  cookie   keyed hash        try number
 //! ```
 
-use std::hash::Hasher;
-
-use siphasher::sip128::Hasher128;
-
-use crate::dialog::{write_field, write_lower};
 use crate::hex;
+use crate::keyed::Fields;
 use crate::keys::Keys;
 use crate::message::{MAGIC_COOKIE, Message, StartLine, Via};
 use crate::pin::PinKey;
@@ -37,16 +33,16 @@ impl Branch {
             // What is no proper request is answered, not forwarded.
             _ => &[],
         };
-        let mut hasher = keys.branch_hasher();
+        let mut fields = keys.branch();
         if via.usable_branch(bytes).is_some() {
-            write_upstream(&mut hasher, &via, bytes);
+            write_upstream(&mut fields, &via, bytes);
         } else {
             // An element of RFC 2543: its whole Via and the Request-URI stand in for the branch.
-            hasher.write(&[1]);
-            write_field(&mut hasher, via.value.of(bytes));
-            write_field(&mut hasher, request_uri);
+            fields.fixed(&[1]);
+            fields.field(via.value.of(bytes));
+            fields.field(request_uri);
         }
-        Some(Self::finish(hasher, message, bytes))
+        Some(Self::finish(fields, message, bytes))
     }
 
     /// The branch that we gave the request of this response, whose Via below ours is `upstream`;
@@ -58,17 +54,17 @@ impl Branch {
         bytes: &[u8],
     ) -> Option<Self> {
         upstream.usable_branch(bytes)?;
-        let mut hasher = keys.branch_hasher();
-        write_upstream(&mut hasher, upstream, bytes);
-        Some(Self::finish(hasher, message, bytes))
+        let mut fields = keys.branch();
+        write_upstream(&mut fields, upstream, bytes);
+        Some(Self::finish(fields, message, bytes))
     }
 
-    fn finish(mut hasher: siphasher::sip128::SipHasher13, message: &Message, bytes: &[u8]) -> Self {
-        write_field(&mut hasher, message.call_id.unwrap_or_default().of(bytes));
-        write_lower(&mut hasher, message.from_tag.unwrap_or_default().of(bytes));
-        hasher.write(&message.cseq_number.to_be_bytes());
+    fn finish(mut fields: Fields, message: &Message, bytes: &[u8]) -> Self {
+        fields.field(message.call_id.unwrap_or_default().of(bytes));
+        fields.lower(message.from_tag.unwrap_or_default().of(bytes));
+        fields.fixed(&message.cseq_number.to_be_bytes());
         Self {
-            hash: hasher.finish128().as_u128(),
+            hash: fields.spread128(),
             try_number: 0,
         }
     }
@@ -105,9 +101,9 @@ impl Branch {
 }
 
 /// Branch and sent-by of the element before us. Both have no case.
-fn write_upstream(hasher: &mut impl Hasher, via: &Via, bytes: &[u8]) {
-    hasher.write(&[0]);
-    write_lower(hasher, via.branch.unwrap_or_default().of(bytes));
-    write_lower(hasher, via.host.of(bytes));
-    hasher.write(&via.port_or_default().to_be_bytes());
+fn write_upstream(fields: &mut Fields, via: &Via, bytes: &[u8]) {
+    fields.fixed(&[0]);
+    fields.lower(via.branch.unwrap_or_default().of(bytes));
+    fields.lower(via.host.of(bytes));
+    fields.fixed(&via.port_or_default().to_be_bytes());
 }

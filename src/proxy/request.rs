@@ -4,8 +4,6 @@
 //! transaction's pin, requests in a dialog as [`super::in_dialog`] says. What is new gets the next
 //! destination of the set.
 
-use std::hash::Hasher;
-
 use super::answer::answer;
 use super::branch::Branch;
 use super::forward::Hop;
@@ -14,7 +12,6 @@ use super::neighbour;
 use super::verdict::{Answer, Forwarded, Reason, Verdict};
 use super::{Arrival, Core, ForeignRoute, Outbox};
 use crate::destination::{Known, Slot};
-use crate::dialog::{write_field, write_lower};
 use crate::hex;
 use crate::keys::Keys;
 use crate::message::{Method, StartLine, UriScheme};
@@ -264,8 +261,12 @@ impl Core {
             .expect("the slot was chosen from this very table")
     }
 
-    /// The destination that challenged this caller before: its nonce is known there only.
+    /// The destination that challenged this caller before: its nonce is known there only. Only a
+    /// request that carries credentials answers a challenge.
     fn challenged_before(&self, at: &Arrival, set: u32) -> Option<Slot> {
+        if !self.message.has_credentials {
+            return None;
+        }
         let key = self.call_key(at, false)?;
         let slot = at
             .shared
@@ -383,10 +384,10 @@ fn find_and_renew(at: &Arrival, request: &Request) -> Option<Pin> {
 
 /// The To tag of our own answers: known again in the ACK, without a table.
 pub(super) fn own_to_tag(keys: &Keys, branch: Branch) -> [u8; 16] {
-    let mut hasher = keys.to_tag_hasher();
-    hasher.write(&branch.hash.to_be_bytes());
+    let mut fields = keys.to_tag();
+    fields.fixed(&branch.hash.to_be_bytes());
     let mut tag = [0; 16];
-    hex::encode(&hasher.finish().to_be_bytes(), &mut tag);
+    hex::encode(&fields.tag().to_be_bytes(), &mut tag);
     tag
 }
 
@@ -397,9 +398,9 @@ pub(super) fn call_key(
     call_id: &[u8],
     caller_tag: &[u8],
 ) -> PinKey {
-    let mut hasher = keys.pin_hasher();
-    hasher.write(&[u8::from(from_destination)]);
-    write_field(&mut hasher, call_id);
-    write_lower(&mut hasher, caller_tag);
-    PinKey(hasher.finish())
+    let mut fields = keys.pin();
+    fields.fixed(&[u8::from(from_destination)]);
+    fields.field(call_id);
+    fields.lower(caller_tag);
+    PinKey(fields.spread())
 }

@@ -11,12 +11,11 @@
 //! to, as resolved: never over the bytes of the next Via, for other stacks write Vias anew. So a
 //! response is forwarded only to where its request came from (RFC 6026 §10 names the abuse).
 
-use std::hash::Hasher;
 use std::net::SocketAddr;
 
 use super::branch::Branch;
 use crate::destination::Slot;
-use crate::dialog::{put_address, write_field};
+use crate::dialog::put_address;
 use crate::hex;
 use crate::keys::{Derived, Keys};
 
@@ -107,13 +106,13 @@ impl ViaParameter {
 fn tag(key: &Derived, signed: &[u8], bound: &Bound) -> u64 {
     let mut address = [0; 18];
     let address_len = put_address(bound.response_address, &mut address);
-    let mut hasher = key.via_hasher();
-    hasher.write(signed);
-    hasher.write(&bound.branch.hash.to_be_bytes());
-    hasher.write(&[bound.branch.try_number]);
-    write_field(&mut hasher, bound.sent_by);
-    write_field(&mut hasher, &address[..address_len]);
-    hasher.finish()
+    let mut fields = key.via();
+    fields.fixed(signed);
+    fields.fixed(&bound.branch.hash.to_be_bytes());
+    fields.fixed(&[bound.branch.try_number]);
+    fields.field(bound.sent_by);
+    fields.field(&address[..address_len]);
+    fields.tag()
 }
 
 #[cfg(test)]

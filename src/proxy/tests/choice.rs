@@ -284,6 +284,7 @@ fn the_repeat_after_a_challenge_goes_to_the_server_that_knows_the_nonce() {
         let mut repeat = Request::new("INVITE", "auth");
         repeat.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-auth-{number}");
         repeat.cseq = format!("{number} INVITE");
+        repeat.more = "Proxy-Authorization: Digest x\r\n".into();
         repeat.text()
     };
     assert_eq!(relay.send(CALLER, again(2)).next_hop(), "10.0.0.1:5060");
@@ -313,6 +314,7 @@ fn a_challenger_that_was_switched_off_is_not_asked_again() {
     let mut repeat = Request::new("INVITE", "auth");
     repeat.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-auth-2");
     repeat.cseq = "2 INVITE".into();
+    repeat.more = "authorization: Digest x\r\n".into();
     assert_eq!(
         relay.send(CALLER, repeat.text()).next_hop(),
         "10.0.0.2:5060"
