@@ -1,0 +1,171 @@
+//! What is seen while the demo runs: one view that is updated in place on a terminal, and a line
+//! every other second elsewhere. It goes to standard error, so that the report can be piped.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+
+use super::{Options, Tally};
+
+/// Widest bar of a destination, in characters.
+const BAR_WIDTH: u64 = 30;
+
+/// The view of a running demo.
+pub(super) struct View {
+    kind: Kind,
+    length: Duration,
+    destinations: Vec<SocketAddr>,
+    /// When a rate was last taken, and the calls begun until then.
+    last: (Duration, u64),
+    rate: f64,
+}
+
+enum Kind {
+    Silent,
+    Lines,
+    Live {
+        all: MultiProgress,
+        time: ProgressBar,
+        rows: Vec<ProgressBar>,
+        numbers: ProgressBar,
+    },
+}
+
+impl View {
+    pub(super) fn new(options: &Options, relay: SocketAddr, destinations: &[SocketAddr]) -> Self {
+        let kind = if !options.progress {
+            Kind::Silent
+        } else if std::io::stderr().is_terminal() {
+            live(options, relay, destinations.len())
+        } else {
+            Kind::Lines
+        };
+        Self {
+            kind,
+            length: options.length,
+            destinations: destinations.to_vec(),
+            last: (Duration::ZERO, 0),
+            rate: 0.0,
+        }
+    }
+
+    /// How long to wait before it is shown anew.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(match self.kind {
+            Kind::Live { .. } => 100,
+            _ => 50,
+        })
+    }
+
+    pub(super) fn show(&mut self, elapsed: Duration, tally: &Tally) {
+        let period = match self.kind {
+            Kind::Silent => return,
+            Kind::Lines => Duration::from_secs(2),
+            Kind::Live { .. } => Duration::from_millis(500),
+        };
+        let is_due = elapsed - self.last.0 >= period;
+        if is_due {
+            self.take_rate(elapsed, tally);
+        }
+        match &self.kind {
+            Kind::Silent => {}
+            Kind::Lines if !is_due => {}
+            Kind::Lines => {
+                let counts: Vec<_> = tally.per_destination.iter().map(u64::to_string).collect();
+                eprintln!(
+                    "{:4.0} s  {}  per destination {}",
+                    elapsed.as_secs_f64(),
+                    self.numbers(tally),
+                    counts.join(" "),
+                );
+            }
+            Kind::Live {
+                time,
+                rows,
+                numbers,
+                ..
+            } => {
+                time.set_position(millis(elapsed.min(self.length)));
+                let most = tally.per_destination.iter().max().copied().unwrap_or(0);
+                for (at, row) in rows.iter().enumerate() {
+                    let calls = tally.per_destination[at];
+                    let width = (calls * BAR_WIDTH).checked_div(most).unwrap_or(0);
+                    row.set_message(format!(
+                        "  {}  {:<21} {:>10}  {}",
+                        at + 1,
+                        self.destinations[at].to_string(),
+                        HumanCount(calls).to_string(),
+                        bar(width),
+                    ));
+                }
+                numbers.set_message(format!("  {}", self.numbers(tally)));
+            }
+        }
+    }
+
+    /// Takes the view off the terminal, to make room for the report.
+    pub(super) fn end(self) {
+        if let Kind::Live { all, .. } = self.kind {
+            // A terminal that cannot be cleared keeps the last view: nothing is lost.
+            let _ = all.clear();
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of calls is far below 2^52"
+    )]
+    fn take_rate(&mut self, elapsed: Duration, tally: &Tally) {
+        let (then, begun) = self.last;
+        self.rate = (tally.started - begun) as f64 / (elapsed - then).as_secs_f64();
+        self.last = (elapsed, tally.started);
+    }
+
+    fn numbers(&self, tally: &Tally) -> String {
+        format!(
+            "{} calls  {:.0}/s  setup p50 {} us, p99 {} us  {} in progress  {} retransmissions  {} failed",
+            HumanCount(tally.started),
+            self.rate,
+            tally.setup_us.value_at_quantile(0.5),
+            tally.setup_us.value_at_quantile(0.99),
+            tally.started - tally.completed - tally.failed_count(),
+            tally.retransmissions,
+            tally.failed_count(),
+        )
+    }
+}
+
+/// A bar of this many characters.
+pub(super) fn bar(width: u64) -> String {
+    (0..width).map(|_| '█').collect()
+}
+
+fn live(options: &Options, relay: SocketAddr, destinations: usize) -> Kind {
+    let all = MultiProgress::new();
+    let text = || {
+        let style = ProgressStyle::with_template("{msg}").expect("a valid template");
+        all.add(ProgressBar::new(1).with_style(style))
+    };
+    let title = text();
+    title.set_message(format!(
+        "callers -> relay udp:{relay} -> {destinations} media servers"
+    ));
+    let style = ProgressStyle::with_template("  {elapsed:>3} [{bar:52.green}]")
+        .expect("a valid template")
+        .progress_chars("=> ");
+    let time = all.add(ProgressBar::new(millis(options.length)).with_style(style));
+    let rows = (0..destinations).map(|_| text()).collect();
+    let numbers = text();
+    Kind::Live {
+        time,
+        rows,
+        numbers,
+        all: all.clone(),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
