@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod destination;
 pub mod dialog;
+mod hex;
 pub mod keys;
 pub mod limits;
 pub mod log;

@@ -42,3 +42,36 @@ pub const SCRATCH_BYTES: usize = SLOT_BYTES + 4096;
 pub const SLOTS_MAX: usize = 65_520;
 
 const _: () = assert!(SLOT_BYTES > PAYLOAD_IPV6_MAX);
+
+/// Route values looked at; a request with more is refused with 400.
+///
+/// Max-Forwards starts at 70 and real route sets have fewer than ten entries.
+pub(crate) const ROUTES_MAX: usize = 32;
+
+/// Bytes of text that the edits of one message add.
+///
+/// Our Via is at most 47 + 253 (host) + 100 bytes, each of two Record-Routes 22 + 112 + 253, the
+/// strict-route swap writes a Request-URI twice; what does not fit is refused like a message that
+/// is too large.
+pub(crate) const EDIT_TEXT_BYTES: usize = 16_384;
+
+/// Pins per new request per second at the peak: 240 s that a pin lives, 1.5 pins a request (a call
+/// has two), twice that room so that buckets rarely fill. 10,000/s are 7.2 million pins, 58 MB.
+pub(crate) const PINS_PER_REQUEST_RATE: usize = 240 * 3 / 2 * 2;
+
+/// Calls of the sweeper for one pass over the table, one a second: every pin is seen every 64 s,
+/// far below the 400 s that the wrapping clock allows.
+pub(crate) const SWEEP_PARTS: usize = 64;
+
+/// Attempts to put a pin in while other workers do the same; then the datagram, a copy of what
+/// another worker forwards at this moment, is dropped.
+pub(crate) const CLAIM_TRIES: usize = 64;
+
+/// Pauses of the processor between two attempts, some 2 us: longer than the choice takes.
+pub(crate) const CLAIM_SPINS: usize = 64;
+
+/// How long the number of a retired destination is given to no other: as long as a pin lives.
+pub(crate) const SLOT_QUARANTINE_MS: u64 = 240_000;
+
+/// Places in a route that are ourselves and are passed at once; more is a loop.
+pub(crate) const OWN_ROUTES_MAX: usize = 4;

@@ -1,1 +1,28 @@
-//! To be written.
+//! RFC 3261 §7: reading what forwarding needs and remembering where it was; editing it.
+//!
+//! Knows no socket and no destination. Positions are kept, not copies; the body is never read.
+
+mod cursor;
+mod edit;
+mod header;
+mod method;
+mod name_addr;
+mod read;
+mod route;
+mod span;
+mod start_line;
+mod uri;
+mod via;
+
+pub use edit::Edits;
+pub use header::{HeaderName, Row, Rows};
+pub use method::Method;
+pub use read::{Fault, Message};
+pub use route::{RouteValue, Routes};
+pub use span::Span;
+pub use start_line::StartLine;
+pub use uri::{Uri, UriScheme};
+pub use via::{Rport, Via};
+
+pub(crate) use cursor::trim;
+pub(crate) use via::MAGIC_COOKIE;

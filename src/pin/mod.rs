@@ -1,17 +1,27 @@
 //! What we chose before: the lock-free table of pins that all workers share.
+//!
+//! A *transaction pin*, keyed by our branch, sends copies of a request, its CANCEL and the ACK to
+//! its non-2xx where the request went (RFC 3261 §16.11). A *call pin*, keyed by Call-ID and the
+//! caller's tag, serves callers that ignore Record-Route. The table never grows, never blocks, and
+//! a full bucket evicts: see [`table`].
 
-use crate::clock::Now;
+mod entry;
+mod memory;
+mod table;
 
-/// The table of pins.
-#[derive(Debug)]
-pub struct PinTable {}
+pub use entry::{Kind, Pin, State};
+pub use memory::PinMemory;
+pub use table::{Claim, Claimed, PinCounters, PinTable};
 
-impl PinTable {
-    /// A table for this many new requests per second at the peak.
-    pub fn for_peak(_requests_per_second: u32) -> Self {
-        Self {}
-    }
+use crate::destination::Slot;
 
-    /// Clears what has expired; the control thread calls it every second.
-    pub fn sweep(&self, _now: Now) {}
-}
+/// The key of a pin: a keyed hash, so that nobody outside can aim at a bucket.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PinKey(pub u64);
+
+/// In the place of a destination: we answered the request ourselves.
+pub const ANSWERED_NO_DESTINATION: Slot = Slot(u16::MAX);
+/// In the place of a destination: we answered 503.
+pub const ANSWERED_UNAVAILABLE: Slot = Slot(u16::MAX - 1);
+/// In the place of a destination: none is known.
+pub const NO_SLOT: Slot = Slot(u16::MAX - 2);

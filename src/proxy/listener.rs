@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::flow::ListenerId;
+use crate::destination::parse_ip;
 use crate::limits;
 
 /// One address that we listen on.
@@ -23,6 +24,7 @@ pub struct Listener {
 pub struct Listeners {
     all: Box<[Listener]>,
     hashes: Box<[u32]>,
+    sent_by_keys: Box<[SentByKey]>,
     addresses: Box<[(IpAddr, u16)]>,
     names: Box<[(Box<[u8]>, u16)]>,
 }
@@ -55,9 +57,17 @@ impl Listeners {
             .iter()
             .map(|listener| name_hash(&listener.name))
             .collect();
+        let sent_by_keys = all
+            .iter()
+            .map(|listener| {
+                let (host, port) = split_host_port(&listener.sent_by).unwrap_or_default();
+                SentByKey::new(host.as_bytes(), port).unwrap_or_default()
+            })
+            .collect();
         Self {
             all: all.into(),
             hashes,
+            sent_by_keys,
             addresses: addresses.into(),
             names: names.into(),
         }
@@ -71,6 +81,19 @@ impl Listeners {
     /// What Via parameters and tokens carry for this listener.
     pub fn hash_of(&self, id: ListenerId) -> u32 {
         self.hashes[usize::from(id.0)]
+    }
+
+    /// The sent-by of this listener in the form that Via parameters are bound to.
+    pub(super) fn sent_by_key(&self, id: ListenerId) -> &SentByKey {
+        &self.sent_by_keys[usize::from(id.0)]
+    }
+
+    /// Whether this host, an IPv6 address in brackets, and port are ours.
+    pub fn is_us(&self, host: &[u8], port: u16) -> bool {
+        match parse_ip(host) {
+            Some(ip) => self.is_our_address(ip, port),
+            None => self.is_our_name(host, port),
+        }
     }
 
     /// The listener whose name has this hash.
@@ -114,6 +137,57 @@ impl Listeners {
         self.names
             .iter()
             .any(|(name, p)| *p == port && name.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Host and port in one form, however they are spelt: other stacks write IPv6 addresses and the
+/// case of names anew.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentByKey {
+    bytes: [u8; SENT_BY_BYTES],
+    len: usize,
+}
+
+const SENT_BY_BYTES: usize = 2 + 253;
+
+impl Default for SentByKey {
+    fn default() -> Self {
+        Self {
+            bytes: [0; SENT_BY_BYTES],
+            len: 0,
+        }
+    }
+}
+
+impl SentByKey {
+    /// `None` when the host is longer than a name can be.
+    pub(super) fn new(host: &[u8], port: u16) -> Option<Self> {
+        let mut key = Self::default();
+        key.bytes[..2].copy_from_slice(&port.to_be_bytes());
+        let ip = parse_ip(host);
+        let (octets4, octets16);
+        let text = match ip {
+            Some(IpAddr::V4(ip)) => {
+                octets4 = ip.octets();
+                &octets4[..]
+            }
+            Some(IpAddr::V6(ip)) => {
+                octets16 = ip.octets();
+                &octets16[..]
+            }
+            None => host,
+        };
+        let place = key.bytes.get_mut(2..2 + text.len())?;
+        place.copy_from_slice(text);
+        if ip.is_none() {
+            place.make_ascii_lowercase();
+        }
+        key.len = 2 + text.len();
+        Some(key)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

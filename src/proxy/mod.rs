@@ -1,16 +1,26 @@
 //! RFC 3261 §16: a datagram and the time go in, a verdict and messages to send come out.
 //!
 //! It owns no socket, clock or randomness, so that tests, fuzzers, the simulator and the benches
-//! drive the same code as the network does.
+//! drive the same code as the network does. [`Proxy::datagram`] reads the message and hands it to
+//! [`request`] or [`response`]; these decide, and [`forward`] or [`answer`] write what leaves.
 
+mod answer;
+mod branch;
 mod flow;
+mod forward;
+mod in_dialog;
 mod listener;
+mod neighbour;
 mod outbox;
 mod policy;
+mod request;
+mod response;
 mod snapshot;
 mod verdict;
+mod via_parameter;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 pub use flow::{Flow, ListenerId, Transport};
 pub use listener::{Listener, Listeners, name_hash, split_host_port};
@@ -22,7 +32,9 @@ pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 
 use crate::clock::Now;
+use crate::destination::Slot;
 use crate::keys::Keys;
+use crate::message::{Edits, Message, Routes, Span, StartLine};
 use crate::pin::PinTable;
 
 /// What all workers share and nothing changes while the process runs.
@@ -36,9 +48,23 @@ pub struct Shared {
     pub pins: PinTable,
     /// A random number of this process: slots in our Vias count only when they carry it.
     pub incarnation: u16,
+    cores: AtomicU16,
 }
 
-/// A new call or request that was given a destination, for the dispatch log.
+impl Shared {
+    /// Puts together what the workers share.
+    pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
+        Self {
+            listeners,
+            keys,
+            pins,
+            incarnation,
+            cores: AtomicU16::new(0),
+        }
+    }
+}
+
+/// A new request that was given a destination, for the dispatch log.
 #[derive(Clone, Copy, Debug)]
 pub struct Dispatched<'a> {
     /// The method.
@@ -59,35 +85,129 @@ pub struct Dispatched<'a> {
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
+    core: Core,
+}
+
+/// What a worker's core works with, apart from what it shares.
+#[derive(Debug)]
+struct Core {
+    /// Equal for no two cores: see [`PinTable::claim`].
+    number: u16,
+    message: Message,
+    routes: Routes,
+    edits: Edits,
+    /// The Request-URI after a strict router before us was put right (§16.4).
+    request_uri_edited: Option<Span>,
+    chosen: Option<Slot>,
+}
+
+/// One datagram and what it is decided by.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    now: Now,
+    shared: &'a Shared,
+    snapshot: &'a Snapshot,
+    flow: Flow,
+    bytes: &'a [u8],
+}
+
+impl Arrival<'_> {
+    fn force_rport(&self) -> bool {
+        self.shared.listeners.get(self.flow.listener).force_rport
+    }
 }
 
 impl Proxy {
     /// A core that shares `shared` with the other workers.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        // Relaxed: only that the numbers differ counts.
+        let number = shared.cores.fetch_add(1, Ordering::Relaxed);
+        let core = Core {
+            number,
+            message: Message::default(),
+            routes: Routes::default(),
+            edits: Edits::default(),
+            request_uri_edited: None,
+            chosen: None,
+        };
+        Self { shared, core }
     }
 
-    /// Decides about one datagram. The outbox is cleared first.
+    /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one message.
     pub fn datagram(
         &mut self,
-        _now: Now,
-        _snapshot: &Snapshot,
-        _flow: Flow,
-        _bytes: &[u8],
+        now: Now,
+        snapshot: &Snapshot,
+        flow: Flow,
+        bytes: &[u8],
         outbox: &mut Outbox,
     ) -> Verdict {
         outbox.clear();
-        let _ = &self.shared;
-        Verdict::Dropped(Reason::NotSip)
+        self.core.datagram(
+            &Arrival {
+                now,
+                shared: &self.shared,
+                snapshot,
+                flow,
+                bytes,
+            },
+            outbox,
+        )
     }
 
     /// What was dispatched by the last call of [`Proxy::datagram`], whose verdict was
     /// [`Forwarded::Chosen`] and whose arguments these were.
     pub fn dispatched<'a>(
-        &'a self,
-        _snapshot: &'a Snapshot,
-        _bytes: &'a [u8],
+        &self,
+        snapshot: &'a Snapshot,
+        bytes: &'a [u8],
     ) -> Option<Dispatched<'a>> {
-        None
+        let message = &self.core.message;
+        let destination = snapshot.destinations.get(self.core.chosen?)?;
+        let StartLine::Request { method, uri } = message.start_line else {
+            return None;
+        };
+        Some(Dispatched {
+            method: method.of(bytes),
+            request_uri: uri.of(bytes),
+            from: message.from?.of(bytes),
+            to: message.to?.of(bytes),
+            call_id: message.call_id?.of(bytes),
+            destination: &destination.uri,
+        })
+    }
+}
+
+impl Core {
+    fn datagram(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
+        self.chosen = None;
+        self.request_uri_edited = None;
+        self.edits.clear();
+        if !at.snapshot.policy.allows(&at.flow.peer) {
+            return Verdict::Dropped(Reason::NotAllowed);
+        }
+        match at.bytes.first() {
+            None => return Verdict::Dropped(Reason::KeepAlive),
+            Some(0 | 1) => return Verdict::Dropped(Reason::Stun),
+            Some(_) if at.bytes.len() > usize::from(u16::MAX) => {
+                return Verdict::Dropped(Reason::Truncated);
+            }
+            Some(_) => {}
+        }
+        self.message = Message::read(at.bytes);
+        if self.message.start == at.bytes.len() {
+            return Verdict::Dropped(Reason::KeepAlive);
+        }
+        // Our own address as a source is a forgery, or a destination that is ourselves.
+        let peer = at.flow.peer;
+        if at.shared.listeners.is_our_address(peer.ip(), peer.port()) {
+            return Verdict::Dropped(Reason::SelfLoop);
+        }
+        match self.message.start_line {
+            StartLine::NotSip => Verdict::Dropped(Reason::NotSip),
+            StartLine::Response { code } => self.response(at, code, outbox),
+            StartLine::BadResponse => Verdict::Dropped(Reason::MalformedResponse),
+            _ => self.request(at, outbox),
+        }
     }
 }

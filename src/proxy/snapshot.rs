@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Policy, SetPolicy};
+use crate::destination::Table;
 
 /// The destinations and the operator's choices, as of one moment.
 #[derive(Debug)]
@@ -18,5 +19,12 @@ pub struct Snapshot {
     /// Shutting down: new requests get 503.
     pub draining: bool,
     /// The destinations.
-    pub destinations: crate::destination::Table,
+    pub destinations: Table,
+}
+
+impl Snapshot {
+    /// The choices that hold for a set.
+    pub fn set_policy(&self, set: u32) -> &SetPolicy {
+        self.sets.get(&set).unwrap_or(&self.set_default)
+    }
 }

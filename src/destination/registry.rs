@@ -1,0 +1,420 @@
+//! The control thread's side: it gives each destination its slot, keeps what must outlive a
+//! reload, and builds the tables that workers read.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use thiserror::Error;
+
+use super::Slot;
+use super::record::{Host, Record, Resolved, SocketName};
+use super::set::{Place, Set, Turns};
+use super::table::{Destination, Known, Table};
+use crate::clock::Now;
+use crate::limits;
+use crate::pin::PinTable;
+use crate::proxy::{ListenerId, Listeners};
+
+/// A load that cannot be taken.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum LoadError {
+    /// More addresses than there are slots.
+    #[error(
+        "{wanted} destination addresses, but at most {max} fit: divide the list over several relays",
+        max = limits::SLOTS_MAX
+    )]
+    TooMany {
+        /// How many slots the load needs besides those that are still in quarantine.
+        wanted: usize,
+    },
+    /// A `socket=` attribute that names none of our listeners.
+    #[error("line {line}: socket=udp:{socket} is not one of our listeners: {listeners}")]
+    NoSuchSocket {
+        /// The line of the list.
+        line: usize,
+        /// What it says.
+        socket: SocketAddr,
+        /// What would be right.
+        listeners: String,
+    },
+}
+
+/// What a slot stands for.
+type SlotIdentity = (String, Option<SocketName>, SocketAddr);
+/// What makes two records of two loads the same.
+type RecordIdentity = (u32, String, Option<SocketName>);
+
+#[derive(Debug)]
+struct SlotState {
+    identity: SlotIdentity,
+    retired_at: Option<Now>,
+}
+
+#[derive(Debug, Default)]
+struct SetMemory {
+    turns: Arc<Turns>,
+    /// The active records in the order of the table that is in force.
+    active: Vec<RecordIdentity>,
+    /// All records in that order.
+    listed: Vec<RecordIdentity>,
+    invite_offset: u64,
+    other_offset: u64,
+}
+
+/// What the control thread remembers between loads.
+#[derive(Debug, Default)]
+pub struct Registry {
+    slots: Vec<Option<SlotState>>,
+    slot_of: HashMap<SlotIdentity, Slot>,
+    destinations: Vec<Option<Arc<Destination>>>,
+    sets: BTreeMap<u32, SetMemory>,
+    place_turns: HashMap<RecordIdentity, Arc<AtomicU64>>,
+}
+
+impl Registry {
+    /// Builds the table for these records, which stand in the order of choice; nothing changes
+    /// when it fails.
+    pub fn load(
+        &mut self,
+        now: Now,
+        records: &[Resolved],
+        listeners: &Listeners,
+        pins: &PinTable,
+    ) -> Result<Table, Vec<LoadError>> {
+        let errors: Vec<_> = records
+            .iter()
+            .filter_map(|r| socket_error(&r.record, listeners))
+            .collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        self.assign_slots(now, records, pins)?;
+        self.describe(records, listeners);
+
+        let mut table = Table {
+            slots: self.destinations.clone(),
+            ..Table::default()
+        };
+        self.index_addresses(records, &mut table);
+        self.build_sets(records, &mut table);
+        for (number, state) in self.slots.iter().enumerate() {
+            if let Some(SlotState {
+                identity,
+                retired_at,
+            }) = state
+            {
+                let mut hasher = siphasher::sip::SipHasher13::new();
+                (&identity.0, identity.1).hash(&mut hasher);
+                pins.memory().write_slot(
+                    Slot(number as u16),
+                    hasher.finish(),
+                    identity.2,
+                    retired_at.is_some(),
+                );
+            }
+        }
+        Ok(table)
+    }
+
+    fn assign_slots(
+        &mut self,
+        now: Now,
+        records: &[Resolved],
+        pins: &PinTable,
+    ) -> Result<(), Vec<LoadError>> {
+        let mut seen = HashSet::new();
+        let wanted: Vec<SlotIdentity> = records
+            .iter()
+            .flat_map(slot_identities)
+            .filter(|id| seen.insert(id.clone()))
+            .collect();
+        let new: Vec<&SlotIdentity> = wanted
+            .iter()
+            .filter(|id| !self.slot_of.contains_key(*id))
+            .collect();
+        let mut free: Vec<Slot> = (self.slots.len()..limits::SLOTS_MAX)
+            .take(new.len())
+            .map(|n| Slot(n as u16))
+            .collect();
+        if free.len() < new.len() {
+            // Numbers that were never used come first; only when they have run out are those of
+            // destinations retired long ago cleared from all pins and given to others.
+            let quarantined_until = |at: Now| at.plus_ms(limits::SLOT_QUARANTINE_MS);
+            let mut reused = HashSet::new();
+            for (number, state) in self.slots.iter().enumerate() {
+                let is_over = state.as_ref().is_some_and(|state| {
+                    state
+                        .retired_at
+                        .is_some_and(|at| quarantined_until(at) <= now)
+                        && !seen.contains(&state.identity)
+                });
+                if is_over && free.len() < new.len() {
+                    free.push(Slot(number as u16));
+                    reused.insert(Slot(number as u16));
+                }
+            }
+            if free.len() < new.len() {
+                return Err(vec![LoadError::TooMany {
+                    wanted: wanted.len(),
+                }]);
+            }
+            pins.clear_slots(|slot| reused.contains(&slot));
+        }
+        for (identity, slot) in new.into_iter().zip(free) {
+            let at = usize::from(slot.0);
+            if at >= self.slots.len() {
+                self.slots.resize_with(at + 1, || None);
+                self.destinations.resize_with(at + 1, || None);
+            }
+            if let Some(old) = self.slots[at].take() {
+                self.slot_of.remove(&old.identity);
+            }
+            self.slot_of.insert(identity.clone(), slot);
+            self.slots[at] = Some(SlotState {
+                identity: identity.clone(),
+                retired_at: None,
+            });
+        }
+        for state in self.slots.iter_mut().flatten() {
+            state.retired_at = if seen.contains(&state.identity) {
+                None
+            } else {
+                state.retired_at.or(Some(now))
+            };
+        }
+        Ok(())
+    }
+
+    /// Says how each listed destination is reached; retired ones keep what was said.
+    fn describe(&mut self, records: &[Resolved], listeners: &Listeners) {
+        for resolved in records {
+            let record = &resolved.record;
+            let listener = record
+                .attributes
+                .socket
+                .and_then(|socket| listener_of(socket, listeners));
+            for identity in slot_identities(resolved) {
+                let address = identity.2;
+                let slot = self.slot_of[&identity];
+                self.destinations[usize::from(slot.0)] = Some(Arc::new(Destination {
+                    uri: record.uri.text.clone(),
+                    address,
+                    listener,
+                    fallback_listener: route_to(address, listeners),
+                    host_port: host_port(record),
+                }));
+            }
+        }
+    }
+
+    fn index_addresses(&self, records: &[Resolved], table: &mut Table) {
+        for resolved in records {
+            for identity in slot_identities(resolved) {
+                let known = Known {
+                    slot: self.slot_of[&identity],
+                    is_listed: true,
+                };
+                table.by_address.entry(identity.2).or_insert(known);
+                table.by_ip.entry(identity.2.ip()).or_insert(known);
+                if let Host::Name(name) = &resolved.record.uri.host {
+                    let key = (
+                        name.as_bytes().into(),
+                        resolved.record.uri.port_or_default(),
+                    );
+                    table.by_name.entry(key).or_insert(known.slot);
+                }
+            }
+        }
+        for (number, state) in self.slots.iter().enumerate() {
+            if let Some(SlotState {
+                identity,
+                retired_at: Some(_),
+            }) = state
+            {
+                let known = Known {
+                    slot: Slot(number as u16),
+                    is_listed: false,
+                };
+                table.by_address.entry(identity.2).or_insert(known);
+                table.by_ip.entry(identity.2.ip()).or_insert(known);
+            }
+        }
+    }
+
+    fn build_sets(&mut self, records: &[Resolved], table: &mut Table) {
+        let mut by_set: BTreeMap<u32, Vec<&Resolved>> = BTreeMap::new();
+        for resolved in records {
+            by_set
+                .entry(resolved.record.set)
+                .or_default()
+                .push(resolved);
+        }
+        // A set that is gone keeps its counters: it may come back.
+        for id in self.sets.keys() {
+            by_set.entry(*id).or_default();
+        }
+        for (id, listed) in by_set {
+            let is_active =
+                |r: &&&Resolved| r.record.flags.is_selectable() && !r.addresses.is_empty();
+            let active: Vec<RecordIdentity> = listed
+                .iter()
+                .filter(is_active)
+                .map(|r| record_identity(r))
+                .collect();
+            let places = listed
+                .iter()
+                .filter(is_active)
+                .map(|r| Place {
+                    slots: slot_identities(r)
+                        .map(|identity| self.slot_of[&identity])
+                        .collect(),
+                    turns: Arc::clone(self.place_turns.entry(record_identity(r)).or_default()),
+                })
+                .collect();
+            let mut members: Vec<Slot> = listed
+                .iter()
+                .flat_map(|r| slot_identities(r))
+                .map(|identity| self.slot_of[&identity])
+                .collect();
+            members.sort_unstable();
+            members.dedup();
+
+            let memory = self.sets.entry(id).or_default();
+            let listed_now: Vec<RecordIdentity> =
+                listed.iter().map(|r| record_identity(r)).collect();
+            memory.invite_offset = memory.offset_for(true, &active, &listed_now);
+            memory.other_offset = memory.offset_for(false, &active, &listed_now);
+            memory.active = active;
+            memory.listed = listed_now;
+            table.sets.push(Set {
+                id,
+                active: places,
+                turns: Arc::clone(&memory.turns),
+                invite_offset: memory.invite_offset,
+                other_offset: memory.other_offset,
+                members: members.into(),
+                record_count: listed.len(),
+            });
+        }
+    }
+}
+
+impl SetMemory {
+    /// The offset that makes the next turn fall on the active record after the last one used.
+    fn offset_for(
+        &self,
+        is_invite: bool,
+        active: &[RecordIdentity],
+        listed: &[RecordIdentity],
+    ) -> u64 {
+        let offset = if is_invite {
+            self.invite_offset
+        } else {
+            self.other_offset
+        };
+        // Relaxed: a turn drawn by the old table at this moment is as good as one drawn before.
+        let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
+        if active.is_empty() || self.active.is_empty() || turn == 0 {
+            return turn;
+        }
+        let last_used =
+            &self.active[(turn.wrapping_sub(offset + 1) % self.active.len() as u64) as usize];
+        let next = next_active_after(last_used, &self.listed, listed, active);
+        turn.wrapping_sub(next as u64)
+    }
+}
+
+/// The place among the active ones that follows `last`: in the new order when `last` is still
+/// listed, else by those that followed it in the old one.
+fn next_active_after(
+    last: &RecordIdentity,
+    old: &[RecordIdentity],
+    new: &[RecordIdentity],
+    active: &[RecordIdentity],
+) -> usize {
+    let place_of = |wanted: &RecordIdentity| active.iter().position(|id| id == wanted);
+    let after = |list: &[RecordIdentity]| {
+        let at = list.iter().position(|id| id == last)?;
+        (1..=list.len()).find_map(|step| place_of(&list[(at + step) % list.len()]))
+    };
+    after(new).or_else(|| after(old)).unwrap_or(0)
+}
+
+fn record_identity(resolved: &Resolved) -> RecordIdentity {
+    let record = &resolved.record;
+    (
+        record.set,
+        record.uri.text.clone(),
+        record.attributes.socket,
+    )
+}
+
+fn slot_identities(resolved: &Resolved) -> impl Iterator<Item = SlotIdentity> + '_ {
+    let record = &resolved.record;
+    resolved
+        .addresses
+        .iter()
+        .map(move |address| (record.uri.text.clone(), record.attributes.socket, *address))
+}
+
+fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<ListenerId> {
+    listeners
+        .iter()
+        .find(|(_, listener)| listener.local == socket.0)
+        .map(|(id, _)| id)
+}
+
+fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
+    let socket = record.attributes.socket?;
+    if listener_of(socket, listeners).is_some() {
+        return None;
+    }
+    let names: Vec<_> = listeners
+        .iter()
+        .map(|(_, listener)| format!("udp:{}", listener.local))
+        .collect();
+    Some(LoadError::NoSuchSocket {
+        line: record.line,
+        socket: socket.0,
+        listeners: names.join(", "),
+    })
+}
+
+/// The listener whose address the kernel would send from, else the first of the family.
+fn route_to(address: SocketAddr, listeners: &Listeners) -> Option<ListenerId> {
+    let same_family = || {
+        listeners
+            .iter()
+            .filter(|(_, l)| l.local.is_ipv4() == address.is_ipv4())
+    };
+    if same_family().count() < 2 {
+        return same_family().next().map(|(id, _)| id);
+    }
+    let any: SocketAddr = if address.is_ipv4() {
+        ([0; 4], 0).into()
+    } else {
+        ([0u16; 8], 0).into()
+    };
+    let source = std::net::UdpSocket::bind(any)
+        .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()))
+        .ok();
+    same_family()
+        .find(|(_, listener)| source.is_some_and(|source| listener.local.ip() == source.ip()))
+        .or_else(|| same_family().next())
+        .map(|(id, _)| id)
+}
+
+fn host_port(record: &Record) -> String {
+    let host = match &record.uri.host {
+        Host::Address(ip) if ip.is_ipv6() => format!("[{ip}]"),
+        Host::Address(ip) => ip.to_string(),
+        Host::Name(name) => name.clone(),
+    };
+    record
+        .uri
+        .port
+        .map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+}

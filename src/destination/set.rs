@@ -1,0 +1,95 @@
+//! A set and the choice from it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+
+use super::Slot;
+
+/// What of a set outlives a reload: how many turns were taken.
+///
+/// INVITE has a counter of its own, so that OPTIONS between calls does not skew the calls.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    invite: CachePadded<AtomicU64>,
+    other: CachePadded<AtomicU64>,
+}
+
+impl Turns {
+    pub(super) fn of(&self, is_invite: bool) -> &AtomicU64 {
+        if is_invite { &self.invite } else { &self.other }
+    }
+}
+
+/// One record's place in the round: its addresses take turns within its turn.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) slots: Box<[Slot]>,
+    pub(super) turns: Arc<AtomicU64>,
+}
+
+/// A destination set, ready to choose from.
+#[derive(Debug)]
+pub struct Set {
+    /// Its number.
+    pub id: u32,
+    pub(super) active: Box<[Place]>,
+    pub(super) turns: Arc<Turns>,
+    pub(super) invite_offset: u64,
+    pub(super) other_offset: u64,
+    /// All its slots, the inactive ones too, sorted.
+    pub(super) members: Box<[Slot]>,
+    /// How many records it lists.
+    pub(super) record_count: usize,
+}
+
+impl Set {
+    /// The next destination by round robin; `None` when none is active.
+    ///
+    /// Each call takes a turn: it is for requests seen for the first time only.
+    pub fn choose(&self, is_invite: bool) -> Option<Slot> {
+        if self.active.is_empty() {
+            return None;
+        }
+        // Relaxed: the number only spreads load. Nothing else is published through it, and two
+        // workers that draw neighbouring numbers in either order are equally fair.
+        let turn = self.turns.of(is_invite).fetch_add(1, Ordering::Relaxed);
+        let offset = if is_invite {
+            self.invite_offset
+        } else {
+            self.other_offset
+        };
+        let place = &self.active[(turn.wrapping_sub(offset) % self.active.len() as u64) as usize];
+        if let [slot] = *place.slots {
+            return Some(slot);
+        }
+        let turn = place.turns.fetch_add(1, Ordering::Relaxed);
+        Some(place.slots[(turn % place.slots.len() as u64) as usize])
+    }
+
+    /// Whether it has an active destination.
+    pub fn has_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// How many of its records are active.
+    pub fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
+    /// How many records it lists.
+    pub fn record_count(&self) -> usize {
+        self.record_count
+    }
+
+    /// Whether this destination may be chosen.
+    pub fn is_active(&self, slot: Slot) -> bool {
+        self.active.iter().any(|place| place.slots.contains(&slot))
+    }
+
+    /// Whether this destination is listed in it.
+    pub fn lists(&self, slot: Slot) -> bool {
+        self.members.binary_search(&slot).is_ok()
+    }
+}

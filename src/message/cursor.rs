@@ -1,0 +1,177 @@
+//! A place in the datagram and the lexical rules of RFC 3261 §25.1.
+//!
+//! Inside a header field value CR and LF stand only in folds (the row reader has seen to that), so
+//! here they are white space like any other.
+
+use super::span::Span;
+
+/// A place in the datagram, and where the piece under reading ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8], span: Span) -> Self {
+        Self {
+            bytes,
+            at: span.start(),
+            end: span.end(),
+        }
+    }
+
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.end
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        (self.at < self.end).then(|| self.bytes[self.at])
+    }
+
+    /// Steps over `byte` when it is next.
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// Steps over white space and folds: `LWS = [*WSP CRLF] 1*WSP`, any number of them.
+    pub(crate) fn skip_lws(&mut self) {
+        self.take_while(is_lws);
+    }
+
+    /// Steps over `*LWS byte *LWS`: how SLASH, SEMI, EQUAL, COMMA and COLON are defined.
+    pub(crate) fn eat_separator(&mut self, byte: u8) -> bool {
+        let before = self.at;
+        self.skip_lws();
+        if self.eat(byte) {
+            self.skip_lws();
+            return true;
+        }
+        self.at = before;
+        false
+    }
+
+    pub(crate) fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> Span {
+        let start = self.at;
+        while self.at < self.end && wanted(self.bytes[self.at]) {
+            self.at += 1;
+        }
+        Span::new(start, self.at)
+    }
+
+    /// `token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )`
+    pub(crate) fn token(&mut self) -> Option<Span> {
+        let span = self.take_while(is_token);
+        (!span.is_empty()).then_some(span)
+    }
+
+    /// `quoted-string`, its opening quote next; `None` when it does not close.
+    pub(crate) fn quoted_string(&mut self) -> Option<Span> {
+        let start = self.at;
+        if !self.eat(b'"') {
+            return None;
+        }
+        loop {
+            let rest = &self.bytes[self.at..self.end];
+            let found = memchr::memchr2(b'"', b'\\', rest)?;
+            self.at += found + 1;
+            if rest[found] == b'"' {
+                return Some(Span::new(start, self.at));
+            }
+            // An escaped character: whatever follows the backslash.
+            if self.is_at_end() {
+                return None;
+            }
+            self.at += 1;
+        }
+    }
+
+    /// A parameter behind its semicolon: `name [ EQUAL value ]`.
+    ///
+    /// More generous than `generic-param`: a value may hold any byte that does not end it, since
+    /// IPv6 addresses in `received` come with and without brackets (RFC 5118 §4.5).
+    pub(crate) fn parameter(&mut self) -> Option<Parameter> {
+        let name = self.token()?;
+        if !self.eat_separator(b'=') {
+            return Some(Parameter { name, value: None });
+        }
+        let value = if self.peek() == Some(b'"') {
+            self.quoted_string()?
+        } else {
+            self.take_while(|b| !is_lws(b) && !matches!(b, b';' | b',' | b'"' | b'<' | b'>'))
+        };
+        (!value.is_empty()).then_some(Parameter {
+            name,
+            value: Some(value),
+        })
+    }
+}
+
+/// A parameter's name and value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: Span,
+    pub(crate) value: Option<Span>,
+}
+
+pub(crate) const fn is_lws(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+pub(crate) const fn is_token(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+/// The span without white space at its ends.
+pub(crate) fn trim(bytes: &[u8], span: Span) -> Span {
+    let (mut start, mut end) = (span.start(), span.end());
+    while start < end && is_lws(bytes[start]) {
+        start += 1;
+    }
+    while start < end && is_lws(bytes[end - 1]) {
+        end -= 1;
+    }
+    Span::new(start, end)
+}
+
+/// `1*DIGIT` as a number; `None` when it is something else or greater than `max`.
+pub(crate) fn number(digits: &[u8], max: u64) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value
+            .checked_mul(10)?
+            .checked_add(u64::from(digit - b'0'))?;
+        if value > max {
+            return None;
+        }
+    }
+    Some(value)
+}
+
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};

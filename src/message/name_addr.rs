@@ -1,0 +1,84 @@
+//! From and To: the URI and the tag (RFC 3261 §20.10, §25.1).
+
+use super::cursor::{Cursor, is_lws};
+use super::span::Span;
+
+/// What is used of a From, To or Route value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NameAddr {
+    /// The URI, without the angle brackets.
+    pub(crate) uri: Span,
+    /// The value of `tag`.
+    pub(crate) tag: Option<Span>,
+    /// Where the value ends: at the end of the field or before the comma that follows.
+    pub(crate) end: usize,
+}
+
+impl NameAddr {
+    // name-addr / addr-spec *( SEMI from-param )
+    // name-addr    = [ display-name ] LAQUOT addr-spec RAQUOT
+    // display-name = *(token LWS) / quoted-string
+    /// Reads the value at the start of `span`; `None` when it is malformed.
+    pub(crate) fn read(bytes: &[u8], span: Span) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes, span);
+        cursor.skip_lws();
+        let is_quoted = cursor.peek() == Some(b'"');
+        if is_quoted {
+            cursor.quoted_string()?;
+            cursor.skip_lws();
+        }
+        let before = cursor.at();
+        // Generous: a display name without quotes may hold more than tokens, but nothing that ends it.
+        cursor.take_while(|b| !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
+        let uri = if cursor.eat(b'<') {
+            if is_quoted
+                && Span::new(before, cursor.at() - 1)
+                    .of(bytes)
+                    .iter()
+                    .any(|b| !is_lws(*b))
+            {
+                return None;
+            }
+            let uri = cursor.take_while(|b| b != b'>');
+            if !cursor.eat(b'>') {
+                return None;
+            }
+            uri
+        } else {
+            // Without brackets the URI ends at the first semicolon, comma or question mark.
+            if is_quoted {
+                return None;
+            }
+            Span::new(before, cursor.at())
+        };
+        let uri = super::cursor::trim(bytes, uri);
+        if uri.is_empty()
+            || uri
+                .of(bytes)
+                .iter()
+                .any(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t'))
+        {
+            return None;
+        }
+        let mut read = Self {
+            uri,
+            tag: None,
+            end: cursor.at(),
+        };
+        while cursor.eat_separator(b';') {
+            let parameter = cursor.parameter()?;
+            read.end = parameter.value.map_or(parameter.name.end(), Span::end);
+            if parameter.name.of(bytes).eq_ignore_ascii_case(b"tag") {
+                let tag = parameter.value?;
+                if read.tag.replace(tag).is_some() {
+                    return None;
+                }
+            }
+        }
+        cursor.skip_lws();
+        match cursor.peek() {
+            None | Some(b',') => Some(read),
+            Some(_) => None,
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The reader: one pass over the header, remembering where the few fields are that forwarding needs.
+
+use super::cursor::{number, trim};
+use super::header::{HeaderName, Row, Rows};
+use super::method::Method;
+use super::name_addr::NameAddr;
+use super::span::Span;
+use super::start_line::StartLine;
+use super::uri::Uri;
+use super::via::Via;
+
+/// The first thing found wrong with a message: the fields that we use must be well-formed
+/// (§16.3 item 1), all others pass through as they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The first line.
+    StartLine,
+    /// The Request-URI.
+    RequestUri,
+    /// A row without a proper name or line end.
+    Row,
+    /// The blank line after the header is missing.
+    NoBlankLine,
+    /// A field that may stand once stands twice: two readers would pick different ones.
+    Twice,
+    /// Via, From, To, Call-ID or `CSeq` is missing.
+    Missing,
+    /// The top Via.
+    Via,
+    /// From
+    From,
+    /// To
+    To,
+    /// Call-ID
+    CallId,
+    /// `CSeq`, or its method is not the request's.
+    CSeq,
+    /// Max-Forwards or Max-Breadth
+    MaxForwards,
+    /// Content-Length, or the datagram is shorter than it says.
+    ContentLength,
+    /// A Route, or more of them than we look at.
+    Route,
+}
+
+/// Where the parts of one message lie in its datagram.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The first line.
+    pub start_line: StartLine,
+    /// The method of a request.
+    pub method: Method,
+    /// The Request-URI; only its scheme means something unless [`Message::fault`] is `None`.
+    pub uri: Uri,
+    /// Where the message begins: line ends before it are skipped (§7.5).
+    pub start: usize,
+    /// Where the first row begins.
+    pub rows_start: usize,
+    /// Where the body ends: what follows Content-Length in a datagram is no part of it (§18.3).
+    pub end: usize,
+    /// The topmost Via value.
+    pub via: Option<Via>,
+    /// The row it stands in.
+    pub via_row: Span,
+    via_row_value: Span,
+    second_via_value: Option<Span>,
+    /// The whole From value.
+    pub from: Option<Span>,
+    /// The From tag.
+    pub from_tag: Option<Span>,
+    /// The whole To value.
+    pub to: Option<Span>,
+    /// The To tag.
+    pub to_tag: Option<Span>,
+    /// The Call-ID.
+    pub call_id: Option<Span>,
+    /// The number of the `CSeq`.
+    pub cseq_number: u32,
+    /// The method of the `CSeq`.
+    pub cseq_method: Method,
+    cseq_method_span: Option<Span>,
+    /// Max-Forwards: where its value lies, and the value unless it is above 255.
+    pub max_forwards: Option<(Span, Option<u8>)>,
+    /// Max-Breadth (RFC 5393 §5.3.3).
+    pub max_breadth: Option<(Span, u32)>,
+    /// There is a Proxy-Require.
+    pub has_proxy_require: bool,
+    /// Where the first Route row begins.
+    pub(crate) first_route_row: Option<usize>,
+    /// How many Route rows there are.
+    pub(crate) route_rows: usize,
+    content_length: Option<u64>,
+    /// What is wrong with it.
+    pub fault: Option<Fault>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            start_line: StartLine::NotSip,
+            method: Method::Other,
+            uri: Uri::default(),
+            start: 0,
+            rows_start: 0,
+            end: 0,
+            via: None,
+            via_row: Span::default(),
+            via_row_value: Span::default(),
+            second_via_value: None,
+            from: None,
+            from_tag: None,
+            to: None,
+            to_tag: None,
+            call_id: None,
+            cseq_number: 0,
+            cseq_method: Method::Other,
+            cseq_method_span: None,
+            max_forwards: None,
+            max_breadth: None,
+            has_proxy_require: false,
+            first_route_row: None,
+            route_rows: 0,
+            content_length: None,
+            fault: None,
+        }
+    }
+}
+
+impl Message {
+    /// Reads a datagram of at most 65,535 bytes.
+    ///
+    /// A fault does not end the reading: an answer needs the rest.
+    ///
+    /// # Panics
+    /// When `bytes` is longer than that; a UDP payload never is.
+    pub fn read(bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= usize::from(u16::MAX));
+        let mut message = Self::default();
+        message.start = bytes
+            .iter()
+            .take_while(|b| matches!(b, b'\r' | b'\n'))
+            .count();
+        let text = &bytes[message.start..];
+        let Some(line_len) =
+            memchr::memchr2(b'\r', b'\n', text).filter(|at| text[*at..].starts_with(b"\r\n"))
+        else {
+            return message;
+        };
+        let line = Span::new(message.start, message.start + line_len);
+        message.start_line = StartLine::read(bytes, line);
+        message.method = message.start_line.method(bytes);
+        message.rows_start = line.end() + 2;
+        match message.start_line {
+            StartLine::NotSip => return message,
+            StartLine::BadRequest { .. } | StartLine::BadResponse => message.note(Fault::StartLine),
+            StartLine::Request { uri, .. } | StartLine::OtherVersion { uri, .. } => {
+                match Uri::read(bytes, uri) {
+                    Some(uri) => {
+                        message.uri = uri;
+                        if uri.has_headers {
+                            message.note(Fault::RequestUri);
+                        }
+                    }
+                    None => message.note(Fault::RequestUri),
+                }
+            }
+            StartLine::Response { .. } => {}
+        }
+        let mut rows = Rows::new(bytes, message.rows_start);
+        for row in rows.by_ref() {
+            message.take_row(bytes, row);
+        }
+        message.finish(bytes, rows.blank_line());
+        message
+    }
+
+    /// Whether it is a request, however broken.
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self.start_line,
+            StartLine::Request { .. }
+                | StartLine::OtherVersion { .. }
+                | StartLine::BadRequest { .. }
+        )
+    }
+
+    /// The Via value below the topmost; `None` when there is none, an error when it is unreadable.
+    pub fn next_via(&self, bytes: &[u8]) -> Option<Result<Via, Fault>> {
+        let span = match self.via?.next {
+            Some(next) => Span::new(next, self.via_row_value.end()),
+            None => self.second_via_value?,
+        };
+        Some(
+            Via::read(bytes, span)
+                .filter(|via| via.is_well_formed)
+                .ok_or(Fault::Via),
+        )
+    }
+
+    /// What is left out when the topmost Via is removed: its row, or the value and its comma.
+    pub fn top_via_whole(&self, bytes: &[u8]) -> Option<Span> {
+        let via = self.via?;
+        Some(match via.next {
+            Some(next) => {
+                let rest = trim(bytes, Span::new(next, self.via_row_value.end()));
+                Span::new(via.value.start(), rest.start())
+            }
+            None => self.via_row,
+        })
+    }
+
+    fn note(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn note_unless(&mut self, is_good: bool, fault: Fault) {
+        if !is_good {
+            self.note(fault);
+        }
+    }
+
+    #[inline]
+    fn take_row(&mut self, bytes: &[u8], row: Row) {
+        self.note_unless(row.is_well_formed, Fault::Row);
+        match row.name {
+            HeaderName::Other => {}
+            HeaderName::Via => self.take_via(bytes, row),
+            HeaderName::From => {
+                self.note_unless(self.from.is_none(), Fault::Twice);
+                let read = NameAddr::read(bytes, row.value)
+                    .filter(|read| is_whole(bytes, read.end, row.value));
+                self.note_unless(read.is_some(), Fault::From);
+                self.from = Some(trim(bytes, row.value));
+                self.from_tag = read.and_then(|read| read.tag);
+            }
+            HeaderName::To => {
+                self.note_unless(self.to.is_none(), Fault::Twice);
+                let read = NameAddr::read(bytes, row.value)
+                    .filter(|read| is_whole(bytes, read.end, row.value));
+                self.note_unless(read.is_some(), Fault::To);
+                self.to = Some(trim(bytes, row.value));
+                self.to_tag = read.and_then(|read| read.tag);
+            }
+            HeaderName::CallId => {
+                self.note_unless(self.call_id.is_none(), Fault::Twice);
+                let value = trim(bytes, row.value);
+                // callid = word [ "@" word ]: no white space inside.
+                let is_good = !value.is_empty() && value.of(bytes).iter().all(|b| *b > b' ');
+                self.note_unless(is_good, Fault::CallId);
+                self.call_id = Some(value);
+            }
+            HeaderName::CSeq => self.take_cseq(bytes, row),
+            HeaderName::MaxForwards => {
+                self.note_unless(self.max_forwards.is_none(), Fault::Twice);
+                let value = trim(bytes, row.value);
+                let hops = number(value.of(bytes), u64::from(u32::MAX));
+                self.note_unless(hops.is_some(), Fault::MaxForwards);
+                self.max_forwards = Some((value, hops.and_then(|hops| u8::try_from(hops).ok())));
+            }
+            HeaderName::MaxBreadth => {
+                self.note_unless(self.max_breadth.is_none(), Fault::Twice);
+                let value = trim(bytes, row.value);
+                let breadth = number(value.of(bytes), u64::from(u32::MAX));
+                self.note_unless(breadth.is_some(), Fault::MaxForwards);
+                self.max_breadth = Some((value, breadth.unwrap_or(0) as u32));
+            }
+            HeaderName::ContentLength => {
+                self.note_unless(self.content_length.is_none(), Fault::Twice);
+                let length = number(trim(bytes, row.value).of(bytes), u64::from(u32::MAX));
+                self.note_unless(length.is_some(), Fault::ContentLength);
+                self.content_length = length;
+            }
+            HeaderName::Route => {
+                self.first_route_row.get_or_insert(row.whole.start());
+                self.route_rows += 1;
+            }
+            HeaderName::ProxyRequire => self.has_proxy_require = true,
+        }
+    }
+
+    fn take_via(&mut self, bytes: &[u8], row: Row) {
+        if self.via_row.is_empty() {
+            self.via_row = row.whole;
+            self.via_row_value = row.value;
+            self.via = Via::read(bytes, row.value);
+            self.note_unless(self.via.is_some_and(|via| via.is_well_formed), Fault::Via);
+        } else if self.second_via_value.is_none() {
+            self.second_via_value = Some(row.value);
+        }
+    }
+
+    // CSeq = "CSeq" HCOLON 1*DIGIT LWS Method
+    fn take_cseq(&mut self, bytes: &[u8], row: Row) {
+        self.note_unless(self.cseq_method_span.is_none(), Fault::Twice);
+        let value = trim(bytes, row.value);
+        let text = value.of(bytes);
+        let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+        let method = trim(bytes, Span::new(value.start() + digits, value.end()));
+        let parsed = number(&text[..digits], u64::from(u32::MAX));
+        let has_blank = method.start() > value.start() + digits;
+        let is_token = method.of(bytes).iter().all(|b| super::cursor::is_token(*b));
+        self.note_unless(
+            parsed.is_some() && has_blank && is_token && !method.is_empty(),
+            Fault::CSeq,
+        );
+        self.cseq_number = parsed.unwrap_or(0) as u32;
+        self.cseq_method = Method::of(method.of(bytes));
+        self.cseq_method_span = Some(method);
+    }
+
+    fn finish(&mut self, bytes: &[u8], blank_line: Option<usize>) {
+        let Some(blank_line) = blank_line else {
+            self.end = bytes.len();
+            self.note(Fault::NoBlankLine);
+            return;
+        };
+        let body_start = blank_line + 2;
+        self.end = bytes.len();
+        if let Some(length) = self.content_length {
+            match usize::try_from(length)
+                .ok()
+                .and_then(|length| body_start.checked_add(length))
+            {
+                Some(end) if end <= bytes.len() => self.end = end,
+                _ => self.note(Fault::ContentLength),
+            }
+        }
+        let is_complete = !self.via_row.is_empty()
+            && self.from.is_some()
+            && self.to.is_some()
+            && self.call_id.is_some()
+            && self.cseq_method_span.is_some();
+        self.note_unless(is_complete, Fault::Missing);
+        if let StartLine::Request { method, .. } = self.start_line
+            && let Some(cseq_method) = self.cseq_method_span
+        {
+            self.note_unless(method.of(bytes) == cseq_method.of(bytes), Fault::CSeq);
+        }
+    }
+}
+
+fn is_whole(bytes: &[u8], end: usize, value: Span) -> bool {
+    trim(bytes, Span::new(end, value.end())).is_empty()
+}

@@ -1,0 +1,174 @@
+//! The Route values of a request, in order, and which of them are to be removed.
+
+use super::edit::Edits;
+use super::header::{HeaderName, Rows};
+use super::name_addr::NameAddr;
+use super::read::Message;
+use super::span::Span;
+use super::uri::Uri;
+use crate::limits::ROUTES_MAX;
+
+/// One Route value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteValue {
+    /// Its URI, without the angle brackets.
+    pub uri: Span,
+    /// From its first byte to its last, parameters included.
+    value: Span,
+    row: Span,
+    is_removed: bool,
+}
+
+/// The Route values of a request.
+#[derive(Debug)]
+pub struct Routes {
+    values: [RouteValue; ROUTES_MAX],
+    count: usize,
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self {
+            values: [RouteValue::default(); ROUTES_MAX],
+            count: 0,
+        }
+    }
+}
+
+impl Routes {
+    // Route       = "Route" HCOLON route-param *(COMMA route-param)
+    // route-param = name-addr *( SEMI rr-param )
+    //
+    // Generous: angle brackets may be missing, as some stacks write it.
+    /// Collects the Route values; false when one is malformed or there are too many.
+    pub fn read(&mut self, message: &Message, bytes: &[u8]) -> bool {
+        self.count = 0;
+        let Some(first) = message.first_route_row else {
+            return true;
+        };
+        let mut rows_left = message.route_rows;
+        for row in Rows::new(bytes, first) {
+            if row.name != HeaderName::Route {
+                continue;
+            }
+            if !self.read_row(bytes, row.whole, row.value) {
+                return false;
+            }
+            rows_left -= 1;
+            if rows_left == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    fn read_row(&mut self, bytes: &[u8], row: Span, row_value: Span) -> bool {
+        let mut at = row_value.start();
+        loop {
+            let rest = super::cursor::trim(bytes, Span::new(at, row_value.end()));
+            let Some(read) = NameAddr::read(bytes, rest) else {
+                return false;
+            };
+            if self.count == ROUTES_MAX {
+                return false;
+            }
+            let value = Span::new(rest.start(), read.end);
+            self.values[self.count] = RouteValue {
+                uri: read.uri,
+                value,
+                row,
+                is_removed: false,
+            };
+            self.count += 1;
+            let after = super::cursor::trim(bytes, Span::new(read.end, row_value.end()));
+            if after.is_empty() {
+                return true;
+            }
+            // NameAddr::read stops only at the end or before a comma.
+            at = after.start() + 1;
+        }
+    }
+
+    /// The topmost value that is not removed, with its number.
+    pub fn top(&self) -> Option<(usize, RouteValue)> {
+        self.left().next()
+    }
+
+    /// The last value that is not removed, with its number.
+    pub fn last(&self) -> Option<(usize, RouteValue)> {
+        self.left().last()
+    }
+
+    fn left(&self) -> impl Iterator<Item = (usize, RouteValue)> + '_ {
+        self.values[..self.count]
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, value)| !value.is_removed)
+    }
+
+    /// Marks a value for removal.
+    pub fn remove(&mut self, number: usize) {
+        self.values[number].is_removed = true;
+    }
+
+    /// Marks all values for removal.
+    pub fn remove_all(&mut self) {
+        self.values[..self.count]
+            .iter_mut()
+            .for_each(|value| value.is_removed = true);
+    }
+
+    /// Where a further row would follow the last Route row.
+    pub fn end_of_rows(&self) -> Option<usize> {
+        self.count
+            .checked_sub(1)
+            .map(|last| self.values[last].row.end())
+    }
+
+    /// Adds the edits that remove the marked values, and the rows that are left empty by it.
+    pub fn edit(&self, edits: &mut Edits) {
+        let values = &self.values[..self.count];
+        for row in values.chunk_by(|a, b| a.row == b.row) {
+            if row.iter().all(|value| value.is_removed) {
+                edits.remove(row[0].row);
+                continue;
+            }
+            let mut at = 0;
+            while at < row.len() {
+                if !row[at].is_removed {
+                    at += 1;
+                    continue;
+                }
+                // A run of removed values goes with the commas that led to what follows it, or,
+                // at the end of the row, with the commas before it.
+                let run_start = at;
+                while at < row.len() && row[at].is_removed {
+                    at += 1;
+                }
+                edits.remove(match row.get(at) {
+                    Some(next) => Span::new(row[run_start].value.start(), next.value.start()),
+                    None => Span::new(row[run_start - 1].value.end(), row[at - 1].value.end()),
+                });
+            }
+        }
+    }
+}
+
+impl RouteValue {
+    /// Its URI, read; `None` when it is malformed.
+    pub fn read_uri(&self, bytes: &[u8]) -> Option<Uri> {
+        Uri::read(bytes, self.uri)
+    }
+
+    /// Whether its URI says loose routing: `lr`, `LR` or `lr=…` (§19.1.1).
+    pub fn is_loose(&self, bytes: &[u8]) -> bool {
+        self.read_uri(bytes).is_some_and(|uri| uri.has_parameter(bytes, b"lr"))
+            // Without angle brackets the parameter belongs to the field, not to the URI.
+            || Span::new(self.uri.end(), self.value.end())
+                .of(bytes)
+                .split(|b| *b == b';')
+                .skip(1)
+                .any(|p| p.trim_ascii().split(|b| *b == b'=').next().unwrap_or_default().eq_ignore_ascii_case(b"lr"))
+    }
+}

@@ -1,0 +1,148 @@
+//! URIs, as far as routing looks into them (RFC 3261 §19.1, §25.1).
+
+use super::cursor::number;
+use super::span::Span;
+
+/// The schemes that are told apart.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum UriScheme {
+    /// sip or sips
+    #[default]
+    Sip,
+    /// tel (RFC 3966): it has no host, and a destination knows what to do with it.
+    Tel,
+    /// Any other: 416.
+    Other,
+}
+
+/// Where the parts of a URI lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uri {
+    /// Which scheme.
+    pub scheme: UriScheme,
+    /// The user part with its password, before the `@`.
+    pub user: Option<Span>,
+    /// The host, IPv6 addresses with their brackets; empty unless the scheme is SIP.
+    pub host: Span,
+    /// The port, when written.
+    pub port: Option<u16>,
+    /// Where `host[:port]` ends.
+    pub host_port_end: usize,
+    /// The parameters, from the first semicolon on.
+    pub parameters: Span,
+    /// Headers behind a question mark follow: never allowed in a Request-URI (§19.1.1).
+    pub has_headers: bool,
+}
+
+impl Uri {
+    // SIP-URI = "sip:" [ userinfo ] hostport uri-parameters [ headers ]
+    /// Reads the URI that lies at `span`; `None` when it is malformed.
+    pub fn read(bytes: &[u8], span: Span) -> Option<Self> {
+        let text = span.of(bytes);
+        let colon = text.iter().position(|b| !is_scheme(*b))?;
+        if colon == 0 || text[colon] != b':' {
+            return None;
+        }
+        if text
+            .iter()
+            .any(|b| *b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f))
+        {
+            return None;
+        }
+        let scheme = match &text[..colon] {
+            s if s.eq_ignore_ascii_case(b"sip") || s.eq_ignore_ascii_case(b"sips") => {
+                UriScheme::Sip
+            }
+            s if s.eq_ignore_ascii_case(b"tel") => UriScheme::Tel,
+            _ => UriScheme::Other,
+        };
+        if scheme != UriScheme::Sip {
+            return Some(Self {
+                scheme,
+                ..Self::default()
+            });
+        }
+        let after_scheme = span.start() + colon + 1;
+        // A user part may hold ; ? and / but no second @ (it is written %40).
+        let at_sign = memchr::memchr(b'@', &text[colon + 1..]);
+        let (user, host_start) = match at_sign {
+            Some(len) => (
+                Some(Span::new(after_scheme, after_scheme + len)),
+                after_scheme + len + 1,
+            ),
+            None => (None, after_scheme),
+        };
+        let rest = &bytes[host_start..span.end()];
+        if memchr::memchr(b'@', rest).is_some() {
+            return None;
+        }
+        let host_len = host_len(rest)?;
+        let host = Span::new(host_start, host_start + host_len);
+        let (port, host_port_len) = match rest.get(host_len) {
+            Some(b':') => {
+                let digits = rest[host_len + 1..]
+                    .iter()
+                    .take_while(|b| b.is_ascii_digit())
+                    .count();
+                let end = host_len + 1 + digits;
+                let port = number(&rest[host_len + 1..end], 65_535).filter(|port| *port > 0)?;
+                (Some(port as u16), end)
+            }
+            _ => (None, host_len),
+        };
+        let tail = &rest[host_port_len..];
+        if !matches!(tail.first(), None | Some(b';' | b'?')) {
+            return None;
+        }
+        let question = memchr::memchr(b'?', tail);
+        let host_port_end = host_start + host_port_len;
+        let parameters_end = question.map_or(span.end(), |at| host_port_end + at);
+        Some(Self {
+            scheme,
+            user,
+            host,
+            port,
+            host_port_end,
+            parameters: Span::new(host_port_end, parameters_end),
+            has_headers: question.is_some(),
+        })
+    }
+
+    /// The port that is meant: 5060 when none is written.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(5060)
+    }
+
+    /// Whether a parameter of this name is there, with a value or without.
+    pub fn has_parameter(&self, bytes: &[u8], name: &[u8]) -> bool {
+        self.parameters
+            .of(bytes)
+            .split(|b| *b == b';')
+            .map(|parameter| parameter.split(|b| *b == b'=').next().unwrap_or_default())
+            .any(|found| found.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The length of the host at the start of `text`: `hostname / IPv4address / IPv6reference`.
+///
+/// Generous: an underscore is let through, since operators' names have them.
+pub(super) fn host_len(text: &[u8]) -> Option<usize> {
+    if text.first() == Some(&b'[') {
+        let close = memchr::memchr(b']', text)?;
+        let inner = &text[1..close];
+        let is_address = !inner.is_empty()
+            && inner
+                .iter()
+                .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+        return is_address.then_some(close + 1);
+    }
+    let len = text
+        .iter()
+        .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')))
+        .unwrap_or(text.len());
+    (len > 0).then_some(len)
+}
+
+fn is_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}

@@ -1,0 +1,162 @@
+//! One Via value (RFC 3261 §20.42).
+
+use super::cursor::{Cursor, number};
+use super::span::Span;
+use super::uri::host_len;
+
+/// `rport` (RFC 3581).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Rport {
+    /// Not there.
+    #[default]
+    Absent,
+    /// There without a value: the sender asks for the port it is seen from.
+    Asked,
+    /// There with a value.
+    Port(u16),
+}
+
+/// Where the parts of one Via value lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Via {
+    /// The value, from `SIP` to the end of its last parameter.
+    pub value: Span,
+    /// The host of sent-by.
+    pub host: Span,
+    /// The port of sent-by, when written.
+    pub port: Option<u16>,
+    /// The value of `branch`.
+    pub branch: Option<Span>,
+    /// The value of `received`.
+    pub received: Option<Span>,
+    /// The `received` parameter from its semicolon on.
+    pub received_whole: Option<Span>,
+    /// `rport`
+    pub rport: Rport,
+    /// The `rport` parameter from its semicolon on.
+    pub rport_whole: Option<Span>,
+    /// The value of our own parameter.
+    pub own: Option<Span>,
+    /// Where the next value of the same row begins, when a comma follows.
+    pub next: Option<usize>,
+    /// Its parameters are as the grammar wants them. Without that the message is refused, but an
+    /// answer can still find its way.
+    pub is_well_formed: bool,
+}
+
+/// The name of our own Via parameter.
+pub(crate) const OWN_PARAMETER: &[u8] = b"sw";
+
+impl Via {
+    // via-parm      = sent-protocol LWS sent-by *( SEMI via-params )
+    // sent-protocol = protocol-name SLASH protocol-version SLASH transport
+    // sent-by       = host [ COLON port ]
+    /// Reads the first value in `span`; `None` when its sent-by cannot be read.
+    pub fn read(bytes: &[u8], span: Span) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes, span);
+        cursor.skip_lws();
+        let start = cursor.at();
+        cursor.token()?;
+        for _ in 0..2 {
+            if !cursor.eat_separator(b'/') {
+                return None;
+            }
+            cursor.token()?;
+        }
+        let blank = cursor.at();
+        cursor.skip_lws();
+        if cursor.at() == blank {
+            return None;
+        }
+        let len = host_len(&bytes[cursor.at()..span.end()])?;
+        let host = Span::new(cursor.at(), cursor.at() + len);
+        let mut cursor = Cursor::new(bytes, Span::new(host.end(), span.end()));
+        let mut via = Self {
+            host,
+            is_well_formed: true,
+            ..Self::default()
+        };
+        let mut value_end = host.end();
+        if cursor.eat_separator(b':') {
+            let digits = cursor.take_while(|b| b.is_ascii_digit());
+            via.port = number(digits.of(bytes), 65_535)
+                .filter(|port| *port > 0)
+                .map(|port| port as u16);
+            via.port?;
+            value_end = digits.end();
+        }
+        loop {
+            let semicolon = {
+                let mut ahead = cursor;
+                ahead.skip_lws();
+                ahead.at()
+            };
+            if !cursor.eat_separator(b';') {
+                break;
+            }
+            let Some(parameter) = cursor.parameter() else {
+                via.is_well_formed = false;
+                break;
+            };
+            let end = parameter.value.map_or(parameter.name.end(), Span::end);
+            value_end = end;
+            let whole = Span::new(semicolon, end);
+            via.is_well_formed &= via.take(bytes, parameter.name, parameter.value, whole);
+        }
+        via.value = Span::new(start, value_end);
+        cursor.skip_lws();
+        match cursor.peek() {
+            None => {}
+            Some(b',') => via.next = Some(cursor.at() + 1),
+            Some(_) => via.is_well_formed = false,
+        }
+        Some(via)
+    }
+
+    /// Remembers one parameter; false when it is there twice or its value is impossible.
+    fn take(&mut self, bytes: &[u8], name: Span, value: Option<Span>, whole: Span) -> bool {
+        let name = name.of(bytes);
+        // The length tells the five apart from nearly all others.
+        match name.len() {
+            2 if name.eq_ignore_ascii_case(OWN_PARAMETER) => {
+                value.is_some() && self.own.replace(value.unwrap_or_default()).is_none()
+            }
+            6 if name.eq_ignore_ascii_case(b"branch") => {
+                value.is_some() && self.branch.replace(value.unwrap_or_default()).is_none()
+            }
+            8 if name.eq_ignore_ascii_case(b"received") => {
+                self.received_whole = Some(whole);
+                value.is_some() && self.received.replace(value.unwrap_or_default()).is_none()
+            }
+            5 if name.eq_ignore_ascii_case(b"rport") => {
+                let is_first = self.rport_whole.replace(whole).is_none();
+                self.rport = match value {
+                    None => Rport::Asked,
+                    Some(digits) => match number(digits.of(bytes), 65_535) {
+                        Some(port) => Rport::Port(port as u16),
+                        None => return false,
+                    },
+                };
+                is_first
+            }
+            _ => true,
+        }
+    }
+
+    /// The port of sent-by: 5060 when none is written.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(5060)
+    }
+
+    /// The branch when it has the magic cookie and something after it (§8.1.1.7).
+    pub fn usable_branch(&self, datagram: &[u8]) -> Option<Span> {
+        self.branch.filter(|span| {
+            let text = span.of(datagram);
+            text.len() > MAGIC_COOKIE.len()
+                && text[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE)
+        })
+    }
+}
+
+/// What every branch of RFC 3261 begins with (§8.1.1.7).
+pub(crate) const MAGIC_COOKIE: &[u8] = b"z9hG4bK";

@@ -1,0 +1,222 @@
+//! One pin as 64 bits.
+//!
+//! ```text
+//!  63        34 33        18 17      8 7    6 5     4 3   0
+//! |  key tag   |    slot    |  clock  | kind | state | try |
+//!      30            16         10       2       2      4
+//! ```
+//!
+//! Zero is an empty way. The clock counts units of 4 s and wraps after 4,096 s; the sweeper clears
+//! long before. Ages are signed: up to eight units in the future is fresh, since two workers may
+//! have read their clocks in another order than they write.
+
+use crate::clock::Now;
+use crate::destination::Slot;
+
+/// What a pin serves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// An INVITE transaction.
+    Invite,
+    /// Any other transaction.
+    Request,
+    /// The requests of a dialog, from callers that ignore Record-Route.
+    Dialog,
+    /// One more request after a 401 or 407; the try field holds bits of the `CSeq` that was challenged.
+    Challenge,
+}
+
+/// How far the transaction is, or that its pin is being put in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// No response was seen.
+    None,
+    /// A 1xx was seen.
+    Provisional,
+    /// A final response was seen.
+    Final,
+    /// It is being put in; the try field tells how far that is.
+    Tentative,
+}
+
+/// One pin, taken apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pin {
+    pub(super) tag: u32,
+    /// The destination, or a reserved number of [`super`].
+    pub slot: Slot,
+    pub(super) clock: u16,
+    /// What it serves.
+    pub kind: Kind,
+    /// How far it is.
+    pub state: State,
+    /// The try number of a transaction; for [`Kind::Challenge`] bits of a `CSeq`.
+    pub try_number: u8,
+}
+
+/// Seconds of one unit of the clock.
+const UNIT_MS: u64 = 4_000;
+/// Units after which the clock wraps.
+const WRAP: u16 = 1 << 10;
+/// Ages above this are moments in the future.
+const FUTURE: u16 = 8;
+
+/// Timer C and 64*T1 (180 s + 32 s), rounded up to 240 s, and a unit because the first is not whole.
+const LIFE_UNITS: u16 = 240 / 4 + 1;
+/// 1,800 s for a call that rings: Timer C starts anew with each 1xx.
+const LIFE_RINGING_UNITS: u16 = 1_800 / 4 + 1;
+/// 64*T1 for what is no INVITE.
+const LIFE_REQUEST_UNITS: u16 = 32 / 4 + 1;
+/// A worker that stopped while it put a pin in does not keep the way for longer.
+const LIFE_TENTATIVE_UNITS: u16 = 2;
+
+const _: () = assert!(LIFE_RINGING_UNITS < WRAP - FUTURE - SWEEP_UNITS_MAX);
+
+/// The sweeper passes every pin at least this often: 400 s.
+pub(super) const SWEEP_UNITS_MAX: u16 = 100;
+
+pub(super) const TAG_BITS: u32 = 30;
+
+/// The moment as the clock of pins shows it.
+pub(super) fn clock_of(now: Now) -> u16 {
+    ((now.ms() / UNIT_MS) % u64::from(WRAP)) as u16
+}
+
+impl Pin {
+    pub(super) fn unpack(word: u64) -> Self {
+        Self {
+            tag: (word >> 34) as u32,
+            slot: Slot((word >> 18) as u16),
+            clock: (word >> 8) as u16 & (WRAP - 1),
+            kind: match (word >> 6) & 3 {
+                0 => Kind::Invite,
+                1 => Kind::Request,
+                2 => Kind::Dialog,
+                _ => Kind::Challenge,
+            },
+            state: match (word >> 4) & 3 {
+                0 => State::None,
+                1 => State::Provisional,
+                2 => State::Final,
+                _ => State::Tentative,
+            },
+            try_number: (word & 15) as u8,
+        }
+    }
+
+    pub(super) fn pack(self) -> u64 {
+        (u64::from(self.tag) << 34)
+            | (u64::from(self.slot.0) << 18)
+            | (u64::from(self.clock) << 8)
+            | ((self.kind as u64) << 6)
+            | ((self.state as u64) << 4)
+            | u64::from(self.try_number & 15)
+    }
+
+    /// Units since it was last used; what lies up to eight units ahead counts as now.
+    pub(super) fn age(self, clock: u16) -> u16 {
+        let age = clock.wrapping_sub(self.clock) & (WRAP - 1);
+        if age >= WRAP - FUTURE { 0 } else { age }
+    }
+
+    pub(super) fn is_expired(self, clock: u16) -> bool {
+        let life = match (self.kind, self.state) {
+            (_, State::Tentative) => LIFE_TENTATIVE_UNITS,
+            (Kind::Invite, State::Provisional) => LIFE_RINGING_UNITS,
+            (Kind::Request, _) => LIFE_REQUEST_UNITS,
+            _ => LIFE_UNITS,
+        };
+        self.age(clock) > life
+    }
+
+    /// Of several that live the one with the lowest rank is evicted: transactions that ended over
+    /// 32 s ago, then the oldest.
+    pub(super) fn eviction_rank(self, clock: u16) -> (bool, std::cmp::Reverse<u16>) {
+        let age = self.age(clock);
+        let is_over = self.state == State::Final
+            && matches!(self.kind, Kind::Invite | Kind::Request)
+            && age > LIFE_REQUEST_UNITS - 1;
+        (!is_over, std::cmp::Reverse(age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_loses_nothing() {
+        for kind in [Kind::Invite, Kind::Request, Kind::Dialog, Kind::Challenge] {
+            for state in [
+                State::None,
+                State::Provisional,
+                State::Final,
+                State::Tentative,
+            ] {
+                let pin = Pin {
+                    tag: (1 << TAG_BITS) - 1,
+                    slot: Slot(0xfffe),
+                    clock: 1023,
+                    kind,
+                    state,
+                    try_number: 9,
+                };
+                assert_eq!(Pin::unpack(pin.pack()), pin);
+                let pin = Pin {
+                    tag: 1,
+                    slot: Slot(0),
+                    clock: 0,
+                    try_number: 0,
+                    ..pin
+                };
+                assert_eq!(Pin::unpack(pin.pack()), pin);
+            }
+        }
+    }
+
+    #[test]
+    fn ages_are_signed_and_survive_the_wrap() {
+        struct Row {
+            says: &'static str,
+            written: u16,
+            read: u16,
+            age: u16,
+        }
+        let rows = [
+            Row {
+                says: "the same unit",
+                written: 5,
+                read: 5,
+                age: 0,
+            },
+            Row {
+                says: "over the wrap",
+                written: 1020,
+                read: 4,
+                age: 8,
+            },
+            Row {
+                says: "one unit ahead is now",
+                written: 6,
+                read: 5,
+                age: 0,
+            },
+            Row {
+                says: "eight units ahead is now",
+                written: 13,
+                read: 5,
+                age: 0,
+            },
+            Row {
+                says: "nine units ahead is old",
+                written: 14,
+                read: 5,
+                age: 1015,
+            },
+        ];
+        for row in rows {
+            let pin = Pin::unpack(u64::from(row.written) << 8);
+            assert_eq!(pin.age(row.read), row.age, "{}", row.says);
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The table: set-associative, fixed in size, shared by all workers, without a lock.
+//!
+//! # Putting a pin in
+//!
+//! Two copies of one request may arrive at two workers at once, and both must get the same answer
+//! while the counter moves once. So a pin is put in by steps: *tentative*, look again, *claimed*,
+//! then the owner chooses and *commits*.
+//!
+//! ```text
+//!   empty/expired ──CAS──> tentative ──look again──CAS──> claimed ──> choose ──> committed
+//!                              │ lost: another's claimed or committed, or tentative lower way
+//!                              └──CAS──> empty, take the other's
+//! ```
+//!
+//! # Orderings
+//!
+//! The look again is a store-then-load on two different ways by two workers: of two that put in the
+//! same key at least one must see the other. That needs sequential consistency between each
+//! worker's CAS and its following loads, so these are `SeqCst`. A worker that sees a *tentative* pin
+//! at a higher way than its own takes it away by CAS; the owner's step to *claimed* is a CAS on the
+//! same word, so exactly one of the two succeeds. Everything else is a single word that carries all
+//! it means, and `Relaxed` is enough: no other memory is published through a pin.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::PinKey;
+use super::entry::{Kind, Pin, State, TAG_BITS, clock_of};
+use super::memory::PinMemory;
+use crate::clock::Now;
+use crate::destination::Slot;
+use crate::limits;
+
+/// What the try field of a tentative pin says.
+const TENTATIVE: u8 = 0;
+const CLAIMED: u8 = 1;
+
+/// The table of pins.
+#[derive(Debug)]
+pub struct PinTable {
+    memory: PinMemory,
+    counters: PinCounters,
+    sweep_at: AtomicU64,
+}
+
+/// What the table counts. Evictions and contention are rare, so all workers share these.
+#[derive(Debug, Default)]
+pub struct PinCounters {
+    /// Pins of transactions that had ended over 32 s before, evicted from a full bucket.
+    pub evicted_final: AtomicU64,
+    /// Other living pins evicted from a full bucket: the table is too small.
+    pub evicted_live: AtomicU64,
+    /// Requests that waited for another worker's choice for the same request.
+    pub contended: AtomicU64,
+    /// Expired pins cleared by the sweeper.
+    pub swept: AtomicU64,
+}
+
+/// What became of an attempt to put a pin in.
+#[derive(Debug)]
+pub enum Claim<'a> {
+    /// There is one already.
+    Found(Pin),
+    /// The way is ours: choose, then commit. Dropping it gives the way back.
+    Claimed(Claimed<'a>),
+    /// Another worker is choosing for the same request at this moment.
+    Contended,
+}
+
+/// A way that is ours until it is committed or dropped.
+#[derive(Debug)]
+pub struct Claimed<'a> {
+    way: &'a AtomicU64,
+    word: u64,
+}
+
+impl Claimed<'_> {
+    /// Pins the choice.
+    pub fn commit(mut self, slot: Slot, state: State) {
+        let pin = Pin {
+            slot,
+            state,
+            try_number: 0,
+            ..Pin::unpack(self.word)
+        };
+        self.finish(pin.pack());
+    }
+
+    fn finish(&mut self, word: u64) {
+        // It fails only when we stood still for seconds and the way was given to another: then our
+        // choice is unpinned, as after an eviction.
+        let _ = self
+            .way
+            .compare_exchange(self.word, word, Ordering::SeqCst, Ordering::Relaxed);
+        self.word = word;
+    }
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        if Pin::unpack(self.word).state == State::Tentative {
+            self.finish(0);
+        }
+    }
+}
+
+impl PinTable {
+    /// A table in this memory.
+    pub fn new(memory: PinMemory) -> Self {
+        Self {
+            memory,
+            counters: PinCounters::default(),
+            sweep_at: AtomicU64::new(0),
+        }
+    }
+
+    /// How many pins a relay needs that sees this many new requests per second at its peak.
+    pub const fn pins_for_peak(requests_per_second: u32) -> usize {
+        requests_per_second as usize * limits::PINS_PER_REQUEST_RATE
+    }
+
+    /// How many pins fit.
+    pub fn capacity(&self) -> usize {
+        self.memory.bucket_count() * super::memory::WAYS
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> &PinCounters {
+        &self.counters
+    }
+
+    /// The memory, for the control thread to note its slots in.
+    pub(crate) fn memory(&self) -> &PinMemory {
+        &self.memory
+    }
+
+    /// The pin of this key that serves a transaction, or a call when `is_call`.
+    pub fn find(&self, now: Now, key: PinKey, is_call: bool) -> Option<Pin> {
+        let (bucket, tag) = self.place(key);
+        let clock = clock_of(now);
+        find_in(bucket, tag, is_call, clock)
+            .map(|(_, word)| Pin::unpack(word))
+            .filter(|pin| pin.state != State::Tentative)
+    }
+
+    /// Finds the transaction's pin or begins to put it in.
+    ///
+    /// `worker` is the caller's number, equal for no two that run at the same time: it makes
+    /// tentative pins of one key differ, so that no worker takes another's for its own.
+    pub fn claim(&self, now: Now, key: PinKey, kind: Kind, worker: u16) -> Claim<'_> {
+        let (bucket, tag) = self.place(key);
+        let clock = clock_of(now);
+        let is_call = is_call(kind);
+        for _ in 0..limits::CLAIM_TRIES {
+            if let Some((_, word)) = find_in(bucket, tag, is_call, clock) {
+                let pin = Pin::unpack(word);
+                if pin.state != State::Tentative {
+                    return Claim::Found(pin);
+                }
+                // The other worker is a handful of instructions from its end.
+                count(&self.counters.contended);
+                wait();
+                continue;
+            }
+            let pin = Pin {
+                tag,
+                slot: Slot(worker),
+                clock,
+                kind,
+                state: State::Tentative,
+                try_number: TENTATIVE,
+            };
+            if let Some(claimed) = self.try_claim(bucket, pin) {
+                return Claim::Claimed(claimed);
+            }
+        }
+        Claim::Contended
+    }
+
+    /// Notes that a request or response of this transaction was seen; false when it has no pin.
+    pub fn renew(&self, now: Now, key: PinKey, is_call: bool, state: Option<State>) -> bool {
+        let (bucket, tag) = self.place(key);
+        let clock = clock_of(now);
+        for _ in 0..limits::CLAIM_TRIES {
+            let Some((way, word)) = find_in(bucket, tag, is_call, clock) else {
+                return false;
+            };
+            let pin = Pin::unpack(word);
+            if pin.state == State::Tentative {
+                return true;
+            }
+            // A late 1xx does not bring a transaction back that had its final response.
+            let state = match (pin.state, state) {
+                (State::Final, _) | (_, None) => pin.state,
+                (_, Some(new)) => new,
+            };
+            let new = Pin {
+                clock,
+                state,
+                ..pin
+            }
+            .pack();
+            // Within one unit of the clock nearly nothing changes, and the line stays shared.
+            if new == word
+                || way
+                    .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Puts a call pin in, or sets the one that is there.
+    pub fn set_call(&self, now: Now, key: PinKey, kind: Kind, slot: Slot, cseq_bits: u8) {
+        let (bucket, tag) = self.place(key);
+        let clock = clock_of(now);
+        let pin = Pin {
+            tag,
+            slot,
+            clock,
+            kind,
+            state: State::Final,
+            try_number: cseq_bits & 15,
+        };
+        let new = pin.pack();
+        for _ in 0..limits::CLAIM_TRIES {
+            let (way, word) = match find_in(bucket, tag, true, clock) {
+                Some((_, word)) if word == new => return,
+                // A dialog is worth more than a challenge that comes late.
+                Some((_, word))
+                    if kind == Kind::Challenge && Pin::unpack(word).kind == Kind::Dialog =>
+                {
+                    return;
+                }
+                Some(found) => found,
+                None => self.victim(bucket, clock),
+            };
+            // Two workers that put the same key in at two ways leave two pins with one meaning:
+            // the lower way is found, the other expires.
+            if way
+                .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+            {
+                self.count_eviction(word, clock);
+                return;
+            }
+        }
+    }
+
+    /// Takes the pin of a challenge out when it is still there: it serves one request.
+    pub fn take_challenge(&self, now: Now, key: PinKey, cseq_bits: u8) -> Option<Slot> {
+        let (bucket, tag) = self.place(key);
+        let (way, word) = find_in(bucket, tag, true, clock_of(now))?;
+        let pin = Pin::unpack(word);
+        let is_repeat = pin.kind == Kind::Challenge && pin.try_number != cseq_bits & 15;
+        let taken = is_repeat
+            && way
+                .compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        taken.then_some(pin.slot)
+    }
+
+    /// Clears what has expired in the next part of the table; the control thread calls it about
+    /// once a second, and it passes the whole table in 64 calls.
+    pub fn sweep(&self, now: Now) {
+        let buckets = self.memory.bucket_count();
+        let part = buckets.div_ceil(limits::SWEEP_PARTS);
+        // Relaxed: the control thread alone sweeps.
+        let start = self.sweep_at.load(Ordering::Relaxed) as usize;
+        let end = (start + part).min(buckets);
+        self.clear(start..end, |pin| pin.is_expired(clock_of(now)));
+        self.sweep_at.store(
+            if end == buckets { 0 } else { end as u64 },
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Clears every pin that names one of these slots, before they stand for something else.
+    pub fn clear_slots(&self, is_reused: impl Fn(Slot) -> bool) {
+        self.clear(0..self.memory.bucket_count(), |pin| is_reused(pin.slot));
+    }
+
+    /// How many pins there are, dead ones included: a walk over all memory, for tests and tools.
+    pub fn count(&self) -> usize {
+        let ways = (0..self.memory.bucket_count()).flat_map(|bucket| self.memory.bucket(bucket));
+        ways.filter(|way| way.load(Ordering::Relaxed) != 0).count()
+    }
+
+    fn clear(&self, buckets: std::ops::Range<usize>, is_over: impl Fn(Pin) -> bool) {
+        for way in buckets.flat_map(|bucket| self.memory.bucket(bucket)) {
+            let word = way.load(Ordering::Relaxed);
+            // A pin that was renewed in between stays: the CAS fails.
+            if word != 0
+                && is_over(Pin::unpack(word))
+                && way
+                    .compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+            {
+                count(&self.counters.swept);
+            }
+        }
+    }
+
+    fn place(&self, key: PinKey) -> (&[AtomicU64], u32) {
+        let buckets = self.memory.bucket_count() as u128;
+        let number = (u128::from(key.0) * buckets) >> 64;
+        // The bucket is made of the key's high bits, the tag of its low ones; no tag is zero, so
+        // that no pin is.
+        let tag = (key.0 & ((1 << TAG_BITS) - 1)) as u32;
+        (self.memory.bucket(number as usize), tag.max(1))
+    }
+
+    /// The way to put a new pin in: an empty or expired one, else the one that will be missed least.
+    fn victim<'a>(&self, bucket: &'a [AtomicU64], clock: u16) -> (&'a AtomicU64, u64) {
+        let mut chosen: Option<(&AtomicU64, u64, _)> = None;
+        for way in bucket {
+            let word = way.load(Ordering::Relaxed);
+            let pin = Pin::unpack(word);
+            if word == 0 || pin.is_expired(clock) {
+                return (way, word);
+            }
+            if pin.state == State::Tentative {
+                continue;
+            }
+            let rank = pin.eviction_rank(clock);
+            if chosen.as_ref().is_none_or(|(_, _, lowest)| rank < *lowest) {
+                chosen = Some((way, word, rank));
+            }
+        }
+        // All eight tentative: eight workers put pins into one bucket at this moment. The CAS on
+        // a word that nobody holds fails, and the caller tries again.
+        chosen.map_or((&bucket[0], u64::MAX), |(way, word, _)| (way, word))
+    }
+
+    fn try_claim<'a>(&'a self, bucket: &'a [AtomicU64], pin: Pin) -> Option<Claimed<'a>> {
+        let clock = pin.clock;
+        let (way, old) = self.victim(bucket, clock);
+        let tentative = pin.pack();
+        way.compare_exchange(old, tentative, Ordering::SeqCst, Ordering::Relaxed)
+            .ok()?;
+        self.count_eviction(old, clock);
+
+        let mut is_below = true;
+        for other in bucket {
+            if std::ptr::eq(other, way) {
+                is_below = false;
+                continue;
+            }
+            let word = other.load(Ordering::SeqCst);
+            if !is_same(word, pin.tag, is_call(pin.kind), clock) {
+                continue;
+            }
+            let theirs = Pin::unpack(word);
+            let is_weaker =
+                theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
+            // A weaker one is taken away, unless it has just become stronger.
+            if !(is_weaker
+                && other
+                    .compare_exchange(word, 0, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok())
+            {
+                let _ = way.compare_exchange(tentative, 0, Ordering::SeqCst, Ordering::Relaxed);
+                return None;
+            }
+        }
+        let claimed = Pin {
+            try_number: CLAIMED,
+            ..pin
+        }
+        .pack();
+        way.compare_exchange(tentative, claimed, Ordering::SeqCst, Ordering::Relaxed)
+            .ok()?;
+        Some(Claimed { way, word: claimed })
+    }
+
+    fn count_eviction(&self, old: u64, clock: u16) {
+        let pin = Pin::unpack(old);
+        if old == 0 || pin.is_expired(clock) {
+            return;
+        }
+        let is_over = !pin.eviction_rank(clock).0;
+        count(if is_over {
+            &self.counters.evicted_final
+        } else {
+            &self.counters.evicted_live
+        });
+    }
+}
+
+/// The lowest way that holds this key and lives.
+fn find_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
+    bucket.iter().find_map(|way| {
+        let word = way.load(Ordering::SeqCst);
+        is_same(word, tag, is_call, clock).then_some((way, word))
+    })
+}
+
+fn is_same(word: u64, tag: u32, wants_call: bool, clock: u16) -> bool {
+    if (word >> 34) as u32 != tag {
+        return false;
+    }
+    let pin = Pin::unpack(word);
+    is_call(pin.kind) == wants_call && !pin.is_expired(clock)
+}
+
+fn is_call(kind: Kind) -> bool {
+    matches!(kind, Kind::Dialog | Kind::Challenge)
+}
+
+fn wait() {
+    for _ in 0..limits::CLAIM_SPINS {
+        std::hint::spin_loop();
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    // Relaxed: it is only a number.
+    counter.fetch_add(1, Ordering::Relaxed);
+}

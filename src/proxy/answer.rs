@@ -1,0 +1,125 @@
+//! Our own answers: those of a stateless UAS (RFC 3261 §8.2.6, §8.2.7).
+//!
+//! A copy of the request gets the same bytes again, the ACK is known by the To tag, and an answer
+//! is hardly longer than its request, so nobody can use us to multiply traffic.
+
+use super::branch::Branch;
+use super::forward::payload_max;
+use super::neighbour;
+use super::request::own_to_tag;
+use super::verdict::{Answer, Reason, Verdict};
+use super::{Arrival, Cause, Core, Flow, Outbox};
+use crate::message::{Fault, HeaderName, Row, Rows, trim};
+
+/// Puts the answer into the outbox.
+pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: Answer) -> Verdict {
+    // Without a readable sent-by nobody can be answered.
+    let Some(address) = core.response_address(at) else {
+        return Verdict::Dropped(Reason::Unanswerable);
+    };
+    if !neighbour::may_send_to(address, &at.shared.listeners) {
+        return Verdict::Dropped(Reason::Unanswerable);
+    }
+    outbox.begin();
+    write_status_line(at, outbox, with);
+    write_rows(core, at, outbox);
+    if with == Answer::BadExtension {
+        write_unsupported(core, at, outbox);
+    }
+    outbox.write(b"Content-Length: 0\r\n\r\n");
+    if outbox.finish(
+        Flow::udp(at.flow.listener, address),
+        Cause::Answer,
+        payload_max(address),
+    ) {
+        Verdict::Answered(with)
+    } else {
+        Verdict::Dropped(Reason::TooLarge)
+    }
+}
+
+fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer) {
+    let no_destination = &at
+        .snapshot
+        .set_policy(at.snapshot.policy.set)
+        .no_destination;
+    let (code, reason) = match with {
+        Answer::Ok => (200, "OK"),
+        Answer::BadRequest => (400, "Bad Request"),
+        Answer::Forbidden => (403, "Forbidden"),
+        Answer::NoDestination => (no_destination.code, no_destination.reason.as_str()),
+        Answer::UnsupportedScheme => (416, "Unsupported URI Scheme"),
+        Answer::BadExtension => (420, "Bad Extension"),
+        Answer::BreadthExceeded => (440, "Max-Breadth Exceeded"),
+        Answer::NoTransaction => (481, "Call/Transaction Does Not Exist"),
+        Answer::TooManyHops => (483, "Too Many Hops"),
+        Answer::Unavailable => (503, "Service Unavailable"),
+        Answer::Version => (505, "Version Not Supported"),
+        Answer::TooLarge => (513, "Message Too Large"),
+    };
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    outbox.write(b"SIP/2.0 ");
+    outbox.write(&[digit(code / 100), digit(code / 10), digit(code), b' ']);
+    outbox.write(reason.as_bytes());
+    outbox.write(b"\r\n");
+}
+
+/// Via, From, To, Call-ID and `CSeq` as they came (§8.2.6.2), as many of them as there are.
+fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
+    let message = &core.message;
+    let mut seen = [false; 4];
+    let mut is_first = |place: usize| !std::mem::replace(&mut seen[place], true);
+    for row in Rows::new(at.bytes, message.rows_start).filter(|row| row.is_well_formed) {
+        match row.name {
+            HeaderName::Via if row.whole == message.via_row => {}
+            HeaderName::Via => outbox.write(row.whole.of(at.bytes)),
+            HeaderName::From if is_first(0) => outbox.write(row.whole.of(at.bytes)),
+            HeaderName::CallId if is_first(1) => outbox.write(row.whole.of(at.bytes)),
+            HeaderName::CSeq if is_first(2) => outbox.write(row.whole.of(at.bytes)),
+            HeaderName::To if is_first(3) => write_to(core, at, outbox, row),
+            _ => continue,
+        }
+        if row.whole == message.via_row
+            && let Some(via) = message.via
+        {
+            let force_rport = at.force_rport();
+            core.edits.clear();
+            neighbour::edit_top_via(&mut core.edits, at.bytes, at.flow.peer, &via, force_rport);
+            let keep =
+                |outbox: &mut Outbox, start: usize, end: usize| outbox.write(&at.bytes[start..end]);
+            core.edits.apply(
+                row.whole.start(),
+                row.whole.end(),
+                outbox,
+                keep,
+                Outbox::write,
+            );
+        }
+    }
+}
+
+fn write_to(core: &Core, at: &Arrival, outbox: &mut Outbox, row: Row) {
+    let message = &core.message;
+    let needs_tag = message.to_tag.is_none() && message.fault != Some(Fault::To);
+    match Branch::of_request(&at.shared.keys, message, at.bytes) {
+        Some(branch) if needs_tag => {
+            let end = trim(at.bytes, row.value).end();
+            outbox.write(&at.bytes[row.whole.start()..end]);
+            outbox.write(b";tag=");
+            outbox.write(&own_to_tag(&at.shared.keys, branch));
+            outbox.write(b"\r\n");
+        }
+        _ => outbox.write(row.whole.of(at.bytes)),
+    }
+}
+
+/// §20.40: the extensions that a Proxy-Require asked for, none of which we have.
+fn write_unsupported(core: &Core, at: &Arrival, outbox: &mut Outbox) {
+    for row in Rows::new(at.bytes, core.message.rows_start) {
+        if row.name == HeaderName::ProxyRequire {
+            outbox.write(b"Unsupported: ");
+            outbox.write(trim(at.bytes, row.value).of(at.bytes));
+            outbox.write(b"\r\n");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The branch of our Via: the same for every copy of a request, its CANCEL and the ACK to its
+//! non-2xx, whichever worker, process or node writes it (RFC 3261 §16.11).
+//!
+//! ```text
+//! z9hG4bK  9f2c…(32 digits)  0
+//!  cookie   keyed hash        try number
+//! ```
+
+use std::hash::Hasher;
+
+use siphasher::sip128::Hasher128;
+
+use crate::dialog::{write_field, write_lower};
+use crate::hex;
+use crate::keys::Keys;
+use crate::message::{MAGIC_COOKIE, Message, StartLine, Via};
+use crate::pin::PinKey;
+
+const HASH_DIGITS: usize = 32;
+/// Cookie, hash and try number.
+pub(super) const BRANCH_LEN: usize = MAGIC_COOKIE.len() + HASH_DIGITS + 1;
+
+/// A branch of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Branch {
+    pub(super) hash: u128,
+    pub(super) try_number: u8,
+}
+
+impl Branch {
+    /// The branch for this request: a keyed hash over what no copy, CANCEL or ACK changes, so never
+    /// the method, the To tag or the source port.
+    pub(super) fn of_request(keys: &Keys, message: &Message, bytes: &[u8]) -> Option<Self> {
+        let via = message.via?;
+        let StartLine::Request { uri, .. } = message.start_line else {
+            return None;
+        };
+        let mut hasher = keys.branch_hasher();
+        if via.usable_branch(bytes).is_some() {
+            write_upstream(&mut hasher, &via, bytes);
+        } else {
+            // An element of RFC 2543: its whole Via and the Request-URI stand in for the branch.
+            hasher.write(&[1]);
+            write_field(&mut hasher, via.value.of(bytes));
+            write_field(&mut hasher, uri.of(bytes));
+        }
+        Some(Self::finish(hasher, message, bytes))
+    }
+
+    /// The branch that we gave the request of this response, whose Via below ours is `upstream`;
+    /// `None` when that had no branch to go by.
+    pub(super) fn of_response(
+        keys: &Keys,
+        message: &Message,
+        upstream: &Via,
+        bytes: &[u8],
+    ) -> Option<Self> {
+        upstream.usable_branch(bytes)?;
+        let mut hasher = keys.branch_hasher();
+        write_upstream(&mut hasher, upstream, bytes);
+        Some(Self::finish(hasher, message, bytes))
+    }
+
+    fn finish(mut hasher: siphasher::sip128::SipHasher13, message: &Message, bytes: &[u8]) -> Self {
+        write_field(&mut hasher, message.call_id.unwrap_or_default().of(bytes));
+        write_lower(&mut hasher, message.from_tag.unwrap_or_default().of(bytes));
+        hasher.write(&message.cseq_number.to_be_bytes());
+        Self {
+            hash: hasher.finish128().as_u128(),
+            try_number: 0,
+        }
+    }
+
+    /// Reads a branch that may be ours; case does not matter, since a branch is a token.
+    pub(super) fn read(text: &[u8]) -> Option<Self> {
+        let digits = text
+            .get(MAGIC_COOKIE.len()..)
+            .filter(|digits| digits.len() == HASH_DIGITS + 1)?;
+        if !text[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE) {
+            return None;
+        }
+        let mut hash = [0; HASH_DIGITS / 2];
+        hex::decode(&digits[..HASH_DIGITS], &mut hash)?;
+        Some(Self {
+            hash: u128::from_be_bytes(hash),
+            try_number: hex::digit(digits[HASH_DIGITS])?,
+        })
+    }
+
+    /// The branch as it is written.
+    pub(super) fn text(self) -> [u8; BRANCH_LEN] {
+        let mut text = [0; BRANCH_LEN];
+        text[..MAGIC_COOKIE.len()].copy_from_slice(MAGIC_COOKIE);
+        hex::encode(&self.hash.to_be_bytes(), &mut text[MAGIC_COOKIE.len()..]);
+        text[BRANCH_LEN - 1] = hex::DIGITS[usize::from(self.try_number & 15)];
+        text
+    }
+
+    /// The key of the transaction's pin.
+    pub(super) fn pin_key(self) -> PinKey {
+        PinKey(self.hash as u64)
+    }
+}
+
+/// Branch and sent-by of the element before us. Both have no case.
+fn write_upstream(hasher: &mut impl Hasher, via: &Via, bytes: &[u8]) {
+    hasher.write(&[0]);
+    write_lower(hasher, via.branch.unwrap_or_default().of(bytes));
+    write_lower(hasher, via.host.of(bytes));
+    hasher.write(&via.port_or_default().to_be_bytes());
+}

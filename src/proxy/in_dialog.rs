@@ -1,0 +1,218 @@
+//! Requests with a Route of ours: what its token says, and the next hop that follows from it
+//! (RFC 3261 §16.4, §16.12).
+
+use std::net::SocketAddr;
+
+use super::forward::Hop;
+use super::neighbour;
+use super::request::Request;
+use super::verdict::{Forwarded, Reason, Verdict};
+use super::{Arrival, Core, InDialog, Outbox, Policy, Prefix};
+use crate::destination::parse_ip;
+use crate::dialog::{Found, Token};
+use crate::limits::OWN_ROUTES_MAX;
+use crate::message::{Span, StartLine, Uri, UriScheme};
+use crate::pin::NO_SLOT;
+
+/// What the Routes that are ours said.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Dialog {
+    /// There was none, or none with a token of ours: that proves nothing.
+    Unproven,
+    /// A token that verifies.
+    Verified(Found),
+    /// A token that does not.
+    Forged,
+    /// The route leads through us more often than we follow it in one pass.
+    Loop,
+}
+
+/// Who sends a request in a dialog.
+enum Sender {
+    Caller(Token),
+    Callee(Token),
+}
+
+impl Core {
+    /// Takes the Routes that are ours off the top and reads their tokens. The last that verifies
+    /// counts: it belongs to our place in the route that is nearest to the next hop.
+    pub(super) fn take_own_routes(&mut self, at: &Arrival) -> Dialog {
+        let mut dialog = self.undo_strict_routing(at);
+        let mut last_user: Option<&[u8]> = None;
+        let mut taken = 0;
+        while let Some((number, route)) = self.routes.top() {
+            let Some(uri) = route.read_uri(at.bytes).filter(|uri| self.is_us(at, uri)) else {
+                break;
+            };
+            let user = uri.user.unwrap_or_default().of(at.bytes);
+            self.routes.remove(number);
+            // We wrote the same token twice where the call changed listeners.
+            if last_user.is_some_and(|last| !last.is_empty() && last.eq_ignore_ascii_case(user)) {
+                continue;
+            }
+            taken += 1;
+            if taken > OWN_ROUTES_MAX {
+                return Dialog::Loop;
+            }
+            last_user = Some(user);
+            match self.verify(at, user) {
+                Found::NoToken => {}
+                Found::Forged => return Dialog::Forged,
+                found => dialog = Dialog::Verified(found),
+            }
+        }
+        dialog
+    }
+
+    /// §16.4: a strict router before us has put our Route into the Request-URI, and the
+    /// Request-URI at the end of the route.
+    fn undo_strict_routing(&mut self, at: &Arrival) -> Dialog {
+        let StartLine::Request {
+            uri: request_uri, ..
+        } = self.message.start_line
+        else {
+            return Dialog::Unproven;
+        };
+        let uri = self.message.uri;
+        let Some(user) = uri
+            .user
+            .filter(|user| Token::looks_like(user.of(at.bytes)) && self.is_us(at, &uri))
+        else {
+            return Dialog::Unproven;
+        };
+        let found = self.verify(at, user.of(at.bytes));
+        if matches!(found, Found::NoToken) {
+            return Dialog::Unproven;
+        }
+        if let Some((number, route)) = self.routes.last() {
+            self.routes.remove(number);
+            self.edits.replace(request_uri, route.uri.of(at.bytes));
+            self.request_uri_edited = Some(route.uri);
+        }
+        if matches!(found, Found::Forged) {
+            Dialog::Forged
+        } else {
+            Dialog::Verified(found)
+        }
+    }
+
+    fn verify(&self, at: &Arrival, user: &[u8]) -> Found {
+        let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
+        let message = &self.message;
+        Token::verify(
+            &at.shared.keys,
+            user,
+            of(message.call_id),
+            of(message.from_tag),
+            of(message.to_tag),
+        )
+    }
+
+    fn is_us(&self, at: &Arrival, uri: &Uri) -> bool {
+        uri.scheme == UriScheme::Sip
+            && at
+                .shared
+                .listeners
+                .is_us(uri.host.of(at.bytes), uri.port_or_default())
+    }
+
+    /// Forwards a request whose token verified.
+    pub(super) fn forward_by_token(
+        &mut self,
+        at: &Arrival,
+        outbox: &mut Outbox,
+        request: &Request,
+        found: Found,
+    ) -> Verdict {
+        let sender = match found {
+            Found::FromCaller(token) => Sender::Caller(token),
+            Found::FromCallee(token) => Sender::Callee(token),
+            // With equal tags the sender decides: a destination is the callee.
+            Found::FromEither(token) if request.sender.is_some() => Sender::Callee(token),
+            Found::FromEither(token) => Sender::Caller(token),
+            Found::NoToken | Found::Forged => return Verdict::Dropped(Reason::StrayAck),
+        };
+        let (address, listener_hash, slot) = match sender {
+            Sender::Caller(token) => {
+                let known = at.snapshot.destinations.by_address(token.destination);
+                let slot = known.map_or(NO_SLOT, |known| known.slot);
+                let routed = self.routed_by_caller(at, &token);
+                (routed.unwrap_or(token.destination), token.egress, slot)
+            }
+            Sender::Callee(token) => {
+                let routed = request
+                    .sender
+                    .and_then(|_| self.routed_by_callee(at, &token));
+                (
+                    routed.unwrap_or(token.response_address),
+                    token.arrival,
+                    NO_SLOT,
+                )
+            }
+        };
+        let listeners = &at.shared.listeners;
+        let named = listeners
+            .by_hash(listener_hash)
+            .filter(|id| listeners.get(*id).local.is_ipv4() == address.is_ipv4());
+        let Some(listener) = named.or_else(|| listeners.for_family(at.flow.listener, &address))
+        else {
+            return Verdict::Dropped(Reason::NoListener);
+        };
+        self.forward(
+            at,
+            outbox,
+            request,
+            Hop {
+                address,
+                listener,
+                slot,
+                how: Forwarded::Token,
+            },
+        )
+    }
+
+    /// A set may let callers' requests follow their route, to addresses that the operator listed.
+    fn routed_by_caller(&self, at: &Arrival, token: &Token) -> Option<SocketAddr> {
+        let destinations = &at.snapshot.destinations;
+        let known = destinations.by_address(token.destination)?;
+        let set = destinations.set_of(known.slot)?.id;
+        if at.snapshot.set_policy(set).in_dialog != InDialog::Route {
+            return None;
+        }
+        self.next_hop_address(at)
+            .filter(|address| is_in(&at.snapshot.policy.in_dialog_to, *address))
+    }
+
+    /// A callee's request goes along its route when that is a place it may name: allowed, one host
+    /// that is not us, and not inside a network when the caller is outside.
+    fn routed_by_callee(&self, at: &Arrival, token: &Token) -> Option<SocketAddr> {
+        let Policy { in_dialog_to, .. } = &at.snapshot.policy;
+        self.next_hop_address(at).filter(|address| {
+            is_in(in_dialog_to, *address)
+                && !address.ip().is_loopback()
+                && neighbour::may_send_to(*address, &at.shared.listeners)
+                && (neighbour::is_private(token.response_address.ip())
+                    || !neighbour::is_private(address.ip()))
+        })
+    }
+
+    /// The next Route, else the Request-URI, when it is an address.
+    fn next_hop_address(&self, at: &Arrival) -> Option<SocketAddr> {
+        let uri = match (self.routes.top(), self.request_uri_edited) {
+            (Some((_, route)), _) => route.read_uri(at.bytes)?,
+            (None, Some(edited)) => Uri::read(at.bytes, edited)?,
+            (None, None) => self.message.uri,
+        };
+        if uri.scheme != UriScheme::Sip {
+            return None;
+        }
+        Some(SocketAddr::new(
+            parse_ip(uri.host.of(at.bytes))?,
+            uri.port_or_default(),
+        ))
+    }
+}
+
+fn is_in(prefixes: &[Prefix], address: SocketAddr) -> bool {
+    prefixes.iter().any(|prefix| prefix.contains(address.ip()))
+}

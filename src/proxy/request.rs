@@ -1,0 +1,398 @@
+//! Requests: checked (RFC 3261 §16.3), told apart, and given a next hop.
+//!
+//! What was seen before goes where it went: copies, CANCEL and the ACK to a non-2xx by the
+//! transaction's pin, requests in a dialog as [`super::in_dialog`] says. What is new gets the next
+//! destination of the set.
+
+use std::hash::Hasher;
+
+use super::answer::answer;
+use super::branch::Branch;
+use super::forward::Hop;
+use super::in_dialog::Dialog;
+use super::neighbour;
+use super::verdict::{Answer, Forwarded, Reason, Verdict};
+use super::{Arrival, Core, ForeignRoute, Outbox};
+use crate::destination::{Known, Slot};
+use crate::dialog::{write_field, write_lower};
+use crate::hex;
+use crate::keys::Keys;
+use crate::message::{Method, StartLine, UriScheme};
+use crate::pin::{self, Claim, Claimed, Kind, Pin, PinKey, State};
+
+/// A request that passed the checks, and what is known of it.
+pub(super) struct Request {
+    pub(super) branch: Branch,
+    pub(super) method: Method,
+    /// The destination that sent it, when one did.
+    pub(super) sender: Option<Known>,
+    /// What our own Routes said.
+    pub(super) dialog: Dialog,
+}
+
+impl Core {
+    pub(super) fn request(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
+        if let Some(refusal) = self.check() {
+            return self.refuse(at, outbox, refusal);
+        }
+        let is_in_dialog = self.message.to_tag.is_some();
+        if self.message.method == Method::Options && !is_in_dialog && self.asks_us(at) {
+            return self.answer_options(at, outbox);
+        }
+        if self
+            .message
+            .max_forwards
+            .is_some_and(|(_, hops)| hops == Some(0))
+        {
+            return self.refuse(at, outbox, Answer::TooManyHops);
+        }
+        if at.snapshot.policy.max_breadth.is_some()
+            && self
+                .message
+                .max_breadth
+                .is_some_and(|(_, breadth)| breadth == 0)
+        {
+            return self.refuse(at, outbox, Answer::BreadthExceeded);
+        }
+        if !self.routes.read(&self.message, at.bytes) {
+            return self.refuse(at, outbox, Answer::BadRequest);
+        }
+        let dialog = self.take_own_routes(at);
+        if matches!(dialog, Dialog::Loop) {
+            return Verdict::Dropped(Reason::SelfLoop);
+        }
+        let Some(branch) = Branch::of_request(&at.shared.keys, &self.message, at.bytes) else {
+            return self.refuse(at, outbox, Answer::BadRequest);
+        };
+        let policy = &at.snapshot.policy;
+        let sender = at
+            .snapshot
+            .destinations
+            .by_source(at.flow.peer, policy.source_match);
+        let request = Request {
+            branch,
+            method: self.message.method,
+            sender,
+            dialog,
+        };
+        if request.method == Method::Ack {
+            return self.ack(at, outbox, &request);
+        }
+        match request.dialog {
+            Dialog::Forged => self.refuse(at, outbox, Answer::Forbidden),
+            Dialog::Verified(found) => self.forward_by_token(at, outbox, &request, found),
+            _ if is_in_dialog => self.in_dialog(at, outbox, &request),
+            _ if request.method == Method::Cancel => self.cancel(at, outbox, &request),
+            _ => self.out_of_dialog(at, outbox, &request),
+        }
+    }
+
+    /// §16.3 items 1, 2 and 5: what a request must fulfil, whoever it is for.
+    fn check(&self) -> Option<Answer> {
+        if matches!(self.message.start_line, StartLine::OtherVersion { .. }) {
+            return Some(Answer::Version);
+        }
+        if self.message.fault.is_some() {
+            return Some(Answer::BadRequest);
+        }
+        if self.message.uri.scheme == UriScheme::Other {
+            return Some(Answer::UnsupportedScheme);
+        }
+        // We support no extension that a proxy would have to.
+        self.message
+            .has_proxy_require
+            .then_some(Answer::BadExtension)
+    }
+
+    /// Whether the Request-URI is our address without a user: the question whether we live.
+    fn asks_us(&self, at: &Arrival) -> bool {
+        let uri = &self.message.uri;
+        uri.user.is_none()
+            && uri.scheme == UriScheme::Sip
+            && at
+                .shared
+                .listeners
+                .is_us(uri.host.of(at.bytes), uri.port_or_default())
+    }
+
+    fn answer_options(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
+        let policy = &at.snapshot.policy;
+        let has_active = at
+            .snapshot
+            .destinations
+            .set(policy.set)
+            .is_some_and(crate::destination::Set::has_active);
+        let is_well = (has_active && !at.snapshot.draining) || policy.options_always_ok;
+        self.refuse(
+            at,
+            outbox,
+            if is_well {
+                Answer::Ok
+            } else {
+                Answer::Unavailable
+            },
+        )
+    }
+
+    /// §17.1.1.3: an ACK is never answered.
+    fn ack(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
+        match request.dialog {
+            Dialog::Verified(found) => return self.forward_by_token(at, outbox, request, found),
+            Dialog::Forged => return Verdict::Dropped(Reason::BadAck),
+            _ => {}
+        }
+        let shared = at.shared;
+        if let Some(pin) = shared.pins.find(at.now, request.branch.pin_key(), false) {
+            let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
+            return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
+        }
+        let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
+        if to_tag.eq_ignore_ascii_case(&own_to_tag(&shared.keys, request.branch)) {
+            return Verdict::Dropped(Reason::OwnAck);
+        }
+        self.forward_by_call(at, outbox, request)
+            .unwrap_or(Verdict::Dropped(Reason::StrayAck))
+    }
+
+    /// A request in a dialog whose Routes prove nothing.
+    fn in_dialog(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
+        match self.forward_by_call(at, outbox, request) {
+            Some(verdict) => verdict,
+            None => self.refuse(at, outbox, Answer::NoTransaction),
+        }
+    }
+
+    /// §16.10: where its INVITE went; a counting algorithm cannot know it without the pin.
+    fn cancel(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
+        if let Some(pin) = at.shared.pins.find(at.now, request.branch.pin_key(), false) {
+            return match self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned) {
+                Some(verdict) => verdict,
+                // We answered the INVITE, so there is nothing left to cancel (§9.2).
+                None => self.refuse(at, outbox, Answer::Ok),
+            };
+        }
+        let named = self.destination_in_request_uri(at);
+        match named
+            .and_then(|slot| self.forward_to(at, outbox, request, slot, Forwarded::RequestUri))
+        {
+            Some(verdict) => verdict,
+            None => self.refuse(at, outbox, Answer::NoTransaction),
+        }
+    }
+
+    fn out_of_dialog(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
+        let kind = if request.method == Method::Invite {
+            Kind::Invite
+        } else {
+            Kind::Request
+        };
+        let shared = at.shared;
+        match shared
+            .pins
+            .claim(at.now, request.branch.pin_key(), kind, self.number)
+        {
+            Claim::Found(pin) => {
+                shared
+                    .pins
+                    .renew(at.now, request.branch.pin_key(), false, None);
+                self.repeat(at, outbox, request, pin)
+            }
+            Claim::Contended => Verdict::Dropped(Reason::PinContended),
+            Claim::Claimed(claimed) => self.first_seen(at, outbox, request, claimed),
+        }
+    }
+
+    /// A copy goes where the first one went, or gets the same answer.
+    fn repeat(
+        &mut self,
+        at: &Arrival,
+        outbox: &mut Outbox,
+        request: &Request,
+        pin: Pin,
+    ) -> Verdict {
+        if let Some(verdict) = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned) {
+            return verdict;
+        }
+        let answer = if pin.slot == pin::ANSWERED_NO_DESTINATION {
+            Answer::NoDestination
+        } else {
+            Answer::Unavailable
+        };
+        self.refuse(at, outbox, answer)
+    }
+
+    /// The one place where a destination is chosen.
+    fn first_seen(
+        &mut self,
+        at: &Arrival,
+        outbox: &mut Outbox,
+        request: &Request,
+        claimed: Claimed,
+    ) -> Verdict {
+        // A media server's own calls are not sent back to it.
+        if request.sender.is_some_and(|known| known.is_listed) {
+            return self.refuse(at, outbox, Answer::Forbidden);
+        }
+        let set = at.snapshot.policy.set;
+        if at.snapshot.set_policy(set).foreign_route == ForeignRoute::Refuse
+            && self.routes.top().is_some()
+        {
+            return self.refuse(at, outbox, Answer::Forbidden);
+        }
+        let is_invite = request.method == Method::Invite;
+        // An INVITE that we answer is pinned too, so that copies get the same answer and its ACK
+        // and CANCEL end here. The way of any other is given back.
+        if at.snapshot.draining {
+            if is_invite {
+                claimed.commit(pin::ANSWERED_UNAVAILABLE, State::Final);
+            }
+            return self.refuse(at, outbox, Answer::Unavailable);
+        }
+        let Some(slot) = self.challenged_before(at, set).or_else(|| {
+            at.snapshot
+                .destinations
+                .set(set)
+                .and_then(|set| set.choose(is_invite))
+        }) else {
+            if is_invite {
+                claimed.commit(pin::ANSWERED_NO_DESTINATION, State::Final);
+            }
+            return self.refuse(at, outbox, Answer::NoDestination);
+        };
+        claimed.commit(slot, State::None);
+        self.chosen = Some(slot);
+        self.forward_to(at, outbox, request, slot, Forwarded::Chosen)
+            .expect("the slot was chosen from this very table")
+    }
+
+    /// The destination that challenged this caller before: its nonce is known there only.
+    fn challenged_before(&self, at: &Arrival, set: u32) -> Option<Slot> {
+        let key = self.call_key(at, false)?;
+        let slot = at
+            .shared
+            .pins
+            .take_challenge(at.now, key, self.message.cseq_number as u8)?;
+        let set = at.snapshot.destinations.set(set)?;
+        (set.lists(slot) && set.is_active(slot)).then_some(slot)
+    }
+
+    /// Without a verifying token: by the call's pin, else to the destination that the Request-URI
+    /// names.
+    fn forward_by_call(
+        &mut self,
+        at: &Arrival,
+        outbox: &mut Outbox,
+        request: &Request,
+    ) -> Option<Verdict> {
+        self.message.to_tag?;
+        let pinned = self.call_key(at, request.sender.is_some()).and_then(|key| {
+            let pin = at
+                .shared
+                .pins
+                .find(at.now, key, true)
+                .filter(|pin| pin.kind == Kind::Dialog)?;
+            at.shared.pins.renew(at.now, key, true, None);
+            Some(pin.slot)
+        });
+        if let Some(verdict) =
+            pinned.and_then(|slot| self.forward_to(at, outbox, request, slot, Forwarded::CallPin))
+        {
+            return Some(verdict);
+        }
+        let named = self.destination_in_request_uri(at)?;
+        self.forward_to(at, outbox, request, named, Forwarded::RequestUri)
+    }
+
+    fn destination_in_request_uri(&self, at: &Arrival) -> Option<Slot> {
+        let uri = &self.message.uri;
+        if uri.scheme != UriScheme::Sip {
+            return None;
+        }
+        at.snapshot
+            .destinations
+            .by_host(uri.host.of(at.bytes), uri.port_or_default())
+    }
+
+    /// The key of the call's pin, as seen from the sender of this request.
+    fn call_key(&self, at: &Arrival, from_destination: bool) -> Option<PinKey> {
+        let call_id = self.message.call_id?.of(at.bytes);
+        let from_tag = self.message.from_tag?.of(at.bytes);
+        Some(call_key(
+            &at.shared.keys,
+            from_destination,
+            call_id,
+            from_tag,
+        ))
+    }
+
+    /// Forwards to a destination: by its own socket, else the way that the request came, else by
+    /// the one that reaches its family. `None` when the slot stands for none.
+    fn forward_to(
+        &mut self,
+        at: &Arrival,
+        outbox: &mut Outbox,
+        request: &Request,
+        slot: Slot,
+        how: Forwarded,
+    ) -> Option<Verdict> {
+        let destination = at.snapshot.destinations.get(slot)?;
+        let arrival = at.shared.listeners.get(at.flow.listener).local;
+        let is_same_family = arrival.is_ipv4() == destination.address.is_ipv4();
+        let by_family = if is_same_family {
+            Some(at.flow.listener)
+        } else {
+            destination.fallback_listener
+        };
+        let Some(listener) = destination.listener.or(by_family) else {
+            return Some(Verdict::Dropped(Reason::NoListener));
+        };
+        let hop = Hop {
+            address: destination.address,
+            listener,
+            slot,
+            how,
+        };
+        Some(self.forward(at, outbox, request, hop))
+    }
+
+    /// Our own answer; nothing at all to an ACK.
+    pub(super) fn refuse(&mut self, at: &Arrival, outbox: &mut Outbox, with: Answer) -> Verdict {
+        if self.message.method == Method::Ack {
+            return Verdict::Dropped(Reason::BadAck);
+        }
+        self.edits.clear();
+        answer(self, at, outbox, with)
+    }
+
+    pub(super) fn response_address(&self, at: &Arrival) -> Option<std::net::SocketAddr> {
+        let via = self.message.via?;
+        Some(neighbour::response_address(
+            at.flow.peer,
+            &via,
+            at.force_rport(),
+        ))
+    }
+}
+
+/// The To tag of our own answers: known again in the ACK, without a table.
+pub(super) fn own_to_tag(keys: &Keys, branch: Branch) -> [u8; 16] {
+    let mut hasher = keys.to_tag_hasher();
+    hasher.write(&branch.hash.to_be_bytes());
+    let mut tag = [0; 16];
+    hex::encode(&hasher.finish().to_be_bytes(), &mut tag);
+    tag
+}
+
+/// The key of a call's pin: who sends, Call-ID and the tag of the one who called.
+pub(super) fn call_key(
+    keys: &Keys,
+    from_destination: bool,
+    call_id: &[u8],
+    caller_tag: &[u8],
+) -> PinKey {
+    let mut hasher = keys.pin_hasher();
+    hasher.write(&[u8::from(from_destination)]);
+    write_field(&mut hasher, call_id);
+    write_lower(&mut hasher, caller_tag);
+    PinKey(hasher.finish())
+}
