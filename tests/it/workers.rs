@@ -26,7 +26,7 @@ fn shares_are_exact_with(workers: usize) {
     // A socket for each call: its port decides which worker it meets first.
     let caller = Sipp::scenario("uac_call")
         .calls(relay.address(), 301, 150)
-        .with(&["-t", "un", "-d", "200"])
+        .with(&["-t", "un", "-max_socket", "1000", "-d", "200"])
         .run();
 
     caller.assert_all_succeeded(301);

@@ -15,7 +15,7 @@ use super::process::Process;
 use super::{loopback, wait};
 
 /// Seconds after which SIPp itself gives up.
-const TIMEOUT_S: &str = "50";
+const TIMEOUT_S: &str = "25";
 
 /// A SIPp that is about to be started.
 #[derive(Debug)]
