@@ -21,4 +21,5 @@ pub mod proxy;
 pub mod source;
 pub mod stats;
 pub mod transport;
+mod words;
 pub mod worker;

@@ -1,10 +1,32 @@
 //! Text in, a [`Config`] that cannot be wrong out.
+//!
+//! Files and flags are read to their end and every [`Problem`] is told at once. Nothing here opens
+//! a socket or resolves a name; the list of destinations is read by [`source`](crate::source).
+
+mod dispatch;
+mod document;
+mod flags;
+pub mod keyfile;
+mod load;
+mod problem;
+mod relay;
+mod reload;
+#[cfg(test)]
+mod rows;
+pub(crate) mod values;
+
+pub use flags::Flags;
+pub use load::Draft;
+pub(crate) use load::read_at_most;
+pub use problem::Problem;
+pub(crate) use problem::in_order;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::keys::MasterKey;
 use crate::log::Template;
 use crate::proxy::{Policy, SetPolicy};
 
@@ -23,6 +45,8 @@ pub struct Config {
     pub source: Source,
     /// `[log]`
     pub log: LogConfig,
+    /// What is allowed but perhaps not meant, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// `[relay]`
@@ -34,16 +58,17 @@ pub struct RelayConfig {
     pub alias: Vec<(String, u16)>,
     /// `workers`
     pub workers: Workers,
-    /// `receive_buffer_bytes` of each socket: 4 MiB by default.
+    /// `receive_buffer_bytes` of each socket, in [`limits::RECEIVE_BUFFER_BYTES`](crate::limits::RECEIVE_BUFFER_BYTES): 4 MiB by default.
     pub receive_buffer_bytes: usize,
-    /// `peak_requests_per_second`: new requests per second at the peak; sizes the pin table. 10,000 by default.
+    /// `peak_requests_per_second`: new requests per second at the peak; sizes the pin table.
+    /// 1 to 1,000,000, 10,000 by default.
     pub peak_requests_per_second: u32,
-    /// `grace_s`: the longest time that a shutdown waits for quiet. 30 s by default.
+    /// `grace_s`: the longest time that a shutdown waits for quiet. 0 to 3,600 s, 30 s by default.
     pub grace: Duration,
     /// `state_dir`: where the key file is kept. `None`: the default places are tried.
     pub state_dir: Option<PathBuf>,
     /// `keys`: `["ID:64 hex digits", …]`, the first signs and all verify; empty: the key file.
-    pub keys: Vec<(u8, [u8; 32])>,
+    pub keys: Vec<MasterKey>,
 }
 
 /// One entry of `listen`.
@@ -64,7 +89,7 @@ pub struct ListenConfig {
 pub enum Workers {
     /// One for each core that we may use.
     PerCore,
-    /// This many, several on a core when there are more than cores.
+    /// This many, 1 to [`limits::WORKERS_MAX`](crate::limits::WORKERS_MAX), several on a core when there are more than cores.
     Count(usize),
 }
 

@@ -1,1 +1,344 @@
-//! To be written.
+//! The relay as one thing: started, reloaded, drained and stopped; and what its control threads do
+//! meanwhile.
+
+mod error;
+mod load;
+mod publish;
+mod ready;
+mod state;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use tracing::{error, info, warn};
+
+pub use error::Error;
+
+use crate::config::{Config, Flags, Source};
+use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
+use crate::log::{DispatchLog, DispatchThread};
+use crate::proxy::{Listeners, Shared};
+use crate::stats::{Totals, WorkerStats};
+use crate::transport::{Sockets, monotonic_now};
+use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch};
+use publish::Publisher;
+use state::State;
+
+/// What a relay is told besides its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The flags that the configuration was read with: a reload reads it again with them. Without
+    /// them a reload reads the destinations only.
+    pub flags: Option<Flags>,
+    /// A fault point, for tests.
+    pub fault: Option<Fault>,
+    /// Called on each worker's own thread right before its first datagram, for tests.
+    pub on_worker_start: Option<OnStart>,
+}
+
+/// A running relay. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Relay {
+    inner: Arc<Inner>,
+    /// The workers end, and are waited for, when it is dropped.
+    _pool: Pool,
+    /// Ends after the workers, so that their last lines are written.
+    _dispatch_thread: Option<DispatchThread>,
+    seats: Vec<Seat>,
+    /// The control threads end when it is dropped.
+    alive: Option<Sender<()>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What the control threads share.
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    sockets: Arc<Sockets>,
+    stats: Arc<[WorkerStats]>,
+    dispatch_log: Option<Arc<DispatchLog>>,
+    state: Mutex<State>,
+    flags: Option<Flags>,
+    /// Held through a whole reload, so that of two the later one wins.
+    reloading: Mutex<()>,
+}
+
+impl Relay {
+    /// Reads the destinations, opens the sockets and starts the workers.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first; then nothing is left running.
+    pub fn start(config: &Config, options: Options) -> Result<Self, Vec<Error>> {
+        let seats = Seat::assign(config.relay.workers);
+        let bound = Sockets::bind(
+            &config.relay.listen,
+            &config.relay.alias,
+            seats.len(),
+            config.relay.receive_buffer_bytes,
+        )
+        .map_err(error::all);
+        let read = load::read(config);
+        let secrets = error::both(load::keys(config), load::incarnation());
+        let ((bound, read), secrets) = error::both(error::both(bound, read), secrets)?;
+        let (sockets, listeners) = bound;
+        let (records, warnings) = read;
+        let (keys, incarnation) = secrets;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+
+        let sockets = Arc::new(sockets);
+        let pins = load::pins(config, &keys).map_err(|e| vec![e])?;
+        let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
+        let counters: Arc<[WorkerStats]> =
+            (0..seats.len()).map(|_| WorkerStats::default()).collect();
+        let (mut state, first) = State::new(config.clone(), records, &shared)?;
+        let publisher = Publisher::new(first);
+        let dispatch_log = config.log.dispatch.clone();
+        let dispatch_log =
+            dispatch_log.map(|line| Arc::new(DispatchLog::new(line, DISPATCH_LINES_MAX)));
+        let dispatch_thread = dispatch_log.as_ref().map(DispatchLog::start).transpose();
+        let dispatch_thread = dispatch_thread.map_err(thread_error("dispatch log"))?;
+        let supplies = Supplies {
+            shared: Arc::clone(&shared),
+            sockets: Arc::clone(&sockets),
+            snapshot: publisher.current(),
+            stats: Arc::clone(&counters),
+            stop: Arc::new(AtomicBool::new(false)),
+            dispatch_log: dispatch_log.clone(),
+            fault: options.fault,
+        };
+        let pool =
+            Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;
+        state.publish_with(publisher, pool.wakers());
+        let inner = Arc::new(Inner {
+            shared,
+            sockets,
+            stats: counters,
+            dispatch_log,
+            state: Mutex::new(state),
+            flags: options.flags,
+            reloading: Mutex::new(()),
+        });
+        let (alive, gone) = channel::bounded(0);
+        let keeper = spawn_keeper(Arc::clone(&inner), gone.clone())?;
+        spawn_resolver(Arc::downgrade(&inner), gone)?;
+        Ok(Self {
+            inner,
+            _pool: pool,
+            _dispatch_thread: dispatch_thread,
+            seats,
+            alive: Some(alive),
+            keeper: Some(keeper),
+        })
+    }
+
+    /// Our listeners, with the ports that the kernel gave.
+    pub fn listeners(&self) -> &Listeners {
+        &self.inner.shared.listeners
+    }
+
+    /// The addresses that we listen on, in the order of the listeners.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.listeners().iter();
+        listeners.map(|(_, listener)| listener.local).collect()
+    }
+
+    /// For people, on one line: listeners, workers and their cores, destinations.
+    pub fn describe(&self) -> String {
+        let workers = ready::workers(&self.seats);
+        let destinations = self.describe_destinations();
+        format!(
+            "{}; {workers}; {destinations}",
+            ready::listeners(self.listeners())
+        )
+    }
+
+    /// For people, on one line: the source, and how many destinations of each set are active.
+    pub fn describe_destinations(&self) -> String {
+        let state = self.inner.state();
+        let Source::List(path) = &state.config().source;
+        format!("{} of {}", ready::sets(state.records()), path.display())
+    }
+
+    /// Reads configuration and destinations again and puts them in force as one, on all workers
+    /// when it returns. Says what is to be warned of, such as keys whose change takes effect only
+    /// at the next start.
+    ///
+    /// # Errors
+    /// Everything that is wrong; then nothing changes.
+    pub fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
+        self.inner.reload()
+    }
+
+    /// The counters as of now.
+    pub fn totals(&self) -> Totals {
+        self.inner.totals()
+    }
+
+    /// The oldest version of the snapshot that some worker still uses; each reload adds one.
+    pub fn snapshot_version(&self) -> u64 {
+        self.inner.version_in_use()
+    }
+
+    /// Answers new requests with 503 while calls and transactions in progress go on, and returns
+    /// when nothing has been forwarded for a second, when `grace` is over, or when `hurry` says so.
+    pub fn drain(&self, grace: Duration, mut hurry: impl FnMut() -> bool) {
+        let refused = self.inner.state().drain(&self.inner.shared);
+        for error in refused.err().into_iter().flatten() {
+            error!("cannot refuse new requests while shutting down: {error}");
+        }
+        let quiet = Duration::from_millis(QUIET_MS);
+        let begin = Instant::now();
+        let mut last = (self.totals().forwarded_all(), begin);
+        while begin.elapsed() < grace && last.1.elapsed() < quiet && !hurry() {
+            thread::sleep(quiet / 50);
+            // Only what is forwarded counts: who is refused may go on asking.
+            let forwarded = self.totals().forwarded_all();
+            if forwarded != last.0 {
+                last = (forwarded, Instant::now());
+            }
+        }
+    }
+
+    /// Ends everything and says what was counted.
+    pub fn stop(mut self) -> Totals {
+        self.end_control();
+        let inner = Arc::clone(&self.inner);
+        drop(self);
+        inner.totals()
+    }
+
+    fn end_control(&mut self) {
+        self.alive = None;
+        if let Some(keeper) = self.keeper.take()
+            && keeper.join().is_err()
+        {
+            error!("the control thread ended by a panic");
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.end_control();
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What a panic left behind is used on: a snapshot is published whole or not at all.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals: Totals = self.stats.iter().collect();
+        totals.socket_drops = self.sockets.drops();
+        totals.pins = self.shared.pins.counters().into();
+        totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
+        totals
+    }
+
+    fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
+        let _one_at_a_time = self
+            .reloading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Files are read and names resolved without the lock of the state: they may take long.
+        let old = self.state().config().clone();
+        let (config, mut notes) = match &self.flags {
+            Some(flags) => old.reload(flags).map_err(error::all)?,
+            None => (old, Vec::new()),
+        };
+        let (records, warnings) = load::read(&config)?;
+        notes.extend(config.warnings.iter().cloned().chain(warnings));
+        let version = self.state().replace(config, records, &self.shared)?;
+        self.wait_until_used(version);
+        Ok(notes)
+    }
+
+    fn version_in_use(&self) -> u64 {
+        let versions = self.stats.iter().map(WorkerStats::snapshot_version);
+        versions.min().unwrap_or(0)
+    }
+
+    /// Waits until every worker uses this version, which takes each of them one batch.
+    fn wait_until_used(&self, version: u64) {
+        let begin = Instant::now();
+        while self.version_in_use() < version && begin.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Tries once more the names that have no address.
+    fn resolve_again(this: &Weak<Self>) -> Option<()> {
+        let inner = this.upgrade()?;
+        let (generation, records) = {
+            let state = inner.state();
+            (state.generation(), state.records().to_vec())
+        };
+        // A relay that ends does not wait for a name server.
+        drop(inner);
+        let records = load::resolve_missing(records)?;
+        let inner = this.upgrade()?;
+        let mut state = inner.state();
+        if state.generation() == generation {
+            match state.replace_records(records, &inner.shared) {
+                Ok(_) => info!("host names resolved: {}", ready::sets(state.records())),
+                Err(errors) => errors
+                    .iter()
+                    .for_each(|e| error!("destinations not changed: {e}")),
+            }
+        }
+        Some(())
+    }
+}
+
+/// The thread that tidies up every second.
+fn spawn_keeper(inner: Arc<Inner>, gone: Receiver<()>) -> Result<JoinHandle<()>, Vec<Error>> {
+    let tick = move || {
+        inner.shared.pins.sweep(monotonic_now());
+        inner.sockets.drops();
+        inner.state().free_old_snapshots();
+    };
+    spawn("control", move || {
+        while is_alive(&gone, Duration::from_secs(1)) {
+            // A panic is said by the hook; the next second is a new chance.
+            let _ = catch(&tick);
+        }
+    })
+}
+
+/// The thread that asks again for names that did not resolve. Nothing ever waits for it.
+fn spawn_resolver(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
+    spawn("resolver", move || {
+        while is_alive(&gone, Duration::from_secs(RESOLVE_AGAIN_S)) {
+            let _ = catch(|| Inner::resolve_again(&inner));
+        }
+    })
+    .map(drop)
+}
+
+fn spawn(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, Vec<Error>> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(thread_error(name))
+}
+
+fn thread_error(name: &'static str) -> impl FnOnce(io::Error) -> Vec<Error> {
+    move |source| vec![Error::Thread { name, source }]
+}
+
+/// Waits this long; false as soon as the relay ends.
+fn is_alive(gone: &Receiver<()>, wait: Duration) -> bool {
+    gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
+}

@@ -1,5 +1,19 @@
-//! Logs, and the dispatch line.
+//! Logs to standard error, and the dispatch line.
+//!
+//! Nobody waits for standard error: lines go into a bounded queue that one thread writes from.
+//! Whatever the network can cause goes through [`Limited`], and one line per call through
+//! [`DispatchLog`].
 
-/// A dispatch line with Kamailio's pseudo-variables, checked.
-#[derive(Clone, Debug)]
-pub struct Template {}
+mod dispatch;
+mod limited;
+mod stderr;
+mod template;
+mod uri;
+
+pub use dispatch::{DispatchLog, DispatchRecord, DispatchThread};
+pub use limited::{Limited, More};
+pub use stderr::{LogGuard, init};
+pub use template::{Template, TemplateError};
+
+/// The target of dispatch lines: they were asked for, so they are written at every level.
+pub(crate) const DISPATCH: &str = "dispatch";

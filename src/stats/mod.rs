@@ -1,1 +1,141 @@
-//! To be written.
+//! Counters: one block per worker, written by that worker alone, read by whoever wants to know.
+//!
+//! The law that every test may assert: received = forwarded + answered + dropped.
+
+mod failure;
+mod summary;
+mod totals;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+
+pub use failure::SendFailure;
+pub use totals::{PinTotals, Totals};
+
+use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
+
+/// The counters of one worker, on cache lines of their own.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    counters: CachePadded<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: Counter,
+    received_bytes: Counter,
+    receive_failed: Counter,
+    forwarded: [Counter; Forwarded::COUNT],
+    answered: [Counter; Answer::COUNT],
+    dropped: [Counter; Reason::COUNT],
+    sent_forward: Counter,
+    sent_answer: Counter,
+    send_retried: Counter,
+    send_failed: [Counter; SendFailure::COUNT],
+    restarts: Counter,
+    snapshot_version: AtomicU64,
+}
+
+impl WorkerStats {
+    /// One datagram of `bytes` bytes came to this end.
+    pub(crate) fn received(&self, bytes: usize, verdict: Verdict) {
+        let c = &self.counters;
+        match verdict {
+            Verdict::Forwarded(kind) => c.forwarded[kind as usize].add(1),
+            Verdict::Answered(answer) => c.answered[answer as usize].add(1),
+            Verdict::Dropped(reason) => c.dropped[reason as usize].add(1),
+        }
+        c.received.add(1);
+        c.received_bytes.add(bytes as u64);
+    }
+
+    /// A socket refused to be read.
+    pub(crate) fn receive_failed(&self) {
+        self.counters.receive_failed.add(1);
+    }
+
+    /// The kernel took a message.
+    pub(crate) fn sent(&self, cause: Cause) {
+        match cause {
+            Cause::Forward => self.counters.sent_forward.add(1),
+            Cause::Answer => self.counters.sent_answer.add(1),
+        }
+    }
+
+    /// The kernel refused a message once, and it is tried again.
+    pub(crate) fn send_retried(&self) {
+        self.counters.send_retried.add(1);
+    }
+
+    /// The kernel refused a message for good.
+    pub(crate) fn send_failed(&self, failure: SendFailure) {
+        self.counters.send_failed[failure as usize].add(1);
+    }
+
+    /// The worker itself panicked, outside the handling of a datagram, and goes on.
+    pub(crate) fn restarted(&self) {
+        self.counters.restarts.add(1);
+    }
+
+    /// The worker uses this snapshot from now on.
+    pub(crate) fn uses_snapshot(&self, version: u64) {
+        // Relaxed: the number is shown to people and waited for by tests; the snapshot itself is
+        // handed over by arc-swap.
+        self.counters
+            .snapshot_version
+            .store(version, Ordering::Relaxed);
+    }
+
+    /// The version of the snapshot that the worker uses; 0 before its first.
+    pub fn snapshot_version(&self) -> u64 {
+        self.counters.snapshot_version.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that one thread adds to and others read.
+#[derive(Debug, Default)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    fn add(&self, n: u64) {
+        // A load and a store instead of fetch_add: there is one writer, so nothing can be lost, and
+        // no bus lock is paid. Relaxed: nothing else is published through a counter.
+        let value = self.0.load(Ordering::Relaxed);
+        self.0.store(value.wrapping_add(n), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_counts_once() {
+        let stats = WorkerStats::default();
+        for kind in Forwarded::ALL {
+            stats.received(1, Verdict::Forwarded(*kind));
+        }
+        for answer in Answer::ALL {
+            stats.received(1, Verdict::Answered(*answer));
+        }
+        for reason in Reason::ALL {
+            stats.received(1, Verdict::Dropped(*reason));
+        }
+        stats.sent(Cause::Forward);
+        stats.send_failed(SendFailure::TooLong);
+        let totals: Totals = [&stats, &stats].into_iter().collect();
+        let kinds = (Forwarded::COUNT + Answer::COUNT + Reason::COUNT) as u64;
+        assert_eq!(totals.received, 2 * kinds);
+        assert_eq!(totals.received_bytes, 2 * kinds);
+        assert_eq!(totals.of(Verdict::Dropped(Reason::Panicked)), 2);
+        assert_eq!(totals.unaccounted(), 0);
+        let named: Vec<_> = totals.iter().filter(|(_, n)| *n == 2).collect();
+        assert_eq!(named.len() as u64, kinds + 2);
+        assert!(totals.iter().any(|(name, _)| name == "sent.forward"));
+    }
+}

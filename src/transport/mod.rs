@@ -1,1 +1,10 @@
-//! To be written.
+//! RFC 3261 §18: sockets and batches of datagrams. It moves bytes and decides nothing.
+
+mod bind;
+pub(crate) mod send;
+mod socket;
+pub mod sys;
+mod time;
+
+pub use bind::{BindError, Sockets};
+pub use time::monotonic_now;

@@ -1,0 +1,282 @@
+//! `strowger check`: everything that is wrong, where, and what would be right; or what would run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::json;
+use strowger::config::{Config, Draft, Flags, Problem, Source, Workers, keyfile};
+use strowger::destination::Resolved;
+use strowger::source;
+
+/// Say what is wrong with a configuration, where, and what would be right
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    flags: Flags,
+    /// Answer as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Looks at the configuration, the list that it names and the key file, and changes nothing. Exit
+/// status 0 when `strowger run` would take them, 1 when not.
+pub(crate) fn run(args: &CheckArgs) -> ExitCode {
+    let result = check(&args.flags);
+    let text = match (&result, args.json) {
+        (Ok(report), false) => report.text(),
+        (Err(problems), false) => told(problems),
+        (Ok(report), true) => format!("{:#}\n", report.json()),
+        (Err(problems), true) => format!("{:#}\n", json_of(problems)),
+    };
+    // A reader that closes its pipe has read enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    match result {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// What would run.
+struct Report {
+    config: Config,
+    destinations: Vec<Resolved>,
+    key: String,
+    warnings: Vec<String>,
+}
+
+fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
+    let Draft {
+        config,
+        has_source,
+        mut problems,
+    } = Draft::load(flags);
+    let mut destinations = Vec::new();
+    let mut warnings = config.warnings.clone();
+    if problems.is_empty() {
+        match source::load_and_resolve(&config) {
+            Ok((resolved, more)) => {
+                destinations = resolved;
+                warnings.extend(more);
+            }
+            Err(more) => problems.extend(more),
+        }
+    } else if has_source {
+        // Not beside the listeners: they may be what is wrong.
+        let Source::List(path) = &config.source;
+        problems.extend(source::read(path).err().unwrap_or_default());
+    }
+    let key = match keyfile::look(&config.relay) {
+        Ok(Some(path)) => path.display().to_string(),
+        Ok(None) if config.relay.keys.is_empty() => "a key file is made at the first start".into(),
+        Ok(None) => "from the configuration".into(),
+        Err(more) => {
+            problems.extend(more);
+            String::new()
+        }
+    };
+    if problems.is_empty() {
+        Ok(Report {
+            config,
+            destinations,
+            key,
+            warnings,
+        })
+    } else {
+        Err(problems)
+    }
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let listeners = self.listeners().join(", ");
+        let mut text = String::from("no problems\n");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  listeners     {listeners}");
+        let _ = writeln!(text, "  workers       {}", self.workers());
+        let sets = self
+            .sets()
+            .into_iter()
+            .map(|(set, (all, active))| format!("set {set}: {all}, {active} of them may be chosen"))
+            .collect::<Vec<_>>();
+        let destinations = if sets.is_empty() {
+            "none".to_owned()
+        } else {
+            sets.join("; ")
+        };
+        let _ = writeln!(text, "  destinations  {destinations}");
+        let _ = writeln!(text, "  set           {}", self.config.policy.set);
+        let _ = writeln!(text, "  key           {}", self.key);
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {warning}");
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let sets = self
+            .sets()
+            .into_iter()
+            .map(|(set, (all, active))| {
+                json!({ "set": set, "destinations": all, "may_be_chosen": active })
+            })
+            .collect::<Vec<_>>();
+        let workers = match self.config.relay.workers {
+            Workers::PerCore => json!("per-core"),
+            Workers::Count(count) => json!(count),
+        };
+        json!({
+            "ok": true,
+            "problems": [],
+            "warnings": self.warnings,
+            "listeners": self.listeners(),
+            "workers": workers,
+            "set": self.config.policy.set,
+            "sets": sets,
+            "key": self.key,
+        })
+    }
+
+    fn listeners(&self) -> Vec<String> {
+        let listen = &self.config.relay.listen;
+        listen
+            .iter()
+            .map(|entry| format!("udp:{}", entry.address))
+            .collect()
+    }
+
+    fn workers(&self) -> String {
+        match self.config.relay.workers {
+            Workers::PerCore => "one per core".into(),
+            Workers::Count(count) => count.to_string(),
+        }
+    }
+
+    /// For each set, how many destinations it has, and how many of them can be chosen.
+    fn sets(&self) -> BTreeMap<u32, (usize, usize)> {
+        let mut sets = BTreeMap::new();
+        for resolved in &self.destinations {
+            let (all, active) = sets.entry(resolved.record.set).or_insert((0, 0));
+            *all += 1;
+            let is_active = resolved.record.flags.is_selectable() && !resolved.addresses.is_empty();
+            *active += usize::from(is_active);
+        }
+        sets
+    }
+}
+
+fn told(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let _ = writeln!(text, "{problem}");
+    }
+    let _ = match problems.len() {
+        1 => writeln!(text, "1 problem"),
+        count => writeln!(text, "{count} problems"),
+    };
+    text
+}
+
+fn json_of(problems: &[Problem]) -> serde_json::Value {
+    let list = problems
+        .iter()
+        .map(|problem| {
+            json!({
+                "file": problem.file,
+                "line": problem.line,
+                "column": problem.column,
+                "what": problem.what,
+                "right": problem.right,
+            })
+        })
+        .collect::<Vec<_>>();
+    json!({ "ok": false, "problems": list })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn write(directory: &Path, config: &str, list: &str) -> Flags {
+        let key = directory.join("state");
+        let config = config.replace("STATE", &key.display().to_string());
+        fs::write(directory.join("strowger.toml"), config).unwrap();
+        fs::write(directory.join("d.list"), list).unwrap();
+        Flags {
+            config: Some(directory.join("strowger.toml")),
+            ..Flags::default()
+        }
+    }
+
+    #[test]
+    fn what_would_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = "[relay]\nlisten = [\"udp:127.0.0.1:5060\"]\nworkers = 2\nstate_dir = \"STATE\"\n\
+                      [dispatch]\nrecord_route = false\n[destinations]\nsource = \"list:d.list\"\n";
+        let list = "1 sip:127.0.0.1:5070\n1 sip:127.0.0.1:5071 4\n2 sip:127.0.0.1:5070 0 0 own=1\n";
+        let report = check(&write(directory.path(), config, list)).unwrap();
+        let text = report.text();
+        for part in [
+            "listeners     udp:127.0.0.1:5060\n",
+            "workers       2\n",
+            "set 1: 2, 1 of them may be chosen; set 2: 1, 1 of them may be chosen\n",
+            "warning: record_route = false",
+            "unknown attributes, kept as they are: own\n",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(report.json()["sets"][0]["may_be_chosen"], 1);
+        assert!(
+            !directory.path().join("state").exists(),
+            "check changes nothing"
+        );
+    }
+
+    #[test]
+    fn both_files_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = "[relay]\nlisten = [\"udp:127.0.0.1:5060\"]\nstate_dir = \"STATE\"\n\
+                      [dispatch]\nalgorithm = \"round-robn\"\n[destinations]\nsource = \"list:d.list\"\n\
+                      [log]\ndispatch = \"$rx\"\n";
+        let problems = check(&write(directory.path(), config, "one sip:127.0.0.1\n1\n"))
+            .err()
+            .unwrap();
+        let lines = problems
+            .iter()
+            .map(|problem| {
+                (
+                    problem.file.rsplit('/').next().unwrap(),
+                    problem.line.unwrap(),
+                )
+            })
+            .collect::<Vec<_>>();
+        let wants = [
+            ("strowger.toml", 5),
+            ("strowger.toml", 9),
+            ("d.list", 1),
+            ("d.list", 2),
+        ];
+        assert_eq!(lines, wants, "{problems:?}");
+        assert!(told(&problems).ends_with("4 problems\n"));
+        assert_eq!(json_of(&problems)["problems"][0]["line"], 5);
+    }
+
+    #[test]
+    fn a_missing_list_is_a_problem() {
+        let flags = Flags {
+            listen: vec!["udp:127.0.0.1:5060".into()],
+            list: Some("/does/not/exist".into()),
+            ..Flags::default()
+        };
+        let problems = check(&flags).err().unwrap();
+        assert!(
+            problems[0]
+                .to_string()
+                .starts_with("/does/not/exist: cannot be read")
+        );
+    }
+}

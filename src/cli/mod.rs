@@ -1,0 +1,36 @@
+//! What can be said after `strowger`.
+
+mod check;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A SIP load balancer: calls come in over UDP and are spread over your media servers.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit status: 0 when all went well, 1 when something was wrong, \
+                        2 when the command line cannot be read."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Relay calls, in the foreground, until SIGTERM or SIGINT
+    Run(run::Args),
+    /// Say what is wrong with a configuration and its list, where, and what would be right
+    Check(check::CheckArgs),
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run::main(&args),
+        Command::Check(args) => check::run(&args),
+    }
+}

@@ -1,0 +1,187 @@
+//! `[dispatch]` and `[set.N]`: how requests find their destination.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use super::document::{Document, Later, Section};
+use super::relay::read_prefixes;
+use super::values;
+use crate::limits;
+use crate::proxy::{ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, SourceMatch, StatusLine};
+
+/// Keys that a set may have for itself.
+const SET_KEYS: &[&str] = &[
+    "algorithm",
+    "forwarding",
+    "record_route",
+    "no_destination",
+    "foreign_route",
+    "rewrite",
+    "in_dialog",
+];
+
+/// Keys for the whole relay.
+const RELAY_KEYS: &[&str] = &[
+    "set",
+    "in_dialog_to",
+    "source_match",
+    "options",
+    "max_breadth",
+];
+
+const SET_KEYS_LATER: Later = &[
+    ("stateless_retry", "leave it out: a request is tried once"),
+    ("failover", "leave it out: a request is tried once"),
+    ("probing", "leave it out: destinations are not probed"),
+];
+
+/// Reads `[dispatch]` into the choices for the whole relay and the defaults of every set.
+pub(super) fn read(
+    document: &mut Document,
+    section: &Section,
+    policy: &mut Policy,
+    defaults: &mut SetPolicy,
+) {
+    let known = [SET_KEYS, RELAY_KEYS].concat();
+    section.only(document, &known, SET_KEYS_LATER);
+    let sets = 0..=u64::from(limits::SET_MAX);
+    if let Some(set) = section.integer(document, "set", &sets, "") {
+        policy.set = set as u32;
+    }
+    // Without a list of its own, who may send is also who may be sent to.
+    policy.in_dialog_to =
+        read_prefixes(document, section, "in_dialog_to").unwrap_or_else(|| policy.allow.clone());
+    let words = &[
+        ("address-and-port", SourceMatch::AddressAndPort),
+        ("address", SourceMatch::Address),
+    ];
+    if let Some(value) = section.word(document, "source_match", words, &[]) {
+        policy.source_match = value;
+    }
+    let words = &[("when-active", false), ("always", true)];
+    if let Some(value) = section.word(document, "options", words, &[]) {
+        policy.options_always_ok = value;
+    }
+    if let Some(value) = section.integer(document, "max_breadth", &(1..=65_535), "") {
+        policy.max_breadth = Some(value as u32);
+    }
+    read_set_keys(document, section, defaults);
+}
+
+/// Reads every `[set.N]`, each with the defaults filled in.
+pub(super) fn read_sets(
+    document: &mut Document,
+    section: &Section,
+    defaults: &SetPolicy,
+) -> BTreeMap<u32, SetPolicy> {
+    let mut sets = BTreeMap::new();
+    for (key, place, value) in section.entries() {
+        let number = match key.parse::<u32>() {
+            Ok(number) if number <= limits::SET_MAX && number.to_string() == key => number,
+            _ => {
+                let what = format!("[set.{key}]: {key:?} is not the number of a set");
+                let right = format!("write [set.N], N from 0 to {}", limits::SET_MAX);
+                document.wrong(&place, what, right);
+                continue;
+            }
+        };
+        let DeValue::Table(table) = value.get_ref() else {
+            let what = format!("[set] {key}: no table");
+            let right = format!("write [set.{key}] on a line of its own, then its keys");
+            document.wrong(&place, what, right);
+            continue;
+        };
+        let section = Section::new(format!("[set.{key}]"), table);
+        for key in RELAY_KEYS {
+            if section.get(key).is_some() {
+                let what = section.what(&format!("{key} holds for the whole relay"));
+                document.wrong(&section.place(key), what, "write it under [dispatch]");
+            }
+        }
+        let known = [SET_KEYS, RELAY_KEYS].concat();
+        section.only(document, &known, SET_KEYS_LATER);
+        let mut set = defaults.clone();
+        read_set_keys(document, &section, &mut set);
+        sets.insert(number, set);
+    }
+    sets
+}
+
+fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy) {
+    read_algorithm(document, section, set);
+    let later: Later = &[(
+        "stateful",
+        "write \"stateless\": each request goes to one destination, without failover",
+    )];
+    section.word(document, "forwarding", &[("stateless", ())], later);
+    if let Some(value) = section.boolean(document, "record_route") {
+        set.record_route = value;
+    }
+    if let Some(table) = section.section(document, "no_destination") {
+        set.no_destination = read_status_line(document, &table, &set.no_destination);
+    }
+    let words = &[
+        ("remove", ForeignRoute::Remove),
+        ("keep", ForeignRoute::Keep),
+        ("refuse", ForeignRoute::Refuse),
+    ];
+    if let Some(value) = section.word(document, "foreign_route", words, &[]) {
+        set.foreign_route = value;
+    }
+    let words = &[("none", Rewrite::None), ("domain", Rewrite::Domain)];
+    if let Some(value) = section.word(document, "rewrite", words, &[]) {
+        set.rewrite = value;
+    }
+    let words = &[
+        ("destination", InDialog::Destination),
+        ("route", InDialog::Route),
+    ];
+    if let Some(value) = section.word(document, "in_dialog", words, &[]) {
+        set.in_dialog = value;
+    }
+}
+
+fn read_algorithm(document: &mut Document, section: &Section, set: &mut SetPolicy) {
+    let Some(value) = section.get("algorithm") else {
+        return;
+    };
+    let text = match value.get_ref() {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        other => {
+            let right = "write \"round-robin\" or 4";
+            let wanted = "a name or number";
+            section.wrong_type(document, "algorithm", value, other, wanted, right);
+            return;
+        }
+    };
+    match values::algorithm(&text) {
+        Ok(algorithm) => set.algorithm = algorithm,
+        Err((what, right)) => {
+            let what = section.what(&format!("algorithm: {what}"));
+            document.wrong(&value.span(), what, right);
+        }
+    }
+}
+
+fn read_status_line(document: &mut Document, table: &Section, default: &StatusLine) -> StatusLine {
+    table.only(document, &["code", "reason"], &[]);
+    let code = table
+        .integer(document, "code", &(400..=699), "")
+        .map_or(default.code, |code| code as u16);
+    let mut reason = default.reason.clone();
+    if let Some((text, place)) = table.string(document, "reason") {
+        let fits = (1..=limits::REASON_BYTES_MAX).contains(&text.len());
+        if fits && !text.chars().any(char::is_control) {
+            reason = text.into();
+        } else {
+            let right = format!(
+                "write 1 to {} bytes without line ends",
+                limits::REASON_BYTES_MAX
+            );
+            document.wrong(&place, table.what("reason: not a reason phrase"), right);
+        }
+    }
+    StatusLine { code, reason }
+}

@@ -1,0 +1,310 @@
+//! A file and flags become a [`Config`], or every problem of both.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::document::{Document, Later, Section};
+use super::flags::{self, FORMATS, Flags, LEVELS};
+use super::problem::in_order;
+use super::{Config, LogConfig, Problem, RelayConfig, Source, dispatch, relay, values};
+use crate::limits;
+use crate::log::Template;
+use crate::proxy::{InDialog, Policy, SetPolicy};
+
+const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "log"];
+
+const SECTIONS_LATER: Later = &[
+    (
+        "control",
+        "leave the section out; SIGHUP reads the list and the configuration again",
+    ),
+    ("metrics", "leave the section out"),
+    (
+        "probing",
+        "leave the section out: destinations are not probed",
+    ),
+];
+
+impl Config {
+    /// Reads the file that the flags name, if they name one, and puts the flags over it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of the file's lines, then of the flags.
+    pub fn load(flags: &Flags) -> Result<Self, Vec<Problem>> {
+        Draft::load(flags).finish()
+    }
+
+    /// As [`Config::load`], from the text of a file called `file`; relative paths in it are
+    /// relative to that file's directory.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_text(file: &Path, text: &str, flags: &Flags) -> Result<Self, Vec<Problem>> {
+        Draft::from_text(Some(file), text, flags).finish()
+    }
+}
+
+/// What could be read, and what is wrong with the rest.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The configuration, with defaults where something is wrong.
+    pub config: Config,
+    /// Whether the source of destinations in it was read, so that it may be looked at too.
+    pub has_source: bool,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl Draft {
+    /// Reads as [`Config::load`] does, and keeps what is right when something is wrong.
+    pub fn load(flags: &Flags) -> Self {
+        let Some(path) = &flags.config else {
+            return Self::from_text(None, "", flags);
+        };
+        match read_file(path) {
+            Ok(text) => Self::from_text(Some(path), &text, flags),
+            Err(problem) => {
+                // What the file would have said is not missing, so only the flags' own mistakes are told.
+                let mut draft = Self::of_flags(flags);
+                draft.problems.insert(0, problem);
+                draft
+            }
+        }
+    }
+
+    fn of_flags(flags: &Flags) -> Self {
+        let mut config = Config::default();
+        let mut source = None;
+        let mut problems = Vec::new();
+        flags::overlay(flags, &mut config, &mut source, &mut problems);
+        Self::new(config, source, problems)
+    }
+
+    fn from_text(file: Option<&Path>, text: &str, flags: &Flags) -> Self {
+        let name = file.map_or_else(
+            || "the command line".to_owned(),
+            |file| file.display().to_string(),
+        );
+        let (mut document, table) = Document::parse(&name, text);
+        let top = Section::top(table.get_ref());
+        let (mut config, mut source) = read(&mut document, &top);
+        if let (Some(Source::List(list)), Some(directory)) =
+            (&mut source, file.and_then(Path::parent))
+        {
+            *list = directory.join(&list);
+        }
+        if let Some(file) = file
+            && !config.relay.keys.is_empty()
+            && is_readable_by_others(file)
+        {
+            config.warnings.push(format!(
+                "{name} holds keys and can be read by others: chmod 600 {name}, or move the keys to a key file"
+            ));
+        }
+        let is_broken = document.is_broken();
+        let mut problems = document.problems;
+        // What is missing is said only when it is not there at all, not when it is there and wrong.
+        let is_written = |section: &str, key: &str| {
+            let value = top
+                .get(section)
+                .and_then(|section| section.get_ref().get(key));
+            value.is_some_and(|value| {
+                let items = value.get_ref().as_array();
+                items.is_none_or(|items| !items.is_empty())
+            })
+        };
+        if flags.listen.is_empty() && !is_broken && !is_written("relay", "listen") {
+            let right =
+                "write [relay] listen = [\"udp:ADDRESS:PORT\"], or give --listen udp:ADDRESS:PORT";
+            problems.push(Problem::of(&name, "nothing to listen on", right));
+        }
+        if flags.list.is_none() && !is_broken && !is_written("destinations", "source") {
+            let right = "write [destinations] source = \"list:PATH\", or give --list PATH";
+            problems.push(Problem::of(&name, "no source of destinations", right));
+        }
+        let mut problems = in_order(problems);
+        flags::overlay(flags, &mut config, &mut source, &mut problems);
+        Self::new(config, source, problems)
+    }
+
+    fn new(mut config: Config, source: Option<Source>, problems: Vec<Problem>) -> Self {
+        config.warnings.extend(warnings(&config));
+        let has_source = source.is_some();
+        if let Some(source) = source {
+            config.source = source;
+        }
+        Self {
+            config,
+            has_source,
+            problems,
+        }
+    }
+
+    fn finish(self) -> Result<Config, Vec<Problem>> {
+        if self.problems.is_empty() {
+            Ok(self.config)
+        } else {
+            Err(self.problems)
+        }
+    }
+}
+
+impl Default for Config {
+    /// Every key at its default; without a listener and a source it is of no use as it is.
+    fn default() -> Self {
+        Self {
+            relay: RelayConfig::default(),
+            policy: Policy::default(),
+            set_default: SetPolicy::default(),
+            sets: BTreeMap::new(),
+            source: Source::List(PathBuf::new()),
+            log: LogConfig {
+                level: tracing::Level::INFO,
+                json: false,
+                dispatch: None,
+            },
+            warnings: Vec::new(),
+        }
+    }
+}
+
+fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
+    top.only(document, SECTIONS, SECTIONS_LATER);
+    let mut config = Config::default();
+    if let Some(section) = top.section(document, "relay") {
+        let (relay, allow) = relay::read(document, &section);
+        config.relay = relay;
+        if let Some(allow) = allow {
+            config.policy.allow.clone_from(&allow);
+            config.policy.in_dialog_to = allow;
+        }
+    }
+    if let Some(section) = top.section(document, "dispatch") {
+        let (policy, defaults) = (&mut config.policy, &mut config.set_default);
+        dispatch::read(document, &section, policy, defaults);
+    }
+    if let Some(section) = top.section(document, "set") {
+        config.sets = dispatch::read_sets(document, &section, &config.set_default);
+    }
+    let mut source = None;
+    if let Some(section) = top.section(document, "destinations") {
+        source = read_destinations(document, &section);
+    }
+    if let Some(section) = top.section(document, "log") {
+        read_log(document, &section, &mut config.log);
+    }
+    (config, source)
+}
+
+fn read_destinations(document: &mut Document, section: &Section) -> Option<Source> {
+    let of_databases = "leave it out: it belongs to databases, and source is a list";
+    let later: Later = &[
+        ("table", of_databases),
+        ("db_url", "write source = \"list:PATH\""),
+        (
+            "load_mode",
+            "leave it out: a list with a mistake is refused as a whole",
+        ),
+    ];
+    section.only(document, &["source"], later);
+    let (text, place) = section.string(document, "source")?;
+    match values::source(text) {
+        Ok(source) => Some(source),
+        Err((what, right)) => {
+            document.wrong(&place, section.what(&what), right);
+            None
+        }
+    }
+}
+
+fn read_log(document: &mut Document, section: &Section, log: &mut LogConfig) {
+    section.only(document, &["level", "format", "dispatch"], &[]);
+    if let Some(level) = section.word(document, "level", LEVELS, &[]) {
+        log.level = level;
+    }
+    if let Some(json) = section.word(document, "format", FORMATS, &[]) {
+        log.json = json;
+    }
+    if let Some((text, place)) = section.string(document, "dispatch") {
+        match Template::parse(text) {
+            Ok(template) => log.dispatch = Some(template),
+            Err(error) => {
+                let what = section.what(&format!("dispatch: {}", error.what()));
+                document.wrong(&place, what, error.right());
+            }
+        }
+    }
+}
+
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let in_use = config
+        .sets
+        .get(&config.policy.set)
+        .unwrap_or(&config.set_default);
+    if !in_use.record_route {
+        warnings.push(
+            "record_route = false: a caller's requests in a dialog find their destination only while \
+             the call is remembered, at most 240 s after its last message"
+                .into(),
+        );
+    }
+    if in_use.in_dialog == InDialog::Route && config.policy.in_dialog_to == Policy::default().allow
+    {
+        warnings.push(
+            "in_dialog = \"route\" without in_dialog_to: requests in a dialog may be sent to any address"
+                .into(),
+        );
+    }
+    for set in config.sets.keys().filter(|set| **set != config.policy.set) {
+        warnings.push(format!(
+            "[set.{set}] has no effect: requests are dispatched to set {}",
+            config.policy.set
+        ));
+    }
+    warnings
+}
+
+fn read_file(path: &Path) -> Result<String, Problem> {
+    let name = path.display().to_string();
+    let bytes = read_at_most(path, limits::CONFIG_BYTES_MAX)
+        .map_err(|(what, right)| Problem::of(&name, what, right))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count();
+        Problem::at(&name, line, "not UTF-8", "save the file as UTF-8")
+    })?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
+}
+
+/// The bytes of a file that an operator named.
+pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, values::Mistake> {
+    let cannot = |error: std::io::Error| {
+        let right = match error.kind() {
+            std::io::ErrorKind::NotFound => "name a file that exists",
+            std::io::ErrorKind::PermissionDenied => "let the relay's user read it",
+            _ => "name a file that can be read",
+        };
+        (format!("cannot be read ({error})"), right.to_owned())
+    };
+    let file = File::open(path).map_err(cannot)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > bytes_max {
+        let right = format!("keep it within {bytes_max} bytes");
+        return Err(("is too long".into(), right));
+    }
+    Ok(bytes)
+}
+
+fn is_readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o044 != 0)
+}

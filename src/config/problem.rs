@@ -1,0 +1,88 @@
+//! What is wrong with what the operator wrote, where, and what would be right.
+
+use std::fmt;
+
+use crate::limits;
+
+/// One mistake in a file or a flag.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Problem {
+    /// The file as it was named, or the flag (`--listen`).
+    pub file: String,
+    /// The line, from 1; `None` when the whole file is meant, or a flag.
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub what: String,
+    /// What would be right.
+    pub right: String,
+}
+
+impl Problem {
+    /// A problem of a whole file, or of a flag.
+    pub fn of(file: &str, what: impl Into<String>, right: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            line: None,
+            column: None,
+            what: what.into(),
+            right: right.into(),
+        }
+    }
+
+    /// A problem of one line.
+    pub fn at(file: &str, line: usize, what: impl Into<String>, right: impl Into<String>) -> Self {
+        Self {
+            line: Some(line),
+            ..Self::of(file, what, right)
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}: {}", self.what, self.right)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// In the order of the lines, each once, and no more than can be read.
+pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.dedup();
+    let more = problems.len().saturating_sub(limits::PROBLEMS_MAX);
+    if more > 0 {
+        problems.truncate(limits::PROBLEMS_MAX);
+        let file = problems[0].file.clone();
+        problems.push(Problem::of(
+            &file,
+            format!("{more} more problems"),
+            "mend these first",
+        ));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_problems_are_cut() {
+        let many = (0..1_000)
+            .map(|line| Problem::at("f", line, "w", "r"))
+            .collect();
+        let told = in_order(many);
+        assert_eq!(told.len(), limits::PROBLEMS_MAX + 1);
+        assert_eq!(
+            told.last().unwrap().to_string(),
+            "f: 900 more problems: mend these first"
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! SIGHUP: the file is read again, and what cannot change while the process runs stays.
+
+use super::{Config, Flags, Problem, RelayConfig};
+use crate::keys::MasterKey;
+
+impl Config {
+    /// Reads everything again. `[dispatch]`, `[set.N]`, `relay.allow` and `[destinations]` of the
+    /// result are new; the other keys are as they were, and each that changed in the file is named.
+    ///
+    /// # Errors
+    /// Everything that is wrong; the configuration in use stays as it is.
+    pub fn reload(&self, flags: &Flags) -> Result<(Self, Vec<String>), Vec<Problem>> {
+        let new = Self::load(flags)?;
+        let changed = self
+            .fixed_changes(&new)
+            .into_iter()
+            .map(|key| format!("{key} changed: takes effect at the next start"))
+            .collect();
+        let kept = Self {
+            relay: self.relay.clone(),
+            log: self.log.clone(),
+            ..new
+        };
+        Ok((kept, changed))
+    }
+
+    fn fixed_changes(&self, new: &Self) -> Vec<&'static str> {
+        // Taken apart so that a key cannot be added and forgotten here.
+        let RelayConfig {
+            listen,
+            alias,
+            workers,
+            receive_buffer_bytes,
+            peak_requests_per_second,
+            grace,
+            state_dir,
+            keys,
+        } = &self.relay;
+        let same_key = |(a, b): (&MasterKey, &MasterKey)| a.id == b.id && a.secret == b.secret;
+        let same_keys =
+            keys.len() == new.relay.keys.len() && keys.iter().zip(&new.relay.keys).all(same_key);
+        [
+            ("relay.listen", *listen != new.relay.listen),
+            ("relay.alias", *alias != new.relay.alias),
+            ("relay.workers", *workers != new.relay.workers),
+            (
+                "relay.receive_buffer_bytes",
+                *receive_buffer_bytes != new.relay.receive_buffer_bytes,
+            ),
+            (
+                "relay.peak_requests_per_second",
+                *peak_requests_per_second != new.relay.peak_requests_per_second,
+            ),
+            ("relay.grace_s", *grace != new.relay.grace),
+            ("relay.state_dir", *state_dir != new.relay.state_dir),
+            ("relay.keys", !same_keys),
+            ("log.level", self.log.level != new.log.level),
+            ("log.format", self.log.json != new.log.json),
+            ("log.dispatch", self.log.dispatch != new.log.dispatch),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_changed)| is_changed.then_some(key))
+        .collect()
+    }
+}

@@ -1,0 +1,506 @@
+//! Configurations as rows: what is written, and what becomes of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::destination::Algorithm;
+use crate::proxy::{ForeignRoute, InDialog, Rewrite, SourceMatch};
+
+const MINIMAL: &str =
+    "[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n[destinations]\nsource = \"list:d.list\"\n";
+
+fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    Config::from_text(Path::new("strowger.toml"), text, &Flags::default())
+}
+
+fn told(text: &str, flags: &Flags) -> Vec<String> {
+    let result = Config::from_text(Path::new("strowger.toml"), text, flags);
+    let problems = result.expect_err("this configuration is wrong");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn defaults() {
+    let config = read(MINIMAL).unwrap();
+    assert_eq!(config.relay.workers, Workers::PerCore);
+    assert_eq!(config.relay.receive_buffer_bytes, 4 << 20);
+    assert_eq!(config.relay.peak_requests_per_second, 10_000);
+    assert_eq!(config.relay.grace, Duration::from_secs(30));
+    assert_eq!(config.policy.set, 1);
+    assert_eq!(config.policy.max_breadth, None);
+    assert_eq!(config.set_default.no_destination.code, 404);
+    assert_eq!(config.source, Source::List("d.list".into()));
+    assert!(config.set_default.record_route && config.warnings.is_empty());
+    assert!(config.policy.allows(&"203.0.113.9:5060".parse().unwrap()));
+}
+
+#[test]
+fn every_key() {
+    let text = r#"
+[relay]
+listen = ["udp:192.0.2.1:5060", { address = "udp:[2001:db8::1]:5070", name = "west", advertise = "sip.example.com", force_rport = true }]
+alias = ["example.com", "[2001:db8::2]:5061"]
+workers = 4
+allow = ["192.0.2.0/24"]
+receive_buffer_bytes = 1_048_576
+peak_requests_per_second = 500
+grace_s = 0
+state_dir = "/tmp/state"
+keys = ["7:0000000000000000000000000000000000000000000000000000000000000001"]
+
+[dispatch]
+set = 2
+algorithm = 4
+forwarding = "stateless"
+record_route = false
+no_destination = { code = 480, reason = "Später" }
+foreign_route = "keep"
+rewrite = "domain"
+in_dialog = "route"
+in_dialog_to = ["198.51.100.0/24"]
+source_match = "address"
+options = "always"
+max_breadth = 60
+
+[set.2]
+record_route = true
+no_destination.code = 503
+[set.3]
+foreign_route = "refuse"
+
+[destinations]
+source = "list:/etc/d.list"
+
+[log]
+level = "warn"
+format = "json"
+dispatch = "DISPATCH: going to <$ru> via <$du>\n"
+"#;
+    let config = read(text).unwrap();
+    let relay = &config.relay;
+    assert_eq!(relay.listen[1].name.as_deref(), Some("west"));
+    assert_eq!(
+        relay.listen[1].advertise,
+        Some(("sip.example.com".into(), 5070))
+    );
+    assert!(relay.listen[1].force_rport && !relay.listen[0].force_rport);
+    assert_eq!(relay.alias[0], ("example.com".into(), 5060));
+    assert_eq!(relay.alias[1], ("[2001:db8::2]".into(), 5061));
+    assert_eq!(relay.workers, Workers::Count(4));
+    assert_eq!(relay.receive_buffer_bytes, 1 << 20);
+    assert_eq!(
+        (relay.peak_requests_per_second, relay.grace),
+        (500, Duration::ZERO)
+    );
+    assert_eq!(relay.state_dir.as_deref(), Some(Path::new("/tmp/state")));
+    assert_eq!((relay.keys[0].id, relay.keys[0].secret[31]), (7, 1));
+    let policy = &config.policy;
+    assert!(policy.allows(&"192.0.2.9:1".parse().unwrap()));
+    assert!(!policy.allows(&"198.51.100.9:1".parse().unwrap()));
+    assert!(policy.in_dialog_to[0].contains("198.51.100.9".parse().unwrap()));
+    assert_eq!((policy.set, policy.max_breadth), (2, Some(60)));
+    assert_eq!(policy.source_match, SourceMatch::Address);
+    assert!(policy.options_always_ok);
+    let default = &config.set_default;
+    assert_eq!(default.algorithm, Algorithm::RoundRobin);
+    assert!(!default.record_route);
+    assert_eq!(
+        (default.foreign_route, default.rewrite),
+        (ForeignRoute::Keep, Rewrite::Domain)
+    );
+    assert_eq!(default.in_dialog, InDialog::Route);
+    let set = &config.sets[&2];
+    assert!(set.record_route);
+    assert_eq!(
+        (set.no_destination.code, set.no_destination.reason.as_str()),
+        (503, "Später")
+    );
+    assert_eq!(config.sets[&3].foreign_route, ForeignRoute::Refuse);
+    assert!(
+        !config.sets[&3].record_route,
+        "a set starts from the defaults"
+    );
+    assert_eq!(config.source, Source::List("/etc/d.list".into()));
+    assert_eq!(
+        (config.log.level, config.log.json),
+        (tracing::Level::WARN, true)
+    );
+    assert!(config.log.dispatch.is_some());
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert!(!format!("{config:?}").contains("secret: ["));
+}
+
+#[test]
+fn who_may_be_sent_to_in_a_dialog_is_who_may_send() {
+    for dispatch in ["", "[dispatch]\nset = 1\n"] {
+        let text = format!(
+            "[relay]\nallow = [\"192.0.2.0/24\"]\nlisten = [\"udp:192.0.2.1\"]\n{dispatch}[destinations]\nsource = \"list:d\"\n"
+        );
+        let config = read(&text).unwrap();
+        assert_eq!(config.policy.in_dialog_to, config.policy.allow);
+        assert_eq!(config.policy.allow.len(), 1);
+    }
+}
+
+/// Each line is put under its section, in line 6, of a configuration that is right without it.
+const WRONG_LINES: &[(&str, &str, &str)] = &[
+    (
+        "dispatch",
+        "algorithm = \"round-robn\"",
+        "[dispatch] algorithm: \"round-robn\" is not an algorithm: did you mean \"round-robin\"?",
+    ),
+    (
+        "dispatch",
+        "algorithm = 9",
+        "[dispatch] algorithm: algorithm 9 (weight) is not available in this version: write \"round-robin\" or 4",
+    ),
+    (
+        "dispatch",
+        "algorithm = true",
+        "[dispatch] algorithm: true or false where a name or number belongs: write \"round-robin\" or 4",
+    ),
+    (
+        "dispatch",
+        "forwarding = \"stateful\"",
+        "[dispatch] forwarding: \"stateful\" is not available in this version: write \"stateless\"",
+    ),
+    (
+        "dispatch",
+        "record-route = true",
+        "[dispatch] unknown key \"record-route\": did you mean \"record_route\"?",
+    ),
+    (
+        "dispatch",
+        "record_route = \"yes\"",
+        "[dispatch] record_route: a string where true or false belongs: write true or false, without quotes",
+    ),
+    (
+        "dispatch",
+        "set = -1",
+        "[dispatch] set: -1 is out of range: write a number from 0 to 2147483647",
+    ),
+    (
+        "dispatch",
+        "set = 1.5",
+        "[dispatch] set: a number with a fraction where a whole number belongs",
+    ),
+    (
+        "dispatch",
+        "no_destination = { code = 399 }",
+        "[dispatch] no_destination code: 399 is out of range: write a number from 400 to 699",
+    ),
+    (
+        "dispatch",
+        "no_destination = { reason = \"a\\r\\nb\" }",
+        "[dispatch] no_destination reason: not a reason phrase: write 1 to 128 bytes without line ends",
+    ),
+    (
+        "dispatch",
+        "no_destination = 404",
+        "[dispatch] no_destination: a whole number where a table belongs: write { key = value, … }",
+    ),
+    (
+        "dispatch",
+        "foreign_route = \"drop\"",
+        "[dispatch] foreign_route: \"drop\" is not a foreign_route: write one of \"remove\", \"keep\", \"refuse\"",
+    ),
+    (
+        "dispatch",
+        "options = \"allways\"",
+        "did you mean \"always\"?",
+    ),
+    (
+        "dispatch",
+        "in_dialog_to = [\"192.0.2.1/24\"]",
+        "write 192.0.2.0/24, or 192.0.2.1 for that address alone",
+    ),
+    (
+        "dispatch",
+        "stateless_retry = \"icmp\"",
+        "[dispatch] \"stateless_retry\" is not available in this version",
+    ),
+    (
+        "set.x",
+        "record_route = true",
+        "[set.x]: \"x\" is not the number of a set: write [set.N], N from 0 to 2147483647",
+    ),
+    (
+        "set.2",
+        "in_dialog_to = []",
+        "[set.2] in_dialog_to holds for the whole relay: write it under [dispatch]",
+    ),
+    (
+        "set.2",
+        "algorithm = 12",
+        "[set.2] algorithm: algorithm 12 (parallel forking) is not available",
+    ),
+    (
+        "dispatch",
+        "forwarding = \"statefull\"",
+        "[dispatch] forwarding: \"stateful\" is not available in this version",
+    ),
+    (
+        "control",
+        "fifo = \"/run/x\"",
+        "\"control\" is not available in this version",
+    ),
+    (
+        "dispach",
+        "set = 1",
+        "unknown key \"dispach\": did you mean \"dispatch\"?",
+    ),
+    (
+        "log",
+        "level = \"warning\"",
+        "[log] level: \"warning\" is not a level: write one of \"error\", \"warn\"",
+    ),
+    (
+        "log",
+        "dispatch = \"$rx\"",
+        "[log] dispatch: \"$rx\" is not a pseudo-variable: did you mean \"$ru\"?",
+    ),
+    ("log", "format = “json”", "write straight quotes"),
+    ("log", "level \"info\"", ""),
+];
+
+#[test]
+fn one_wrong_line() {
+    for (section, line, wants) in WRONG_LINES {
+        let text = format!("{MINIMAL}[{section}]\n{line}\n");
+        let told = told(&text, &Flags::default());
+        assert_eq!(told.len(), 1, "{line}: {told:?}");
+        assert!(told[0].contains(wants), "{line}: {told:?}");
+        let place = told[0].split(": ").next().unwrap();
+        assert!(
+            ["strowger.toml:5", "strowger.toml:6"].contains(&place),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn wrong_relays() {
+    let key = "00".repeat(32);
+    for (lines, wants) in [
+        ("listen = []", "nothing to listen on: write [relay] listen"),
+        (
+            "listen = \"udp:192.0.2.1\"",
+            "a string where a list belongs: write a list: listen = [\"udp:192.0.2.1:5060\"]",
+        ),
+        (
+            "listen = [5060]",
+            "a whole number where a string or table belongs",
+        ),
+        (
+            "listen = [\"192.0.2.1:5060\"]",
+            "lacks the transport: write udp:192.0.2.1:5060",
+        ),
+        (
+            "listen = [\"tcp:192.0.2.1:5060\"]",
+            "tcp is not available in this version",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\", \"udp:192.0.2.1:5060\"]",
+            "udp:192.0.2.1:5060 is listed twice",
+        ),
+        (
+            "listen = [\"udp:0.0.0.0\", \"udp:192.0.2.1:5060\"]",
+            "overlap: write only the wildcard, or only addresses",
+        ),
+        (
+            "listen = [{ name = \"a\" }]",
+            "[relay] listen lacks an address",
+        ),
+        (
+            "listen = [{ address = \"udp:192.0.2.1\", nam = \"a\" }]",
+            "unknown key \"nam\": did you mean \"name\"?",
+        ),
+        (
+            "listen = [{ address = \"udp:192.0.2.1\", name = \"a b\" }]",
+            "is no name",
+        ),
+        (
+            "listen = [{ address = \"udp:0.0.0.0\", advertise = \"a\" }]",
+            "stands for several listeners",
+        ),
+        (
+            "listen = [{ address = \"udp:192.0.2.1\", advertise = \"sip:a\" }]",
+            "\"sip:a\" is not a host",
+        ),
+        (
+            "listen = [{ address = \"udp:192.0.2.1\", name = \"a\" }, { address = \"udp:192.0.2.2\", name = \"a\" }]",
+            "two listeners are called \"a\"",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nworkers = 0",
+            "workers: 0 is out of range: write a number from 1 to 256, or \"per-core\"",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nworkers = \"all\"",
+            "write \"per-core\" or a number from 1 to 256",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nallow = []",
+            "an empty list lets nobody through",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nreceive_buffer_bytes = 1",
+            "131072 to 1073741824 (bytes)",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\ngrace_s = 3601",
+            "0 to 3600 (seconds)",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nstate_dir = \"\"",
+            "not a path",
+        ),
+        (
+            &format!("listen = [\"udp:192.0.2.1\"]\nkeys = [\"1:{key}\", \"1:{key}\"]"),
+            "two keys have the number 1",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nkeys = [\"5e\"]",
+            "a key without its number",
+        ),
+        (
+            "listen = [\"udp:192.0.2.1\"]\nkeys = [5]",
+            "a whole number where a string belongs",
+        ),
+    ] {
+        let text = format!("[destinations]\nsource = \"list:d\"\n[relay]\n{lines}\n");
+        let told = told(&text, &Flags::default());
+        assert_eq!(told.len(), 1, "{lines}: {told:?}");
+        assert!(told[0].contains(wants), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn all_problems_in_the_order_of_the_lines() {
+    let text = "[relay]\nlisten = [\"udp:x\"]\nworkers = 999\n[destinations]\nsource = \"mysql://u:secret@h/d\"\n[log]\nlevel = 5\n";
+    let flags = Flags {
+        set: Some(u32::MAX),
+        algorithm: Some("rr".into()),
+        log_level: Some("loud".into()),
+        ..Flags::default()
+    };
+    let told = told(text, &flags);
+    let places = told
+        .iter()
+        .map(|told| told.split(": ").next().unwrap())
+        .collect::<Vec<_>>();
+    let wants = [
+        "strowger.toml:2",
+        "strowger.toml:3",
+        "strowger.toml:5",
+        "strowger.toml:7",
+        "--set",
+        "--algorithm",
+        "--log-level",
+    ];
+    assert_eq!(places, wants, "{told:?}");
+    assert!(!told.concat().contains("secret"));
+}
+
+#[test]
+fn flags_alone_and_over_a_file() {
+    let flags = Flags {
+        listen: vec!["udp:127.0.0.1:5080".into()],
+        list: Some("x.list".into()),
+        set: Some(3),
+        algorithm: Some("4".into()),
+        workers: Some(2),
+        log_level: Some("debug".into()),
+        log_format: Some("json".into()),
+        dispatch_line: Some("$ci".into()),
+        config: None,
+    };
+    let alone = Config::load(&flags).unwrap();
+    let over = Config::from_text(Path::new("/etc/strowger.toml"), MINIMAL, &flags).unwrap();
+    for config in [alone, over] {
+        assert_eq!(config.relay.listen.len(), 1);
+        assert_eq!(config.relay.listen[0].address.port(), 5080);
+        assert_eq!(config.source, Source::List("x.list".into()));
+        assert_eq!(
+            (config.policy.set, config.relay.workers),
+            (3, Workers::Count(2))
+        );
+        assert_eq!(
+            (config.log.level, config.log.json),
+            (tracing::Level::DEBUG, true)
+        );
+        assert!(config.log.dispatch.is_some());
+    }
+    let nothing = Config::load(&Flags::default()).unwrap_err();
+    assert_eq!(nothing.len(), 2, "{nothing:?}");
+    assert!(nothing[0].to_string().contains("--listen udp:ADDRESS:PORT"));
+}
+
+#[test]
+fn a_path_in_a_file_is_beside_that_file() {
+    let file = Path::new("/etc/strowger/strowger.toml");
+    let config = Config::from_text(file, MINIMAL, &Flags::default()).unwrap();
+    assert_eq!(config.source, Source::List("/etc/strowger/d.list".into()));
+}
+
+#[test]
+fn a_reload_takes_what_it_can_and_names_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let flags = Flags {
+        config: Some(directory.path().join("strowger.toml")),
+        ..Flags::default()
+    };
+    let write = |text: &str| std::fs::write(directory.path().join("strowger.toml"), text).unwrap();
+    write(MINIMAL);
+    let config = Config::load(&flags).unwrap();
+    let more = "[relay]\nworkers = 3\nallow = [\"192.0.2.0/24\"]\nlisten = [\"udp:192.0.2.1:5060\"]\n\
+                [dispatch]\nset = 5\n[destinations]\nsource = \"list:e.list\"\n[log]\nlevel = \"debug\"\n";
+    write(more);
+    let (new, changed) = config.reload(&flags).unwrap();
+    let wants = [
+        "relay.workers changed: takes effect at the next start",
+        "log.level changed: takes effect at the next start",
+    ];
+    assert_eq!(changed, wants);
+    assert_eq!((new.policy.set, new.policy.allow.len()), (5, 1));
+    assert_eq!(new.relay.workers, Workers::PerCore);
+    assert_eq!(new.source, Source::List(directory.path().join("e.list")));
+    write("[relay]\nlisten = 5\n");
+    assert_eq!(new.reload(&flags).unwrap_err().len(), 2);
+    std::fs::remove_file(directory.path().join("strowger.toml")).unwrap();
+    let gone = new.reload(&flags).unwrap_err();
+    assert!(gone[0].to_string().contains("cannot be read"), "{gone:?}");
+}
+
+#[test]
+fn a_broken_line_hides_no_other() {
+    let text = format!("{MINIMAL}[log]\nlevel = \nformat = \"xml\"\n[dispatch]\nset = \"1\"\n");
+    let told = told(&text, &Flags::default());
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("strowger.toml:6: "), "{told:?}");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text: String) {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn likely_text_is_read_or_refused(
+        text in "(\\[relay\\]|\\[dispatch\\]|\\[set\\.2\\]|\\[|\\]|listen|keys|workers|allow|algorithm|no_destination|=|\"|udp:|1|\\{|\\}|,|\\.|é|\n| ){0,40}"
+    ) {
+        let _ = read(&text);
+    }
+
+    #[test]
+    fn any_value_of_any_key(
+        key in "relay\\.(listen|alias|workers|allow|keys|grace_s)|dispatch\\.(set|algorithm|no_destination|max_breadth)|log\\.dispatch|set\\.[0-9]{1,12}\\.algorithm",
+        value in "\"[ -!#-~]{0,20}\"|\\[\"[ -!#-~]{0,20}\"\\]|-?[0-9]{1,25}|0x[0-9a-f]{1,20}|true|[0-9]\\.[0-9]|\\{ code = [0-9]{1,4} \\}|1979-05-27"
+    ) {
+        let _ = read(&format!("{key} = {value}\n"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Publishing: workers get a new snapshot, and the old ones are freed here, never by a worker (D4).
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::proxy::Snapshot;
+
+/// The snapshot in force, and those that some worker may still use.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    current: Arc<ArcSwap<Snapshot>>,
+    old: Vec<Arc<Snapshot>>,
+}
+
+impl Publisher {
+    pub(super) fn new(first: Snapshot) -> Self {
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(first)),
+            old: Vec::new(),
+        }
+    }
+
+    /// Where workers look.
+    pub(super) fn current(&self) -> Arc<ArcSwap<Snapshot>> {
+        Arc::clone(&self.current)
+    }
+
+    /// Puts `next` in force; whoever calls wakes the workers afterwards.
+    pub(super) fn publish(&mut self, next: Snapshot) {
+        self.old.push(self.current.swap(Arc::new(next)));
+    }
+
+    /// Frees the old ones that no worker holds any more; says how many are left.
+    ///
+    /// A count of one is ours. It can never rise again: `swap` has turned every borrow of the old
+    /// snapshot into a count before it returned, and nobody finds it any more.
+    pub(super) fn free_old(&mut self) -> usize {
+        self.old.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.old.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::Cache;
+
+    use super::*;
+    use crate::destination::Table;
+    use crate::proxy::{Policy, SetPolicy};
+
+    fn snapshot(version: u64) -> Snapshot {
+        Snapshot {
+            version,
+            policy: Policy::default(),
+            set_default: SetPolicy::default(),
+            sets: std::collections::BTreeMap::new(),
+            draining: false,
+            destinations: Table::default(),
+        }
+    }
+
+    #[test]
+    fn an_old_snapshot_lives_until_its_last_reader_moves_on_and_is_freed_here() {
+        let mut publisher = Publisher::new(snapshot(1));
+        let mut reader = Cache::new(publisher.current());
+        let watched = Arc::downgrade(reader.load());
+        publisher.publish(snapshot(2));
+        assert_eq!(publisher.free_old(), 1);
+        assert_eq!(reader.load().version, 2);
+        // The reader let go, and yet it was not the last.
+        assert!(watched.upgrade().is_some());
+        assert_eq!(publisher.free_old(), 0);
+        assert!(watched.upgrade().is_none());
+    }
+}

@@ -1,0 +1,121 @@
+//! The line that says that the relay serves, and with what.
+
+use std::collections::BTreeMap;
+
+use crate::destination::Resolved;
+use crate::proxy::Listeners;
+use crate::worker::Seat;
+
+/// Sets and listeners that are told one by one; of the rest only the number is told.
+const TOLD_MAX: usize = 16;
+
+/// `udp:192.0.2.1:5060, udp:[2001:db8::1]:5060`
+pub(super) fn listeners(listeners: &Listeners) -> String {
+    let texts = listeners
+        .iter()
+        .map(|(_, listener)| format!("udp:{}", listener.local));
+    join(texts.collect())
+}
+
+/// `set 1: 2/3 destinations active, set 2: 1/1 destinations active`
+pub(super) fn sets(records: &[Resolved]) -> String {
+    let mut sets = BTreeMap::<u32, (usize, usize)>::new();
+    for resolved in records {
+        let (active, all) = sets.entry(resolved.record.set).or_default();
+        *all += 1;
+        if resolved.record.flags.is_selectable() && !resolved.addresses.is_empty() {
+            *active += 1;
+        }
+    }
+    if sets.is_empty() {
+        return "no destinations".into();
+    }
+    let texts = sets
+        .iter()
+        .map(|(set, (active, all))| format!("set {set}: {active}/{all} destinations active"));
+    join(texts.collect())
+}
+
+/// `2 workers on cores 0, 1`
+pub(super) fn workers(seats: &[Seat]) -> String {
+    let cores: Option<Vec<_>> = seats
+        .iter()
+        .map(|seat| seat.core.map(|core| core.id.to_string()))
+        .collect();
+    let count = seats.len();
+    let plural = if count == 1 { "" } else { "s" };
+    match cores {
+        Some(cores) => {
+            let of = if cores.len() == 1 { "core" } else { "cores" };
+            format!("{count} worker{plural} on {of} {}", cores.join(", "))
+        }
+        None => format!("{count} worker{plural}, not pinned to cores"),
+    }
+}
+
+fn join(mut texts: Vec<String>) -> String {
+    let rest = texts.len().saturating_sub(TOLD_MAX);
+    texts.truncate(TOLD_MAX);
+    if rest > 0 {
+        texts.push(format!("{rest} more"));
+    }
+    texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use core_affinity::CoreId;
+
+    use super::*;
+    use crate::destination::{Attributes, DestinationUri, Flags, Record};
+    use crate::proxy::Listener;
+
+    fn resolved(set: u32, flags: u32, address: Option<&str>) -> Resolved {
+        Resolved {
+            record: Record {
+                set,
+                uri: DestinationUri::parse("sip:ms.example.com").unwrap(),
+                flags: Flags::from_bits(flags).unwrap(),
+                priority: 0,
+                attributes: Attributes::default(),
+                line: 1,
+            },
+            addresses: address.iter().map(|a| a.parse().unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_told() {
+        let listener = |local: &str| Listener {
+            name: local.into(),
+            local: local.parse().unwrap(),
+            sent_by: local.into(),
+            force_rport: false,
+        };
+        let all = vec![listener("192.0.2.1:5060"), listener("[::1]:5060")];
+        let seats: Vec<_> = [0, 3]
+            .map(|id| Seat {
+                core: Some(CoreId { id }),
+            })
+            .into();
+        let records = [
+            resolved(1, 0, Some("192.0.2.7:5060")),
+            resolved(1, Flags::DISABLED, Some("192.0.2.8:5060")),
+            resolved(2, 0, None),
+        ];
+        assert_eq!(
+            listeners(&Listeners::new(all, &[])),
+            "udp:192.0.2.1:5060, udp:[::1]:5060"
+        );
+        assert_eq!(workers(&seats), "2 workers on cores 0, 3");
+        assert_eq!(
+            workers(&[Seat { core: None }]),
+            "1 worker, not pinned to cores"
+        );
+        assert_eq!(
+            sets(&records),
+            "set 1: 1/2 destinations active, set 2: 0/1 destinations active"
+        );
+        assert_eq!(sets(&[]), "no destinations");
+    }
+}

@@ -1,0 +1,127 @@
+//! What the control side knows of the destinations, and how it becomes the next snapshot.
+
+use std::sync::Arc;
+
+use mio::Waker;
+
+use super::error::{self, Error};
+use super::publish::Publisher;
+use crate::config::Config;
+use crate::destination::{Registry, Resolved};
+use crate::proxy::{Shared, Snapshot};
+use crate::transport::monotonic_now;
+use crate::worker::wake;
+
+/// The configuration and the destinations in force.
+#[derive(Debug)]
+pub(super) struct State {
+    config: Config,
+    records: Vec<Resolved>,
+    registry: Registry,
+    draining: bool,
+    /// The version of the snapshot published last.
+    version: u64,
+    /// `None` only until the workers have started.
+    outlet: Option<(Publisher, Arc<[Waker]>)>,
+}
+
+impl State {
+    /// The state at the start and its snapshot.
+    pub(super) fn new(
+        config: Config,
+        records: Vec<Resolved>,
+        shared: &Shared,
+    ) -> Result<(Self, Snapshot), Vec<Error>> {
+        let mut state = Self {
+            config,
+            records,
+            registry: Registry::default(),
+            draining: false,
+            version: 0,
+            outlet: None,
+        };
+        let (config, records) = (state.config.clone(), std::mem::take(&mut state.records));
+        let first = state.build(&config, &records, shared)?;
+        state.records = records;
+        Ok((state, first))
+    }
+
+    /// Where the next snapshots go.
+    pub(super) fn publish_with(&mut self, publisher: Publisher, wakers: Arc<[Waker]>) {
+        self.outlet = Some((publisher, wakers));
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn records(&self) -> &[Resolved] {
+        &self.records
+    }
+
+    /// Changes whenever something is published.
+    pub(super) fn generation(&self) -> u64 {
+        self.version
+    }
+
+    /// Publishes these in place of those in force and says under which version; when they cannot be
+    /// taken nothing changes.
+    pub(super) fn replace(
+        &mut self,
+        config: Config,
+        records: Vec<Resolved>,
+        shared: &Shared,
+    ) -> Result<u64, Vec<Error>> {
+        let next = self.build(&config, &records, shared)?;
+        self.config = config;
+        self.records = records;
+        if let Some((publisher, wakers)) = &mut self.outlet {
+            publisher.publish(next);
+            wake(wakers);
+        }
+        Ok(self.version)
+    }
+
+    /// As [`State::replace`], with the configuration as it is.
+    pub(super) fn replace_records(
+        &mut self,
+        records: Vec<Resolved>,
+        shared: &Shared,
+    ) -> Result<u64, Vec<Error>> {
+        self.replace(self.config.clone(), records, shared)
+    }
+
+    /// From now on every snapshot tells the workers to refuse new requests.
+    pub(super) fn drain(&mut self, shared: &Shared) -> Result<u64, Vec<Error>> {
+        self.draining = true;
+        self.replace_records(self.records.clone(), shared)
+    }
+
+    pub(super) fn free_old_snapshots(&mut self) {
+        if let Some((publisher, _)) = &mut self.outlet {
+            publisher.free_old();
+        }
+    }
+
+    fn build(
+        &mut self,
+        config: &Config,
+        records: &[Resolved],
+        shared: &Shared,
+    ) -> Result<Snapshot, Vec<Error>> {
+        let now = monotonic_now();
+        let destinations = self
+            .registry
+            .load(now, records, &shared.listeners, &shared.pins)
+            .map_err(error::all)?;
+        self.version += 1;
+        Ok(Snapshot {
+            version: self.version,
+            policy: config.policy.clone(),
+            set_default: config.set_default.clone(),
+            sets: config.sets.clone(),
+            draining: self.draining,
+            destinations,
+        })
+    }
+}

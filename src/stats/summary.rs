@@ -1,0 +1,105 @@
+//! The totals for people: what is not zero, aligned, or on one line.
+
+use std::fmt;
+
+use super::Totals;
+
+/// Lines such as `forwarded  12000`, with its parts indented below; each ends with a line end.
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<(String, u64)> = self.iter().filter(|(_, value)| *value > 0).collect();
+        let mut rows = vec![("received".to_owned(), self.received)];
+        for (group, says, sum) in [
+            ("forwarded.", "forwarded", self.forwarded_all()),
+            ("answered.", "answered", self.answered_all()),
+            ("dropped.", "dropped", self.dropped_all()),
+            ("send_failed.", "not sent", self.send_failed_all()),
+        ] {
+            if sum > 0 || says == "forwarded" {
+                rows.push((says.to_owned(), sum));
+            }
+            let members = parts.iter().filter_map(|(name, value)| {
+                Some((format!("  {}", name.strip_prefix(group)?), *value))
+            });
+            rows.extend(members);
+        }
+        for (says, value) in [
+            ("lost in full socket buffers", self.socket_drops),
+            ("reads failed", self.receive_failed),
+            ("living pins evicted", self.pins.evicted_live),
+            ("dispatch lines lost", self.log_lost),
+            ("workers begun anew", self.worker_restarts),
+        ] {
+            if value > 0 {
+                rows.push((says.to_owned(), value));
+            }
+        }
+        let name_width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let value_width = rows
+            .iter()
+            .map(|(_, value)| value.to_string().len())
+            .max()
+            .unwrap_or(0);
+        for (name, value) in rows {
+            writeln!(f, "{name:name_width$}  {value:>value_width$}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Totals {
+    /// One line for logs, `received=12 forwarded=10 chosen=10 …`: what is not zero, under the names
+    /// of [`Totals::iter`] without their group where that leaves them unique.
+    pub fn to_line(&self) -> String {
+        let sums = [
+            ("received", self.received),
+            ("forwarded", self.forwarded_all()),
+            ("answered", self.answered_all()),
+            ("dropped", self.dropped_all()),
+        ];
+        let mut words: Vec<_> = sums.map(|(name, value)| format!("{name}={value}")).into();
+        for (name, value) in self.iter().skip(1).filter(|(_, value)| *value > 0) {
+            let short = match name.split_once('.') {
+                Some(("forwarded" | "answered" | "dropped", short)) => short,
+                _ => &name,
+            };
+            words.push(format!("{short}={value}"));
+        }
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::WorkerStats;
+    use super::*;
+    use crate::proxy::{Answer, Forwarded, Reason, Verdict};
+
+    #[test]
+    fn only_what_happened_is_told() {
+        let stats = WorkerStats::default();
+        for _ in 0..10 {
+            stats.received(500, Verdict::Forwarded(Forwarded::Chosen));
+        }
+        stats.received(500, Verdict::Answered(Answer::NoTransaction));
+        stats.received(2, Verdict::Dropped(Reason::KeepAlive));
+        let mut totals: Totals = [&stats].into_iter().collect();
+        totals.socket_drops = 3;
+        let wants = "\
+received                     12
+forwarded                    10
+  chosen                     10
+answered                      1
+  481                         1
+dropped                       1
+  keep_alive                  1
+lost in full socket buffers   3
+";
+        assert_eq!(totals.to_string(), wants);
+        assert_eq!(
+            totals.to_line(),
+            "received=12 forwarded=10 answered=1 dropped=1 received_bytes=5502 socket_drops=3 \
+             chosen=10 481=1 keep_alive=1"
+        );
+    }
+}

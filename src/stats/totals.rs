@@ -1,0 +1,191 @@
+//! The counters of all workers, added up at one moment.
+
+use std::borrow::Borrow;
+use std::sync::atomic::Ordering;
+
+use super::{Counter, SendFailure, WorkerStats};
+use crate::pin::PinCounters;
+use crate::proxy::{Answer, Forwarded, Reason, Verdict};
+
+/// What all workers counted.
+///
+/// While messages come in, the numbers are those of slightly different moments; once the relay is
+/// quiet they are exact.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// Datagrams received.
+    pub received: u64,
+    /// Their payloads, in bytes.
+    pub received_bytes: u64,
+    /// Reads that failed for another reason than an empty socket.
+    pub receive_failed: u64,
+    /// Datagrams that the kernel threw away because a receive buffer was full.
+    pub socket_drops: u64,
+    /// Received messages that the kernel took from us.
+    pub sent_forward: u64,
+    /// Answers of our own that the kernel took from us.
+    pub sent_answer: u64,
+    /// Messages that the kernel refused once.
+    pub send_retried: u64,
+    /// What the pin table counted.
+    pub pins: PinTotals,
+    /// Dispatch lines that were lost because the log was behind.
+    pub log_lost: u64,
+    /// Times that a worker had to begin anew.
+    pub worker_restarts: u64,
+    forwarded: [u64; Forwarded::COUNT],
+    answered: [u64; Answer::COUNT],
+    dropped: [u64; Reason::COUNT],
+    send_failed: [u64; SendFailure::COUNT],
+}
+
+/// The pin table's counters, see [`PinCounters`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PinTotals {
+    /// Pins of ended transactions, evicted from a full bucket.
+    pub evicted_final: u64,
+    /// Living pins evicted from a full bucket: the table is too small.
+    pub evicted_live: u64,
+    /// Requests that waited for another worker's choice.
+    pub contended: u64,
+}
+
+impl From<&PinCounters> for PinTotals {
+    fn from(counters: &PinCounters) -> Self {
+        // Relaxed: counts, which order nothing.
+        Self {
+            evicted_final: counters.evicted_final.load(Ordering::Relaxed),
+            evicted_live: counters.evicted_live.load(Ordering::Relaxed),
+            contended: counters.contended.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Totals {
+    /// Datagrams that came to this verdict.
+    pub fn of(&self, verdict: Verdict) -> u64 {
+        match verdict {
+            Verdict::Forwarded(kind) => self.forwarded[kind as usize],
+            Verdict::Answered(answer) => self.answered[answer as usize],
+            Verdict::Dropped(reason) => self.dropped[reason as usize],
+        }
+    }
+
+    /// Messages not sent for this reason.
+    pub fn send_failed(&self, failure: SendFailure) -> u64 {
+        self.send_failed[failure as usize]
+    }
+
+    /// Datagrams forwarded, of every kind.
+    pub fn forwarded_all(&self) -> u64 {
+        self.forwarded.iter().sum()
+    }
+
+    /// Datagrams that we answered.
+    pub fn answered_all(&self) -> u64 {
+        self.answered.iter().sum()
+    }
+
+    /// Datagrams dropped, for every reason.
+    pub fn dropped_all(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    /// Messages not sent, for every reason.
+    pub fn send_failed_all(&self) -> u64 {
+        self.send_failed.iter().sum()
+    }
+
+    /// How far the law is broken: 0 whenever no datagram is being handled.
+    pub fn unaccounted(&self) -> i128 {
+        let ends = self.forwarded_all() + self.answered_all() + self.dropped_all();
+        i128::from(self.received) - i128::from(ends)
+    }
+
+    /// Every counter with its name, zeros included: `received`, `forwarded.pinned`, `dropped.stun` ….
+    pub fn iter(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        fn group<'a, T: Copy>(
+            name: &'static str,
+            all: &'static [T],
+            label: fn(T) -> &'static str,
+            values: &'a [u64],
+        ) -> impl Iterator<Item = (String, u64)> + 'a {
+            let names = all
+                .iter()
+                .map(move |member| format!("{name}.{}", label(*member)));
+            names.zip(values.iter().copied())
+        }
+        let plain = [
+            ("received", self.received),
+            ("received_bytes", self.received_bytes),
+            ("receive_failed", self.receive_failed),
+            ("socket_drops", self.socket_drops),
+            ("sent.forward", self.sent_forward),
+            ("sent.answer", self.sent_answer),
+            ("send_retried", self.send_retried),
+            ("pins_evicted_final", self.pins.evicted_final),
+            ("pins_evicted_live", self.pins.evicted_live),
+            ("pins_contended", self.pins.contended),
+            ("log_lost", self.log_lost),
+            ("worker_restarts", self.worker_restarts),
+        ];
+        plain
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .chain(group(
+                "forwarded",
+                Forwarded::ALL,
+                Forwarded::label,
+                &self.forwarded,
+            ))
+            .chain(group(
+                "answered",
+                Answer::ALL,
+                Answer::label,
+                &self.answered,
+            ))
+            .chain(group("dropped", Reason::ALL, Reason::label, &self.dropped))
+            .chain(group(
+                "send_failed",
+                SendFailure::ALL,
+                SendFailure::label,
+                &self.send_failed,
+            ))
+    }
+
+    fn add(&mut self, stats: &WorkerStats) {
+        let c = &stats.counters;
+        let single = [
+            (&mut self.received, &c.received),
+            (&mut self.received_bytes, &c.received_bytes),
+            (&mut self.receive_failed, &c.receive_failed),
+            (&mut self.sent_forward, &c.sent_forward),
+            (&mut self.sent_answer, &c.sent_answer),
+            (&mut self.send_retried, &c.send_retried),
+            (&mut self.worker_restarts, &c.restarts),
+        ];
+        for (sum, counter) in single {
+            *sum += counter.get();
+        }
+        add_each(&mut self.forwarded, &c.forwarded);
+        add_each(&mut self.answered, &c.answered);
+        add_each(&mut self.dropped, &c.dropped);
+        add_each(&mut self.send_failed, &c.send_failed);
+    }
+}
+
+impl<S: Borrow<WorkerStats>> FromIterator<S> for Totals {
+    fn from_iter<I: IntoIterator<Item = S>>(workers: I) -> Self {
+        let mut totals = Self::default();
+        for stats in workers {
+            totals.add(stats.borrow());
+        }
+        totals
+    }
+}
+
+fn add_each(sums: &mut [u64], counters: &[Counter]) {
+    for (sum, counter) in sums.iter_mut().zip(counters) {
+        *sum += counter.get();
+    }
+}

@@ -1,0 +1,387 @@
+//! From `listen` entries to listeners with sockets, one per worker (D13).
+//!
+//! A wildcard address becomes one listener per local address, since Via and Record-Route need a
+//! name that the other side can reach.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
+
+use socket2::Socket;
+use thiserror::Error;
+use tracing::warn;
+
+use super::socket::{self, Share};
+use super::sys;
+use crate::config::ListenConfig;
+use crate::limits;
+use crate::proxy::{Listener, ListenerId, Listeners, name_hash};
+
+/// Why we cannot listen.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Somebody has the address.
+    #[error(
+        "cannot listen on udp:{0}: the address is already in use, perhaps by another strowger; \
+         `ss -ulpn sport = :{port}` shows by whom", port = .0.port()
+    )]
+    InUse(SocketAddr),
+    /// A port below 1024 without the privilege.
+    #[error("cannot listen on udp:{0}: not permitted; ports below 1024 need CAP_NET_BIND_SERVICE")]
+    NotPermitted(SocketAddr),
+    /// Anything else that the kernel says.
+    #[error("cannot listen on udp:{address}: {source}")]
+    Other {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// A wildcard of a family of which there is no address here.
+    #[error("cannot listen on udp:{0}: this machine has no {family} address that others can name",
+        family = if .0.is_ipv4() { "IPv4" } else { "IPv6" })]
+    NoAddress(SocketAddr),
+    /// The same address in two entries.
+    #[error("udp:{0} is listened on twice")]
+    Twice(SocketAddr),
+    /// Two listeners with the same name, or names whose hashes are equal.
+    #[error(
+        "the listeners {0} and {1} cannot be told apart by their names {2:?} and {3:?}: \
+         give one another `name`"
+    )]
+    SameName(SocketAddr, SocketAddr, String, String),
+    /// More than the bound.
+    #[error(
+        "{0} listeners, but at most {max} are possible",
+        max = limits::LISTENERS_MAX
+    )]
+    TooMany(usize),
+    /// The local addresses cannot be had.
+    #[error("cannot list the local addresses: {0}")]
+    Interfaces(io::Error),
+}
+
+/// The sockets of all listeners; they live as long as the relay, whatever becomes of its workers.
+#[derive(Debug)]
+pub struct Sockets {
+    /// By listener, then by worker.
+    groups: Vec<Vec<Socket>>,
+    drops: Mutex<Drops>,
+}
+
+#[derive(Debug, Default)]
+struct Drops {
+    /// The kernel's counters, 32 bits wide, as last read.
+    last: Vec<u32>,
+    total: u64,
+}
+
+impl Sockets {
+    /// Binds `workers` sockets for each listener.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first.
+    pub(crate) fn bind(
+        listen: &[ListenConfig],
+        alias: &[(String, u16)],
+        workers: usize,
+        receive_buffer_bytes: usize,
+    ) -> Result<(Self, Listeners), Vec<BindError>> {
+        let local = local_addresses().map_err(|e| vec![BindError::Interfaces(e)])?;
+        let planned = plan(listen, &local)?;
+        let mut errors = Vec::new();
+        let mut groups = Vec::new();
+        let mut listeners = Vec::new();
+        for plan in &planned {
+            if !local.contains(&plan.address.ip()) {
+                warn!(
+                    "{} is not an address of this machine yet: it is listened on all the same",
+                    plan.address.ip()
+                );
+            }
+            match bind_group(plan.address, workers, receive_buffer_bytes) {
+                Ok((group, address)) => {
+                    groups.push(group);
+                    listeners.push(plan.listener(address));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.extend(same_names(&listeners));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        say_when_buffers_are_small(&groups[0][0], receive_buffer_bytes);
+        let sockets = Self {
+            groups,
+            drops: Mutex::default(),
+        };
+        Ok((sockets, Listeners::new(listeners, alias)))
+    }
+
+    /// The socket of this worker at this listener.
+    pub(crate) fn get(&self, listener: ListenerId, worker: usize) -> BorrowedFd<'_> {
+        self.groups[usize::from(listener.0)][worker].as_fd()
+    }
+
+    /// How many listeners there are.
+    pub(crate) fn listeners(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Datagrams that the kernel has thrown away for want of buffer; to be asked for now and then,
+    /// before its counters, which are 32 bits wide, have gone round.
+    pub(crate) fn drops(&self) -> u64 {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        let Drops { last, total } = &mut *drops;
+        last.resize(self.groups.iter().map(Vec::len).sum(), 0);
+        for (last, socket) in last.iter_mut().zip(self.groups.iter().flatten()) {
+            if let Ok(value) = sys::socket_drops(socket.as_fd()) {
+                *total += u64::from(value.wrapping_sub(*last));
+                *last = value;
+            }
+        }
+        *total
+    }
+}
+
+/// A listener before its socket is bound.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Plan {
+    address: SocketAddr,
+    name: Option<String>,
+    advertise: Option<(String, u16)>,
+    force_rport: bool,
+}
+
+impl Plan {
+    /// The listener at the address that the kernel gave.
+    fn listener(&self, local: SocketAddr) -> Listener {
+        let sent_by = match &self.advertise {
+            Some((host, port)) => host_port(host, *port),
+            None => host_port(&local.ip().to_string(), local.port()),
+        };
+        Listener {
+            name: self.name.clone().unwrap_or_else(|| sent_by.clone()),
+            local,
+            sent_by,
+            force_rport: self.force_rport,
+        }
+    }
+}
+
+fn plan(listen: &[ListenConfig], local: &[IpAddr]) -> Result<Vec<Plan>, Vec<BindError>> {
+    let mut errors = Vec::new();
+    let mut plans: Vec<Plan> = Vec::new();
+    for entry in listen {
+        let entry_plans = expand(entry, local);
+        if entry_plans.is_empty() {
+            errors.push(BindError::NoAddress(entry.address));
+        }
+        for new in entry_plans {
+            let is_same = |old: &Plan| old.address == new.address;
+            if new.address.port() != 0 && plans.iter().any(is_same) {
+                errors.push(BindError::Twice(new.address));
+            } else {
+                plans.push(new);
+            }
+        }
+    }
+    if plans.len() > limits::LISTENERS_MAX {
+        errors.push(BindError::TooMany(plans.len()));
+    }
+    if errors.is_empty() {
+        Ok(plans)
+    } else {
+        Err(errors)
+    }
+}
+
+/// One plan for an entry with an address, one per local address of its family for a wildcard.
+fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
+    let plan = |address| Plan {
+        address,
+        name: entry.name.clone(),
+        advertise: entry.advertise.clone(),
+        force_rport: entry.force_rport,
+    };
+    let wildcard = entry.address.ip();
+    if !wildcard.is_unspecified() {
+        return vec![plan(entry.address)];
+    }
+    let mut plans: Vec<_> = local
+        .iter()
+        .filter(|ip| ip.is_ipv4() == wildcard.is_ipv4())
+        .map(|ip| plan(SocketAddr::new(*ip, entry.address.port())))
+        .collect();
+    // One name for many addresses would name none of them; the address makes it whole, the same on
+    // every restart.
+    if plans.len() > 1 {
+        for plan in &mut plans {
+            let common = plan.name.take().or_else(|| {
+                let (host, port) = plan.advertise.as_ref()?;
+                Some(host_port(host, *port))
+            });
+            plan.name = common.map(|name| format!("{name}/{}", plan.address.ip()));
+        }
+    }
+    plans
+}
+
+/// The addresses of this machine, in a fixed order. Link-local IPv6 addresses are left out: without
+/// their interface they name nobody, and a Via has no room for one.
+fn local_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+        })
+        .filter(|ip| !matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()))
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
+fn bind_group(
+    address: SocketAddr,
+    workers: usize,
+    receive_buffer_bytes: usize,
+) -> Result<(Vec<Socket>, SocketAddr), BindError> {
+    let explain = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::PermissionDenied => BindError::NotPermitted(address),
+        _ => BindError::Other { address, source },
+    };
+    let first = socket::open(address, Share::First, receive_buffer_bytes).map_err(explain)?;
+    let bound = first.local_addr().map_err(explain)?;
+    let bound = bound.as_socket().unwrap_or(address);
+    let mut group = vec![first];
+    for _ in 1..workers {
+        group.push(socket::open(bound, Share::Join, receive_buffer_bytes).map_err(explain)?);
+    }
+    Ok((group, bound))
+}
+
+fn same_names(listeners: &[Listener]) -> Vec<BindError> {
+    let mut errors = Vec::new();
+    for (i, a) in listeners.iter().enumerate() {
+        let same = |b: &&Listener| name_hash(&a.name) == name_hash(&b.name);
+        if let Some(b) = listeners[i + 1..].iter().find(same) {
+            let (a_name, b_name) = (a.name.clone(), b.name.clone());
+            errors.push(BindError::SameName(a.local, b.local, a_name, b_name));
+        }
+    }
+    errors
+}
+
+fn say_when_buffers_are_small(socket: &Socket, wanted: usize) {
+    match socket::receive_buffer_granted(socket) {
+        Ok(granted) if granted < wanted => warn!(
+            "the kernel grants a receive buffer of {granted} bytes per socket instead of {wanted}: \
+             `sysctl -w net.core.rmem_max={wanted}` allows more"
+        ),
+        _ => {}
+    }
+}
+
+/// `host:port`, an IPv6 address in brackets.
+fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(address: &str) -> ListenConfig {
+        ListenConfig {
+            address: address.parse().unwrap(),
+            name: None,
+            advertise: None,
+            force_rport: false,
+        }
+    }
+
+    fn local() -> Vec<IpAddr> {
+        ["127.0.0.1", "192.0.2.1", "::1"]
+            .map(|ip| ip.parse().unwrap())
+            .to_vec()
+    }
+
+    fn addresses(plans: &[Plan]) -> Vec<String> {
+        plans.iter().map(|plan| plan.address.to_string()).collect()
+    }
+
+    #[test]
+    fn a_wildcard_becomes_every_address_of_its_family() {
+        let plans = plan(&[entry("0.0.0.0:5060"), entry("[::]:5060")], &local()).unwrap();
+        let wants = ["127.0.0.1:5060", "192.0.2.1:5060", "[::1]:5060"];
+        assert_eq!(addresses(&plans), wants);
+    }
+
+    #[test]
+    fn the_same_address_twice_and_a_family_without_address_are_both_said() {
+        let listen = [
+            entry("192.0.2.1:5060"),
+            entry("0.0.0.0:5060"),
+            entry("[::]:5060"),
+        ];
+        let errors = plan(&listen, &local()[..2]).unwrap_err();
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(texts[0], "udp:192.0.2.1:5060 is listened on twice");
+        assert!(texts[1].contains("no IPv6 address"), "{}", texts[1]);
+    }
+
+    #[test]
+    fn names_and_sent_by() {
+        let advertised = ListenConfig {
+            advertise: Some(("sip.example.com".into(), 5070)),
+            ..entry("192.0.2.1:5060")
+        };
+        let plans = expand(&advertised, &local());
+        let listener = plans[0].listener(plans[0].address);
+        assert_eq!(listener.name, "sip.example.com:5070");
+        assert_eq!(listener.sent_by, "sip.example.com:5070");
+        let plain = expand(&entry("[2001:db8::1]:0"), &local());
+        let listener = plain[0].listener("[2001:db8::1]:4321".parse().unwrap());
+        assert_eq!(listener.name, "[2001:db8::1]:4321");
+        assert_eq!(listener.sent_by, "[2001:db8::1]:4321");
+        let wide = ListenConfig {
+            address: "0.0.0.0:5060".parse().unwrap(),
+            ..advertised
+        };
+        let plans = expand(&wide, &local());
+        let listener = plans[1].listener(plans[1].address);
+        assert_eq!(listener.name, "sip.example.com:5070/192.0.2.1");
+        assert_eq!(listener.sent_by, "sip.example.com:5070");
+    }
+
+    #[test]
+    fn a_port_that_the_kernel_chooses_is_shared_by_all_workers() {
+        let (sockets, listeners) = Sockets::bind(
+            &[entry("127.0.0.1:0"), entry("127.0.0.1:0")],
+            &[],
+            3,
+            65_536,
+        )
+        .unwrap();
+        assert_eq!(sockets.listeners(), 2);
+        for (id, listener) in listeners.iter() {
+            assert_ne!(listener.local.port(), 0);
+            for worker in 0..3 {
+                let socket = socket2::SockRef::from(&sockets.get(id, worker)).local_addr();
+                assert_eq!(socket.unwrap().as_socket(), Some(listener.local));
+            }
+        }
+        let taken = entry(&listeners.get(ListenerId(1)).local.to_string());
+        let errors = Sockets::bind(&[taken], &[], 1, 65_536).unwrap_err();
+        assert!(matches!(errors[..], [BindError::InUse(_)]));
+    }
+}

@@ -1,0 +1,56 @@
+//! The word that was probably meant, for everything that an operator types.
+
+/// The known word that `word` was probably meant to be.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    let word = plain(word);
+    let distance_max = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&word, &plain(known)), known))
+        .filter(|(distance, _)| *distance <= distance_max)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// `did you mean "…"?`, or else every word that would be right.
+pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    match nearest(word, known.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("write {}", one_of(known)),
+    }
+}
+
+/// `"a"`, or `one of "a", "b"`.
+fn one_of(words: &[&str]) -> String {
+    let list = words
+        .iter()
+        .map(|word| format!("{word:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if words.len() == 1 {
+        list
+    } else {
+        format!("one of {list}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word() {
+        let known = ["round-robin", "record_route", "set"];
+        for (word, wants) in [
+            ("round-robn", Some("round-robin")),
+            ("Round_Robin", Some("round-robin")),
+            ("record-route", Some("record_route")),
+            ("sett", Some("set")),
+            ("weighted", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), wants, "{word}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! One thread per core: it takes batches of datagrams from its own sockets, lets the core decide
+//! about each, counts the verdicts and sends what is to be sent.
+//!
+//! It makes no decision about a message itself, and on its way there is no allocation, no lock and
+//! no log line per message.
+
+mod fault;
+mod guard;
+mod pool;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+pub use fault::Fault;
+pub(crate) use guard::catch;
+pub use pool::{OnStart, StartError};
+pub(crate) use pool::{Pool, Seat, wake};
+
+use crate::log::{DispatchLog, DispatchRecord};
+use crate::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict};
+use crate::stats::WorkerStats;
+use crate::transport::send::SendQueue;
+use crate::transport::sys::ReceiveBatch;
+use crate::transport::{Sockets, monotonic_now};
+
+/// What every worker is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Supplies {
+    /// What the cores share.
+    pub(crate) shared: Arc<Shared>,
+    /// All sockets; a worker uses only those of its number.
+    pub(crate) sockets: Arc<Sockets>,
+    /// The snapshot in force.
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    /// All counters; a worker writes only those of its number.
+    pub(crate) stats: Arc<[WorkerStats]>,
+    /// Set when the workers are to end.
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Where new calls are told of, when the operator asked for it.
+    pub(crate) dispatch_log: Option<Arc<DispatchLog>>,
+    /// Which datagrams panic, for tests.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// What a worker knows; it is made on the main thread and then belongs to its own.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    number: usize,
+    supplies: Supplies,
+    snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    poll: Poll,
+    events: Events,
+    ready: ReadyList,
+    receive: ReceiveBatch,
+    send: SendQueue,
+    outbox: Outbox,
+    proxy: Proxy,
+}
+
+/// The token of the waker; listeners have their numbers as tokens.
+const WAKER: Token = Token(usize::MAX);
+
+impl Worker {
+    /// Makes worker `number` with all the memory that it will ever need.
+    pub(crate) fn new(number: usize, supplies: Supplies) -> io::Result<(Self, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let listeners = supplies.sockets.listeners();
+        for listener in 0..listeners {
+            let socket = supplies.sockets.get(ListenerId(listener as u16), number);
+            poll.registry().register(
+                &mut SourceFd(&socket.as_raw_fd()),
+                Token(listener),
+                Interest::READABLE,
+            )?;
+        }
+        let worker = Self {
+            number,
+            snapshots: Cache::new(Arc::clone(&supplies.snapshot)),
+            poll,
+            events: Events::with_capacity(listeners + 1),
+            ready: ReadyList::new(listeners),
+            receive: ReceiveBatch::new()?,
+            send: SendQueue::new(listeners)?,
+            outbox: Outbox::new(),
+            proxy: Proxy::new(Arc::clone(&supplies.shared)),
+            supplies,
+        };
+        Ok((worker, waker))
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(&mut self) {
+        // Relaxed: the flag carries nothing but itself, and the waker follows it.
+        while !self.supplies.stop.load(Ordering::Relaxed) {
+            self.wait();
+            self.take_snapshot();
+            // One batch per listener in turn, so that a flooded one takes no more than its share.
+            let mut at = 0;
+            while let Some(listener) = self.ready.get(at) {
+                if self.batch(listener) {
+                    at += 1;
+                } else {
+                    self.ready.remove(at);
+                }
+            }
+        }
+    }
+
+    /// Puts things in order after a panic outside the handling of one datagram.
+    pub(crate) fn recover(&mut self) {
+        self.stats().restarted();
+        self.proxy = Proxy::new(Arc::clone(&self.supplies.shared));
+        self.outbox.clear();
+        self.send.truncate(0);
+        // Events may be lost, so every socket counts as ready until it says otherwise.
+        for listener in 0..self.supplies.sockets.listeners() {
+            self.ready.add(ListenerId(listener as u16));
+        }
+    }
+
+    fn stats(&self) -> &WorkerStats {
+        &self.supplies.stats[self.number]
+    }
+
+    /// Waits for an event, or only looks for one while there is work.
+    fn wait(&mut self) {
+        let timeout = (!self.ready.is_empty()).then_some(Duration::ZERO);
+        if self.poll.poll(&mut self.events, timeout).is_err() {
+            // A signal came in between; what is ready is reported again.
+            return;
+        }
+        for event in &self.events {
+            if event.token() != WAKER {
+                self.ready.add(ListenerId(event.token().0 as u16));
+            }
+        }
+    }
+
+    /// Makes this thread ready, so that nothing is left to be made while messages come.
+    ///
+    /// arc-swap gives every thread a node of its own at its first load that the cache cannot
+    /// answer, which otherwise would be the first reload.
+    pub(crate) fn warm_up(&mut self) {
+        drop(self.supplies.snapshot.load_full());
+        self.take_snapshot();
+    }
+
+    /// Moves on to the newest snapshot, so that an idle worker keeps no old one.
+    fn take_snapshot(&mut self) {
+        let version = self.snapshots.load().version;
+        self.stats().uses_snapshot(version);
+    }
+
+    /// Handles one batch of this listener; says whether there may be more.
+    fn batch(&mut self, listener: ListenerId) -> bool {
+        let socket = self.supplies.sockets.get(listener, self.number);
+        let received = match self.receive.receive(socket) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(_) => {
+                // An error that was pending on the socket; having been read, it is gone.
+                self.stats().receive_failed();
+                return true;
+            }
+        };
+        let now = monotonic_now();
+        let Self {
+            number,
+            supplies,
+            snapshots,
+            receive,
+            send,
+            outbox,
+            proxy,
+            ..
+        } = self;
+        let snapshot = snapshots.load();
+        let stats = &supplies.stats[*number];
+        let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
+        for i in 0..received {
+            if !send.has_room() {
+                send.flush(stats, socket_of);
+            }
+            let datagram = receive.datagram(i);
+            let bytes = datagram.bytes;
+            let verdict = match datagram.source {
+                _ if datagram.is_truncated => Verdict::Dropped(Reason::Truncated),
+                None => Verdict::Dropped(Reason::NotSip),
+                Some(source) => {
+                    let flow = Flow::udp(listener, source);
+                    let queued = send.len();
+                    let handled = catch(|| {
+                        if let Some(fault) = &supplies.fault {
+                            fault.strike(bytes);
+                        }
+                        let verdict = proxy.datagram(now, snapshot, flow, bytes, outbox);
+                        for entry in outbox.entries() {
+                            send.push(outbox, entry, bytes);
+                        }
+                        if verdict == Verdict::Forwarded(Forwarded::Chosen)
+                            && let Some(log) = &supplies.dispatch_log
+                            && let Some(dispatched) = proxy.dispatched(snapshot, bytes)
+                        {
+                            log.push(DispatchRecord::new(&dispatched, &flow));
+                        }
+                        verdict
+                    });
+                    handled.unwrap_or_else(|| {
+                        send.truncate(queued);
+                        outbox.clear();
+                        *proxy = Proxy::new(Arc::clone(&supplies.shared));
+                        Verdict::Dropped(Reason::Panicked)
+                    })
+                }
+            };
+            stats.received(bytes.len(), verdict);
+        }
+        send.flush(stats, socket_of);
+        true
+    }
+}
+
+/// The listeners that may have something to read, each once.
+#[derive(Debug)]
+struct ReadyList {
+    list: Vec<ListenerId>,
+    is_listed: Box<[bool]>,
+}
+
+impl ReadyList {
+    fn new(listeners: usize) -> Self {
+        Self {
+            list: Vec::with_capacity(listeners),
+            is_listed: vec![false; listeners].into(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    fn get(&self, at: usize) -> Option<ListenerId> {
+        self.list.get(at).copied()
+    }
+
+    fn add(&mut self, listener: ListenerId) {
+        let is_listed = &mut self.is_listed[usize::from(listener.0)];
+        if !*is_listed {
+            *is_listed = true;
+            self.list.push(listener);
+        }
+    }
+
+    /// Takes out the one at this place; the last one moves there.
+    fn remove(&mut self, at: usize) {
+        let listener = self.list.swap_remove(at);
+        self.is_listed[usize::from(listener.0)] = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_ready_once_and_until_it_is_removed() {
+        let mut ready = ReadyList::new(3);
+        for number in [2, 0, 2, 1] {
+            ready.add(ListenerId(number));
+        }
+        assert_eq!(ready.list, [2, 0, 1].map(ListenerId));
+        ready.remove(0);
+        assert_eq!(ready.list, [1, 0].map(ListenerId));
+        ready.add(ListenerId(2));
+        assert_eq!(ready.get(2), Some(ListenerId(2)));
+        assert_eq!(ready.get(3), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! The workers' threads: started, pinned to cores, woken and ended together.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+
+use core_affinity::CoreId;
+use mio::Waker;
+use thiserror::Error;
+use tracing::{error, warn};
+
+use super::{Supplies, Worker, guard};
+use crate::config::Workers;
+
+/// Called on each worker's own thread, with its number, right before it handles its first datagram.
+pub type OnStart = fn(usize);
+
+/// Why the workers cannot start.
+#[derive(Debug, Error)]
+#[error("cannot start worker {number}: {source}")]
+pub struct StartError {
+    number: usize,
+    source: io::Error,
+}
+
+/// Which core each worker is pinned to.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    /// `None` when the cores are not known; then the worker is not pinned.
+    pub(crate) core: Option<CoreId>,
+}
+
+impl Seat {
+    /// A seat for each worker, round the cores that we may use.
+    pub(crate) fn assign(workers: Workers) -> Vec<Self> {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let count = match workers {
+            Workers::PerCore => cores.len().max(1),
+            Workers::Count(count) => count,
+        };
+        if !cores.is_empty() && count > cores.len() {
+            warn!(
+                "{count} workers share {} cores: more than one per core wins nothing",
+                cores.len()
+            );
+        }
+        let core_of = |number: usize| cores.get(number % cores.len().max(1)).copied();
+        (0..count)
+            .map(|number| Self {
+                core: core_of(number),
+            })
+            .collect()
+    }
+}
+
+/// All workers of a relay.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    supplies: Supplies,
+    wakers: Arc<[Waker]>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Makes the workers, then starts their threads.
+    pub(crate) fn start(
+        supplies: &Supplies,
+        seats: &[Seat],
+        on_start: Option<OnStart>,
+    ) -> Result<Self, StartError> {
+        guard::install_hook();
+        let failed = |number| move |source| StartError { number, source };
+        let mut workers = Vec::new();
+        let mut wakers = Vec::new();
+        for number in 0..seats.len() {
+            let (worker, waker) = Worker::new(number, supplies.clone()).map_err(failed(number))?;
+            workers.push(worker);
+            wakers.push(waker);
+        }
+        let mut pool = Self {
+            supplies: supplies.clone(),
+            wakers: wakers.into(),
+            threads: Vec::new(),
+        };
+        for ((number, worker), seat) in workers.into_iter().enumerate().zip(seats) {
+            let core = seat.core;
+            let thread = thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || work(number, worker, core, on_start))
+                .map_err(failed(number))?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// What wakes the workers, to tell them of a new snapshot.
+    pub(crate) fn wakers(&self) -> Arc<[Waker]> {
+        Arc::clone(&self.wakers)
+    }
+}
+
+impl Drop for Pool {
+    /// Ends the workers and waits for them: each finishes its batch first.
+    fn drop(&mut self) {
+        // Relaxed: the flag carries nothing but itself; the wakers' system calls come after it.
+        self.supplies.stop.store(true, Ordering::Relaxed);
+        wake(&self.wakers);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                error!("a worker ended by a panic");
+            }
+        }
+    }
+}
+
+/// Wakes every worker that waits.
+pub(crate) fn wake(wakers: &[Waker]) {
+    for waker in wakers {
+        if let Err(error) = waker.wake() {
+            error!("cannot wake a worker: {error}");
+        }
+    }
+}
+
+fn work(number: usize, mut worker: Worker, core: Option<CoreId>, on_start: Option<OnStart>) {
+    guard::mark_this_thread();
+    if let Some(core) = core
+        && !core_affinity::set_for_current(core)
+    {
+        warn!("worker {number} could not be pinned to core {}", core.id);
+    }
+    worker.warm_up();
+    if let Some(on_start) = on_start {
+        on_start(number);
+    }
+    while guard::catch(|| worker.run()).is_none() {
+        worker.recover();
+    }
+}
