@@ -13,7 +13,7 @@ use strowger::demo::{self, Options};
 /// Nothing else is touched, and the ports are found free. The exit status is 0 only when every call
 /// was completed and the spread over the servers is even to the call.
 #[derive(Clone, Debug, clap::Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// How long calls are begun
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
@@ -35,7 +35,7 @@ pub struct DemoArgs {
 }
 
 /// Runs the demo and prints its report.
-pub fn run(args: &DemoArgs) -> ExitCode {
+pub(crate) fn run(args: &DemoArgs) -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The first signal ends the calls, a second one the process.

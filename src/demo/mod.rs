@@ -68,7 +68,7 @@ pub fn run(options: &Options, stop: &Arc<AtomicBool>) -> Result<Report, Error> {
         .collect::<io::Result<Vec<_>>>()
         .map_err(machine("open a socket for a media server"))?;
     let destinations: Vec<SocketAddr> = servers.iter().map(Server::address).collect();
-    let relay = relay::Running::start(&destinations, options.workers)?;
+    let relay = relay::Running::start(&destinations, options.workers, options.rate)?;
     let callers = bind_callers(options, relay.address())?;
 
     let start = Instant::now();

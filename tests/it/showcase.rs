@@ -19,7 +19,7 @@ fn the_demo_is_good_and_says_so() {
         .map(|n| report["destinations"][n]["calls"].as_u64())
         .collect();
     assert_eq!(shares, [152, 152, 151, 151].map(Some));
-    assert_eq!(report["relay"]["chosen"], 606);
+    assert_eq!(report["relay"]["forwarded.chosen"], 606);
 }
 
 #[test]

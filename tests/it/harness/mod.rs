@@ -9,4 +9,4 @@ pub(crate) mod sipp;
 pub(crate) mod wait;
 
 pub(crate) use relay::Relay;
-pub(crate) use sipp::{Outcome, Sipp};
+pub(crate) use sipp::Sipp;
