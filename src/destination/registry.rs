@@ -320,8 +320,9 @@ impl SetMemory {
         if active.is_empty() || self.active.is_empty() || turn == 0 {
             return turn;
         }
-        let last_used =
-            &self.active[(turn.wrapping_sub(offset + 1) % self.active.len() as u64) as usize];
+        let count = self.active.len() as u64;
+        // The offset may lie just ahead of the turn, so the count is added before one is taken away.
+        let last_used = &self.active[((turn.wrapping_sub(offset) + count - 1) % count) as usize];
         let next = next_active_after(last_used, &self.listed, listed, active);
         turn.wrapping_sub(next as u64)
     }

@@ -1,0 +1,295 @@
+//! Responses: where they go, and what proves that they may.
+
+use super::*;
+
+const A: &str = "10.0.0.1:5060";
+
+struct Row {
+    says: &'static str,
+    via: &'static str,
+    source: &'static str,
+    noted: &'static str,
+    returns_to: &'static str,
+}
+
+#[test]
+fn responses_find_the_address_that_waits_for_them() {
+    let rows = [
+        Row {
+            says: "sent-by is the source: nothing is noted, and its port counts",
+            via: "SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK1",
+            source: "198.51.100.7:40000",
+            noted: "SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK1",
+            returns_to: "198.51.100.7:5062",
+        },
+        Row {
+            says: "no port means 5060",
+            via: "SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1",
+            source: "198.51.100.7:40000",
+            noted: "SIP/2.0/UDP 198.51.100.7;branch=z9hG4bK1",
+            returns_to: "198.51.100.7:5060",
+        },
+        Row {
+            says: "a name gets received (§18.2.1)",
+            via: "SIP/2.0/UDP host.example.org:5070;branch=z9hG4bK1",
+            source: "198.51.100.7:40000",
+            noted: "SIP/2.0/UDP host.example.org:5070;branch=z9hG4bK1;received=198.51.100.7",
+            returns_to: "198.51.100.7:5070",
+        },
+        Row {
+            says: "rport gets the source port, and received even when equal (RFC 3581 §4)",
+            via: "SIP/2.0/UDP 198.51.100.7:5062;rport;branch=z9hG4bK1",
+            source: "198.51.100.7:40000",
+            noted: "SIP/2.0/UDP 198.51.100.7:5062;rport=40000;branch=z9hG4bK1;received=198.51.100.7",
+            returns_to: "198.51.100.7:40000",
+        },
+        Row {
+            says: "a forged received is replaced",
+            via: "SIP/2.0/UDP 198.51.100.7:5062;received=203.0.113.66;branch=z9hG4bK1",
+            source: "198.51.100.7:40000",
+            noted: "SIP/2.0/UDP 198.51.100.7:5062;received=198.51.100.7;branch=z9hG4bK1",
+            returns_to: "198.51.100.7:5062",
+        },
+        Row {
+            says: "maddr is no way to aim us at others",
+            via: "SIP/2.0/UDP 198.51.100.7:5062;maddr=203.0.113.66;branch=z9hG4bK1",
+            source: "198.51.100.7:5062",
+            noted: "SIP/2.0/UDP 198.51.100.7:5062;maddr=203.0.113.66;branch=z9hG4bK1",
+            returns_to: "198.51.100.7:5062",
+        },
+    ];
+    for row in rows {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+        let mut request = Request::new("INVITE", "r");
+        request.via = row.via.into();
+        let sent = relay.send(row.source, request.text()).forwarded();
+        assert_eq!(sent.rows("Via")[1], row.noted, "{}", row.says);
+        let back = relay.send(A, response(&sent, "200 OK", "b")).forwarded();
+        assert_eq!(back.to.to_string(), row.returns_to, "{}", row.says);
+        assert_eq!(back.rows("Via"), [row.noted], "{}", row.says);
+    }
+}
+
+#[test]
+fn ipv6_calls_come_and_go() {
+    let mut relay = Relay::listening(&["[2001:db8::1]:5060"], &["sip:[2001:db8::a]:5060"]);
+    let mut request = Request::new("INVITE", "six");
+    request.via = "SIP/2.0/UDP [2001:db8::99];rport;branch=z9hG4bK6".into();
+    let sent = relay
+        .send("[2001:db8::99]:5099", request.text())
+        .forwarded();
+    assert_eq!(sent.to.to_string(), "[2001:db8::a]:5060");
+    assert_eq!(
+        sent.rows("Via")[1],
+        "SIP/2.0/UDP [2001:db8::99];rport=5099;branch=z9hG4bK6;received=2001:db8::99"
+    );
+    // A stack that writes our address in another form does not lose the call.
+    let rewritten =
+        response(&sent, "200 OK", "b").replacen("[2001:db8::1]", "[2001:0DB8:0:0::1]", 1);
+    assert_eq!(
+        relay.send("[2001:db8::a]:5060", rewritten).next_hop(),
+        "[2001:db8::99]:5099"
+    );
+}
+
+#[test]
+fn other_stacks_write_vias_anew_and_we_still_know_them() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "rewritten");
+    request.via = "SIP/2.0/UDP 198.51.100.7:5062;rport;branch=z9hG4bKabc".into();
+    let sent = relay.send("198.51.100.7:40000", request.text()).forwarded();
+    let text = response(&sent, "200 OK", "b");
+    let vias = sent.rows("Via");
+    let upper = vias[0]
+        .replace("SIP/2.0/UDP ", "SIP / 2.0 / UDP\r\n  ")
+        .replace(";branch", " ;\tBRANCH");
+    let reordered =
+        "SIP/2.0/UDP 198.51.100.7:5062;received=198.51.100.7;Branch=z9hG4bKabc;Rport=40000";
+    let rows = format!("Via: {}\r\nVia: {}\r\n", vias[0], vias[1]);
+    let respellings = [
+        format!("v: {upper}, {reordered}\r\n"),
+        format!("VIA :{}\r\nv:{reordered}\r\n", vias[0].to_ascii_uppercase()),
+        format!("X: y\r\nVia: {} ,\r\n {}\r\n", vias[0], vias[1]),
+    ];
+    for spelling in respellings {
+        let text = text.replace(&rows, &spelling);
+        let back = relay.send(A, &text);
+        assert_eq!(
+            back.verdict,
+            Verdict::Forwarded(Forwarded::Response),
+            "{spelling}"
+        );
+        let back = back.forwarded();
+        assert_eq!(back.to.to_string(), "198.51.100.7:40000");
+        assert!(
+            !back.text().contains(";sw="),
+            "our Via is gone: {}",
+            back.text()
+        );
+    }
+}
+
+#[test]
+fn what_does_not_verify_is_dropped() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = relay.send(CALLER, invite("forged")).forwarded();
+    let good = response(&sent, "200 OK", "b");
+    let own = &sent.rows("Via")[0];
+    let parameter = own.split("sw=").nth(1).unwrap();
+    let broken_parameter = format!("{}0", &parameter[..parameter.len() - 1]);
+    let rows = [
+        (
+            "another's Via",
+            good.replacen("192.0.2.1", "192.0.2.2", 1),
+            Reason::ForeignVia,
+        ),
+        (
+            "another port",
+            good.replacen("192.0.2.1:5060", "192.0.2.1:5061", 1),
+            Reason::ForeignVia,
+        ),
+        (
+            "a victim below",
+            good.replacen("198.51.100.7:5062", "203.0.113.66:5062", 1),
+            Reason::ForgedVia,
+        ),
+        (
+            "another port below",
+            good.replacen("198.51.100.7:5062", "198.51.100.7:53", 1),
+            Reason::ForgedVia,
+        ),
+        (
+            "broadcast below",
+            good.replacen("198.51.100.7", "255.255.255.255", 1),
+            Reason::BadNextVia,
+        ),
+        (
+            "multicast below",
+            good.replacen("198.51.100.7", "224.0.0.1", 1),
+            Reason::BadNextVia,
+        ),
+        (
+            "nobody below",
+            good.replacen("198.51.100.7", "0.0.0.0", 1),
+            Reason::BadNextVia,
+        ),
+        (
+            "ourselves below",
+            good.replacen("198.51.100.7:5062", "192.0.2.1:5060", 1),
+            Reason::BadNextVia,
+        ),
+        (
+            "a name below",
+            good.replacen("198.51.100.7", "victim.example", 1),
+            Reason::BadNextVia,
+        ),
+        (
+            "a changed tag",
+            good.replace(parameter, &broken_parameter),
+            Reason::ForgedVia,
+        ),
+        (
+            "a changed branch",
+            good.replacen("branch=z9hG4bK0", "branch=z9hG4bK1", 1)
+                .replacen("branch=z9hG4bK", "branch=z9hG4bJ", 1),
+            Reason::ForgedVia,
+        ),
+        (
+            "no Via below",
+            good.replacen("Via: SIP/2.0/UDP 198", "X-Via: SIP/2.0/UDP 198", 1),
+            Reason::NoNextVia,
+        ),
+    ];
+    for (says, text, reason) in rows {
+        assert_eq!(relay.send(A, text).dropped(), reason, "{says}");
+    }
+    relay.send(A, good).forwarded();
+}
+
+#[test]
+fn a_server_that_drops_our_parameter_is_believed_only_where_destinations_are() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = relay.send(CALLER, invite("lost")).forwarded();
+    let good = response(&sent, "200 OK", "b");
+    let at = good.find(";sw=").unwrap();
+    let end = at + good[at..].find("\r\n").unwrap();
+    let text = format!("{}{}", &good[..at], &good[end..]);
+    let outcome = relay.send(A, &text);
+    assert_eq!(
+        outcome.verdict,
+        Verdict::Forwarded(Forwarded::ViaParameterLost)
+    );
+    assert_eq!(outcome.next_hop(), CALLER);
+    assert_eq!(
+        relay.send("203.0.113.66:5060", &text).dropped(),
+        Reason::ForgedVia
+    );
+    relay.load(&[]);
+    relay.send(A, &text).forwarded();
+}
+
+#[test]
+fn a_restarted_process_and_another_node_write_the_same_branch_and_serve_the_response() {
+    let listeners = || Relay::new(&[]).shared.listeners.clone();
+    let mut old = Relay::made_of(listeners(), 1, &["sip:10.0.0.1:5060"]);
+    let mut new = Relay::made_of(listeners(), 2, &["sip:10.0.0.1:5060"]);
+    let by_old = old.send(CALLER, invite("restart")).forwarded();
+    let by_new = new.send(CALLER, invite("restart")).forwarded();
+    assert_eq!(by_old.branch(), by_new.branch());
+    assert_eq!(
+        new.send(A, response(&by_old, "180 Ringing", "b"))
+            .next_hop(),
+        CALLER
+    );
+}
+
+#[test]
+fn a_response_leaves_by_the_listener_that_the_request_came_in_by() {
+    let mut relay = Relay::listening(
+        &["192.0.2.1:5060", "192.0.2.1:5080"],
+        &["sip:10.0.0.1:5060 socket=192.0.2.1:5060"],
+    );
+    let sent = relay
+        .send_to(0, 1, CALLER, invite("ports").as_bytes())
+        .forwarded();
+    assert_eq!(sent.listener, ListenerId(0));
+    let back = relay
+        .send_to(0, 0, A, response(&sent, "200 OK", "b").as_bytes())
+        .forwarded();
+    assert_eq!(
+        (back.listener, back.to.to_string()),
+        (ListenerId(1), CALLER.to_owned())
+    );
+}
+
+#[test]
+fn a_100_is_forwarded_like_any_other() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = relay.send(CALLER, invite("trying")).forwarded();
+    assert_eq!(
+        relay.send(A, response(&sent, "100 Trying", "b")).next_hop(),
+        CALLER
+    );
+}
+
+#[test]
+fn malformed_responses_are_dropped_and_never_answered() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = relay.send(CALLER, invite("m")).forwarded();
+    let good = response(&sent, "200 OK", "b");
+    for (from, to) in [
+        ("SIP/2.0 200", "SIP/2.0 2000"),
+        ("SIP/2.0 200", "SIP/2.0 099"),
+        ("SIP/2.0 200", "SIP/3.0 200"),
+        ("CSeq: 1 ", "CSeq: 99999999999 "),
+        ("Content-Length: 0", "Content-Length: 5"),
+        ("Content-Length: 0", "Content-Length: 0\r\nl: 0"),
+        ("Call-ID: ", "Call-ID\x01: "),
+    ] {
+        assert_eq!(
+            relay.send(A, good.replace(from, to)).dropped(),
+            Reason::MalformedResponse,
+            "{to}"
+        );
+    }
+}
