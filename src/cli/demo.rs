@@ -1,5 +1,6 @@
 //! `strowger demo`: flags in, report and exit status out.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,11 +57,13 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
     };
     match demo::run(&options, &stop) {
         Ok(report) => {
-            if args.json {
-                println!("{:#}", report.to_json());
+            let text = if args.json {
+                format!("{:#}", report.to_json())
             } else {
-                println!("{report}");
-            }
+                report.to_string()
+            };
+            // Whoever reads only its first lines has seen enough.
+            let _ = writeln!(std::io::stdout(), "{text}");
             if report.is_good() {
                 ExitCode::SUCCESS
             } else {

@@ -21,6 +21,12 @@ const QUANTILES: [(&str, f64); 5] = [
     ("max", 1.0),
 ];
 
+/// Where the steps of the histogram end, in microseconds.
+const STEPS_US: [u64; 15] = [
+    50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000,
+    4_000_000, 15_000_000,
+];
+
 /// Widest bar, in characters.
 const BAR_WIDTH: u64 = 40;
 
@@ -146,22 +152,26 @@ impl Report {
         table
     }
 
-    /// Calls by setup time, in steps of a factor of two.
+    /// Calls by setup time, from the first step that has any to the last.
     fn histogram(&self) -> Table {
+        let setup = &self.tally.setup_us;
         let mut table = plain(&["setup time", "calls", ""]);
-        let steps: Vec<_> = self
-            .tally
-            .setup_us
-            .iter_log(64, 2.0)
-            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
-            .skip_while(|(_, calls)| *calls == 0)
+        let from = STEPS_US.iter().map(|step| step + 1);
+        let from = std::iter::once(0).chain(from);
+        let to = STEPS_US.iter().copied().chain([setup.high()]);
+        let steps: Vec<(u64, u64)> = from
+            .zip(to)
+            .map(|(from, to)| (to, setup.count_between(from, to)))
             .collect();
+        let has_calls = |(_, calls): &(u64, u64)| *calls > 0;
+        let first = steps.iter().position(has_calls).unwrap_or(0);
+        let last = steps.iter().rposition(has_calls).unwrap_or(0);
         let most = steps.iter().map(|(_, calls)| *calls).max().unwrap_or(0);
-        for (us, calls) in steps {
+        for (to, calls) in &steps[first..=last] {
             table.add_row([
-                format!("to {}", milliseconds(us)),
-                HumanCount(calls).to_string(),
-                bar(scaled(calls, most)),
+                format!("to {}", milliseconds(*to)),
+                HumanCount(*calls).to_string(),
+                bar(scaled(*calls, most)),
             ]);
         }
         right(&mut table, &[0, 1]);
@@ -303,7 +313,11 @@ mod tests {
     fn people_and_programs_are_told_the_same() {
         let report = report(&[1000, 1000], 2000);
         let text = report.to_string();
+        // Each call took 100 us more than the one before, and stands in one step only.
         for part in [
+            "to 0.100 ms      1",
+            "to 0.500 ms      3",
+            "to 500.000 ms",
             "2,000 calls",
             "2 workers",
             "1,000",

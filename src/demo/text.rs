@@ -55,17 +55,19 @@ impl<'a> Message<'a> {
     /// The route set that a caller learns from a response: the Record-Routes from the last to the
     /// first (RFC 3261 §12.1.2), as Route fields.
     pub(super) fn routes_of_caller(&self) -> String {
-        let mut routes: Vec<&str> = self
+        let routes: Vec<&str> = self
             .fields()
             .filter(|(name, _)| name.eq_ignore_ascii_case("Record-Route"))
             .flat_map(|(_, value)| value.split(','))
             .map(str::trim)
             .collect();
-        routes.reverse();
-        routes
-            .iter()
-            .map(|route| format!("Route: {route}\r\n"))
-            .collect()
+        let mut rows = String::new();
+        for route in routes.iter().rev() {
+            rows.push_str("Route: ");
+            rows.push_str(route);
+            rows.push_str("\r\n");
+        }
+        rows
     }
 }
 

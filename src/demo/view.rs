@@ -1,7 +1,7 @@
 //! What is seen while the demo runs: one view that is updated in place on a terminal, and a line
 //! every other second elsewhere. It goes to standard error, so that the report can be piped.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl View {
             Kind::Lines => Duration::from_secs(2),
             Kind::Live { .. } => Duration::from_millis(500),
         };
-        let is_due = elapsed - self.last.0 >= period;
+        let is_due = elapsed.saturating_sub(self.last.0) >= period;
         if is_due {
             self.take_rate(elapsed, tally);
         }
@@ -74,7 +74,9 @@ impl View {
             Kind::Lines if !is_due => {}
             Kind::Lines => {
                 let counts: Vec<_> = tally.per_destination.iter().map(u64::to_string).collect();
-                eprintln!(
+                // Nobody may be listening any more: the calls go on.
+                let _ = writeln!(
+                    std::io::stderr(),
                     "{:4.0} s  {}  per destination {}",
                     elapsed.as_secs_f64(),
                     self.numbers(tally),
@@ -119,7 +121,7 @@ impl View {
     )]
     fn take_rate(&mut self, elapsed: Duration, tally: &Tally) {
         let (then, begun) = self.last;
-        self.rate = (tally.started - begun) as f64 / (elapsed - then).as_secs_f64();
+        self.rate = (tally.started - begun) as f64 / elapsed.saturating_sub(then).as_secs_f64();
         self.last = (elapsed, tally.started);
     }
 

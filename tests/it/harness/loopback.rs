@@ -20,7 +20,7 @@ pub(crate) fn fresh_ip() -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0001 + offset)
 }
 
-/// ::1 with a port that was free.
+/// The IPv6 loopback address with a port that was free.
 pub(crate) fn fresh_v6() -> SocketAddr {
     with_free_port(Ipv6Addr::LOCALHOST.into())
 }

@@ -22,6 +22,7 @@ use super::{loopback, wait};
 pub(crate) struct Builder {
     listen: Vec<String>,
     list: String,
+    config: Option<String>,
     arguments: Vec<String>,
     namespace: Option<String>,
 }
@@ -46,6 +47,7 @@ impl Relay {
         Builder {
             listen: Vec::new(),
             list: list.into(),
+            config: None,
             arguments: Vec::new(),
             namespace: None,
         }
@@ -100,7 +102,9 @@ impl Relay {
             )
         });
         assert!(status.success(), "the relay left with {status}:\n{line}");
-        Summary::read(&line)
+        let summary = Summary::read(&line);
+        summary.assert_law();
+        summary
     }
 
     fn list_file(&self) -> PathBuf {
@@ -112,6 +116,12 @@ impl Builder {
     /// Listens here instead; may be said more than once.
     pub(crate) fn listen(mut self, address: SocketAddr) -> Self {
         self.listen.push(format!("udp:{address}"));
+        self
+    }
+
+    /// With a configuration file beside the flags.
+    pub(crate) fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.into());
         self
     }
 
@@ -145,11 +155,6 @@ impl Builder {
             file
         };
         let list = write("dispatcher.list", &self.list);
-        // A state folder of its own keeps tests from sharing keys.
-        let config = write(
-            "strowger.toml",
-            &format!("[relay]\nstate_dir = {:?}\n", files.path()),
-        );
         let binary = env::var("STROWGER_TEST_BINARY")
             .unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").to_owned());
         let mut command = match &self.namespace {
@@ -160,7 +165,10 @@ impl Builder {
             }
             None => Command::new(&binary),
         };
-        command.arg("run").arg("--config").arg(config);
+        command.arg("run");
+        if let Some(text) = &self.config {
+            command.arg("--config").arg(write("strowger.toml", text));
+        }
         command.arg("--list").arg(list);
         for listen in &self.listen {
             command.args(["--listen", listen]);
@@ -168,6 +176,8 @@ impl Builder {
         command
             .args(&self.arguments)
             .env("NO_COLOR", "1")
+            // A state folder of its own: relays of other tests have other keys.
+            .env("STATE_DIRECTORY", files.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -196,6 +206,19 @@ impl Summary {
     /// The count under this name; 0 when it was not told, as counters are that stayed at 0.
     pub(crate) fn get(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// Fails unless every datagram came to exactly one end.
+    #[track_caller]
+    fn assert_law(&self) {
+        let ends = ["forwarded", "answered", "dropped"].map(|end| self.get(end));
+        assert_eq!(
+            self.get("received"),
+            ends.iter().sum::<u64>(),
+            "{:?}",
+            self.0
+        );
+        assert_eq!(self.get("panicked"), 0, "{:?}", self.0);
     }
 
     /// Fails unless these counters have these values.
