@@ -264,23 +264,21 @@ impl Registry {
                 .filter(is_active)
                 .map(|r| record_identity(r))
                 .collect();
+            let slots_of = |r: &Resolved| -> Vec<Slot> {
+                slot_identities(r)
+                    .map(|identity| self.slot_of[&identity])
+                    .collect()
+            };
+            let members = sorted(listed.iter().flat_map(|r| slots_of(r)));
+            let active_members = sorted(listed.iter().filter(is_active).flat_map(|r| slots_of(r)));
             let places = listed
                 .iter()
                 .filter(is_active)
                 .map(|r| Place {
-                    slots: slot_identities(r)
-                        .map(|identity| self.slot_of[&identity])
-                        .collect(),
+                    slots: slots_of(r).into(),
                     turns: Arc::clone(self.place_turns.entry(record_identity(r)).or_default()),
                 })
                 .collect();
-            let mut members: Vec<Slot> = listed
-                .iter()
-                .flat_map(|r| slot_identities(r))
-                .map(|identity| self.slot_of[&identity])
-                .collect();
-            members.sort_unstable();
-            members.dedup();
 
             let memory = self.sets.entry(id).or_default();
             let listed_now: Vec<RecordIdentity> =
@@ -295,7 +293,8 @@ impl Registry {
                 turns: Arc::clone(&memory.turns),
                 invite_offset: memory.invite_offset,
                 other_offset: memory.other_offset,
-                members: members.into(),
+                members,
+                active_members,
                 record_count: listed.len(),
             });
         }
@@ -418,4 +417,11 @@ fn host_port(record: &Record) -> String {
         .uri
         .port
         .map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+}
+
+fn sorted(slots: impl Iterator<Item = Slot>) -> Box<[Slot]> {
+    let mut slots: Vec<Slot> = slots.collect();
+    slots.sort_unstable();
+    slots.dedup();
+    slots.into()
 }

@@ -40,6 +40,8 @@ pub struct Set {
     pub(super) other_offset: u64,
     /// All its slots, the inactive ones too, sorted.
     pub(super) members: Box<[Slot]>,
+    /// The slots of the active records, sorted.
+    pub(super) active_members: Box<[Slot]>,
     /// How many records it lists.
     pub(super) record_count: usize,
 }
@@ -85,7 +87,7 @@ impl Set {
 
     /// Whether this destination may be chosen.
     pub fn is_active(&self, slot: Slot) -> bool {
-        self.active.iter().any(|place| place.slots.contains(&slot))
+        self.active_members.binary_search(&slot).is_ok()
     }
 
     /// Whether this destination is listed in it.

@@ -66,7 +66,7 @@ impl<'a> Cursor<'a> {
         Span::new(start, self.at)
     }
 
-    /// `token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )`
+    // token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
     pub(crate) fn token(&mut self) -> Option<Span> {
         let span = self.take_while(is_token);
         (!span.is_empty()).then_some(span)

@@ -134,12 +134,15 @@ impl Message {
     /// # Panics
     /// When `bytes` is longer than that; a UDP payload never is.
     pub fn read(bytes: &[u8]) -> Self {
-        assert!(bytes.len() <= usize::from(u16::MAX));
-        let mut message = Self::default();
-        message.start = bytes
+        assert!(u16::try_from(bytes.len()).is_ok());
+        let start = bytes
             .iter()
             .take_while(|b| matches!(b, b'\r' | b'\n'))
             .count();
+        let mut message = Self {
+            start,
+            ..Self::default()
+        };
         let text = &bytes[message.start..];
         let Some(line_len) =
             memchr::memchr2(b'\r', b'\n', text).filter(|at| text[*at..].starts_with(b"\r\n"))

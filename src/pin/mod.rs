@@ -3,7 +3,7 @@
 //! A *transaction pin*, keyed by our branch, sends copies of a request, its CANCEL and the ACK to
 //! its non-2xx where the request went (RFC 3261 §16.11). A *call pin*, keyed by Call-ID and the
 //! caller's tag, serves callers that ignore Record-Route. The table never grows, never blocks, and
-//! a full bucket evicts: see [`table`].
+//! a full bucket evicts: see `table`.
 
 mod entry;
 mod memory;

@@ -225,16 +225,15 @@ impl PinTable {
         };
         let new = pin.pack();
         for _ in 0..limits::CLAIM_TRIES {
-            let (way, word) = match find_in(bucket, tag, true, clock) {
+            let (way, word, is_new) = match find_in(bucket, tag, true, clock) {
                 Some((_, word)) if word == new => return,
                 // A dialog is worth more than a challenge that comes late.
-                Some((_, word))
-                    if kind == Kind::Challenge && Pin::unpack(word).kind == Kind::Dialog =>
-                {
-                    return;
+                Some((_, word)) if kind == Kind::Challenge && is_dialog(word) => return,
+                Some((way, word)) => (way, word, false),
+                None => {
+                    let (way, word) = victim(bucket, clock);
+                    (way, word, true)
                 }
-                Some(found) => found,
-                None => self.victim(bucket, clock),
             };
             // Two workers that put the same key in at two ways leave two pins with one meaning:
             // the lower way is found, the other expires.
@@ -242,7 +241,9 @@ impl PinTable {
                 .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
             {
-                self.count_eviction(word, clock);
+                if is_new {
+                    self.count_eviction(word, clock);
+                }
                 return;
             }
         }
@@ -311,31 +312,9 @@ impl PinTable {
         (self.memory.bucket(number as usize), tag.max(1))
     }
 
-    /// The way to put a new pin in: an empty or expired one, else the one that will be missed least.
-    fn victim<'a>(&self, bucket: &'a [AtomicU64], clock: u16) -> (&'a AtomicU64, u64) {
-        let mut chosen: Option<(&AtomicU64, u64, _)> = None;
-        for way in bucket {
-            let word = way.load(Ordering::Relaxed);
-            let pin = Pin::unpack(word);
-            if word == 0 || pin.is_expired(clock) {
-                return (way, word);
-            }
-            if pin.state == State::Tentative {
-                continue;
-            }
-            let rank = pin.eviction_rank(clock);
-            if chosen.as_ref().is_none_or(|(_, _, lowest)| rank < *lowest) {
-                chosen = Some((way, word, rank));
-            }
-        }
-        // All eight tentative: eight workers put pins into one bucket at this moment. The CAS on
-        // a word that nobody holds fails, and the caller tries again.
-        chosen.map_or((&bucket[0], u64::MAX), |(way, word, _)| (way, word))
-    }
-
     fn try_claim<'a>(&'a self, bucket: &'a [AtomicU64], pin: Pin) -> Option<Claimed<'a>> {
         let clock = pin.clock;
-        let (way, old) = self.victim(bucket, clock);
+        let (way, old) = victim(bucket, clock);
         let tentative = pin.pack();
         way.compare_exchange(old, tentative, Ordering::SeqCst, Ordering::Relaxed)
             .ok()?;
@@ -388,6 +367,28 @@ impl PinTable {
     }
 }
 
+/// The way to put a new pin in: an empty or expired one, else the one that will be missed least.
+fn victim(bucket: &[AtomicU64], clock: u16) -> (&AtomicU64, u64) {
+    let mut chosen: Option<(&AtomicU64, u64, _)> = None;
+    for way in bucket {
+        let word = way.load(Ordering::Relaxed);
+        let pin = Pin::unpack(word);
+        if word == 0 || pin.is_expired(clock) {
+            return (way, word);
+        }
+        if pin.state == State::Tentative {
+            continue;
+        }
+        let rank = pin.eviction_rank(clock);
+        if chosen.as_ref().is_none_or(|(_, _, lowest)| rank < *lowest) {
+            chosen = Some((way, word, rank));
+        }
+    }
+    // All eight tentative: eight workers put pins into one bucket at this moment. The CAS on
+    // a word that nobody holds fails, and the caller tries again.
+    chosen.map_or((&bucket[0], u64::MAX), |(way, word, _)| (way, word))
+}
+
 /// The lowest way that holds this key and lives.
 fn find_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     bucket.iter().find_map(|way| {
@@ -404,6 +405,10 @@ fn is_same(word: u64, tag: u32, wants_call: bool, clock: u16) -> bool {
     is_call(pin.kind) == wants_call && !pin.is_expired(clock)
 }
 
+fn is_dialog(word: u64) -> bool {
+    Pin::unpack(word).kind == Kind::Dialog
+}
+
 fn is_call(kind: Kind) -> bool {
     matches!(kind, Kind::Dialog | Kind::Challenge)
 }
@@ -417,4 +422,156 @@ fn wait() {
 fn count(counter: &AtomicU64) {
     // Relaxed: it is only a number.
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ANSWERED_NO_DESTINATION;
+    use super::*;
+
+    const NOW: Now = Now::from_ms(4_000_000_000);
+
+    /// A table of one bucket, in which every key meets every other.
+    fn one_bucket() -> PinTable {
+        PinTable::new(PinMemory::on_heap(8))
+    }
+
+    fn put(table: &PinTable, now: Now, key: u64, slot: u16) {
+        match table.claim(now, PinKey(key), Kind::Invite, 0) {
+            Claim::Claimed(claimed) => claimed.commit(Slot(slot), State::None),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn slot(table: &PinTable, now: Now, key: u64) -> Option<Slot> {
+        table.find(now, PinKey(key), false).map(|pin| pin.slot)
+    }
+
+    #[test]
+    fn what_is_put_in_is_found_and_what_is_dropped_is_not() {
+        let table = one_bucket();
+        put(&table, NOW, 1, 7);
+        assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
+        assert!(
+            matches!(table.claim(NOW, PinKey(1), Kind::Invite, 0), Claim::Found(pin) if pin.slot == Slot(7))
+        );
+        drop(table.claim(NOW, PinKey(2), Kind::Invite, 0));
+        assert_eq!(slot(&table, NOW, 2), None);
+        assert_eq!(table.count(), 1);
+    }
+
+    #[test]
+    fn a_call_and_a_transaction_of_one_key_are_two_pins() {
+        let table = one_bucket();
+        put(&table, NOW, 1, 7);
+        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0);
+        assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
+        assert_eq!(
+            table.find(NOW, PinKey(1), true).map(|pin| pin.slot),
+            Some(Slot(8))
+        );
+    }
+
+    #[test]
+    fn a_full_bucket_evicts_the_ended_first_then_the_oldest() {
+        let table = one_bucket();
+        let at = |s: u64| NOW.plus_ms(s * 1000);
+        for key in 1..=8 {
+            put(&table, at(4 * key), key, key as u16);
+        }
+        // The fourth ended: once that is over 32 s ago, it goes before the older ones.
+        assert!(table.renew(at(32), PinKey(4), false, Some(State::Final)));
+        put(&table, at(80), 9, 9);
+        assert_eq!(slot(&table, at(80), 4), None);
+        put(&table, at(80), 10, 10);
+        assert_eq!(slot(&table, at(80), 1), None, "the oldest");
+        assert_eq!(table.count(), 8);
+        assert_eq!(table.counters().evicted_final.load(Ordering::Relaxed), 1);
+        assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn an_expired_pin_makes_room_without_being_counted() {
+        let table = one_bucket();
+        for key in 1..=8 {
+            put(&table, NOW, key, 1);
+        }
+        put(&table, NOW.plus_ms(300_000), 9, 9);
+        assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn renewing_a_call_is_no_eviction() {
+        let table = one_bucket();
+        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0);
+        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Dialog, Slot(8), 0);
+        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Challenge, Slot(9), 1);
+        assert_eq!(table.count(), 1);
+        assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 0);
+        assert_eq!(
+            table
+                .find(NOW.plus_ms(60_000), PinKey(1), true)
+                .map(|pin| pin.slot),
+            Some(Slot(8))
+        );
+    }
+
+    #[test]
+    fn the_sweeper_clears_what_is_over_and_leaves_the_rest() {
+        let table = PinTable::new(PinMemory::on_heap(8_000));
+        for key in 0..1000_u64 {
+            put(&table, NOW, key.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, 1);
+        }
+        let later = NOW.plus_ms(200_000);
+        put(&table, later, 77 << 40 | 5, 2);
+        for _ in 0..limits::SWEEP_PARTS {
+            table.sweep(later.plus_ms(100_000));
+        }
+        assert_eq!(table.count(), 1);
+        assert_eq!(table.counters().swept.load(Ordering::Relaxed), 1000);
+    }
+
+    #[test]
+    fn a_slot_that_is_given_to_another_leaves_no_pin_behind() {
+        let table = one_bucket();
+        put(&table, NOW, 1, 7);
+        put(&table, NOW, 2, 8);
+        table.clear_slots(|slot| slot == Slot(7));
+        assert_eq!(
+            (slot(&table, NOW, 1), slot(&table, NOW, 2)),
+            (None, Some(Slot(8)))
+        );
+    }
+
+    #[test]
+    fn a_late_provisional_does_not_bring_a_transaction_back() {
+        let table = one_bucket();
+        put(&table, NOW, 1, ANSWERED_NO_DESTINATION.0);
+        table.renew(NOW, PinKey(1), false, Some(State::Final));
+        table.renew(NOW, PinKey(1), false, Some(State::Provisional));
+        assert_eq!(
+            table.find(NOW, PinKey(1), false).unwrap().state,
+            State::Final
+        );
+    }
+
+    #[test]
+    fn a_worker_that_stood_still_does_not_hold_a_way_for_ever() {
+        let table = one_bucket();
+        let Claim::Claimed(stuck) = table.claim(NOW, PinKey(1), Kind::Invite, 1) else {
+            panic!()
+        };
+        assert!(matches!(
+            table.claim(NOW, PinKey(1), Kind::Invite, 2),
+            Claim::Contended
+        ));
+        let later = NOW.plus_ms(20_000);
+        put(&table, later, 1, 7);
+        stuck.commit(Slot(9), State::None);
+        assert_eq!(
+            slot(&table, later, 1),
+            Some(Slot(7)),
+            "its late commit changes nothing"
+        );
+    }
 }

@@ -32,8 +32,10 @@ impl Branch {
     /// the method, the To tag or the source port.
     pub(super) fn of_request(keys: &Keys, message: &Message, bytes: &[u8]) -> Option<Self> {
         let via = message.via?;
-        let StartLine::Request { uri, .. } = message.start_line else {
-            return None;
+        let request_uri = match message.start_line {
+            StartLine::Request { uri, .. } | StartLine::OtherVersion { uri, .. } => uri.of(bytes),
+            // What is no proper request is answered, not forwarded.
+            _ => &[],
         };
         let mut hasher = keys.branch_hasher();
         if via.usable_branch(bytes).is_some() {
@@ -42,7 +44,7 @@ impl Branch {
             // An element of RFC 2543: its whole Via and the Request-URI stand in for the branch.
             hasher.write(&[1]);
             write_field(&mut hasher, via.value.of(bytes));
-            write_field(&mut hasher, uri.of(bytes));
+            write_field(&mut hasher, request_uri);
         }
         Some(Self::finish(hasher, message, bytes))
     }

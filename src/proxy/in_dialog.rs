@@ -41,7 +41,7 @@ impl Core {
         let mut last_user: Option<&[u8]> = None;
         let mut taken = 0;
         while let Some((number, route)) = self.routes.top() {
-            let Some(uri) = route.read_uri(at.bytes).filter(|uri| self.is_us(at, uri)) else {
+            let Some(uri) = route.read_uri(at.bytes).filter(|uri| is_us(at, uri)) else {
                 break;
             };
             let user = uri.user.unwrap_or_default().of(at.bytes);
@@ -76,7 +76,7 @@ impl Core {
         let uri = self.message.uri;
         let Some(user) = uri
             .user
-            .filter(|user| Token::looks_like(user.of(at.bytes)) && self.is_us(at, &uri))
+            .filter(|user| Token::looks_like(user.of(at.bytes)) && is_us(at, &uri))
         else {
             return Dialog::Unproven;
         };
@@ -108,14 +108,6 @@ impl Core {
         )
     }
 
-    fn is_us(&self, at: &Arrival, uri: &Uri) -> bool {
-        uri.scheme == UriScheme::Sip
-            && at
-                .shared
-                .listeners
-                .is_us(uri.host.of(at.bytes), uri.port_or_default())
-    }
-
     /// Forwards a request whose token verified.
     pub(super) fn forward_by_token(
         &mut self,
@@ -125,11 +117,10 @@ impl Core {
         found: Found,
     ) -> Verdict {
         let sender = match found {
-            Found::FromCaller(token) => Sender::Caller(token),
             Found::FromCallee(token) => Sender::Callee(token),
             // With equal tags the sender decides: a destination is the callee.
             Found::FromEither(token) if request.sender.is_some() => Sender::Callee(token),
-            Found::FromEither(token) => Sender::Caller(token),
+            Found::FromCaller(token) | Found::FromEither(token) => Sender::Caller(token),
             Found::NoToken | Found::Forged => return Verdict::Dropped(Reason::StrayAck),
         };
         let (address, listener_hash, slot) = match sender {
@@ -215,4 +206,12 @@ impl Core {
 
 fn is_in(prefixes: &[Prefix], address: SocketAddr) -> bool {
     prefixes.iter().any(|prefix| prefix.contains(address.ip()))
+}
+
+fn is_us(at: &Arrival, uri: &Uri) -> bool {
+    uri.scheme == UriScheme::Sip
+        && at
+            .shared
+            .listeners
+            .is_us(uri.host.of(at.bytes), uri.port_or_default())
 }

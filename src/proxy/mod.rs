@@ -2,7 +2,7 @@
 //!
 //! It owns no socket, clock or randomness, so that tests, fuzzers, the simulator and the benches
 //! drive the same code as the network does. [`Proxy::datagram`] reads the message and hands it to
-//! [`request`] or [`response`]; these decide, and [`forward`] or [`answer`] write what leaves.
+//! `request` or `response`; these decide, and `forward` or `answer` write what leaves.
 
 mod answer;
 mod branch;
@@ -125,15 +125,13 @@ impl Proxy {
     pub fn new(shared: Arc<Shared>) -> Self {
         // Relaxed: only that the numbers differ counts.
         let number = shared.cores.fetch_add(1, Ordering::Relaxed);
-        let core = Core {
-            number,
-            message: Message::default(),
-            routes: Routes::default(),
-            edits: Edits::default(),
-            request_uri_edited: None,
-            chosen: None,
-        };
+        let core = Core::new(number);
         Self { shared, core }
+    }
+
+    /// Starts anew after a panic, with nothing left of the message that caused it.
+    pub fn reset(&mut self) {
+        self.core = Core::new(self.core.number);
     }
 
     /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one message.
@@ -182,6 +180,17 @@ impl Proxy {
 }
 
 impl Core {
+    fn new(number: u16) -> Self {
+        Self {
+            number,
+            message: Message::default(),
+            routes: Routes::default(),
+            edits: Edits::default(),
+            request_uri_edited: None,
+            chosen: None,
+        }
+    }
+
     fn datagram(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
         self.chosen = None;
         self.request_uri_edited = None;

@@ -141,13 +141,12 @@ impl Core {
             Dialog::Forged => return Verdict::Dropped(Reason::BadAck),
             _ => {}
         }
-        let shared = at.shared;
-        if let Some(pin) = shared.pins.find(at.now, request.branch.pin_key(), false) {
+        if let Some(pin) = find_and_renew(at, request) {
             let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
             return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
         }
         let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
-        if to_tag.eq_ignore_ascii_case(&own_to_tag(&shared.keys, request.branch)) {
+        if to_tag.eq_ignore_ascii_case(&own_to_tag(&at.shared.keys, request.branch)) {
             return Verdict::Dropped(Reason::OwnAck);
         }
         self.forward_by_call(at, outbox, request)
@@ -164,7 +163,7 @@ impl Core {
 
     /// §16.10: where its INVITE went; a counting algorithm cannot know it without the pin.
     fn cancel(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
-        if let Some(pin) = at.shared.pins.find(at.now, request.branch.pin_key(), false) {
+        if let Some(pin) = find_and_renew(at, request) {
             return match self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned) {
                 Some(verdict) => verdict,
                 // We answered the INVITE, so there is nothing left to cancel (§9.2).
@@ -372,6 +371,14 @@ impl Core {
             at.force_rport(),
         ))
     }
+}
+
+/// The pin of the request that this CANCEL or ACK belongs to.
+fn find_and_renew(at: &Arrival, request: &Request) -> Option<Pin> {
+    let key = request.branch.pin_key();
+    let pin = at.shared.pins.find(at.now, key, false)?;
+    at.shared.pins.renew(at.now, key, false, None);
+    Some(pin)
 }
 
 /// The To tag of our own answers: known again in the ACK, without a table.

@@ -103,7 +103,7 @@ impl Core {
         let slot = if is_this_process {
             parameter.slot
         } else {
-            self.slot_of_source(at)
+            Self::slot_of_source(at)
         };
         Ok(Own {
             branch,
@@ -141,7 +141,7 @@ impl Core {
         }
     }
 
-    fn slot_of_source(&self, at: &Arrival) -> Slot {
+    fn slot_of_source(at: &Arrival) -> Slot {
         let known = at
             .snapshot
             .destinations
@@ -158,7 +158,8 @@ impl Core {
             // Of another try only a 2xx to INVITE still matters: somebody answered the call.
             let current = pins.find(at.now, key, false).map(|pin| pin.try_number);
             let is_current = current.is_none_or(|number| number == own.branch.try_number);
-            if !is_current && !(method == Method::Invite && (200..300).contains(&code)) {
+            let is_answered_call = method == Method::Invite && (200..300).contains(&code);
+            if !(is_current || is_answered_call) {
                 return Err(Reason::OtherTry);
             }
         }

@@ -117,7 +117,7 @@ impl Worker {
     /// Puts things in order after a panic outside the handling of one datagram.
     pub(crate) fn recover(&mut self) {
         self.stats().restarted();
-        self.proxy = Proxy::new(Arc::clone(&self.supplies.shared));
+        self.proxy.reset();
         self.outbox.clear();
         self.send.truncate(0);
         // Events may be lost, so every socket counts as ready until it says otherwise.
@@ -217,7 +217,7 @@ impl Worker {
                     handled.unwrap_or_else(|| {
                         send.truncate(queued);
                         outbox.clear();
-                        *proxy = Proxy::new(Arc::clone(&supplies.shared));
+                        proxy.reset();
                         Verdict::Dropped(Reason::Panicked)
                     })
                 }

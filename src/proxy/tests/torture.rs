@@ -402,7 +402,7 @@ fn taken_apart(message: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
     for line in message[..end].split(|b| *b == b'\n') {
         match rows.last_mut() {
             Some(row) if line.starts_with(b" ") || line.starts_with(b"\t") => {
-                row.extend_from_slice(line)
+                row.extend_from_slice(line);
             }
             _ => rows.push(line.to_vec()),
         }
