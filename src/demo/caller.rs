@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
@@ -105,7 +105,7 @@ impl Caller {
         schedule: Schedule,
         destinations: usize,
     ) -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = super::open_socket()?;
         socket.set_read_timeout(Some(NAP_MAX))?;
         let address = socket.local_addr()?;
         Ok(Self {

@@ -10,12 +10,13 @@ mod text;
 mod view;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use thiserror::Error;
 
 use caller::{Caller, Schedule};
@@ -26,6 +27,9 @@ use view::View;
 
 /// Callers, each with a socket and so a port of its own: a few, as trunks are.
 const CALLERS: usize = 4;
+
+/// The receive buffer that each caller and server asks for: a second of 6,000 messages.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// The longest time that messages may still be on their way when every call has ended.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
@@ -154,6 +158,14 @@ fn lost(tally: &Tally, servers: &[Server]) -> u64 {
         .map(Server::traffic)
         .fold((0, 0), |(r, s), (received, sent)| (r + received, s + sent));
     tally.sent.saturating_sub(received) + sent.saturating_sub(tally.received)
+}
+
+/// A socket on a free port of the loopback interface.
+fn open_socket() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // As much as the kernel grants: what overflows here would look like the relay's loss.
+    SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    Ok(socket)
 }
 
 fn machine(doing: &'static str) -> impl Fn(io::Error) -> Error {

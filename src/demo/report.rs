@@ -108,7 +108,7 @@ impl Report {
                 format!("sip:{}", self.destinations[at]),
                 HumanCount(*calls).to_string(),
                 format!("{:.2} %", percent(*calls, all)),
-                bar(scaled(*calls, most.unwrap_or(0))),
+                bar(*calls, most.unwrap_or(0), BAR_WIDTH),
             ]);
         }
         right(&mut table, &[0, 2, 3]);
@@ -171,7 +171,7 @@ impl Report {
             table.add_row([
                 format!("to {}", milliseconds(*to)),
                 HumanCount(*calls).to_string(),
-                bar(scaled(*calls, most)),
+                bar(*calls, most, BAR_WIDTH),
             ]);
         }
         right(&mut table, &[0, 1]);
@@ -250,12 +250,6 @@ fn right(table: &mut Table, columns: &[usize]) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-}
-
-fn scaled(count: u64, most: u64) -> u64 {
-    // Whoever has one call is seen.
-    let width = (count * BAR_WIDTH).checked_div(most).unwrap_or(0);
-    width.max(u64::from(count > 0))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

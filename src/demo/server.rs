@@ -2,7 +2,7 @@
 //! the relay. It says its number in each answer, by which the caller sees where its call went.
 
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(super) struct Server {
 impl Server {
     /// Takes a port; `number` counts from 0.
     pub(super) fn bind(number: usize) -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = super::open_socket()?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let address = socket.local_addr()?;
         Ok(Self {

@@ -1,11 +1,12 @@
 //! What is seen while the demo runs: one view that is updated in place on a terminal, and a line
 //! every other second elsewhere. It goes to standard error, so that the report can be piped.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use super::{Options, Tally};
 
@@ -25,12 +26,8 @@ pub(super) struct View {
 enum Kind {
     Silent,
     Lines,
-    Live {
-        all: MultiProgress,
-        time: ProgressBar,
-        rows: Vec<ProgressBar>,
-        numbers: ProgressBar,
-    },
+    /// One bar of many lines, so that all numbers in sight are of one moment.
+    Live(ProgressBar),
 }
 
 impl View {
@@ -38,7 +35,7 @@ impl View {
         let kind = if !options.progress {
             Kind::Silent
         } else if std::io::stderr().is_terminal() {
-            live(options, relay, destinations.len())
+            Kind::Live(live(options, relay, destinations.len()))
         } else {
             Kind::Lines
         };
@@ -54,7 +51,7 @@ impl View {
     /// How long to wait before it is shown anew.
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(match self.kind {
-            Kind::Live { .. } => 100,
+            Kind::Live(_) => 100,
             _ => 50,
         })
     }
@@ -63,16 +60,18 @@ impl View {
         let period = match self.kind {
             Kind::Silent => return,
             Kind::Lines => Duration::from_secs(2),
-            Kind::Live { .. } => Duration::from_millis(500),
+            Kind::Live(_) => Duration::from_millis(500),
         };
         let is_due = elapsed.saturating_sub(self.last.0) >= period;
         if is_due {
             self.take_rate(elapsed, tally);
         }
         match &self.kind {
-            Kind::Silent => {}
-            Kind::Lines if !is_due => {}
-            Kind::Lines => {
+            Kind::Live(bar) => {
+                bar.set_message(self.table(tally));
+                bar.set_position(millis(elapsed.min(self.length)));
+            }
+            Kind::Lines if is_due => {
                 let counts: Vec<_> = tally.per_destination.iter().map(u64::to_string).collect();
                 // Nobody may be listening any more: the calls go on.
                 let _ = writeln!(
@@ -83,35 +82,14 @@ impl View {
                     counts.join(" "),
                 );
             }
-            Kind::Live {
-                time,
-                rows,
-                numbers,
-                ..
-            } => {
-                time.set_position(millis(elapsed.min(self.length)));
-                let most = tally.per_destination.iter().max().copied().unwrap_or(0);
-                for (at, row) in rows.iter().enumerate() {
-                    let calls = tally.per_destination[at];
-                    let width = (calls * BAR_WIDTH).checked_div(most).unwrap_or(0);
-                    row.set_message(format!(
-                        "  {}  {:<21} {:>10}  {}",
-                        at + 1,
-                        self.destinations[at].to_string(),
-                        HumanCount(calls).to_string(),
-                        bar(width),
-                    ));
-                }
-                numbers.set_message(format!("  {}", self.numbers(tally)));
-            }
+            Kind::Lines | Kind::Silent => {}
         }
     }
 
     /// Takes the view off the terminal, to make room for the report.
     pub(super) fn end(self) {
-        if let Kind::Live { all, .. } = self.kind {
-            // A terminal that cannot be cleared keeps the last view: nothing is lost.
-            let _ = all.clear();
+        if let Kind::Live(bar) = self.kind {
+            bar.finish_and_clear();
         }
     }
 
@@ -123,6 +101,24 @@ impl View {
         let (then, begun) = self.last;
         self.rate = (tally.started - begun) as f64 / elapsed.saturating_sub(then).as_secs_f64();
         self.last = (elapsed, tally.started);
+    }
+
+    /// A row for each destination, and the numbers of all below them.
+    fn table(&self, tally: &Tally) -> String {
+        let most = tally.per_destination.iter().max().copied().unwrap_or(0);
+        let mut table = String::new();
+        for (at, calls) in tally.per_destination.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "  {:>3}  {:<21} {:>10}  {}",
+                at + 1,
+                self.destinations[at].to_string(),
+                HumanCount(*calls).to_string(),
+                bar(*calls, most, BAR_WIDTH),
+            );
+        }
+        table + "  " + &self.numbers(tally)
     }
 
     fn numbers(&self, tally: &Tally) -> String {
@@ -139,33 +135,21 @@ impl View {
     }
 }
 
-/// A bar of this many characters.
-pub(super) fn bar(width: u64) -> String {
+/// A bar for `count`, where `most` has one of `width` characters. Whoever has one call is seen.
+pub(super) fn bar(count: u64, most: u64, width: u64) -> String {
+    let rounded = (count * width + most / 2).checked_div(most).unwrap_or(0);
+    let width = rounded.max(u64::from(count > 0));
     (0..width).map(|_| '█').collect()
 }
 
-fn live(options: &Options, relay: SocketAddr, destinations: usize) -> Kind {
-    let all = MultiProgress::new();
-    let text = || {
-        let style = ProgressStyle::with_template("{msg}").expect("a valid template");
-        all.add(ProgressBar::new(1).with_style(style))
-    };
-    let title = text();
-    title.set_message(format!(
-        "callers -> relay udp:{relay} -> {destinations} media servers"
-    ));
-    let style = ProgressStyle::with_template("  {elapsed:>3} [{bar:52.green}]")
+fn live(options: &Options, relay: SocketAddr, destinations: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix}\n  {elapsed:>3} [{bar:52.green}]\n{msg}")
         .expect("a valid template")
         .progress_chars("=> ");
-    let time = all.add(ProgressBar::new(millis(options.length)).with_style(style));
-    let rows = (0..destinations).map(|_| text()).collect();
-    let numbers = text();
-    Kind::Live {
-        time,
-        rows,
-        numbers,
-        all: all.clone(),
-    }
+    let prefix = format!("callers -> relay udp:{relay} -> {destinations} media servers");
+    ProgressBar::new(millis(options.length))
+        .with_style(style)
+        .with_prefix(prefix)
 }
 
 fn millis(duration: Duration) -> u64 {
