@@ -1,4 +1,4 @@
-//! Publishing: workers get a new snapshot, and the old ones are freed here, never by a worker (D4).
+//! Publishing: workers get a new snapshot, and the old ones are freed here, never by a worker.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! From `listen` entries to listeners with sockets, one per worker (D13).
+//! From `listen` entries to listeners with sockets, one per worker.
 //!
 //! A wildcard address becomes one listener per local address, since Via and Record-Route need a
 //! name that the other side can reach.

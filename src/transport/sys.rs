@@ -292,7 +292,7 @@ pub(crate) fn socket_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(values[DROPS])
 }
 
-/// Sets `IP_MTU_DISCOVER` or `IPV6_MTU_DISCOVER` to `DONT`: large requests are fragmented (D13).
+/// Sets `IP_MTU_DISCOVER` or `IPV6_MTU_DISCOVER` to `DONT`: large requests are fragmented.
 pub(crate) fn allow_fragments(socket: BorrowedFd<'_>, is_ipv4: bool) -> io::Result<()> {
     if is_ipv4 {
         let value = libc::IP_PMTUDISC_DONT;
