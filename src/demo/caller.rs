@@ -71,6 +71,7 @@ impl Schedule {
 struct State {
     calls: HashMap<u64, Call>,
     repeats: BinaryHeap<Reverse<Repeat>>,
+    last_begun: Option<Instant>,
     tally: Tally,
 }
 
@@ -116,6 +117,7 @@ impl Caller {
             state: Mutex::new(State {
                 calls: HashMap::new(),
                 repeats: BinaryHeap::new(),
+                last_begun: None,
                 tally: Tally::new(destinations),
             }),
             over: AtomicBool::new(false),
@@ -126,6 +128,11 @@ impl Caller {
     pub(super) fn is_over(&self) -> bool {
         // Relaxed: the numbers are read under the lock, or after the threads are joined.
         self.over.load(Ordering::Relaxed)
+    }
+
+    /// When its last call was begun.
+    pub(super) fn last_begun(&self) -> Option<Instant> {
+        self.state().last_begun
     }
 
     /// Adds its numbers to `sum`.
@@ -184,6 +191,7 @@ impl Caller {
         let request = self.invite(number);
         let mut state = self.state();
         state.tally.started += 1;
+        state.last_begun = Some(now);
         self.send(&mut state, &request);
         state.calls.insert(
             number,
