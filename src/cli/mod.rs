@@ -1,6 +1,7 @@
 //! What can be said after `strowger`.
 
 mod check;
+mod demo;
 mod run;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the relay at work between built-in callers and media servers, on this machine alone
+    Demo(demo::DemoArgs),
     /// Relay calls, in the foreground, until SIGTERM or SIGINT
     Run(run::Args),
     /// Say what is wrong with a configuration and its list, where, and what would be right
@@ -30,6 +33,7 @@ enum Command {
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::run(&args),
     }

@@ -143,6 +143,11 @@ impl Relay {
         &self.inner.shared.listeners
     }
 
+    /// How many workers there are.
+    pub fn worker_count(&self) -> usize {
+        self.seats.len()
+    }
+
     /// The addresses that we listen on, in the order of the listeners.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         let listeners = self.listeners().iter();

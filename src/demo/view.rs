@@ -1,0 +1,157 @@
+//! What is seen while the demo runs: one view that is updated in place on a terminal, and a line
+//! every other second elsewhere. It goes to standard error, so that the report can be piped.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use super::{Options, Tally};
+
+/// Widest bar of a destination, in characters.
+const BAR_WIDTH: u64 = 30;
+
+/// The view of a running demo.
+pub(super) struct View {
+    kind: Kind,
+    length: Duration,
+    destinations: Vec<SocketAddr>,
+    /// When a rate was last taken, and the calls begun until then.
+    last: (Duration, u64),
+    rate: f64,
+}
+
+enum Kind {
+    Silent,
+    Lines,
+    /// One bar of many lines, so that all numbers in sight are of one moment.
+    Live(ProgressBar),
+}
+
+impl View {
+    pub(super) fn new(options: &Options, relay: SocketAddr, destinations: &[SocketAddr]) -> Self {
+        let kind = if !options.progress {
+            Kind::Silent
+        } else if std::io::stderr().is_terminal() {
+            Kind::Live(live(options, relay, destinations.len()))
+        } else {
+            Kind::Lines
+        };
+        Self {
+            kind,
+            length: options.length,
+            destinations: destinations.to_vec(),
+            last: (Duration::ZERO, 0),
+            rate: 0.0,
+        }
+    }
+
+    /// How long to wait before it is shown anew.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(match self.kind {
+            Kind::Live(_) => 100,
+            _ => 50,
+        })
+    }
+
+    pub(super) fn show(&mut self, elapsed: Duration, tally: &Tally) {
+        let period = match self.kind {
+            Kind::Silent => return,
+            Kind::Lines => Duration::from_secs(2),
+            Kind::Live(_) => Duration::from_millis(500),
+        };
+        let is_due = elapsed.saturating_sub(self.last.0) >= period;
+        if is_due {
+            self.take_rate(elapsed, tally);
+        }
+        match &self.kind {
+            Kind::Live(bar) => {
+                bar.set_message(self.table(tally));
+                bar.set_position(millis(elapsed.min(self.length)));
+            }
+            Kind::Lines if is_due => {
+                let counts: Vec<_> = tally.per_destination.iter().map(u64::to_string).collect();
+                // Nobody may be listening any more: the calls go on.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{:4.0} s  {}  per destination {}",
+                    elapsed.as_secs_f64(),
+                    self.numbers(tally),
+                    counts.join(" "),
+                );
+            }
+            Kind::Lines | Kind::Silent => {}
+        }
+    }
+
+    /// Takes the view off the terminal, to make room for the report.
+    pub(super) fn end(self) {
+        if let Kind::Live(bar) = self.kind {
+            bar.finish_and_clear();
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of calls is far below 2^52"
+    )]
+    fn take_rate(&mut self, elapsed: Duration, tally: &Tally) {
+        let (then, begun) = self.last;
+        self.rate = (tally.started - begun) as f64 / elapsed.saturating_sub(then).as_secs_f64();
+        self.last = (elapsed, tally.started);
+    }
+
+    /// A row for each destination, and the numbers of all below them.
+    fn table(&self, tally: &Tally) -> String {
+        let most = tally.per_destination.iter().max().copied().unwrap_or(0);
+        let mut table = String::new();
+        for (at, calls) in tally.per_destination.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "  {:>3}  {:<21} {:>10}  {}",
+                at + 1,
+                self.destinations[at].to_string(),
+                HumanCount(*calls).to_string(),
+                bar(*calls, most, BAR_WIDTH),
+            );
+        }
+        table + "  " + &self.numbers(tally)
+    }
+
+    fn numbers(&self, tally: &Tally) -> String {
+        format!(
+            "{} calls  {:.0}/s  setup p50 {} us, p99 {} us  {} in progress  {} retransmissions  {} failed",
+            HumanCount(tally.started),
+            self.rate,
+            tally.setup_us.value_at_quantile(0.5),
+            tally.setup_us.value_at_quantile(0.99),
+            tally.started - tally.completed - tally.failed_count(),
+            tally.retransmissions,
+            tally.failed_count(),
+        )
+    }
+}
+
+/// A bar for `count`, where `most` has one of `width` characters. Whoever has one call is seen.
+pub(super) fn bar(count: u64, most: u64, width: u64) -> String {
+    let rounded = (count * width + most / 2).checked_div(most).unwrap_or(0);
+    let width = rounded.max(u64::from(count > 0));
+    (0..width).map(|_| '█').collect()
+}
+
+fn live(options: &Options, relay: SocketAddr, destinations: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix}\n  {elapsed:>3} [{bar:52.green}]\n{msg}")
+        .expect("a valid template")
+        .progress_chars("=> ");
+    let prefix = format!("callers -> relay udp:{relay} -> {destinations} media servers");
+    ProgressBar::new(millis(options.length))
+        .with_style(style)
+        .with_prefix(prefix)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,15 @@
+//! The relay's binary among real programs: each test starts what it needs on addresses of its own
+//! and asserts what every side counted. See tests/README.md.
+
+mod harness;
+
+mod calls;
+mod dialogs;
+mod drain;
+mod empty;
+mod loss;
+mod networks;
+mod reload;
+mod showcase;
+mod stacks;
+mod workers;
