@@ -91,6 +91,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let records = &reachable(records, listeners);
         self.assign_slots(now, records, pins)?;
         self.describe(records, listeners);
 
@@ -341,6 +342,22 @@ fn next_active_after(
         (1..=list.len()).find_map(|step| place_of(&list[(at + step) % list.len()]))
     };
     after(new).or_else(|| after(old)).unwrap_or(0)
+}
+
+/// The records with those of their addresses that can be sent to: from their socket, else from any
+/// listener.
+fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
+    let is_reached = |record: &Record, address: &SocketAddr| match record.attributes.socket {
+        Some(socket) => socket.0.is_ipv4() == address.is_ipv4(),
+        None => listeners
+            .iter()
+            .any(|(_, listener)| listener.local.is_ipv4() == address.is_ipv4()),
+    };
+    let mut records = records.to_vec();
+    for Resolved { record, addresses } in &mut records {
+        addresses.retain(|address| is_reached(record, address));
+    }
+    records
 }
 
 fn record_identity(resolved: &Resolved) -> RecordIdentity {

@@ -369,3 +369,17 @@ fn copies_at_many_workers_at_once_get_one_answer() {
     }
     assert!(shares.values().all(|share| *share == 100), "{shares:?}");
 }
+
+#[test]
+fn an_address_that_no_listener_reaches_is_never_chosen() {
+    let v6 = "sip:[2001:db8::9]:5060";
+    let mut relay = Relay::new(&[A, v6, B]);
+    assert_eq!(letters(&mut relay, 0..4), "ABAB");
+    let addresses = ["192.0.2.1:5060", "[2001:db8::1]:5060"];
+    let tied = format!("{v6} socket=192.0.2.1:5060");
+    let mut relay = Relay::listening(&addresses, &[A, &tied, B]);
+    assert_eq!(letters(&mut relay, 0..4), "ABAB");
+    let mut relay = Relay::listening(&addresses, &[v6]);
+    let sent = relay.send(CALLER, invite("v6")).forwarded();
+    assert_eq!(sent.listener, ListenerId(1));
+}
