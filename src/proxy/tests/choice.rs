@@ -117,7 +117,7 @@ fn a_set_that_was_empty_for_a_while_answers_404_and_comes_back() {
         "SIP/2.0 404 No destination"
     );
     relay.load(&[A, B]);
-    assert_eq!(letters(&mut relay, 10..12), "AB");
+    assert_eq!(letters(&mut relay, 10..12), "BA", "after the last one used");
 }
 
 #[test]
@@ -382,4 +382,17 @@ fn an_address_that_no_listener_reaches_is_never_chosen() {
     let mut relay = Relay::listening(&addresses, &[v6]);
     let sent = relay.send(CALLER, invite("v6")).forwarded();
     assert_eq!(sent.listener, ListenerId(1));
+}
+
+#[test]
+fn one_that_goes_and_comes_back_between_calls_keeps_its_turn() {
+    let mut relay = Relay::new(&[A, B, C]);
+    assert_eq!(letters(&mut relay, 0..2), "AB");
+    relay.load(&[A, &format!("1 {B}"), C]);
+    relay.load(&[A, B, C]);
+    assert_eq!(letters(&mut relay, 2..4), "CA", "B was the last one used");
+    relay.load(&[B, C]);
+    relay.load(&[B, C]);
+    relay.load(&[A, B, C]);
+    assert_eq!(letters(&mut relay, 4..6), "BC", "A was the last one used");
 }
