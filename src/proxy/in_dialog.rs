@@ -170,8 +170,10 @@ impl Core {
         if at.snapshot.set_policy(set).in_dialog != InDialog::Route {
             return None;
         }
-        self.next_hop_address(at)
-            .filter(|address| is_in(&at.snapshot.policy.in_dialog_to, *address))
+        self.next_hop_address(at).filter(|address| {
+            is_in(&at.snapshot.policy.in_dialog_to, *address)
+                && neighbour::may_send_to(*address, &at.shared.listeners)
+        })
     }
 
     /// A callee's request goes along its route when that is a place it may name: allowed, one host
