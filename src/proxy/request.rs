@@ -98,10 +98,10 @@ impl Core {
         if self.message.uri.scheme == UriScheme::Other {
             return Some(Answer::UnsupportedScheme);
         }
-        // We support no extension that a proxy would have to.
-        self.message
-            .has_proxy_require
-            .then_some(Answer::BadExtension)
+        // We support no extension that a proxy would have to. In CANCEL and ACK the field means
+        // nothing (§8.2.2.3).
+        let may_require = !matches!(self.message.method, Method::Cancel | Method::Ack);
+        (self.message.has_proxy_require && may_require).then_some(Answer::BadExtension)
     }
 
     /// Whether the Request-URI is our address without a user: the question whether we live.

@@ -413,3 +413,18 @@ fn what_grows_past_a_datagram_gets_513() {
         Reason::TooLarge
     );
 }
+
+#[test]
+fn proxy_require_means_nothing_in_a_cancel_or_an_ack() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    relay.send(CALLER, invite("ext")).forwarded();
+    for method in ["CANCEL", "ACK"] {
+        let mut request = Request::new(method, "ext");
+        request.more = "Proxy-Require: foo\r\n".into();
+        assert_eq!(
+            relay.send(CALLER, request.text()).verdict,
+            Verdict::Forwarded(Forwarded::Pinned),
+            "{method}"
+        );
+    }
+}
