@@ -141,13 +141,13 @@ impl Core {
             Dialog::Forged => return Verdict::Dropped(Reason::BadAck),
             _ => {}
         }
-        if let Some(pin) = find_and_renew(at, request) {
-            let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
-            return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
-        }
         let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
         if to_tag.eq_ignore_ascii_case(&own_to_tag(&at.shared.keys, request.branch)) {
             return Verdict::Dropped(Reason::OwnAck);
+        }
+        if let Some(pin) = find_and_renew(at, request) {
+            let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
+            return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
         }
         self.forward_by_call(at, outbox, request)
             .unwrap_or(Verdict::Dropped(Reason::StrayAck))

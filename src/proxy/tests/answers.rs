@@ -428,3 +428,16 @@ fn proxy_require_means_nothing_in_a_cancel_or_an_ack() {
         );
     }
 }
+
+#[test]
+fn the_ack_to_our_513_ends_here() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "large");
+    request.more = format!("X: {}\r\n", "x".repeat(65_507 - request.text().len() - 20));
+    let sent = relay.send(CALLER, request.text()).sent.unwrap();
+    assert!(sent.text().starts_with("SIP/2.0 513"));
+    let mut ack = Request::new("ACK", "large");
+    let to = sent.rows("To")[0].clone();
+    ack.to = &to;
+    assert_eq!(relay.send(CALLER, ack.text()).dropped(), Reason::OwnAck);
+}
