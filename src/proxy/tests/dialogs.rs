@@ -573,3 +573,19 @@ fn a_caller_that_follows_its_route_is_sent_to_one_host_that_is_not_us() {
         assert_eq!(relay.send(CALLER, &bye).next_hop(), A, "{uri}");
     }
 }
+
+#[test]
+fn a_strict_route_that_is_kept_and_a_rewritten_domain_do_not_meet() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5080"]);
+    relay.snapshot.set_default.rewrite = Rewrite::Domain;
+    relay.snapshot.set_default.foreign_route = ForeignRoute::Keep;
+    let mut request = Request::new("INVITE", "both");
+    request.more = "Route: <sip:203.0.113.66>\r\n".into();
+    let sent = relay.send(CALLER, request.text()).forwarded();
+    assert_eq!(sent.to.to_string(), "10.0.0.1:5080");
+    assert!(
+        sent.text()
+            .starts_with("INVITE sip:203.0.113.66 SIP/2.0\r\n")
+    );
+    assert_eq!(sent.rows("Route"), ["<sip:bob@example.com>"]);
+}
