@@ -38,6 +38,9 @@ impl Core {
     /// counts: it belongs to our place in the route that is nearest to the next hop.
     pub(super) fn take_own_routes(&mut self, at: &Arrival) -> Dialog {
         let mut dialog = self.undo_strict_routing(at);
+        if matches!(dialog, Dialog::Forged) {
+            return dialog;
+        }
         let mut last_user: Option<&[u8]> = None;
         let mut taken = 0;
         while let Some((number, route)) = self.routes.top() {

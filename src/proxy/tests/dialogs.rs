@@ -589,3 +589,17 @@ fn a_strict_route_that_is_kept_and_a_rewritten_domain_do_not_meet() {
     );
     assert_eq!(sent.rows("Route"), ["<sip:bob@example.com>"]);
 }
+
+#[test]
+fn a_forged_token_in_the_request_uri_is_refused_whatever_the_route_says() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let ours = call(&mut relay, "mine").record_routes()[0].clone();
+    let other = call(&mut relay, "other").record_routes()[0].clone();
+    let mut bye = Request::new("BYE", "mine");
+    (bye.to, bye.uri) = (BOB, other.trim_matches(['<', '>']));
+    bye.more = format!("Route: {ours}\r\nRoute: <sip:bob@192.168.7.7:5060>\r\n");
+    assert_eq!(
+        relay.send(CALLER, bye.text()).answer(),
+        "SIP/2.0 403 Forbidden"
+    );
+}
