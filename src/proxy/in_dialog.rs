@@ -203,7 +203,7 @@ impl Core {
             return None;
         }
         Some(SocketAddr::new(
-            parse_ip(uri.host.of(at.bytes))?,
+            parse_ip(uri.host.of(at.bytes))?.to_canonical(),
             uri.port_or_default(),
         ))
     }

@@ -603,3 +603,23 @@ fn a_forged_token_in_the_request_uri_is_refused_whatever_the_route_says() {
         "SIP/2.0 403 Forbidden"
     );
 }
+
+#[test]
+fn an_ipv4_address_in_ipv6_clothes_is_judged_as_the_ipv4_address() {
+    let mut relay = Relay::listening(
+        &["192.0.2.1:5060", "[2001:db8::1]:5060"],
+        &["sip:10.0.0.1:5060"],
+    );
+    let sent = call(&mut relay, "mapped");
+    for host in [
+        "127.0.0.1",
+        "192.168.1.1",
+        "224.0.1.75",
+        "255.255.255.255",
+        "192.0.2.1",
+    ] {
+        let uri = format!("sip:alice@[::ffff:{host}]:5060");
+        let bye = relay.send(A, by_callee("BYE", "mapped", &uri, &routes_of(&sent)));
+        assert_eq!(bye.next_hop(), CALLER, "{host}");
+    }
+}
