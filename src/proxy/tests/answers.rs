@@ -441,3 +441,12 @@ fn the_ack_to_our_513_ends_here() {
     ack.to = &to;
     assert_eq!(relay.send(CALLER, ack.text()).dropped(), Reason::OwnAck);
 }
+
+#[test]
+fn a_prefix_of_ipv4_addresses_in_ipv6_clothes() {
+    let prefix = |ip: &str, bits| Prefix::new(ip.parse().unwrap(), bits).unwrap();
+    let inside = "10.1.2.3".parse().unwrap();
+    assert!(prefix("::ffff:10.0.0.0", 104).contains(inside));
+    assert!(prefix("::ffff:0.0.0.0", 96).contains("::ffff:10.1.2.3".parse().unwrap()));
+    assert!(!prefix("::ffff:11.0.0.0", 104).contains(inside));
+}
