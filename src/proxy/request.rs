@@ -247,7 +247,7 @@ impl Core {
             }
             return self.refuse(at, outbox, Answer::Unavailable);
         }
-        let Some(slot) = self.challenged_before(at, set).or_else(|| {
+        let Some(slot) = self.challenged_before(at, request, set).or_else(|| {
             at.snapshot
                 .destinations
                 .set(set)
@@ -265,8 +265,8 @@ impl Core {
     }
 
     /// The destination that challenged this caller before: its nonce is known there only.
-    fn challenged_before(&self, at: &Arrival, set: u32) -> Option<Slot> {
-        let key = self.call_key(at, false)?;
+    fn challenged_before(&self, at: &Arrival, request: &Request, set: u32) -> Option<Slot> {
+        let key = self.call_key(at, request.sender.is_some())?;
         let slot = at
             .shared
             .pins

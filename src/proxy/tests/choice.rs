@@ -396,3 +396,22 @@ fn one_that_goes_and_comes_back_between_calls_keeps_its_turn() {
     relay.load(&[A, B, C]);
     assert_eq!(letters(&mut relay, 4..6), "BC", "A was the last one used");
 }
+
+#[test]
+fn a_retired_destination_that_calls_and_is_challenged_comes_back_to_its_challenger() {
+    let mut relay = Relay::new(&[A, B, C]);
+    relay.load(&[B, C]);
+    let retired = "10.0.0.1:5060";
+    let request = |number: u32| {
+        let mut request = Request::new("INVITE", "retired");
+        request.via = format!("SIP/2.0/UDP {retired};branch=z9hG4bK-retired-{number}");
+        request.cseq = format!("{number} INVITE");
+        request.text()
+    };
+    let first = relay.send(retired, request(1)).forwarded();
+    let challenger = first.to.to_string();
+    relay
+        .send(&challenger, response(&first, "401 Unauthorized", "b"))
+        .forwarded();
+    assert_eq!(relay.send(retired, request(2)).next_hop(), challenger);
+}
