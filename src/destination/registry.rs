@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 use super::Slot;
-use super::record::{Host, Record, Resolved, SocketName};
+use super::record::{DestinationUri, Host, Record, Resolved, SocketName};
 use super::set::{Place, Set, Turns};
 use super::table::{Destination, Known, Table};
 use crate::clock::Now;
@@ -252,6 +252,12 @@ impl Registry {
                 };
                 table.by_address.entry(identity.2).or_insert(known);
                 table.by_ip.entry(identity.2.ip()).or_insert(known);
+                if let Ok(uri) = DestinationUri::parse(&identity.0)
+                    && let Host::Name(name) = &uri.host
+                {
+                    let key = (name.as_bytes().into(), uri.port_or_default());
+                    table.by_name.entry(key).or_insert(known.slot);
+                }
             }
         }
     }

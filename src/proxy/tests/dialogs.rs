@@ -623,3 +623,15 @@ fn an_ipv4_address_in_ipv6_clothes_is_judged_as_the_ipv4_address() {
         assert_eq!(bye.next_hop(), CALLER, "{host}");
     }
 }
+
+#[test]
+fn a_request_uri_may_name_a_retired_destination_by_its_name() {
+    let mut relay = Relay::new(&["sip:media.example.com", "sip:10.0.0.1:5060"]);
+    relay.load(&["sip:10.0.0.1:5060"]);
+    let mut bye = Request::new("BYE", "retired");
+    (bye.to, bye.uri) = (BOB, "sip:bob@media.example.com");
+    assert_eq!(
+        relay.send(CALLER, bye.text()).next_hop(),
+        "203.0.113.1:5060"
+    );
+}
