@@ -450,3 +450,19 @@ fn a_prefix_of_ipv4_addresses_in_ipv6_clothes() {
     assert!(prefix("::ffff:0.0.0.0", 96).contains("::ffff:10.1.2.3".parse().unwrap()));
     assert!(!prefix("::ffff:11.0.0.0", 104).contains(inside));
 }
+
+#[test]
+fn an_answer_has_its_via_or_is_not_sent() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "bare");
+    for via in [
+        format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK1\r;x"),
+        format!("SIP/2.0/UDP {CALLER}\n ;branch=z9hG4bK1"),
+    ] {
+        request.via = via;
+        assert_eq!(
+            relay.send(CALLER, request.text()).dropped(),
+            Reason::Unanswerable
+        );
+    }
+}
