@@ -466,3 +466,14 @@ fn an_answer_has_its_via_or_is_not_sent() {
         );
     }
 }
+
+#[test]
+fn no_answer_goes_to_ourselves() {
+    let mut relay = Relay::new(&[]);
+    let mut request = Request::new("INVITE", "loop");
+    request.via = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1".into();
+    assert_eq!(
+        relay.send("192.0.2.1:7000", request.text()).dropped(),
+        Reason::Unanswerable
+    );
+}

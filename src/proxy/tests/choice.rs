@@ -415,3 +415,108 @@ fn a_retired_destination_that_calls_and_is_challenged_comes_back_to_its_challeng
         .forwarded();
     assert_eq!(relay.send(retired, request(2)).next_hop(), challenger);
 }
+
+#[test]
+fn the_branch_is_of_what_no_copy_changes_and_of_all_of_it() {
+    let mut relay = Relay::new(&[A]);
+    let mut branch = |change: fn(&mut Request)| {
+        let mut request = Request::new("OPTIONS", "branch");
+        change(&mut request);
+        relay.send(CALLER, request.text()).forwarded().branch()
+    };
+    let first = branch(|_| {});
+    let alike: [fn(&mut Request); 2] = [
+        |r| r.from = "\"Alice\" <sip:other@example.org>;tag=ALICE",
+        |r| r.uri = "sip:carol@example.com",
+    ];
+    for change in alike {
+        assert_eq!(branch(change), first);
+    }
+    let others: [fn(&mut Request); 7] = [
+        |r| r.cseq = "2 OPTIONS".into(),
+        |r| r.from = "<sip:alice@example.org>;tag=bob",
+        |r| r.call_id = "other",
+        |r| r.via = r.via.replace("branch-1", "branch-2"),
+        |r| r.via = r.via.replace("198.51.100.7", "host.example.org"),
+        |r| r.via = r.via.replace(":5062", ":5063"),
+        |r| r.via = r.via.replace("z9hG4bK", ""),
+    ];
+    let mut seen = std::collections::HashSet::from([first]);
+    for (number, change) in others.into_iter().enumerate() {
+        assert!(seen.insert(branch(change)), "change {number}");
+    }
+    // Without a usable branch the whole Via stands in for it.
+    assert!(seen.insert(branch(|r| r.via = "SIP/2.0/UDP 198.51.100.7:5062".into())));
+    assert!(seen.insert(branch(|r| r.via = "SIP/2.0/UDP 198.51.100.7:5063".into())));
+}
+
+#[test]
+fn a_copy_its_cancel_and_its_ack_are_written_alike() {
+    let mut relay = Relay::new(&[A, B]);
+    relay.snapshot.set_default.rewrite = Rewrite::Domain;
+    let mut send = |method| {
+        let mut request = Request::new(method, "alike");
+        request.more = "Route: <sip:203.0.113.66;lr>\r\n".into();
+        relay.send(CALLER, request.text()).forwarded()
+    };
+    let (first, copy) = (send("INVITE"), send("INVITE"));
+    assert_eq!(copy.text(), first.text());
+    assert_eq!(copy.record_routes().len(), 1);
+    for method in ["CANCEL", "ACK"] {
+        let sent = send(method);
+        assert!(
+            sent.text()
+                .starts_with(&format!("{method} sip:bob@10.0.0.1:5060 SIP/2.0\r\n"))
+        );
+        assert_eq!(sent.rows("Via"), first.rows("Via"));
+        assert!(sent.rows("Route").is_empty() && sent.record_routes().is_empty());
+    }
+}
+
+#[test]
+fn only_an_invite_that_we_answered_is_pinned() {
+    let mut relay = Relay::new(&[]);
+    let request = Request::new("REGISTER", "free").text();
+    relay.send(CALLER, &request).answer();
+    relay.load(&[A]);
+    assert_eq!(
+        relay.send(CALLER, &request).verdict,
+        Verdict::Forwarded(Forwarded::Chosen)
+    );
+}
+
+#[test]
+fn whatever_belongs_to_a_request_renews_its_pin() {
+    for method in ["INVITE", "CANCEL", "ACK"] {
+        let mut relay = Relay::new(&[A, B]);
+        relay.send(CALLER, invite("renewed")).forwarded();
+        for _ in 0..3 {
+            relay.now = relay.now.plus_ms(200_000);
+            let outcome = relay.send(CALLER, Request::new(method, "renewed").text());
+            assert_eq!(
+                outcome.verdict,
+                Verdict::Forwarded(Forwarded::Pinned),
+                "{method}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_a_cancel_does_not_end_its_invite() {
+    let mut relay = Relay::new(&[A]);
+    let ringing = relay.send(CALLER, invite("rings")).forwarded();
+    relay
+        .send("10.0.0.1:5060", response(&ringing, "180 Ringing", "b"))
+        .forwarded();
+    let cancel = Request::new("CANCEL", "rings").text();
+    let sent = relay.send(CALLER, &cancel).forwarded();
+    relay
+        .send("10.0.0.1:5060", response(&sent, "200 OK", "b"))
+        .forwarded();
+    relay.now = relay.now.plus_ms(1_000_000);
+    assert_eq!(
+        relay.send(CALLER, &cancel).verdict,
+        Verdict::Forwarded(Forwarded::Pinned)
+    );
+}

@@ -635,3 +635,70 @@ fn a_request_uri_may_name_a_retired_destination_by_its_name() {
         "203.0.113.1:5060"
     );
 }
+
+#[test]
+fn only_what_begins_a_dialog_makes_a_call_pin() {
+    struct Row {
+        method: &'static str,
+        status: &'static str,
+        is_served: bool,
+    }
+    let row = |method, status, is_served| Row {
+        method,
+        status,
+        is_served,
+    };
+    let rows = [
+        row("INVITE", "180 Ringing", true),
+        row("SUBSCRIBE", "202 Accepted", true),
+        row("REFER", "202 Accepted", true),
+        row("INVITE", "100 Trying", false),
+        row("INVITE", "486 Busy Here", false),
+        row("INVITE", "401 Unauthorized", false),
+        row("OPTIONS", "200 OK", false),
+        row("REGISTER", "200 OK", false),
+    ];
+    for row in rows {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+        let sent = relay
+            .send(CALLER, Request::new(row.method, "pin").text())
+            .forwarded();
+        relay
+            .send(A, response(&sent, row.status, "bob"))
+            .forwarded();
+        let bye = relay.send(CALLER, by_caller("BYE", "pin", ""));
+        let is_served = bye.verdict == Verdict::Forwarded(Forwarded::CallPin);
+        assert_eq!(is_served, row.is_served, "{} {}", row.method, row.status);
+    }
+}
+
+#[test]
+fn a_call_pin_lives_as_long_as_its_caller_sends() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    call(&mut relay, "long");
+    for _ in 0..3 {
+        relay.now = relay.now.plus_ms(200_000);
+        assert_eq!(
+            relay.send(CALLER, by_caller("INFO", "long", "")).verdict,
+            Verdict::Forwarded(Forwarded::CallPin)
+        );
+    }
+}
+
+#[test]
+fn a_call_pin_serves_its_caller_only() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    call(&mut relay, "mine");
+    assert_eq!(
+        relay.send(A, by_caller("BYE", "mine", "")).answer(),
+        "SIP/2.0 481 Call/Transaction Does Not Exist",
+        "the callee's tag may be the caller's: its requests are not sent back to it"
+    );
+    let mut ack = Request::new("ACK", "mine");
+    ack.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-stray");
+    assert_eq!(
+        relay.send(CALLER, ack.text()).dropped(),
+        Reason::StrayAck,
+        "an ACK without To tag is in no dialog"
+    );
+}
