@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thiserror::Error;
 
 use super::Slot;
-use super::record::{Host, Record, Resolved, SocketName};
+use super::record::{DestinationUri, Host, Record, Resolved, SocketName};
 use super::set::{Place, Set, Turns};
 use super::table::{Destination, Known, Table};
 use crate::clock::Now;
@@ -60,8 +60,19 @@ struct SetMemory {
     active: Vec<RecordIdentity>,
     /// All records in that order.
     listed: Vec<RecordIdentity>,
-    invite_offset: u64,
-    other_offset: u64,
+    invite: Round,
+    other: Round,
+}
+
+/// Where the round of one counter is.
+#[derive(Debug, Default)]
+struct Round {
+    /// The turn that falls on the first active record of the table in force.
+    offset: u64,
+    /// The turns taken when that table was built.
+    turn: u64,
+    /// The record that took the last turn.
+    last_used: Option<RecordIdentity>,
 }
 
 /// What the control thread remembers between loads.
@@ -91,6 +102,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let records = &reachable(records, listeners);
         self.assign_slots(now, records, pins)?;
         self.describe(records, listeners);
 
@@ -240,6 +252,12 @@ impl Registry {
                 };
                 table.by_address.entry(identity.2).or_insert(known);
                 table.by_ip.entry(identity.2.ip()).or_insert(known);
+                if let Ok(uri) = DestinationUri::parse(&identity.0)
+                    && let Host::Name(name) = &uri.host
+                {
+                    let key = (name.as_bytes().into(), uri.port_or_default());
+                    table.by_name.entry(key).or_insert(known.slot);
+                }
             }
         }
     }
@@ -283,16 +301,16 @@ impl Registry {
             let memory = self.sets.entry(id).or_default();
             let listed_now: Vec<RecordIdentity> =
                 listed.iter().map(|r| record_identity(r)).collect();
-            memory.invite_offset = memory.offset_for(true, &active, &listed_now);
-            memory.other_offset = memory.offset_for(false, &active, &listed_now);
+            memory.go_on(true, &active, &listed_now);
+            memory.go_on(false, &active, &listed_now);
             memory.active = active;
             memory.listed = listed_now;
             table.sets.push(Set {
                 id,
                 active: places,
                 turns: Arc::clone(&memory.turns),
-                invite_offset: memory.invite_offset,
-                other_offset: memory.other_offset,
+                invite_offset: memory.invite.offset,
+                other_offset: memory.other.offset,
                 members,
                 active_members,
                 record_count: listed.len(),
@@ -302,45 +320,62 @@ impl Registry {
 }
 
 impl SetMemory {
-    /// The offset that makes the next turn fall on the active record after the last one used.
-    fn offset_for(
-        &self,
-        is_invite: bool,
-        active: &[RecordIdentity],
-        listed: &[RecordIdentity],
-    ) -> u64 {
-        let offset = if is_invite {
-            self.invite_offset
-        } else {
-            self.other_offset
-        };
+    /// Makes the next turn fall on the active record after the last one used.
+    fn go_on(&mut self, is_invite: bool, active: &[RecordIdentity], listed: &[RecordIdentity]) {
         // Relaxed: a turn drawn by the old table at this moment is as good as one drawn before.
         let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
-        if active.is_empty() || self.active.is_empty() || turn == 0 {
-            return turn;
+        let round = if is_invite {
+            &mut self.invite
+        } else {
+            &mut self.other
+        };
+        let (offset, count) = (round.offset, self.active.len() as u64);
+        let at_turn = |turn: u64| &self.active[(turn.wrapping_sub(offset) % count) as usize];
+        if count > 0 && turn != round.turn {
+            round.last_used = Some(at_turn(turn - 1).clone());
         }
-        let count = self.active.len() as u64;
-        // The offset may lie just ahead of the turn, so the count is added before one is taken away.
-        let last_used = &self.active[((turn.wrapping_sub(offset) + count - 1) % count) as usize];
-        let next = next_active_after(last_used, &self.listed, listed, active);
-        turn.wrapping_sub(next as u64)
+        let next = round.last_used.as_ref().and_then(|last| {
+            first_active(last, 1, listed, active)
+                .or_else(|| first_active(last, 1, &self.listed, active))
+                // It was gone before already: the turn stays with the one that it fell to then.
+                .or_else(|| {
+                    let due = (count > 0).then(|| at_turn(turn))?;
+                    first_active(due, 0, &self.listed, active)
+                })
+        });
+        round.offset = turn.wrapping_sub(next.unwrap_or(0) as u64);
+        round.turn = turn;
     }
 }
 
-/// The place among the active ones that follows `last`: in the new order when `last` is still
-/// listed, else by those that followed it in the old one.
-fn next_active_after(
-    last: &RecordIdentity,
-    old: &[RecordIdentity],
-    new: &[RecordIdentity],
+/// The place among the active ones of the first that is found in `list` from `steps` after `from`.
+fn first_active(
+    from: &RecordIdentity,
+    steps: usize,
+    list: &[RecordIdentity],
     active: &[RecordIdentity],
-) -> usize {
-    let place_of = |wanted: &RecordIdentity| active.iter().position(|id| id == wanted);
-    let after = |list: &[RecordIdentity]| {
-        let at = list.iter().position(|id| id == last)?;
-        (1..=list.len()).find_map(|step| place_of(&list[(at + step) % list.len()]))
+) -> Option<usize> {
+    let at = list.iter().position(|id| id == from)?;
+    (steps..=list.len()).find_map(|step| {
+        let wanted = &list[(at + step) % list.len()];
+        active.iter().position(|id| id == wanted)
+    })
+}
+
+/// The records with those of their addresses that can be sent to: from their socket, else from any
+/// listener.
+fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
+    let is_reached = |record: &Record, address: &SocketAddr| match record.attributes.socket {
+        Some(socket) => socket.0.is_ipv4() == address.is_ipv4(),
+        None => listeners
+            .iter()
+            .any(|(_, listener)| listener.local.is_ipv4() == address.is_ipv4()),
     };
-    after(new).or_else(|| after(old)).unwrap_or(0)
+    let mut records = records.to_vec();
+    for Resolved { record, addresses } in &mut records {
+        addresses.retain(|address| is_reached(record, address));
+    }
+    records
 }
 
 fn record_identity(resolved: &Resolved) -> RecordIdentity {

@@ -71,11 +71,11 @@ impl Edits {
         self.close(span, start);
     }
 
-    /// Takes back the replacement of exactly `span`, when there is one.
+    /// Takes back the replacement of `span` or of a part of it, when there is one.
     pub fn retract(&mut self, span: Span) {
         if let Some(at) = self.list[..self.count]
             .iter()
-            .position(|edit| edit.span == span)
+            .position(|edit| span.start() <= edit.span.start() && edit.span.end() <= span.end())
         {
             self.list.copy_within(at + 1..self.count, at);
             self.count -= 1;

@@ -289,7 +289,7 @@ impl Message {
         if self.via_row.is_empty() {
             self.via_row = row.whole;
             self.via_row_value = row.value;
-            self.via = Via::read(bytes, row.value);
+            self.via = Via::read(bytes, row.value).filter(|_| row.is_well_formed);
             self.note_unless(self.via.is_some_and(|via| via.is_well_formed), Fault::Via);
         } else if self.second_via_value.is_none() {
             self.second_via_value = Some(row.value);

@@ -315,6 +315,10 @@ impl PinTable {
     fn try_claim<'a>(&'a self, bucket: &'a [AtomicU64], pin: Pin) -> Option<Claimed<'a>> {
         let clock = pin.clock;
         let (way, old) = victim(bucket, clock);
+        // Another worker has put it in since we looked.
+        if is_same(old, pin.tag, is_call(pin.kind), clock) {
+            return None;
+        }
         let tentative = pin.pack();
         way.compare_exchange(old, tentative, Ordering::SeqCst, Ordering::Relaxed)
             .ok()?;
@@ -488,6 +492,25 @@ mod tests {
         assert_eq!(table.count(), 8);
         assert_eq!(table.counters().evicted_final.load(Ordering::Relaxed), 1);
         assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_pin_put_in_since_we_looked_is_not_evicted_for_its_own_copy() {
+        let table = one_bucket();
+        for key in 1..=8 {
+            put(&table, NOW, key, key as u16);
+        }
+        let (bucket, tag) = table.place(PinKey(1));
+        let copy = Pin {
+            tag,
+            slot: Slot(5),
+            clock: clock_of(NOW),
+            kind: Kind::Invite,
+            state: State::Tentative,
+            try_number: TENTATIVE,
+        };
+        assert!(table.try_claim(bucket, copy).is_none());
+        assert_eq!(slot(&table, NOW, 1), Some(Slot(1)));
     }
 
     #[test]

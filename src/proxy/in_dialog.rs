@@ -38,6 +38,9 @@ impl Core {
     /// counts: it belongs to our place in the route that is nearest to the next hop.
     pub(super) fn take_own_routes(&mut self, at: &Arrival) -> Dialog {
         let mut dialog = self.undo_strict_routing(at);
+        if matches!(dialog, Dialog::Forged) {
+            return dialog;
+        }
         let mut last_user: Option<&[u8]> = None;
         let mut taken = 0;
         while let Some((number, route)) = self.routes.top() {
@@ -170,8 +173,10 @@ impl Core {
         if at.snapshot.set_policy(set).in_dialog != InDialog::Route {
             return None;
         }
-        self.next_hop_address(at)
-            .filter(|address| is_in(&at.snapshot.policy.in_dialog_to, *address))
+        self.next_hop_address(at).filter(|address| {
+            is_in(&at.snapshot.policy.in_dialog_to, *address)
+                && neighbour::may_send_to(*address, &at.shared.listeners)
+        })
     }
 
     /// A callee's request goes along its route when that is a place it may name: allowed, one host
@@ -198,7 +203,7 @@ impl Core {
             return None;
         }
         Some(SocketAddr::new(
-            parse_ip(uri.host.of(at.bytes))?,
+            parse_ip(uri.host.of(at.bytes))?.to_canonical(),
             uri.port_or_default(),
         ))
     }

@@ -73,11 +73,12 @@ pub(super) fn next_via_address(via: &Via, bytes: &[u8]) -> Option<SocketAddr> {
 /// Whether a datagram may be sent to this address at all: broadcast, multicast, unspecified and
 /// our own addresses never (RFC 4475 §3.3.10).
 pub(super) fn may_send_to(address: SocketAddr, listeners: &Listeners) -> bool {
-    let is_one_host = match address.ip() {
+    let ip = address.ip().to_canonical();
+    let is_one_host = match ip {
         IpAddr::V4(ip) => !(ip.is_broadcast() || ip.is_multicast() || ip.octets()[0] == 0),
         IpAddr::V6(ip) => !(ip.is_multicast() || ip.is_unspecified()),
     };
-    is_one_host && address.port() != 0 && !listeners.is_our_address(address.ip(), address.port())
+    is_one_host && address.port() != 0 && !listeners.is_our_address(ip, address.port())
 }
 
 /// Addresses that mean something only inside a network (RFC 1918, 3927, 4193, 4291, 6598).

@@ -13,14 +13,24 @@ impl Prefix {
     /// The prefix of `bits` bits that `address` begins with; `None` when `bits` is out of range.
     pub fn new(address: IpAddr, bits: u8) -> Option<Self> {
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        (bits <= bits_max).then_some(Self { address, bits })
+        if bits > bits_max {
+            return None;
+        }
+        Some(match address.to_canonical() {
+            // The first 96 bits say that it is an IPv4 address.
+            IpAddr::V4(ip) if address.is_ipv6() && bits >= 96 => Self {
+                address: ip.into(),
+                bits: bits - 96,
+            },
+            _ => Self { address, bits },
+        })
     }
 
     /// Whether `ip` lies in it. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match (self.address.to_canonical(), ip.to_canonical()) {
+        match (self.address, ip.to_canonical()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let shift = 32 - u32::from(self.bits.min(32));
+                let shift = 32 - u32::from(self.bits);
                 (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
             }
             (IpAddr::V6(a), IpAddr::V6(b)) => {

@@ -95,10 +95,10 @@ impl Core {
         if self.message.uri.scheme == UriScheme::Other {
             return Some(Answer::UnsupportedScheme);
         }
-        // We support no extension that a proxy would have to.
-        self.message
-            .has_proxy_require
-            .then_some(Answer::BadExtension)
+        // We support no extension that a proxy would have to. In CANCEL and ACK the field means
+        // nothing (§8.2.2.3).
+        let may_require = !matches!(self.message.method, Method::Cancel | Method::Ack);
+        (self.message.has_proxy_require && may_require).then_some(Answer::BadExtension)
     }
 
     /// Whether the Request-URI is our address without a user: the question whether we live.
@@ -138,13 +138,13 @@ impl Core {
             Dialog::Forged => return Verdict::Dropped(Reason::BadAck),
             _ => {}
         }
-        if let Some(pin) = find_and_renew(at, request) {
-            let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
-            return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
-        }
         let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
         if to_tag.eq_ignore_ascii_case(&own_to_tag(&at.shared.keys, request.branch)) {
             return Verdict::Dropped(Reason::OwnAck);
+        }
+        if let Some(pin) = find_and_renew(at, request) {
+            let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
+            return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
         }
         self.forward_by_call(at, outbox, request)
             .unwrap_or(Verdict::Dropped(Reason::StrayAck))
@@ -244,7 +244,7 @@ impl Core {
             }
             return self.refuse(at, outbox, Answer::Unavailable);
         }
-        let Some(slot) = self.challenged_before(at, set).or_else(|| {
+        let Some(slot) = self.challenged_before(at, request, set).or_else(|| {
             at.snapshot
                 .destinations
                 .set(set)
@@ -263,11 +263,11 @@ impl Core {
 
     /// The destination that challenged this caller before: its nonce is known there only. Only a
     /// request that carries credentials answers a challenge.
-    fn challenged_before(&self, at: &Arrival, set: u32) -> Option<Slot> {
+    fn challenged_before(&self, at: &Arrival, request: &Request, set: u32) -> Option<Slot> {
         if !self.message.has_credentials {
             return None;
         }
-        let key = self.call_key(at, false)?;
+        let key = self.call_key(at, request.sender.is_some())?;
         let slot = at
             .shared
             .pins

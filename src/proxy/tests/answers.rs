@@ -413,3 +413,67 @@ fn what_grows_past_a_datagram_gets_513() {
         Reason::TooLarge
     );
 }
+
+#[test]
+fn proxy_require_means_nothing_in_a_cancel_or_an_ack() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    relay.send(CALLER, invite("ext")).forwarded();
+    for method in ["CANCEL", "ACK"] {
+        let mut request = Request::new(method, "ext");
+        request.more = "Proxy-Require: foo\r\n".into();
+        assert_eq!(
+            relay.send(CALLER, request.text()).verdict,
+            Verdict::Forwarded(Forwarded::Pinned),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn the_ack_to_our_513_ends_here() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "large");
+    request.more = format!("X: {}\r\n", "x".repeat(65_507 - request.text().len() - 20));
+    let sent = relay.send(CALLER, request.text()).sent.unwrap();
+    assert!(sent.text().starts_with("SIP/2.0 513"));
+    let mut ack = Request::new("ACK", "large");
+    let to = sent.rows("To")[0].clone();
+    ack.to = &to;
+    assert_eq!(relay.send(CALLER, ack.text()).dropped(), Reason::OwnAck);
+}
+
+#[test]
+fn a_prefix_of_ipv4_addresses_in_ipv6_clothes() {
+    let prefix = |ip: &str, bits| Prefix::new(ip.parse().unwrap(), bits).unwrap();
+    let inside = "10.1.2.3".parse().unwrap();
+    assert!(prefix("::ffff:10.0.0.0", 104).contains(inside));
+    assert!(prefix("::ffff:0.0.0.0", 96).contains("::ffff:10.1.2.3".parse().unwrap()));
+    assert!(!prefix("::ffff:11.0.0.0", 104).contains(inside));
+}
+
+#[test]
+fn an_answer_has_its_via_or_is_not_sent() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "bare");
+    for via in [
+        format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK1\r;x"),
+        format!("SIP/2.0/UDP {CALLER}\n ;branch=z9hG4bK1"),
+    ] {
+        request.via = via;
+        assert_eq!(
+            relay.send(CALLER, request.text()).dropped(),
+            Reason::Unanswerable
+        );
+    }
+}
+
+#[test]
+fn no_answer_goes_to_ourselves() {
+    let mut relay = Relay::new(&[]);
+    let mut request = Request::new("INVITE", "loop");
+    request.via = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1".into();
+    assert_eq!(
+        relay.send("192.0.2.1:7000", request.text()).dropped(),
+        Reason::Unanswerable
+    );
+}

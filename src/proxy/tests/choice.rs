@@ -117,7 +117,7 @@ fn a_set_that_was_empty_for_a_while_answers_404_and_comes_back() {
         "SIP/2.0 404 No destination"
     );
     relay.load(&[A, B]);
-    assert_eq!(letters(&mut relay, 10..12), "AB");
+    assert_eq!(letters(&mut relay, 10..12), "BA", "after the last one used");
 }
 
 #[test]
@@ -370,4 +370,156 @@ fn copies_at_many_workers_at_once_get_one_answer() {
         *shares.entry(hops.into_iter().next().unwrap()).or_insert(0) += 1;
     }
     assert!(shares.values().all(|share| *share == 100), "{shares:?}");
+}
+
+#[test]
+fn an_address_that_no_listener_reaches_is_never_chosen() {
+    let v6 = "sip:[2001:db8::9]:5060";
+    let mut relay = Relay::new(&[A, v6, B]);
+    assert_eq!(letters(&mut relay, 0..4), "ABAB");
+    let addresses = ["192.0.2.1:5060", "[2001:db8::1]:5060"];
+    let tied = format!("{v6} socket=192.0.2.1:5060");
+    let mut relay = Relay::listening(&addresses, &[A, &tied, B]);
+    assert_eq!(letters(&mut relay, 0..4), "ABAB");
+    let mut relay = Relay::listening(&addresses, &[v6]);
+    let sent = relay.send(CALLER, invite("v6")).forwarded();
+    assert_eq!(sent.listener, ListenerId(1));
+}
+
+#[test]
+fn one_that_goes_and_comes_back_between_calls_keeps_its_turn() {
+    let mut relay = Relay::new(&[A, B, C]);
+    assert_eq!(letters(&mut relay, 0..2), "AB");
+    relay.load(&[A, &format!("1 {B}"), C]);
+    relay.load(&[A, B, C]);
+    assert_eq!(letters(&mut relay, 2..4), "CA", "B was the last one used");
+    relay.load(&[B, C]);
+    relay.load(&[B, C]);
+    relay.load(&[A, B, C]);
+    assert_eq!(letters(&mut relay, 4..6), "BC", "A was the last one used");
+}
+
+#[test]
+fn a_retired_destination_that_calls_and_is_challenged_comes_back_to_its_challenger() {
+    let mut relay = Relay::new(&[A, B, C]);
+    relay.load(&[B, C]);
+    let retired = "10.0.0.1:5060";
+    let request = |number: u32| {
+        let mut request = Request::new("INVITE", "retired");
+        request.via = format!("SIP/2.0/UDP {retired};branch=z9hG4bK-retired-{number}");
+        request.cseq = format!("{number} INVITE");
+        request.more = "Authorization: Digest x\r\n".into();
+        request.text()
+    };
+    let first = relay.send(retired, request(1)).forwarded();
+    let challenger = first.to.to_string();
+    relay
+        .send(&challenger, response(&first, "401 Unauthorized", "b"))
+        .forwarded();
+    assert_eq!(relay.send(retired, request(2)).next_hop(), challenger);
+}
+
+#[test]
+fn the_branch_is_of_what_no_copy_changes_and_of_all_of_it() {
+    let mut relay = Relay::new(&[A]);
+    let mut branch = |change: fn(&mut Request)| {
+        let mut request = Request::new("OPTIONS", "branch");
+        change(&mut request);
+        relay.send(CALLER, request.text()).forwarded().branch()
+    };
+    let first = branch(|_| {});
+    let alike: [fn(&mut Request); 2] = [
+        |r| r.from = "\"Alice\" <sip:other@example.org>;tag=ALICE",
+        |r| r.uri = "sip:carol@example.com",
+    ];
+    for change in alike {
+        assert_eq!(branch(change), first);
+    }
+    let others: [fn(&mut Request); 7] = [
+        |r| r.cseq = "2 OPTIONS".into(),
+        |r| r.from = "<sip:alice@example.org>;tag=bob",
+        |r| r.call_id = "other",
+        |r| r.via = r.via.replace("branch-1", "branch-2"),
+        |r| r.via = r.via.replace("198.51.100.7", "host.example.org"),
+        |r| r.via = r.via.replace(":5062", ":5063"),
+        |r| r.via = r.via.replace("z9hG4bK", ""),
+    ];
+    let mut seen = std::collections::HashSet::from([first]);
+    for (number, change) in others.into_iter().enumerate() {
+        assert!(seen.insert(branch(change)), "change {number}");
+    }
+    // Without a usable branch the whole Via stands in for it.
+    assert!(seen.insert(branch(|r| r.via = "SIP/2.0/UDP 198.51.100.7:5062".into())));
+    assert!(seen.insert(branch(|r| r.via = "SIP/2.0/UDP 198.51.100.7:5063".into())));
+}
+
+#[test]
+fn a_copy_its_cancel_and_its_ack_are_written_alike() {
+    let mut relay = Relay::new(&[A, B]);
+    relay.snapshot.set_default.rewrite = Rewrite::Domain;
+    let mut send = |method| {
+        let mut request = Request::new(method, "alike");
+        request.more = "Route: <sip:203.0.113.66;lr>\r\n".into();
+        relay.send(CALLER, request.text()).forwarded()
+    };
+    let (first, copy) = (send("INVITE"), send("INVITE"));
+    assert_eq!(copy.text(), first.text());
+    assert_eq!(copy.record_routes().len(), 1);
+    for method in ["CANCEL", "ACK"] {
+        let sent = send(method);
+        assert!(
+            sent.text()
+                .starts_with(&format!("{method} sip:bob@10.0.0.1:5060 SIP/2.0\r\n"))
+        );
+        assert_eq!(sent.rows("Via"), first.rows("Via"));
+        assert!(sent.rows("Route").is_empty() && sent.record_routes().is_empty());
+    }
+}
+
+#[test]
+fn only_an_invite_that_we_answered_is_pinned() {
+    let mut relay = Relay::new(&[]);
+    let request = Request::new("REGISTER", "free").text();
+    relay.send(CALLER, &request).answer();
+    relay.load(&[A]);
+    assert_eq!(
+        relay.send(CALLER, &request).verdict,
+        Verdict::Forwarded(Forwarded::Chosen)
+    );
+}
+
+#[test]
+fn whatever_belongs_to_a_request_renews_its_pin() {
+    for method in ["INVITE", "CANCEL", "ACK"] {
+        let mut relay = Relay::new(&[A, B]);
+        relay.send(CALLER, invite("renewed")).forwarded();
+        for _ in 0..3 {
+            relay.now = relay.now.plus_ms(200_000);
+            let outcome = relay.send(CALLER, Request::new(method, "renewed").text());
+            assert_eq!(
+                outcome.verdict,
+                Verdict::Forwarded(Forwarded::Pinned),
+                "{method}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_a_cancel_does_not_end_its_invite() {
+    let mut relay = Relay::new(&[A]);
+    let ringing = relay.send(CALLER, invite("rings")).forwarded();
+    relay
+        .send("10.0.0.1:5060", response(&ringing, "180 Ringing", "b"))
+        .forwarded();
+    let cancel = Request::new("CANCEL", "rings").text();
+    let sent = relay.send(CALLER, &cancel).forwarded();
+    relay
+        .send("10.0.0.1:5060", response(&sent, "200 OK", "b"))
+        .forwarded();
+    relay.now = relay.now.plus_ms(1_000_000);
+    assert_eq!(
+        relay.send(CALLER, &cancel).verdict,
+        Verdict::Forwarded(Forwarded::Pinned)
+    );
 }

@@ -562,3 +562,143 @@ fn rewriting_the_domain_changes_host_and_port_only() {
         );
     }
 }
+
+#[test]
+fn a_caller_that_follows_its_route_is_sent_to_one_host_that_is_not_us() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    relay.snapshot.set_default.in_dialog = InDialog::Route;
+    let sent = call(&mut relay, "routed");
+    for uri in ["255.255.255.255", "224.0.1.75", "0.0.0.0", "192.0.2.1"] {
+        let bye = by_caller("BYE", "routed", &routes_of(&sent)).replace("192.168.7.7", uri);
+        assert_eq!(relay.send(CALLER, &bye).next_hop(), A, "{uri}");
+    }
+}
+
+#[test]
+fn a_strict_route_that_is_kept_and_a_rewritten_domain_do_not_meet() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5080"]);
+    relay.snapshot.set_default.rewrite = Rewrite::Domain;
+    relay.snapshot.set_default.foreign_route = ForeignRoute::Keep;
+    let mut request = Request::new("INVITE", "both");
+    request.more = "Route: <sip:203.0.113.66>\r\n".into();
+    let sent = relay.send(CALLER, request.text()).forwarded();
+    assert_eq!(sent.to.to_string(), "10.0.0.1:5080");
+    assert!(
+        sent.text()
+            .starts_with("INVITE sip:203.0.113.66 SIP/2.0\r\n")
+    );
+    assert_eq!(sent.rows("Route"), ["<sip:bob@example.com>"]);
+}
+
+#[test]
+fn a_forged_token_in_the_request_uri_is_refused_whatever_the_route_says() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let ours = call(&mut relay, "mine").record_routes()[0].clone();
+    let other = call(&mut relay, "other").record_routes()[0].clone();
+    let mut bye = Request::new("BYE", "mine");
+    (bye.to, bye.uri) = (BOB, other.trim_matches(['<', '>']));
+    bye.more = format!("Route: {ours}\r\nRoute: <sip:bob@192.168.7.7:5060>\r\n");
+    assert_eq!(
+        relay.send(CALLER, bye.text()).answer(),
+        "SIP/2.0 403 Forbidden"
+    );
+}
+
+#[test]
+fn an_ipv4_address_in_ipv6_clothes_is_judged_as_the_ipv4_address() {
+    let mut relay = Relay::listening(
+        &["192.0.2.1:5060", "[2001:db8::1]:5060"],
+        &["sip:10.0.0.1:5060"],
+    );
+    let sent = call(&mut relay, "mapped");
+    for host in [
+        "127.0.0.1",
+        "192.168.1.1",
+        "224.0.1.75",
+        "255.255.255.255",
+        "192.0.2.1",
+    ] {
+        let uri = format!("sip:alice@[::ffff:{host}]:5060");
+        let bye = relay.send(A, by_callee("BYE", "mapped", &uri, &routes_of(&sent)));
+        assert_eq!(bye.next_hop(), CALLER, "{host}");
+    }
+}
+
+#[test]
+fn a_request_uri_may_name_a_retired_destination_by_its_name() {
+    let mut relay = Relay::new(&["sip:media.example.com", "sip:10.0.0.1:5060"]);
+    relay.load(&["sip:10.0.0.1:5060"]);
+    let mut bye = Request::new("BYE", "retired");
+    (bye.to, bye.uri) = (BOB, "sip:bob@media.example.com");
+    assert_eq!(
+        relay.send(CALLER, bye.text()).next_hop(),
+        "203.0.113.1:5060"
+    );
+}
+
+#[test]
+fn only_what_begins_a_dialog_makes_a_call_pin() {
+    struct Row {
+        method: &'static str,
+        status: &'static str,
+        is_served: bool,
+    }
+    let row = |method, status, is_served| Row {
+        method,
+        status,
+        is_served,
+    };
+    let rows = [
+        row("INVITE", "180 Ringing", true),
+        row("SUBSCRIBE", "202 Accepted", true),
+        row("REFER", "202 Accepted", true),
+        row("INVITE", "100 Trying", false),
+        row("INVITE", "486 Busy Here", false),
+        row("INVITE", "401 Unauthorized", false),
+        row("OPTIONS", "200 OK", false),
+        row("REGISTER", "200 OK", false),
+    ];
+    for row in rows {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+        let sent = relay
+            .send(CALLER, Request::new(row.method, "pin").text())
+            .forwarded();
+        relay
+            .send(A, response(&sent, row.status, "bob"))
+            .forwarded();
+        let bye = relay.send(CALLER, by_caller("BYE", "pin", ""));
+        let is_served = bye.verdict == Verdict::Forwarded(Forwarded::CallPin);
+        assert_eq!(is_served, row.is_served, "{} {}", row.method, row.status);
+    }
+}
+
+#[test]
+fn a_call_pin_lives_as_long_as_its_caller_sends() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    call(&mut relay, "long");
+    for _ in 0..3 {
+        relay.now = relay.now.plus_ms(200_000);
+        assert_eq!(
+            relay.send(CALLER, by_caller("INFO", "long", "")).verdict,
+            Verdict::Forwarded(Forwarded::CallPin)
+        );
+    }
+}
+
+#[test]
+fn a_call_pin_serves_its_caller_only() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    call(&mut relay, "mine");
+    assert_eq!(
+        relay.send(A, by_caller("BYE", "mine", "")).answer(),
+        "SIP/2.0 481 Call/Transaction Does Not Exist",
+        "the callee's tag may be the caller's: its requests are not sent back to it"
+    );
+    let mut ack = Request::new("ACK", "mine");
+    ack.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-stray");
+    assert_eq!(
+        relay.send(CALLER, ack.text()).dropped(),
+        Reason::StrayAck,
+        "an ACK without To tag is in no dialog"
+    );
+}

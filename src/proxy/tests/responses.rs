@@ -293,3 +293,16 @@ fn malformed_responses_are_dropped_and_never_answered() {
         );
     }
 }
+
+#[test]
+fn a_slot_of_another_process_means_nothing_here() {
+    let listeners = || Relay::new(&[]).shared.listeners.clone();
+    let (a, b) = ("sip:10.0.0.1:5060", "sip:10.0.0.2:5060");
+    let mut old = Relay::made_of(listeners(), 1, &[a]);
+    let mut new = Relay::made_of(listeners(), 2, &[b, a]);
+    let sent = old.send(CALLER, invite("restart")).forwarded();
+    new.send(A, response(&sent, "200 OK", "b")).forwarded();
+    let mut bye = Request::new("BYE", "restart");
+    bye.to = "<sip:bob@example.com>;tag=b";
+    assert_eq!(new.send(CALLER, bye.text()).next_hop(), A);
+}
