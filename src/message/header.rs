@@ -83,7 +83,6 @@ pub struct Rows<'a> {
     bytes: &'a [u8],
     at: usize,
     blank_line: Option<usize>,
-    line_ends: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -93,7 +92,6 @@ impl<'a> Rows<'a> {
             bytes,
             at,
             blank_line: None,
-            line_ends: 0,
         }
     }
 
@@ -101,11 +99,6 @@ impl<'a> Rows<'a> {
     /// datagram ends before it.
     pub(crate) fn blank_line(&self) -> Option<usize> {
         self.blank_line
-    }
-
-    /// How many line ends were passed, those of folds included.
-    pub(crate) fn line_ends(&self) -> usize {
-        self.line_ends
     }
 }
 
@@ -140,7 +133,6 @@ impl Iterator for Rows<'_> {
         let value_start = if has_name { colon + 1 } else { 0 };
         let end = find_row_end(rest, value_start);
         self.at = start + end.after;
-        self.line_ends += end.line_ends;
         Some(Row {
             name: if has_name {
                 HeaderName::of(&rest[..name_len])
@@ -154,54 +146,38 @@ impl Iterator for Rows<'_> {
     }
 }
 
-impl Row {
-    /// Whether a line feed stands in it without its carriage return. [`Row::is_well_formed`] does
-    /// not see that: the reader counts all line feeds of a header at once.
-    pub(crate) fn has_bare_line_feed(&self, bytes: &[u8]) -> bool {
-        let row = self.whole.of(bytes);
-        memchr::memchr_iter(b'\n', row).any(|at| at == 0 || row[at - 1] != b'\r')
-    }
-}
-
 struct RowEnd {
     before: usize,
     after: usize,
-    line_ends: usize,
     is_well_formed: bool,
 }
 
-/// The end of the row that holds offset `at`: the first CRLF that no blank follows.
+/// The end of the row that holds offset `at`: the first line end that no blank follows.
 #[inline]
 fn find_row_end(bytes: &[u8], mut at: usize) -> RowEnd {
     let mut is_well_formed = true;
-    let mut line_ends = 0;
-    while let Some(found) = memchr::memchr(b'\r', &bytes[at..]) {
+    while let Some(found) = memchr::memchr2(b'\r', b'\n', &bytes[at..]) {
         let before = at + found;
-        match (bytes.get(before + 1), bytes.get(before + 2)) {
-            (Some(b'\n'), Some(b' ' | b'\t')) => {
-                line_ends += 1;
-                at = before + 3;
-            }
-            (Some(b'\n'), _) => {
-                line_ends += 1;
-                return RowEnd {
-                    before,
-                    after: before + 2,
-                    line_ends,
-                    is_well_formed,
-                };
-            }
-            // A CR alone ends a line for some readers and not for others.
-            _ => {
-                is_well_formed = false;
-                at = before + 1;
-            }
+        let is_line_end = bytes[before..].starts_with(b"\r\n");
+        let after = before + 1 + usize::from(is_line_end);
+        // A CR or LF alone ends a line for some readers and not for others.
+        is_well_formed &= is_line_end;
+        let goes_on = match bytes.get(after) {
+            Some(b' ' | b'\t') => true,
+            _ => !is_line_end && bytes[before] == b'\r',
+        };
+        if !goes_on {
+            return RowEnd {
+                before,
+                after,
+                is_well_formed,
+            };
         }
+        at = after;
     }
     RowEnd {
         before: bytes.len(),
         after: bytes.len(),
-        line_ends,
         is_well_formed: false,
     }
 }

@@ -176,7 +176,7 @@ impl Message {
         for row in rows.by_ref() {
             message.take_row(bytes, row);
         }
-        message.finish(bytes, &rows);
+        message.finish(bytes, rows.blank_line());
         message
     }
 
@@ -315,18 +315,8 @@ impl Message {
         self.cseq_method_span = Some(method);
     }
 
-    fn finish(&mut self, bytes: &[u8], rows: &Rows) {
-        let header_end = rows.blank_line().unwrap_or(bytes.len());
-        let line_feeds = memchr::memchr_iter(b'\n', &bytes[self.rows_start..header_end]).count();
-        if line_feeds != rows.line_ends() {
-            // A line feed without its carriage return ends a line for some readers only.
-            self.note(Fault::Row);
-            let is_bare = |at: usize| at == 0 || bytes[self.via_row.start() + at - 1] != b'\r';
-            if memchr::memchr_iter(b'\n', self.via_row.of(bytes)).any(is_bare) {
-                self.via = None;
-            }
-        }
-        let Some(blank_line) = rows.blank_line() else {
+    fn finish(&mut self, bytes: &[u8], blank_line: Option<usize>) {
+        let Some(blank_line) = blank_line else {
             self.end = bytes.len();
             self.note(Fault::NoBlankLine);
             return;

@@ -69,9 +69,7 @@ fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
     let message = &core.message;
     let mut seen = [false; 4];
     let mut is_first = |place: usize| !std::mem::replace(&mut seen[place], true);
-    // What is passed on to nobody is not returned either: a line end that not all see as one.
-    let is_clean = |row: &Row| row.is_well_formed && !row.has_bare_line_feed(at.bytes);
-    for row in Rows::new(at.bytes, message.rows_start).filter(is_clean) {
+    for row in Rows::new(at.bytes, message.rows_start).filter(|row| row.is_well_formed) {
         match row.name {
             HeaderName::Via if row.whole == message.via_row => {}
             HeaderName::Via => outbox.write(row.whole.of(at.bytes)),
