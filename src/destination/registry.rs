@@ -47,6 +47,9 @@ type SlotIdentity = (String, Option<SocketName>, SocketAddr);
 /// What makes two records of two loads the same.
 type RecordIdentity = (u32, String, Option<SocketName>);
 
+/// Where each active record stands among the active ones.
+type Places<'a> = HashMap<&'a RecordIdentity, u64>;
+
 #[derive(Debug)]
 struct SlotState {
     identity: SlotIdentity,
@@ -301,8 +304,9 @@ impl Registry {
             let memory = self.sets.entry(id).or_default();
             let listed_now: Vec<RecordIdentity> =
                 listed.iter().map(|r| record_identity(r)).collect();
-            memory.go_on(true, &active, &listed_now);
-            memory.go_on(false, &active, &listed_now);
+            let place_of: HashMap<_, _> = active.iter().zip(0..).collect();
+            memory.go_on(true, &place_of, &listed_now);
+            memory.go_on(false, &place_of, &listed_now);
             memory.active = active;
             memory.listed = listed_now;
             table.sets.push(Set {
@@ -321,7 +325,7 @@ impl Registry {
 
 impl SetMemory {
     /// Makes the next turn fall on the active record after the last one used.
-    fn go_on(&mut self, is_invite: bool, active: &[RecordIdentity], listed: &[RecordIdentity]) {
+    fn go_on(&mut self, is_invite: bool, places: &Places, listed: &[RecordIdentity]) {
         // Relaxed: a turn drawn by the old table at this moment is as good as one drawn before.
         let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
         let round = if is_invite {
@@ -335,15 +339,15 @@ impl SetMemory {
             round.last_used = Some(at_turn(turn - 1).clone());
         }
         let next = round.last_used.as_ref().and_then(|last| {
-            first_active(last, 1, listed, active)
-                .or_else(|| first_active(last, 1, &self.listed, active))
+            first_active(last, 1, listed, places)
+                .or_else(|| first_active(last, 1, &self.listed, places))
                 // It was gone before already: the turn stays with the one that it fell to then.
                 .or_else(|| {
                     let due = (count > 0).then(|| at_turn(turn))?;
-                    first_active(due, 0, &self.listed, active)
+                    first_active(due, 0, &self.listed, places)
                 })
         });
-        round.offset = turn.wrapping_sub(next.unwrap_or(0) as u64);
+        round.offset = turn.wrapping_sub(next.unwrap_or(0));
         round.turn = turn;
     }
 }
@@ -353,13 +357,12 @@ fn first_active(
     from: &RecordIdentity,
     steps: usize,
     list: &[RecordIdentity],
-    active: &[RecordIdentity],
-) -> Option<usize> {
+    places: &Places,
+) -> Option<u64> {
     let at = list.iter().position(|id| id == from)?;
-    (steps..=list.len()).find_map(|step| {
-        let wanted = &list[(at + step) % list.len()];
-        active.iter().position(|id| id == wanted)
-    })
+    (steps..=list.len())
+        .find_map(|step| places.get(&list[(at + step) % list.len()]))
+        .copied()
 }
 
 /// The records with those of their addresses that can be sent to: from their socket, else from any

@@ -500,17 +500,57 @@ mod tests {
         for key in 1..=8 {
             put(&table, NOW, key, key as u16);
         }
+        let (bucket, copy) = attempt(&table, 5, TENTATIVE);
+        assert!(table.try_claim(bucket, copy).is_none());
+        assert_eq!(slot(&table, NOW, 1), Some(Slot(1)));
+    }
+
+    #[test]
+    fn of_two_attempts_the_further_wins_and_of_equals_the_lower_way() {
+        struct Row {
+            says: &'static str,
+            theirs_way: usize,
+            theirs: u8,
+            ours_wins: bool,
+        }
+        let row = |says, theirs_way, theirs, ours_wins| Row {
+            says,
+            theirs_way,
+            theirs,
+            ours_wins,
+        };
+        let rows = [
+            row("tentative below", 0, TENTATIVE, false),
+            row("claimed below", 0, CLAIMED, false),
+            row("tentative above", 7, TENTATIVE, true),
+            row("claimed above", 7, CLAIMED, false),
+        ];
+        for row in rows {
+            let table = one_bucket();
+            let (bucket, theirs) = attempt(&table, 6, row.theirs);
+            let theirs = theirs.pack();
+            bucket[row.theirs_way].store(theirs, Ordering::SeqCst);
+            let (_, ours) = attempt(&table, 5, TENTATIVE);
+            let claimed = table.try_claim(bucket, ours);
+            assert_eq!(claimed.is_some(), row.ours_wins, "{}", row.says);
+            assert_eq!(table.count(), 1, "{}", row.says);
+            let is_theirs = bucket[row.theirs_way].load(Ordering::SeqCst) == theirs;
+            assert_eq!(is_theirs, !row.ours_wins, "{}", row.says);
+        }
+    }
+
+    /// What a worker puts in for key 1 while it is on its way.
+    fn attempt(table: &PinTable, worker: u16, how_far: u8) -> (&[AtomicU64], Pin) {
         let (bucket, tag) = table.place(PinKey(1));
-        let copy = Pin {
+        let pin = Pin {
             tag,
-            slot: Slot(5),
+            slot: Slot(worker),
             clock: clock_of(NOW),
             kind: Kind::Invite,
             state: State::Tentative,
-            try_number: TENTATIVE,
+            try_number: how_far,
         };
-        assert!(table.try_claim(bucket, copy).is_none());
-        assert_eq!(slot(&table, NOW, 1), Some(Slot(1)));
+        (bucket, pin)
     }
 
     #[test]

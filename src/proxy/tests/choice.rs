@@ -523,3 +523,50 @@ fn the_answer_to_a_cancel_does_not_end_its_invite() {
         Verdict::Forwarded(Forwarded::Pinned)
     );
 }
+
+#[test]
+fn a_fork_of_the_challenged_request_is_not_its_repeat() {
+    let mut relay = Relay::new(&[A, B]);
+    let first = relay.send(CALLER, invite("fork")).forwarded();
+    relay
+        .send("10.0.0.1:5060", response(&first, "401 Unauthorized", "b"))
+        .forwarded();
+    let mut fork = Request::new("INVITE", "fork");
+    fork.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-fork-2");
+    assert_eq!(relay.send(CALLER, fork.text()).next_hop(), "10.0.0.2:5060");
+}
+
+#[test]
+fn a_slot_is_given_to_another_when_no_pin_can_name_it_any_more() {
+    let mut relay = Relay::new(&[A]);
+    relay.send(CALLER, invite("pinned")).forwarded();
+    let uris: Vec<String> = (0..crate::limits::SLOTS_MAX)
+        .map(|n| format!("sip:172.16.{}.{}", n >> 8, n & 255))
+        .collect();
+    let uris: Vec<&str> = uris.iter().map(String::as_str).collect();
+    let full = &uris[1..];
+    relay.load(full);
+    let records: Vec<_> = uris.iter().map(|uri| record(uri, 0)).collect();
+    let load = |relay: &mut Relay| {
+        relay.registry.load(
+            relay.now,
+            &records,
+            &relay.shared.listeners,
+            &relay.shared.pins,
+        )
+    };
+    relay.now = relay.now.plus_ms(100_000);
+    // Its pin is renewed and outlives the quarantine.
+    assert_eq!(
+        relay.send(CALLER, invite("pinned")).next_hop(),
+        "10.0.0.1:5060"
+    );
+    relay.now = relay.now.plus_ms(139_000);
+    assert!(load(&mut relay).is_err(), "A left less than 240 s ago");
+    relay.now = relay.now.plus_ms(1_000);
+    relay.snapshot.destinations = load(&mut relay).unwrap();
+    assert_eq!(
+        relay.send(CALLER, invite("pinned")).verdict,
+        Verdict::Forwarded(Forwarded::Chosen)
+    );
+}

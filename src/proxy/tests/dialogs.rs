@@ -400,6 +400,10 @@ fn strict_routers_before_and_after_us() {
         outcome.text()
     );
     assert!(outcome.rows("Route").is_empty());
+    // Before us, and a loose one after us: the last of its row goes, the first stays.
+    bye.more = "Route: <sip:10.9.9.9;lr>, <sip:bob@192.168.7.7:5060>\r\n".into();
+    let outcome = relay.send(CALLER, bye.text()).forwarded();
+    assert_eq!(outcome.rows("Route"), ["<sip:10.9.9.9;lr>"]);
     // After us (§16.6 item 6): the next Route into the Request-URI, the Request-URI to the end.
     let routes = format!("Route: {ours}, <sip:10.0.0.1:5060>, <sip:10.9.9.9;lr>\r\n");
     let outcome = relay

@@ -306,3 +306,14 @@ fn a_slot_of_another_process_means_nothing_here() {
     bye.to = "<sip:bob@example.com>;tag=b";
     assert_eq!(new.send(CALLER, bye.text()).next_hop(), A);
 }
+
+#[test]
+fn our_via_is_bound_to_the_listener_that_wrote_it() {
+    let mut relay = Relay::listening(
+        &["192.0.2.1:5060", "192.0.2.1:5080"],
+        &["sip:10.0.0.1:5060"],
+    );
+    let sent = relay.send(CALLER, invite("bound")).forwarded();
+    let moved = response(&sent, "200 OK", "b").replacen("192.0.2.1:5060", "192.0.2.1:5080", 1);
+    assert_eq!(relay.send(A, moved).dropped(), Reason::ForgedVia);
+}
