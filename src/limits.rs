@@ -90,8 +90,9 @@ pub(crate) const CLAIM_TRIES: usize = 64;
 /// Pauses of the processor between two attempts, some 2 us: longer than the choice takes.
 pub(crate) const CLAIM_SPINS: usize = 64;
 
-/// How long the number of a retired destination is given to no other: as long as a pin lives.
-pub(crate) const SLOT_QUARANTINE_MS: u64 = 240_000;
+/// How long the number of a retired destination is given to no other: as long as any pin lives, that
+/// of a call that rings.
+pub(crate) const SLOT_QUARANTINE_MS: u64 = 1_800_000;
 
 /// Places in a route that are ourselves and are passed at once; more is a loop.
 pub(crate) const OWN_ROUTES_MAX: usize = 4;

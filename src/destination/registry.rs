@@ -40,6 +40,21 @@ pub enum LoadError {
         /// What would be right.
         listeners: String,
     },
+    /// An address of a family that none of our listeners has.
+    #[error(
+        "line {line}: {uri} cannot be reached: {listeners} has no {family} address",
+        family = if *.is_ipv4 { "IPv4" } else { "IPv6" }
+    )]
+    NoListener {
+        /// The line of the list.
+        line: usize,
+        /// The destination.
+        uri: String,
+        /// Which family it has.
+        is_ipv4: bool,
+        /// The listeners that there are.
+        listeners: String,
+    },
 }
 
 /// What a slot stands for.
@@ -100,7 +115,9 @@ impl Registry {
     ) -> Result<Table, Vec<LoadError>> {
         let errors: Vec<_> = records
             .iter()
-            .filter_map(|r| socket_error(&r.record, listeners))
+            .filter_map(|r| {
+                socket_error(&r.record, listeners).or_else(|| family_error(&r.record, listeners))
+            })
             .collect();
         if !errors.is_empty() {
             return Err(errors);
@@ -131,6 +148,9 @@ impl Registry {
                 );
             }
         }
+        // What no set uses any more is not kept for ever.
+        self.place_turns
+            .retain(|_, turns| Arc::strong_count(turns) > 1);
         Ok(table)
     }
 
@@ -410,15 +430,41 @@ fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
     if listener_of(socket, listeners).is_some() {
         return None;
     }
+    Some(LoadError::NoSuchSocket {
+        line: record.line,
+        socket: socket.0,
+        listeners: names_of(listeners),
+    })
+}
+
+/// An address whose family neither its socket nor, without one, any listener has.
+fn family_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
+    let Host::Address(ip) = record.uri.host else {
+        return None;
+    };
+    let is_reached = match record.attributes.socket {
+        Some(socket) => socket.0.is_ipv4() == ip.is_ipv4(),
+        None => listeners
+            .iter()
+            .any(|(_, listener)| listener.local.is_ipv4() == ip.is_ipv4()),
+    };
+    (!is_reached).then(|| LoadError::NoListener {
+        line: record.line,
+        uri: record.uri.text.clone(),
+        is_ipv4: ip.is_ipv4(),
+        listeners: record.attributes.socket.map_or_else(
+            || names_of(listeners),
+            |socket| format!("socket=udp:{}", socket.0),
+        ),
+    })
+}
+
+fn names_of(listeners: &Listeners) -> String {
     let names: Vec<_> = listeners
         .iter()
         .map(|(_, listener)| format!("udp:{}", listener.local))
         .collect();
-    Some(LoadError::NoSuchSocket {
-        line: record.line,
-        socket: socket.0,
-        listeners: names.join(", "),
-    })
+    names.join(", ")
 }
 
 /// The listener whose address the kernel would send from, else the first of the family.
@@ -601,6 +647,18 @@ mod tests {
         );
         assert_eq!(slot_at(&table, 0), None, "its old owner is forgotten");
         assert!(bench.pins.find(NOW, PinKey(5), false).is_none());
+    }
+
+    #[test]
+    fn an_address_that_no_listener_reaches_is_an_error() {
+        let mut bench = Bench::new();
+        let mut record = at(1);
+        record.record.uri = DestinationUri::parse("sip:[2001:db8::7]").unwrap();
+        let errors = bench.load(NOW, &[record]).unwrap_err();
+        assert_eq!(
+            errors[0].to_string(),
+            "line 3: sip:[2001:db8::7] cannot be reached: udp:192.0.2.1:5060 has no IPv6 address"
+        );
     }
 
     #[test]

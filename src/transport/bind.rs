@@ -94,7 +94,9 @@ impl Sockets {
         let mut groups = Vec::new();
         let mut listeners = Vec::new();
         for plan in &planned {
-            if !local.contains(&plan.address.ip()) {
+            // All of 127.0.0.0/8 is here, though the interface names one address of it.
+            let ip = plan.address.ip();
+            if !ip.is_loopback() && !local.contains(&ip) {
                 warn!(
                     "{} is not an address of this machine yet: it is listened on all the same",
                     plan.address.ip()
