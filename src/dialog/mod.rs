@@ -129,9 +129,9 @@ impl Token {
             return Found::NoToken;
         };
         let (signed, found) = bytes.split_at(signed_len);
-        // The tag is compared as one number: it takes as long for a wrong first byte as for a
-        // wrong last one.
-        let verifies = |caller_tag| tag(key, signed, call_id, caller_tag).to_be_bytes() == *found;
+        // Compared as one number: that takes as long for a wrong first byte as for a wrong last one.
+        let found = u64::from_be_bytes(found.try_into().expect("read() has seen to the length"));
+        let verifies = |caller_tag| tag(key, signed, call_id, caller_tag) == found;
         if verifies(from_tag) {
             let is_either = from_tag.eq_ignore_ascii_case(to_tag);
             return if is_either {

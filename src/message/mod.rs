@@ -17,7 +17,7 @@ mod via;
 pub use edit::Edits;
 pub use header::{HeaderName, Row, Rows};
 pub use method::Method;
-pub use read::{Fault, Message};
+pub use read::{Fault, MaxBreadth, Message};
 pub use route::{RouteValue, Routes};
 pub use span::Span;
 pub use start_line::StartLine;

@@ -35,12 +35,21 @@ pub enum Fault {
     CallId,
     /// `CSeq`, or its method is not the request's.
     CSeq,
-    /// Max-Forwards or Max-Breadth
+    /// Max-Forwards
     MaxForwards,
     /// Content-Length, or the datagram is shorter than it says.
     ContentLength,
     /// A Route, or more of them than we look at.
     Route,
+}
+
+/// A Max-Breadth: used only where the operator wants it, so a bad one is no [`Fault`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MaxBreadth {
+    /// Where its value lies, and the value.
+    Is(Span, u32),
+    /// It is no number, or stands twice.
+    Bad,
 }
 
 /// Where the parts of one message lie in its datagram.
@@ -82,7 +91,7 @@ pub struct Message {
     /// Max-Forwards: where its value lies, and the value unless it is above 255.
     pub max_forwards: Option<(Span, Option<u8>)>,
     /// Max-Breadth (RFC 5393 §5.3.3).
-    pub max_breadth: Option<(Span, u32)>,
+    pub max_breadth: Option<MaxBreadth>,
     /// There is a Proxy-Require.
     pub has_proxy_require: bool,
     /// There is an Authorization or a Proxy-Authorization.
@@ -264,11 +273,12 @@ impl Message {
                 self.max_forwards = Some((value, hops.and_then(|hops| u8::try_from(hops).ok())));
             }
             HeaderName::MaxBreadth => {
-                self.note_unless(self.max_breadth.is_none(), Fault::Twice);
                 let value = trim(bytes, row.value);
                 let breadth = number(value.of(bytes), u64::from(u32::MAX));
-                self.note_unless(breadth.is_some(), Fault::MaxForwards);
-                self.max_breadth = Some((value, breadth.unwrap_or(0) as u32));
+                self.max_breadth = Some(match (self.max_breadth, breadth) {
+                    (None, Some(breadth)) => MaxBreadth::Is(value, breadth as u32),
+                    _ => MaxBreadth::Bad,
+                });
             }
             HeaderName::ContentLength => {
                 self.note_unless(self.content_length.is_none(), Fault::Twice);

@@ -116,7 +116,9 @@ impl Via {
         // The length tells the five apart from nearly all others.
         match name.len() {
             2 if name.eq_ignore_ascii_case(OWN_PARAMETER) => {
-                value.is_some() && self.own.replace(value.unwrap_or_default()).is_none()
+                // On another's Via it may mean anything.
+                self.own = self.own.or(value);
+                true
             }
             6 if name.eq_ignore_ascii_case(b"branch") => {
                 value.is_some() && self.branch.replace(value.unwrap_or_default()).is_none()

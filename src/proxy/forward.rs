@@ -11,7 +11,7 @@ use super::{Arrival, Cause, Core, Flow, ForeignRoute, ListenerId, Outbox, Rewrit
 use crate::destination::Slot;
 use crate::dialog::{Token, TokenText};
 use crate::limits;
-use crate::message::{Edits, Method, Span, StartLine, UriScheme};
+use crate::message::{Edits, MaxBreadth, Method, Span, StartLine, UriScheme};
 
 /// Where a request goes next.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +64,8 @@ impl Core {
             self.edits
                 .replace_with(value, |edits| edits.write_number(hops));
         }
-        if let Some((max, (value, breadth))) =
-            at.snapshot.policy.max_breadth.zip(self.message.max_breadth)
+        if let Some(max) = at.snapshot.policy.max_breadth
+            && let Some(MaxBreadth::Is(value, breadth)) = self.message.max_breadth
             && breadth > max
         {
             self.edits

@@ -145,6 +145,10 @@ impl Core {
             }
         };
         let listeners = &at.shared.listeners;
+        // The place that the token names may have become our own since.
+        if listeners.is_our_address(address.ip(), address.port()) {
+            return Verdict::Dropped(Reason::SelfLoop);
+        }
         let named = listeners
             .by_hash(listener_hash)
             .filter(|id| listeners.get(*id).local.is_ipv4() == address.is_ipv4());

@@ -14,7 +14,7 @@ use super::{Arrival, Core, ForeignRoute, Outbox};
 use crate::destination::{Known, Slot};
 use crate::hex;
 use crate::keys::Keys;
-use crate::message::{Method, StartLine, UriScheme};
+use crate::message::{MaxBreadth, Method, StartLine, UriScheme};
 use crate::pin::{self, Claim, Claimed, Kind, Pin, PinKey, State};
 
 /// A request that passed the checks, and what is known of it.
@@ -43,13 +43,14 @@ impl Core {
         {
             return self.refuse(at, outbox, Answer::TooManyHops);
         }
-        if at.snapshot.policy.max_breadth.is_some()
-            && self
-                .message
-                .max_breadth
-                .is_some_and(|(_, breadth)| breadth == 0)
-        {
-            return self.refuse(at, outbox, Answer::BreadthExceeded);
+        if at.snapshot.policy.max_breadth.is_some() {
+            match self.message.max_breadth {
+                Some(MaxBreadth::Is(_, 0)) => {
+                    return self.refuse(at, outbox, Answer::BreadthExceeded);
+                }
+                Some(MaxBreadth::Bad) => return self.refuse(at, outbox, Answer::BadRequest),
+                _ => {}
+            }
         }
         if !self.routes.read(&self.message, at.bytes) {
             return self.refuse(at, outbox, Answer::BadRequest);

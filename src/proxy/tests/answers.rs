@@ -477,3 +477,17 @@ fn no_answer_goes_to_ourselves() {
         Reason::Unanswerable
     );
 }
+
+#[test]
+fn a_max_breadth_that_is_not_used_passes_however_broken() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "unused");
+    request.more = "Max-Breadth: many\r\nMax-Breadth: 1\r\n".into();
+    let sent = relay.send(CALLER, request.text()).forwarded();
+    assert_eq!(sent.rows("Max-Breadth"), ["many", "1"]);
+    relay.snapshot.policy.max_breadth = Some(60);
+    assert_eq!(
+        relay.send(CALLER, request.text()).answer(),
+        "SIP/2.0 400 Bad Request"
+    );
+}

@@ -317,3 +317,14 @@ fn our_via_is_bound_to_the_listener_that_wrote_it() {
     let moved = response(&sent, "200 OK", "b").replacen("192.0.2.1:5060", "192.0.2.1:5080", 1);
     assert_eq!(relay.send(A, moved).dropped(), Reason::ForgedVia);
 }
+
+#[test]
+fn another_elements_sw_parameter_is_its_own_affair() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    for (number, parameter) in ["sw", "sw=x;sw=y"].iter().enumerate() {
+        let mut request = Request::new("INVITE", "sw");
+        request.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-sw-{number};{parameter}");
+        let sent = relay.send(CALLER, request.text()).forwarded();
+        relay.send(A, response(&sent, "200 OK", "b")).forwarded();
+    }
+}
