@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use strowger::config::{Config, Flags, ListenConfig};
+use strowger::config::{Config, Flags, ListenConfig, Steering};
 use strowger::control::{Options, Relay};
 use strowger::limits::BATCH;
 use strowger::proxy::{Reason, Verdict};
+use strowger::transport::Spread;
 use strowger::worker::Fault;
 use tempfile::TempDir;
 
@@ -289,4 +290,45 @@ fn a_hurried_drain_ends_at_once() {
     relay.drain(Duration::from_secs(30), || true);
     relay.drain(Duration::ZERO, || false);
     assert!(begin.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn the_calls_of_one_caller_are_steered_to_all_workers_or_go_to_one() {
+    let is_root = fs::read_to_string("/proc/self/status")
+        .unwrap()
+        .lines()
+        .any(|line| line.starts_with("Uid:\t0\t"));
+    for steering in [Steering::Auto, Steering::Off] {
+        let folder = TempDir::new().unwrap();
+        let listen = ["127.0.0.1:0", "[::1]:0"].map(|address| address.parse().unwrap());
+        let mut config = config(folder.path(), &listen, 4);
+        config.relay.steering = steering;
+        let relay = Relay::start(&config, Options::default()).unwrap();
+        let is_steered = matches!(relay.spread(), Spread::ByCallId);
+        match steering {
+            Steering::Auto => assert!(is_steered || !is_root, "{}", relay.spread()),
+            Steering::Off => assert!(!is_steered),
+        }
+        let words = relay.spread().to_string();
+        assert!(relay.describe().contains(&words), "{}", relay.describe());
+
+        for address in relay.local_addresses() {
+            let caller = Caller::of(address);
+            for call in 0..200 {
+                caller.ask(&format!("call-{call}"));
+            }
+        }
+        let totals = relay.stop();
+        let shares = &totals.received_by_worker;
+        assert_eq!((shares.len(), shares.iter().sum()), (4, 400));
+        if is_steered {
+            assert!(shares.iter().all(|n| (40..180).contains(n)), "{shares:?}");
+        } else {
+            // Two sources, so at most two workers.
+            assert!(
+                shares.iter().filter(|n| **n == 0).count() >= 2,
+                "{shares:?}"
+            );
+        }
+    }
 }

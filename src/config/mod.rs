@@ -58,6 +58,8 @@ pub struct RelayConfig {
     pub alias: Vec<(String, u16)>,
     /// `workers`
     pub workers: Workers,
+    /// `steering`
+    pub steering: Steering,
     /// `receive_buffer_bytes` of each socket, in [`limits::RECEIVE_BUFFER_BYTES`](crate::limits::RECEIVE_BUFFER_BYTES): 4 MiB by default.
     pub receive_buffer_bytes: usize,
     /// `peak_requests_per_second`: new requests per second at the peak; sizes the pin table.
@@ -91,6 +93,16 @@ pub enum Workers {
     PerCore,
     /// This many, 1 to [`limits::WORKERS_MAX`](crate::limits::WORKERS_MAX), several on a core when there are more than cores.
     Count(usize),
+}
+
+/// Whether the kernel is asked to hand datagrams to workers by Call-ID.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Steering {
+    /// When it can, which needs `CAP_BPF` and `CAP_PERFMON`; otherwise it goes by source address.
+    #[default]
+    Auto,
+    /// Not at all: it goes by source address.
+    Off,
 }
 
 /// Where destinations come from.

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::document::{Document, Place, Section};
 use super::values::{self, Mistake};
-use super::{ListenConfig, RelayConfig, Workers};
+use super::{ListenConfig, RelayConfig, Steering, Workers};
 use crate::keys::MasterKey;
 use crate::limits;
 use crate::proxy::{Prefix, name_hash};
@@ -17,6 +17,7 @@ const KEYS: &[&str] = &[
     "listen",
     "alias",
     "workers",
+    "steering",
     "allow",
     "receive_buffer_bytes",
     "peak_requests_per_second",
@@ -31,6 +32,7 @@ impl Default for RelayConfig {
             listen: Vec::new(),
             alias: Vec::new(),
             workers: Workers::PerCore,
+            steering: Steering::Auto,
             receive_buffer_bytes: limits::RECEIVE_BUFFER_BYTES_DEFAULT,
             peak_requests_per_second: 10_000,
             grace: Duration::from_secs(30),
@@ -54,6 +56,10 @@ pub(super) fn read(
     };
     if let Some(workers) = read_workers(document, section) {
         relay.workers = workers;
+    }
+    let words = &[("auto", Steering::Auto), ("off", Steering::Off)];
+    if let Some(steering) = section.word(document, "steering", words, &[]) {
+        relay.steering = steering;
     }
     let buffer =
         *limits::RECEIVE_BUFFER_BYTES.start() as u64..=*limits::RECEIVE_BUFFER_BYTES.end() as u64;

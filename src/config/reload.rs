@@ -30,6 +30,7 @@ impl Config {
             listen,
             alias,
             workers,
+            steering,
             receive_buffer_bytes,
             peak_requests_per_second,
             grace,
@@ -43,6 +44,7 @@ impl Config {
             ("relay.listen", *listen != new.relay.listen),
             ("relay.alias", *alias != new.relay.alias),
             ("relay.workers", *workers != new.relay.workers),
+            ("relay.steering", *steering != new.relay.steering),
             (
                 "relay.receive_buffer_bytes",
                 *receive_buffer_bytes != new.relay.receive_buffer_bytes,

@@ -26,6 +26,7 @@ fn told(text: &str, flags: &Flags) -> Vec<String> {
 fn defaults() {
     let config = read(MINIMAL).unwrap();
     assert_eq!(config.relay.workers, Workers::PerCore);
+    assert_eq!(config.relay.steering, Steering::Auto);
     assert_eq!(config.relay.receive_buffer_bytes, 4 << 20);
     assert_eq!(config.relay.peak_requests_per_second, 10_000);
     assert_eq!(config.relay.grace, Duration::from_secs(30));
@@ -44,6 +45,7 @@ fn every_key() {
 listen = ["udp:192.0.2.1:5060", { address = "udp:[2001:db8::1]:5070", name = "west", advertise = "sip.example.com", force_rport = true }]
 alias = ["example.com", "[2001:db8::2]:5061"]
 workers = 4
+steering = "off"
 allow = ["192.0.2.0/24"]
 receive_buffer_bytes = 1_048_576
 peak_requests_per_second = 500
@@ -90,6 +92,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(relay.alias[0], ("example.com".into(), 5060));
     assert_eq!(relay.alias[1], ("[2001:db8::2]".into(), 5061));
     assert_eq!(relay.workers, Workers::Count(4));
+    assert_eq!(relay.steering, Steering::Off);
     assert_eq!(relay.receive_buffer_bytes, 1 << 20);
     assert_eq!(
         (relay.peak_requests_per_second, relay.grace),

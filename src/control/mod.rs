@@ -24,7 +24,7 @@ use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
 use crate::log::{DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::stats::{Totals, WorkerStats};
-use crate::transport::{Sockets, monotonic_now};
+use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch};
 use publish::Publisher;
 use state::State;
@@ -50,6 +50,7 @@ pub struct Relay {
     /// Ends after the workers, so that their last lines are written.
     _dispatch_thread: Option<DispatchThread>,
     seats: Vec<Seat>,
+    spread: Spread,
     /// The control threads end when it is dropped.
     alive: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
@@ -92,6 +93,7 @@ impl Relay {
             warn!("{warning}");
         }
 
+        let spread = sockets.steer(config.relay.steering);
         let sockets = Arc::new(sockets);
         let pins = load::pins(config, &keys).map_err(|e| vec![e])?;
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
@@ -133,6 +135,7 @@ impl Relay {
             _pool: pool,
             _dispatch_thread: dispatch_thread,
             seats,
+            spread,
             alive: Some(alive),
             keeper: Some(keeper),
         })
@@ -156,12 +159,17 @@ impl Relay {
 
     /// For people, on one line: listeners, workers and their cores, destinations.
     pub fn describe(&self) -> String {
-        let workers = ready::workers(&self.seats);
+        let workers = ready::workers(&self.seats, &self.spread);
         let destinations = self.describe_destinations();
         format!(
             "{}; {workers}; {destinations}",
             ready::listeners(self.listeners())
         )
+    }
+
+    /// How datagrams come to workers.
+    pub fn spread(&self) -> &Spread {
+        &self.spread
     }
 
     /// For people, on one line: the source, and how many destinations of each set are active.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::destination::Resolved;
 use crate::proxy::Listeners;
+use crate::transport::Spread;
 use crate::worker::Seat;
 
 /// Sets and listeners that are told one by one; of the rest only the number is told.
@@ -36,8 +37,16 @@ pub(super) fn sets(records: &[Resolved]) -> String {
     join(texts.collect())
 }
 
-/// `2 workers on cores 0, 1`
-pub(super) fn workers(seats: &[Seat]) -> String {
+/// `2 workers on cores 0, 1, steered by Call-ID`
+pub(super) fn workers(seats: &[Seat], spread: &Spread) -> String {
+    let seats = describe_seats(seats);
+    match spread {
+        Spread::OneWorker => seats,
+        _ => format!("{seats}, {spread}"),
+    }
+}
+
+fn describe_seats(seats: &[Seat]) -> String {
     let cores: Option<Vec<_>> = seats
         .iter()
         .map(|seat| seat.core.map(|core| core.id.to_string()))
@@ -107,9 +116,16 @@ mod tests {
             listeners(&Listeners::new(all, &[])),
             "udp:192.0.2.1:5060, udp:[::1]:5060"
         );
-        assert_eq!(workers(&seats), "2 workers on cores 0, 3");
         assert_eq!(
-            workers(&[Seat { core: None }]),
+            workers(&seats, &Spread::ByCallId),
+            "2 workers on cores 0, 3, steered by Call-ID"
+        );
+        assert_eq!(
+            workers(&seats, &Spread::BySource),
+            "2 workers on cores 0, 3, spread by source address: steering is off"
+        );
+        assert_eq!(
+            workers(&[Seat { core: None }], &Spread::OneWorker),
             "1 worker, not pinned to cores"
         );
         assert_eq!(

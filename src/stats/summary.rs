@@ -8,14 +8,15 @@ use super::Totals;
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<(String, u64)> = self.iter().filter(|(_, value)| *value > 0).collect();
-        let mut rows = vec![("received".to_owned(), self.received)];
+        let mut rows = Vec::new();
         for (group, says, sum) in [
+            ("received.", "received", self.received),
             ("forwarded.", "forwarded", self.forwarded_all()),
             ("answered.", "answered", self.answered_all()),
             ("dropped.", "dropped", self.dropped_all()),
             ("send_failed.", "not sent", self.send_failed_all()),
         ] {
-            if sum > 0 || says == "forwarded" {
+            if sum > 0 || ["received", "forwarded"].contains(&says) {
                 rows.push((says.to_owned(), sum));
             }
             let members = parts.iter().filter_map(|(name, value)| {

@@ -15,6 +15,8 @@ use crate::proxy::{Answer, Forwarded, Reason, Verdict};
 pub struct Totals {
     /// Datagrams received.
     pub received: u64,
+    /// The same, by worker.
+    pub received_by_worker: Vec<u64>,
     /// Their payloads, in bytes.
     pub received_bytes: u64,
     /// Reads that failed for another reason than an empty socket.
@@ -115,6 +117,11 @@ impl Totals {
                 .map(move |member| format!("{name}.{}", label(*member)));
             names.zip(values.iter().copied())
         }
+        // One worker's share is no news.
+        let by_worker = self.received_by_worker.iter().copied().enumerate();
+        let by_worker = by_worker
+            .filter(|_| self.received_by_worker.len() > 1)
+            .map(|(number, value)| (format!("received.worker.{number}"), value));
         let plain = [
             ("received", self.received),
             ("received_bytes", self.received_bytes),
@@ -132,6 +139,7 @@ impl Totals {
         plain
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(by_worker)
             .chain(group(
                 "forwarded",
                 Forwarded::ALL,
@@ -155,6 +163,7 @@ impl Totals {
 
     fn add(&mut self, stats: &WorkerStats) {
         let c = &stats.counters;
+        self.received_by_worker.push(c.received.get());
         let single = [
             (&mut self.received, &c.received),
             (&mut self.received_bytes, &c.received_bytes),

@@ -13,8 +13,9 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::socket::{self, Share};
+use super::steering::{self, Spread};
 use super::sys;
-use crate::config::ListenConfig;
+use crate::config::{ListenConfig, Steering};
 use crate::limits;
 use crate::proxy::{Listener, ListenerId, Listeners, name_hash};
 
@@ -120,6 +121,11 @@ impl Sockets {
             drops: Mutex::default(),
         };
         Ok((sockets, Listeners::new(listeners, alias)))
+    }
+
+    /// Has the kernel choose the worker of a datagram by its Call-ID, if that is wanted and it can.
+    pub(crate) fn steer(&self, wanted: Steering) -> Spread {
+        steering::steer(&self.groups, wanted)
     }
 
     /// The socket of this worker at this listener.

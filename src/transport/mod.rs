@@ -3,8 +3,10 @@
 mod bind;
 pub(crate) mod send;
 mod socket;
+mod steering;
 pub mod sys;
 mod time;
 
 pub use bind::{BindError, Sockets};
+pub use steering::{Refusal, Spread};
 pub use time::monotonic_now;

@@ -1,0 +1,79 @@
+//! Datagrams to workers by Call-ID: a program in the kernel picks the socket.
+//!
+//! The kernel's own choice goes by source and destination address, so that all calls of one trunk end
+//! up at one worker. With steering they spread evenly, and a call stays at one worker. It only makes
+//! things faster: every worker handles every message, and when steering is refused nothing else is.
+
+mod assembler;
+mod key;
+mod load;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use socket2::Socket;
+
+pub use load::Refusal;
+
+use crate::config::Steering;
+use key::Key;
+
+/// How datagrams come to workers.
+#[derive(Debug)]
+pub enum Spread {
+    /// There is one worker.
+    OneWorker,
+    /// By a hash of the Call-ID; what has none, as [`Spread::BySource`].
+    ByCallId,
+    /// By a hash of source and destination address, because the operator wants it.
+    BySource,
+    /// As [`Spread::BySource`], because steering was refused.
+    Refused(Refusal),
+}
+
+/// For people: `steered by Call-ID`.
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneWorker => f.write_str("nothing to spread"),
+            Self::ByCallId => f.write_str("steered by Call-ID"),
+            Self::BySource => f.write_str("spread by source address: steering is off"),
+            Self::Refused(why) => write!(f, "spread by source address: {why}"),
+        }
+    }
+}
+
+/// Steers the datagrams of these listeners, whose sockets are in the order of the workers, if that is
+/// wanted, useful and possible; says what became of it.
+pub(super) fn steer(groups: &[Vec<Socket>], wanted: Steering) -> Spread {
+    if groups.iter().all(|group| group.len() < 2) {
+        return Spread::OneWorker;
+    }
+    if wanted == Steering::Off {
+        return Spread::BySource;
+    }
+    match steer_all(groups) {
+        Ok(()) => Spread::ByCallId,
+        Err(refusal) => Spread::Refused(refusal),
+    }
+}
+
+/// All programs are loaded before the first is attached, so that it is all listeners or none.
+fn steer_all(groups: &[Vec<Socket>]) -> Result<(), Refusal> {
+    if cfg!(target_endian = "big") {
+        return Err(Refusal::BigEndian);
+    }
+    // One key for all, so that a call that comes in at two listeners stays at one worker.
+    let key = Key::random()?;
+    let buffer = load::buffer()?;
+    let programs = groups
+        .iter()
+        .map(|group| load::load(group, &buffer, &key))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (group, program) in groups.iter().zip(&programs) {
+        load::attach(group, program)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! The program in this machine's kernel, and what happens without the privilege for it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use socket2::Socket;
+
+use super::spellings;
+use crate::config::Steering;
+use crate::transport::socket::{Share, open};
+use crate::transport::steering::key::Key;
+use crate::transport::steering::program::{Purpose, assemble};
+use crate::transport::steering::{Refusal, Spread, load, steer};
+use crate::transport::sys;
+
+const SOCKETS: usize = 4;
+const CALLS: u32 = 2_000;
+const NOBODY: u32 = 65_534;
+
+/// A listener's sockets and their address.
+fn group(host: &str) -> (Vec<Socket>, SocketAddr) {
+    let address = SocketAddr::new(host.parse().unwrap(), 0);
+    let first = open(address, Share::First, 1 << 20).unwrap();
+    let address = first.local_addr().unwrap().as_socket().unwrap();
+    let rest = (1..SOCKETS).map(|_| open(address, Share::Join, 1 << 20).unwrap());
+    (std::iter::once(first).chain(rest).collect(), address)
+}
+
+/// Takes everything that lies in the sockets.
+fn drain(group: &[Socket], mut each: impl FnMut(usize, &[u8])) {
+    let mut room = vec![0; 65_536];
+    for (number, mut socket) in group.iter().enumerate() {
+        while let Ok(len) = socket.read(&mut room) {
+            each(number, &room[..len]);
+        }
+    }
+}
+
+/// A line of `/proc/self/status`, without its name.
+fn status(name: &str) -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().trim().to_owned()
+}
+
+fn is_root() -> bool {
+    status("Uid:").starts_with("0\t")
+}
+
+/// Whether the kernel must let us: the superuser, or who has `CAP_BPF` and `CAP_PERFMON`, or
+/// `CAP_SYS_ADMIN`.
+fn is_privileged() -> bool {
+    let capabilities = u64::from_str_radix(&status("CapEff:"), 16).unwrap();
+    let has = |bit: u32| capabilities & 1 << bit != 0;
+    is_root() || has(21) || has(38) && has(39)
+}
+
+/// Steers, which must succeed with the privilege and be refused without; says which it was.
+fn steer_if_privileged(group: Vec<Socket>) -> (Vec<Socket>, bool) {
+    let groups = [group];
+    let spread = steer(&groups, Steering::Auto);
+    let is_steered = is_privileged();
+    if is_steered {
+        assert!(matches!(spread, Spread::ByCallId), "{spread}");
+    } else {
+        let refused = matches!(spread, Spread::Refused(Refusal::NotPermitted));
+        assert!(refused, "{spread}");
+    }
+    let [group] = groups;
+    (group, is_steered)
+}
+
+/// All messages of many calls from one port: steered, each call is at one socket and all sockets
+/// have their share; otherwise one socket has everything. In either case nothing is lost.
+fn one_port_calls(host: &str, steered: impl FnOnce(Vec<Socket>) -> (Vec<Socket>, bool)) {
+    let (group, address) = group(host);
+    let (group, is_steered) = steered(group);
+    let caller = UdpSocket::bind((address.ip(), 0)).unwrap();
+    let mut messages = [0; SOCKETS];
+    let mut calls = HashMap::<u32, Vec<usize>>::new();
+    for call in 0..CALLS {
+        let spellings = spellings(call);
+        let with_body = format!("{}{}", spellings[0], "a=\r\n".repeat(2_000));
+        for message in spellings.iter().chain([&with_body]) {
+            caller.send_to(message.as_bytes(), address).unwrap();
+        }
+        drain(&group, |socket, bytes| {
+            let text = str::from_utf8(bytes).unwrap();
+            let (before, _) = text.split_once("-1732@192.0.2.1").unwrap();
+            let (_, number) = before.rsplit_once([' ', ':']).unwrap();
+            messages[socket] += 1;
+            calls
+                .entry(number.parse().unwrap())
+                .or_default()
+                .push(socket);
+        });
+    }
+    assert_eq!(messages.iter().sum::<u32>(), 4 * CALLS);
+    assert_eq!(calls.len(), CALLS as usize);
+    for (call, sockets) in calls {
+        assert_eq!(sockets, [sockets[0]; 4], "call {call}");
+    }
+    if is_steered {
+        let share = 4 * CALLS * 15 / 100..4 * CALLS * 35 / 100;
+        assert!(messages.iter().all(|n| share.contains(n)), "{messages:?}");
+    } else {
+        assert!(messages.contains(&(4 * CALLS)), "{messages:?}");
+    }
+}
+
+#[test]
+fn calls_from_one_port_spread_and_stay_whole() {
+    for host in ["127.0.0.1", "::1"] {
+        one_port_calls(host, steer_if_privileged);
+    }
+}
+
+#[test]
+fn steering_off_leaves_it_to_the_kernel() {
+    one_port_calls("127.0.0.1", |group| {
+        let groups = [group];
+        let spread = steer(&groups, Steering::Off);
+        assert!(matches!(spread, Spread::BySource), "{spread}");
+        let [group] = groups;
+        (group, false)
+    });
+}
+
+#[test]
+fn one_worker_needs_no_steering() {
+    let (mut group, _) = group("127.0.0.1");
+    group.truncate(1);
+    let spread = steer(&[group], Steering::Auto);
+    assert!(matches!(spread, Spread::OneWorker), "{spread}");
+}
+
+#[test]
+fn without_the_privilege_everything_still_works() {
+    if !is_root() {
+        one_port_calls("127.0.0.1", steer_if_privileged);
+        return;
+    }
+    // The superuser becomes somebody else for it, in a process of its own.
+    let name = "transport::steering::tests::kernel::without_the_privilege_everything_still_works";
+    let output = Command::new("/proc/self/exe")
+        .args(["--exact", name])
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_has_no_call_id_is_not_lost() {
+    let (group, address) = group("127.0.0.1");
+    let (group, _) = steer_if_privileged(group);
+    let long = "x".repeat(60_000);
+    let odd = [
+        "",
+        "\r\n\r\n",
+        "\0\x01\0\0",
+        "Call-ID: a",
+        &"\n".repeat(3_000),
+        &long,
+    ];
+    let mut received = 0;
+    for text in odd {
+        for _ in 0..20 {
+            let caller = UdpSocket::bind((address.ip(), 0)).unwrap();
+            caller.send_to(text.as_bytes(), address).unwrap();
+            drain(&group, |_, bytes| {
+                assert_eq!(bytes, text.as_bytes());
+                received += 1;
+            });
+        }
+    }
+    assert_eq!(received, 20 * odd.len());
+}
+
+#[test]
+fn sockets_that_are_no_group_are_refused() {
+    let stranger = || Socket::from(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let spread = steer(&[vec![stranger(), stranger()]], Steering::Auto);
+    let says = spread.to_string();
+    if !is_privileged() {
+        assert!(
+            matches!(spread, Spread::Refused(Refusal::NotPermitted)),
+            "{says}"
+        );
+        return;
+    }
+    assert!(
+        matches!(spread, Spread::Refused(Refusal::Other { .. })),
+        "{says}"
+    );
+    assert!(says.contains("putting a socket into a map"), "{says}");
+}
+
+#[test]
+fn the_verifier_has_far_less_to_look_at_than_it_could() {
+    let key = Key::random().unwrap();
+    let buffer = load::buffer();
+    if !is_privileged() {
+        assert!(matches!(buffer, Err(Refusal::NotPermitted)), "{buffer:?}");
+        return;
+    }
+    let buffer = buffer.unwrap();
+    let sockets = sys::bpf_map(sys::MapKind::ReusePortSockets, 4, 2).unwrap();
+    let program = assemble(Purpose {
+        buffer: buffer.as_raw_fd(),
+        sockets: sockets.as_raw_fd(),
+        workers: 2,
+        key: &key,
+    });
+    let mut log = vec![0; 1 << 16];
+    let loaded = sys::bpf_load_reuseport(&program, Some((4, &mut log)));
+    let log = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap());
+    assert!(loaded.is_ok(), "{loaded:?}: {log}");
+    let (_, counted) = log.rsplit_once("processed ").unwrap();
+    let (counted, _) = counted.split_once(' ').unwrap();
+    println!(
+        "{counted} of 1,000,000 instructions, program of {}",
+        program.len()
+    );
+    assert!(counted.parse::<u32>().unwrap() < 250_000, "{log}");
+}
+
+/// What the program costs for each message. Run it with `sysctl -w kernel.bpf_stats_enabled=1`, and
+/// with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_per_message() {
+    const ROUND: u64 = 5_000;
+    let counters = |program: &OwnedFd| -> (u64, u64) {
+        let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
+        let info = fs::read_to_string(path).unwrap();
+        let value = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap().trim().parse().unwrap()
+        };
+        (value("run_time_ns:"), value("run_cnt:"))
+    };
+    let (group, address) = group("127.0.0.1");
+    let key = Key::random().unwrap();
+    let program = load::load(&group, &load::buffer().unwrap(), &key).unwrap();
+    load::attach(&group, &program).unwrap();
+    let caller = UdpSocket::bind((address.ip(), 0)).unwrap();
+    let body = "a=rtpmap:8 PCMA/8000\r\n".repeat(20);
+    let messages = [
+        ("Call-ID at 220", spellings(1)[0].clone()),
+        ("Call-ID at 17", spellings(1)[1].clone()),
+        (
+            "Call-ID at 430, body of 440",
+            spellings(1)[0].replacen(
+                "Max-F",
+                "Record-Route: <sip:192.0.2.1:5060;lr;x=0123456789abcdef0123456789abcdef>\r\n\
+                 Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK0123456789abcdef;rport=5060\r\n\
+                 Route: <sip:192.0.2.1:5060;lr;x=0123456789abcdef>\r\nMax-F",
+                1,
+            ) + &body,
+        ),
+        ("no Call-ID in 2,048", "x".repeat(3_000)),
+        ("too short, the cost of measuring", "x".into()),
+    ];
+    for (says, message) in messages {
+        let round = |_| {
+            let before = counters(&program);
+            for i in 0..ROUND {
+                caller.send_to(message.as_bytes(), address).unwrap();
+                if i % 64 == 0 {
+                    drain(&group, |_, _| ());
+                }
+            }
+            let after = counters(&program);
+            assert_eq!(after.1 - before.1, ROUND, "kernel.bpf_stats_enabled is 0");
+            (after.0 - before.0) / ROUND
+        };
+        let mut rounds: Vec<_> = (0..50).map(round).collect();
+        rounds.sort_unstable();
+        let (least, median) = (rounds[0], rounds[25]);
+        println!(
+            "{says}: {least} ns at best, median {median} ns, {} bytes",
+            message.len()
+        );
+    }
+}
