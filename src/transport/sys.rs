@@ -392,14 +392,18 @@ pub(crate) fn bpf_load_reuseport(
     // ours calls none of them.
     let license = c"MIT OR Apache-2.0";
     let (log_level, log_size, log_buf) = match log {
-        Some((level, log)) => (level, log.len() as u32, log.as_mut_ptr().addr() as u64),
+        Some((level, log)) => (
+            level,
+            log.len() as u32,
+            log.as_mut_ptr().expose_provenance() as u64,
+        ),
         None => (0, 0, 0),
     };
     let attributes = ProgLoad {
         prog_type: BPF_PROG_TYPE_SK_REUSEPORT,
         insn_cnt: program.len() as u32,
-        insns: program.as_ptr().addr() as u64,
-        license: license.as_ptr().addr() as u64,
+        insns: program.as_ptr().expose_provenance() as u64,
+        license: license.as_ptr().expose_provenance() as u64,
         log_level,
         log_size,
         log_buf,
@@ -441,7 +445,7 @@ unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
 
 /// Where this value is, as `bpf(2)` wants it.
 fn address_of<T>(value: &T) -> u64 {
-    ptr::from_ref(value).addr() as u64
+    ptr::from_ref(value).expose_provenance() as u64
 }
 
 fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {

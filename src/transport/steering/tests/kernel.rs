@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -234,64 +234,4 @@ fn the_verifier_has_far_less_to_look_at_than_it_could() {
         program.len()
     );
     assert!(counted.parse::<u32>().unwrap() < 250_000, "{log}");
-}
-
-/// What the program costs for each message. Run it with `sysctl -w kernel.bpf_stats_enabled=1`, and
-/// with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn cost_per_message() {
-    const ROUND: u64 = 5_000;
-    let counters = |program: &OwnedFd| -> (u64, u64) {
-        let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
-        let info = fs::read_to_string(path).unwrap();
-        let value = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap().trim().parse().unwrap()
-        };
-        (value("run_time_ns:"), value("run_cnt:"))
-    };
-    let (group, address) = group("127.0.0.1");
-    let key = Key::random().unwrap();
-    let program = load::load(&group, &load::buffer().unwrap(), &key).unwrap();
-    load::attach(&group, &program).unwrap();
-    let caller = UdpSocket::bind((address.ip(), 0)).unwrap();
-    let body = "a=rtpmap:8 PCMA/8000\r\n".repeat(20);
-    let messages = [
-        ("Call-ID at 220", spellings(1)[0].clone()),
-        ("Call-ID at 17", spellings(1)[1].clone()),
-        (
-            "Call-ID at 430, body of 440",
-            spellings(1)[0].replacen(
-                "Max-F",
-                "Record-Route: <sip:192.0.2.1:5060;lr;x=0123456789abcdef0123456789abcdef>\r\n\
-                 Via: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bK0123456789abcdef;rport=5060\r\n\
-                 Route: <sip:192.0.2.1:5060;lr;x=0123456789abcdef>\r\nMax-F",
-                1,
-            ) + &body,
-        ),
-        ("no Call-ID in 2,048", "x".repeat(3_000)),
-        ("too short, the cost of measuring", "x".into()),
-    ];
-    for (says, message) in messages {
-        let round = |_| {
-            let before = counters(&program);
-            for i in 0..ROUND {
-                caller.send_to(message.as_bytes(), address).unwrap();
-                if i % 64 == 0 {
-                    drain(&group, |_, _| ());
-                }
-            }
-            let after = counters(&program);
-            assert_eq!(after.1 - before.1, ROUND, "kernel.bpf_stats_enabled is 0");
-            (after.0 - before.0) / ROUND
-        };
-        let mut rounds: Vec<_> = (0..50).map(round).collect();
-        rounds.sort_unstable();
-        let (least, median) = (rounds[0], rounds[25]);
-        println!(
-            "{says}: {least} ns at best, median {median} ns, {} bytes",
-            message.len()
-        );
-    }
 }
