@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::load::Load;
 use super::processor::{Machine, Used};
-use super::subject::{Kind, Subject};
+use super::subject::{Kind, Subject, Summary};
 
 /// What is to be measured.
 pub(super) struct Plan {
@@ -87,7 +87,10 @@ impl Plan {
         let (others, stolen) = Machine::now()?.shares(machine, all_ns, elapsed);
 
         load.settle()?;
-        check(kind, &load, subject)?;
+        let summary = subject.stop()?;
+        // What a subject that had to wait for its core sent at its end.
+        load.settle()?;
+        check(kind, &load, summary)?;
         let seconds = elapsed.as_secs_f64();
         Ok(Round {
             number,
@@ -107,7 +110,7 @@ impl Plan {
 }
 
 /// What the subject says it did must be what was seen.
-fn check(kind: Kind, load: &Load, subject: Subject) -> io::Result<()> {
+fn check(kind: Kind, load: &Load, summary: Option<Summary>) -> io::Result<()> {
     let wrong = |says: String| Err(io::Error::other(format!("{}: {says}", kind.name())));
     let drops = load.server_drops()?;
     if drops > 0 {
@@ -116,7 +119,7 @@ fn check(kind: Kind, load: &Load, subject: Subject) -> io::Result<()> {
     if load.arrived.iter().max() > load.arrived.iter().min().map(|least| least + 1).as_ref() {
         return wrong(format!("uneven shares: {:?}", load.arrived));
     }
-    match subject.stop()? {
+    match summary {
         Some(summary)
             if summary.forwarded != load.arrived_all() || summary.received > load.sent =>
         {
