@@ -1,0 +1,136 @@
+//! What one message costs without sockets, in nanoseconds: reading it, and reading, deciding and
+//! editing it.
+//!
+//! Criterion rather than divan: `iter_custom` leaves the making of new messages out of the time.
+
+mod cases;
+mod messages;
+
+use std::time::Duration;
+
+use cases::{BATCH, Batch, Case, Core};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use nix::time::{ClockId, clock_gettime};
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500))
+        .sample_size(30)
+        .configure_from_args();
+    read(&mut criterion);
+    relay(&mut criterion);
+    destinations(&mut criterion);
+    pins(&mut criterion);
+    criterion.final_summary();
+}
+
+fn read(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("read");
+    for case in Case::ALL
+        .into_iter()
+        .filter(|case| *case != Case::InviteAgain)
+    {
+        let mut core = Core::new(DESTINATIONS, 0);
+        let batch = Batch::new(case, &mut core);
+        group.throughput(Throughput::Bytes(batch.message_len() as u64));
+        group.bench_function(case.name(), |bencher| {
+            bencher.iter_custom(|messages| {
+                let mut wrong = 0;
+                let spent = in_batches(messages, |_| (), |count| wrong += batch.read(count));
+                assert_eq!(wrong, 0);
+                spent
+            });
+        });
+    }
+}
+
+fn relay(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("relay");
+    for case in Case::ALL {
+        let mut core = Core::new(DESTINATIONS, LIVING);
+        let batch = Batch::new(case, &mut core);
+        let batch = if case == Case::NewInvite {
+            batch.keeping(LIVING)
+        } else {
+            batch
+        };
+        time(
+            &mut group,
+            BenchmarkId::from_parameter(case.name()),
+            core,
+            batch,
+        );
+    }
+}
+
+fn destinations(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("invite-new/destinations");
+    for count in [1, 100, 10_000] {
+        let mut core = Core::new(count, LIVING);
+        let batch = Batch::new(Case::NewInvite, &mut core).keeping(LIVING);
+        time(&mut group, BenchmarkId::from_parameter(count), core, batch);
+    }
+}
+
+fn pins(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("invite-new/living-pins");
+    for living in [0, 100_000, 1_000_000, 10_000_000] {
+        let mut core = Core::new(DESTINATIONS, living);
+        // At half the room one bucket of fifty is full and has evicted some.
+        assert!(core.pins() >= living - living / 50);
+        let batch = Batch::new(Case::NewInvite, &mut core).keeping(living);
+        time(&mut group, BenchmarkId::from_parameter(living), core, batch);
+    }
+}
+
+fn time(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, core: Core, batch: Batch) {
+    let parts = std::cell::RefCell::new((core, batch));
+    group.bench_function(id, |bencher| {
+        bencher.iter_custom(|messages| {
+            let mut wrong = 0;
+            let renew = |_| {
+                let (core, batch) = &mut *parts.borrow_mut();
+                batch.renew(core);
+            };
+            let spent = in_batches(messages, renew, |count| {
+                let (core, batch) = &mut *parts.borrow_mut();
+                wrong += batch.relay(core, count);
+            });
+            assert_eq!(wrong, 0, "a verdict that should not be");
+            spent
+        });
+    });
+}
+
+/// Times `work` on this many messages, batch by batch, and leaves the preparing out.
+fn in_batches(
+    messages: u64,
+    mut prepare: impl FnMut(usize),
+    mut work: impl FnMut(usize),
+) -> Duration {
+    let mut spent = Duration::ZERO;
+    let mut left = messages as usize;
+    while left > 0 {
+        let count = left.min(BATCH);
+        prepare(count);
+        let begin = processor_time();
+        work(count);
+        spent += processor_time().saturating_sub(begin);
+        left -= count;
+    }
+    spent
+}
+
+/// This thread's time on a processor, so that other processes of a busy machine are not counted;
+/// asking twice for each batch adds some 5 ns to a message.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock");
+    Duration::from(time)
+}
+
+/// Destinations, unless their number is what changes.
+const DESTINATIONS: usize = 10;
+/// Living pins, unless their number is what changes.
+const LIVING: usize = 100_000;

@@ -1,0 +1,122 @@
+//! What one message costs on sockets: a one-way flood of new INVITEs through the relay, through a
+//! null relay that makes the same system calls and reads nothing, and through Kamailio where it is
+//! installed.
+//!
+//! The subject has one core, the load the other. Subjects take turns within one run (ABBA), so that
+//! what changes on the machine meets all of them, and the ratio to the null relay of the same round
+//! is what counts.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts and times become rates, and none is negative or past 2^52"
+)]
+
+mod datagrams;
+mod load;
+#[path = "../messages.rs"]
+#[allow(dead_code, reason = "the flood needs only the INVITE")]
+mod messages;
+mod null;
+mod processor;
+mod round;
+mod subject;
+mod table;
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use round::{Plan, Round};
+use subject::Kind;
+
+/// Measures the relay's processor time per message against a null relay.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Fewer rates and shorter rounds: under 20 s, for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Prints every round as JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// What to measure [default: all that is installed]
+    #[arg(long, value_delimiter = ',')]
+    subjects: Vec<Kind>,
+    /// INVITEs per second; 0 is as fast as the load can
+    #[arg(long, value_delimiter = ',')]
+    rates: Vec<u32>,
+    /// Rounds: each measures every subject once at every rate
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds that are measured each time, after a warm-up
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Is the null relay at this address
+    #[arg(long, hide = true, value_name = "LISTEN")]
+    null_relay: Option<SocketAddrV4>,
+    /// A server of the null relay
+    #[arg(long, hide = true)]
+    server: Vec<SocketAddrV4>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.null_relay {
+        Some(listen) => null::run(listen, &args.server),
+        // Under `cargo test` there is nothing to do.
+        None if args.bench => measure(&args),
+        None => {
+            println!("run by: cargo bench --bench relay [-- --quick]");
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("relay: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(args: &Args) -> io::Result<()> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let [load_core, .., subject_core] = cores[..] else {
+        return Err(io::Error::other("two cores are needed, one for the load"));
+    };
+    core_affinity::set_for_current(load_core);
+    let kinds = if args.subjects.is_empty() {
+        vec![Kind::Null, Kind::Strowger, Kind::Kamailio]
+    } else {
+        args.subjects.clone()
+    };
+    let (rates, rounds, seconds) = if args.quick {
+        (vec![60_000, 0], 2, 0.5)
+    } else {
+        (vec![20_000, 60_000, 120_000, 0], 4, 1.6)
+    };
+    let plan = Plan {
+        kinds: kinds.into_iter().filter(|kind| kind.is_here()).collect(),
+        rates: if args.rates.is_empty() {
+            rates
+        } else {
+            args.rates.clone()
+        },
+        rounds: args.rounds.unwrap_or(rounds),
+        time: Duration::from_secs_f64(args.seconds.unwrap_or(seconds)),
+        core: subject_core.id,
+    };
+    let rounds: Vec<Round> = plan.run()?;
+    if args.json {
+        println!("{}", table::json(&rounds));
+    } else {
+        println!("{}", table::render(&plan, &rounds));
+    }
+    Ok(())
+}

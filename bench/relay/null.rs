@@ -1,0 +1,74 @@
+//! The null relay: the system calls of a relay, in the same batches, and nothing else. It is the
+//! floor that no relay on sockets can be below.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use nix::sys::socket::SockaddrIn;
+use signal_hook::consts::SIGTERM;
+
+use super::datagrams::{Inbox, Outlet, bind};
+
+/// Relays from `listen` to `servers` in turn until SIGTERM, then says what was received and sent.
+///
+/// What comes from a server goes to whoever sent last that is none.
+pub(super) fn run(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&stop))?;
+    let socket = bind(listen, RECEIVE_BUFFER_BYTES)?;
+    let mut poll = Poll::new()?;
+    let mut source = SourceFd(&socket.as_raw_fd());
+    poll.registry()
+        .register(&mut source, Token(0), Interest::READABLE)?;
+    let mut events = Events::with_capacity(1);
+    let mut inbox = Inbox::new(SLOT_BYTES);
+    let mut outlet = Outlet::new();
+    let mut caller = None;
+    let (mut received, mut forwarded) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        // Only so that a signal between the question and the waiting is not missed.
+        match poll.poll(&mut events, Some(Duration::from_millis(200))) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        loop {
+            let count = inbox.receive(&socket)?;
+            if count == 0 {
+                break;
+            }
+            for i in 0..count {
+                let from = inbox.source(i);
+                let to = if servers.contains(&from) {
+                    caller
+                } else {
+                    caller = Some(from);
+                    received += 1;
+                    Some(servers[received % servers.len()])
+                };
+                outlet.address(i, SockaddrIn::from(to.unwrap_or(from)));
+            }
+            forwarded += outlet.send(&socket, (0..count).map(|i| inbox.datagram(i)))?;
+        }
+    }
+    println!("received={received} forwarded={forwarded}");
+    Ok(())
+}
+
+/// As the relay's own.
+const RECEIVE_BUFFER_BYTES: usize = strowger::limits::RECEIVE_BUFFER_BYTES_DEFAULT;
+/// One page, as the relay's slots are in use.
+const SLOT_BYTES: usize = 4096;
+
+/// Whether an address is one that the null relay can serve.
+pub(super) fn v4(address: SocketAddr) -> io::Result<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(v4) => Ok(v4),
+        SocketAddr::V6(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
