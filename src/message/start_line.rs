@@ -49,7 +49,8 @@ impl StartLine {
             .position(|b| !is_token(*b))
             .unwrap_or(text.len());
         let method = Span::new(line.start(), line.start() + method_len);
-        if method_len == 0 || !mentions_sip(text) {
+        let is_usual = text.ends_with(b" SIP/2.0");
+        if method_len == 0 || !(is_usual || mentions_sip(text)) {
             return Self::NotSip;
         }
         // Exactly one space between the three parts and none elsewhere (§7.1): a line with more is
