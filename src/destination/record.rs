@@ -114,7 +114,7 @@ impl DestinationUri {
             }
             Some((scheme, _))
                 if !is_ipv6
-                    && ["sips", "tel"]
+                    && ["sips", "tel", "tcp", "tls", "udp"]
                         .iter()
                         .any(|s| scheme.eq_ignore_ascii_case(s)) =>
             {

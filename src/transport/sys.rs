@@ -43,6 +43,9 @@ impl Mapping {
         let file = File::from(nix::sys::memfd::memfd_create(c"strowger-pins", flags)?);
         file.set_len(bytes as u64)?;
         let region = Region::shared(&file, bytes)?;
+        // Pins lie at random in tens of megabytes: with small pages nearly each is a miss of the
+        // translation buffer besides one of the cache.
+        region.prefer_huge_pages();
         Ok(Self { region, words })
     }
 }
@@ -569,6 +572,15 @@ impl Region {
         }
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self { start, len })
+    }
+
+    /// Asks for huge pages, which the kernel gives when it likes and is allowed to: for shared memory
+    /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled` must say `advise` or more.
+    fn prefer_huge_pages(&self) {
+        // SAFETY: the mapping is ours and exactly this long, and the advice changes no byte of it.
+        let _ = unsafe {
+            libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_HUGEPAGE)
+        };
     }
 }
 
