@@ -5,9 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use strowger::clock::Now;
-use strowger::destination::{
-    Attributes, DestinationUri, Flags, Record, Registry, Resolved, Slot, Table,
-};
+use strowger::destination::{Attributes, DestinationUri, Flags, Record, Resolved, Slot, Table};
 use strowger::keys::{Keys, MasterKey};
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinMemory, PinTable, State};
@@ -15,6 +13,7 @@ use strowger::proxy::{
     Flow, Forwarded, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy, Shared,
     Snapshot, Verdict,
 };
+use strowger::registry::Registry;
 use strowger::transport::sys::Mapping;
 
 use super::messages::{self, Template};

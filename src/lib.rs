@@ -1,9 +1,22 @@
 //! Strowger: a SIP load balancer.
 //!
 //! The modules tell a datagram's story, and each uses only the ones above it:
-//! [`message`] reads and edits, [`destination`] knows whom we may choose, [`pin`] what we chose
-//! before, [`dialog`] what our Record-Route says, [`proxy`] decides, [`transport`] and [`worker`]
-//! move bytes, [`source`] and [`control`] supply the destinations.
+//!
+//! | Module | Answers |
+//! |---|---|
+//! | [`limits`], [`clock`], [`keys`] | how much at most, when, and by which secret |
+//! | [`message`] | what does it say, and where; RFC 3261 §7 |
+//! | [`listener`] | is it us that is meant |
+//! | [`destination`] | whom may we choose now |
+//! | [`pin`] | what did we choose before |
+//! | [`registry`] | which destination is which, from one list to the next |
+//! | [`dialog`] | what does our Record-Route say |
+//! | [`proxy`] | what becomes of it; RFC 3261 §16 |
+//! | [`log`], [`config`], [`stats`] | what is told, wanted and counted |
+//! | [`transport`] | how does it come and go; RFC 3261 §18 |
+//! | [`worker`] | one thread per core that moves it through |
+//! | [`source`], [`control`] | where destinations come from; start, reload, end |
+//! | [`demo`] | all of it at work |
 
 pub mod clock;
 pub mod config;
@@ -15,10 +28,12 @@ mod hex;
 mod keyed;
 pub mod keys;
 pub mod limits;
+pub mod listener;
 pub mod log;
 pub mod message;
 pub mod pin;
 pub mod proxy;
+pub mod registry;
 pub mod source;
 pub mod stats;
 pub mod transport;

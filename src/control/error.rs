@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error as ThisError;
 
 use crate::config::Problem;
-use crate::destination::LoadError;
+use crate::registry::LoadError;
 use crate::transport::BindError;
 use crate::worker::StartError;
 

@@ -7,8 +7,9 @@ use mio::Waker;
 use super::error::{self, Error};
 use super::publish::Publisher;
 use crate::config::Config;
-use crate::destination::{Registry, Resolved};
+use crate::destination::Resolved;
 use crate::proxy::{Shared, Snapshot};
+use crate::registry::Registry;
 use crate::transport::monotonic_now;
 use crate::worker::wake;
 

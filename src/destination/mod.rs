@@ -1,18 +1,16 @@
 //! Whom we may choose: the operator's records, the sets made of them, and the choice.
 
 mod record;
-mod registry;
 mod set;
 mod table;
 
 pub use record::{
     Algorithm, Attributes, DestinationUri, Flags, Host, Record, Resolved, SocketName, UriError,
 };
-pub use registry::{LoadError, Registry};
 pub use set::Set;
-pub use table::{Destination, Known, Table};
+pub use table::{Destination, Known, SourceMatch, Table};
 
-pub(crate) use table::parse_ip;
+pub(crate) use set::{Place, Turns};
 
 /// The number of a destination in this process: of one URI, one socket and one resolved address.
 ///

@@ -11,22 +11,22 @@ use super::Slot;
 ///
 /// INVITE has a counter of its own, so that OPTIONS between calls does not skew the calls.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(crate) struct Turns {
     invite: CachePadded<AtomicU64>,
     other: CachePadded<AtomicU64>,
 }
 
 impl Turns {
-    pub(super) fn of(&self, is_invite: bool) -> &AtomicU64 {
+    pub(crate) fn of(&self, is_invite: bool) -> &AtomicU64 {
         if is_invite { &self.invite } else { &self.other }
     }
 }
 
 /// One record's place in the round: its addresses take turns within its turn.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) slots: Box<[Slot]>,
-    pub(super) turns: Arc<AtomicU64>,
+pub(crate) struct Place {
+    pub(crate) slots: Box<[Slot]>,
+    pub(crate) turns: Arc<AtomicU64>,
 }
 
 /// A destination set, ready to choose from.
@@ -34,16 +34,16 @@ pub(super) struct Place {
 pub struct Set {
     /// Its number.
     pub id: u32,
-    pub(super) active: Box<[Place]>,
-    pub(super) turns: Arc<Turns>,
-    pub(super) invite_offset: u64,
-    pub(super) other_offset: u64,
+    pub(crate) active: Box<[Place]>,
+    pub(crate) turns: Arc<Turns>,
+    pub(crate) invite_offset: u64,
+    pub(crate) other_offset: u64,
     /// All its slots, the inactive ones too, sorted.
-    pub(super) members: Box<[Slot]>,
+    pub(crate) members: Box<[Slot]>,
     /// The slots of the active records, sorted.
-    pub(super) active_members: Box<[Slot]>,
+    pub(crate) active_members: Box<[Slot]>,
     /// How many records it lists.
-    pub(super) record_count: usize,
+    pub(crate) record_count: usize,
 }
 
 impl Set {

@@ -5,6 +5,7 @@
 mod cursor;
 mod edit;
 mod header;
+mod host;
 mod method;
 mod name_addr;
 mod read;
@@ -25,4 +26,5 @@ pub use uri::{Uri, UriScheme};
 pub use via::{Rport, Via};
 
 pub(crate) use cursor::trim;
+pub(crate) use host::parse_ip;
 pub(crate) use via::MAGIC_COOKIE;

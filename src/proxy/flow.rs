@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// The number of a listener: its place in [`Listeners`](super::Listeners).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ListenerId(pub u16);
+use crate::listener::ListenerId;
 
 /// The transport protocol of a flow.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

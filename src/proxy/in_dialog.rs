@@ -8,10 +8,9 @@ use super::neighbour;
 use super::request::Request;
 use super::verdict::{Forwarded, Reason, Verdict};
 use super::{Arrival, Core, InDialog, Outbox, Policy, Prefix};
-use crate::destination::parse_ip;
 use crate::dialog::{Found, Token};
 use crate::limits::OWN_ROUTES_MAX;
-use crate::message::{Span, StartLine, Uri, UriScheme};
+use crate::message::{Span, StartLine, Uri, UriScheme, parse_ip};
 use crate::pin::NO_SLOT;
 
 /// What the Routes that are ours said.

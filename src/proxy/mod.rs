@@ -9,7 +9,6 @@ mod branch;
 mod flow;
 mod forward;
 mod in_dialog;
-mod listener;
 mod neighbour;
 mod outbox;
 mod policy;
@@ -25,14 +24,14 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-pub use flow::{Flow, ListenerId, Transport};
-pub use listener::{Listener, Listeners, name_hash, split_host_port};
+pub use flow::{Flow, Transport};
 pub use outbox::{Cause, Entry, Outbox};
-pub use policy::{
-    ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, SourceMatch, StatusLine,
-};
+pub use policy::{ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, StatusLine};
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
+
+pub use crate::destination::SourceMatch;
+pub use crate::listener::{Listener, ListenerId, Listeners, name_hash, split_host_port};
 
 use crate::clock::Now;
 use crate::destination::Slot;

@@ -5,8 +5,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Listeners;
-use crate::destination::parse_ip;
-use crate::message::{Edits, Rport, Span, Via};
+use crate::message::{Edits, Rport, Span, Via, parse_ip};
 
 /// Where responses to a request with this top Via go: to the packet's source, at the port that
 /// sent-by names unless `rport` asks for the source port.

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::destination::{Algorithm, SourceMatch};
+
 /// A prefix of addresses, `192.0.2.0/24` or `2001:db8::/32`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Prefix {
@@ -83,16 +85,6 @@ pub enum InDialog {
     Route,
 }
 
-/// What counts as coming from a destination.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum SourceMatch {
-    /// Its address and port.
-    #[default]
-    AddressAndPort,
-    /// Its address, whatever the port.
-    Address,
-}
-
 /// Choices that hold for the whole relay.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -114,7 +106,7 @@ pub struct Policy {
 #[derive(Clone, Debug)]
 pub struct SetPolicy {
     /// How destinations are chosen.
-    pub algorithm: crate::destination::Algorithm,
+    pub algorithm: Algorithm,
     /// Whether Record-Route is written.
     pub record_route: bool,
     /// The answer when no destination is active.
@@ -153,7 +145,7 @@ impl Default for Policy {
 impl Default for SetPolicy {
     fn default() -> Self {
         Self {
-            algorithm: crate::destination::Algorithm::RoundRobin,
+            algorithm: Algorithm::RoundRobin,
             record_route: true,
             no_destination: StatusLine {
                 code: 404,

@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
-use super::listener::SentByKey;
 use super::neighbour;
 use super::request::call_key;
 use super::verdict::{Forwarded, Reason, Verdict};
 use super::via_parameter::{Bound, ViaParameter};
 use super::{Arrival, Core, Flow, ListenerId, Outbox};
 use crate::destination::Slot;
+use crate::listener::SentByKey;
 use crate::message::{Method, Via};
 use crate::pin::{Kind, NO_SLOT, State};
 

@@ -578,9 +578,7 @@ impl Region {
     /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled` must say `advise` or more.
     fn prefer_huge_pages(&self) {
         // SAFETY: the mapping is ours and exactly this long, and the advice changes no byte of it.
-        let _ = unsafe {
-            libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_HUGEPAGE)
-        };
+        let _ = unsafe { libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_HUGEPAGE) };
     }
 }
 

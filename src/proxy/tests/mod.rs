@@ -11,11 +11,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::destination::{
-    Attributes, DestinationUri, Flags, Record, Registry, Resolved, SocketName,
-};
+use crate::destination::{Attributes, DestinationUri, Flags, Record, Resolved, SocketName};
 use crate::keys::MasterKey;
 use crate::pin::PinMemory;
+use crate::registry::Registry;
 
 /// Who calls.
 pub(super) const CALLER: &str = "198.51.100.7:5062";

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use super::Slot;
-use super::record::{DestinationUri, Host, Record, Resolved, SocketName};
-use super::set::{Place, Set, Turns};
-use super::table::{Destination, Known, Table};
 use crate::clock::Now;
+use crate::destination::{
+    Destination, DestinationUri, Host, Known, Place, Record, Resolved, Set, Slot, SocketName,
+    Table, Turns,
+};
 use crate::limits;
+use crate::listener::{ListenerId, Listeners};
 use crate::pin::PinTable;
-use crate::proxy::{ListenerId, Listeners};
 
 /// A load that cannot be taken.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -512,10 +512,10 @@ fn sorted(slots: impl Iterator<Item = Slot>) -> Box<[Slot]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Attributes, DestinationUri, Flags};
     use super::*;
+    use crate::destination::{Attributes, Flags};
+    use crate::listener::Listener;
     use crate::pin::{Claim, Kind, PinKey, PinMemory, State};
-    use crate::proxy::Listener;
 
     const NOW: Now = Now::from_ms(4_000_000_000);
 

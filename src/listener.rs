@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::flow::ListenerId;
-use crate::destination::parse_ip;
 use crate::limits;
+use crate::message::parse_ip;
+
+/// The number of a listener: its place in [`Listeners`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ListenerId(pub u16);
 
 /// One address that we listen on.
 #[derive(Clone, Debug)]
@@ -84,7 +87,7 @@ impl Listeners {
     }
 
     /// The sent-by of this listener in the form that Via parameters are bound to.
-    pub(super) fn sent_by_key(&self, id: ListenerId) -> &SentByKey {
+    pub(crate) fn sent_by_key(&self, id: ListenerId) -> &SentByKey {
         &self.sent_by_keys[usize::from(id.0)]
     }
 
@@ -143,7 +146,7 @@ impl Listeners {
 /// Host and port in one form, however they are spelt: other stacks write IPv6 addresses and the
 /// case of names anew.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SentByKey {
+pub(crate) struct SentByKey {
     bytes: [u8; SENT_BY_BYTES],
     len: usize,
 }
@@ -161,7 +164,7 @@ impl Default for SentByKey {
 
 impl SentByKey {
     /// `None` when the host is longer than a name can be.
-    pub(super) fn new(host: &[u8], port: u16) -> Option<Self> {
+    pub(crate) fn new(host: &[u8], port: u16) -> Option<Self> {
         let mut key = Self::default();
         key.bytes[..2].copy_from_slice(&port.to_be_bytes());
         let ip = parse_ip(host);
@@ -186,7 +189,7 @@ impl SentByKey {
         Some(key)
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
