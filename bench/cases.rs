@@ -43,10 +43,7 @@ impl Core {
             force_rport: false,
         };
         let listeners = Listeners::new(vec![listener], &[]);
-        let keys = Keys::new(&[MasterKey {
-            id: 1,
-            secret: [42; 32],
-        }]);
+        let keys = Keys::new(&[MasterKey { id: 1, secret: [42; 32] }]);
         let words = PinMemory::words_for((2 * living).max(PINS_MIN));
         let memory = Mapping::anonymous_shared(words).expect("memory for the pins");
         let pins = PinTable::new(PinMemory::new(memory, 1));
@@ -71,9 +68,7 @@ impl Core {
     /// Handles one datagram as a worker does, up to the bytes that would be sent.
     pub(crate) fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Verdict {
         let flow = Flow::udp(ListenerId(0), from);
-        let verdict = self
-            .proxy
-            .datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
+        let verdict = self.proxy.datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
         for entry in self.outbox.entries() {
             self.outbox.copy_to(entry, bytes, &mut self.out);
             self.next_hop = Some(entry.flow.peer);
@@ -116,13 +111,8 @@ pub(crate) enum Case {
 
 impl Case {
     /// All cases.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::NewInvite,
-        Self::InviteAgain,
-        Self::Ok,
-        Self::Bye,
-        Self::Longest,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NewInvite, Self::InviteAgain, Self::Ok, Self::Bye, Self::Longest];
 
     /// Its name in results.
     pub(crate) fn name(self) -> &'static str {
@@ -208,9 +198,7 @@ impl Batch {
     pub(crate) fn relay(&self, core: &mut Core, count: usize) -> usize {
         let wanted = self.case.verdict();
         let messages = self.messages[..count].iter();
-        messages
-            .filter(|(from, message)| core.datagram(*from, message.bytes()) != wanted)
-            .count()
+        messages.filter(|(from, message)| core.datagram(*from, message.bytes()) != wanted).count()
     }
 
     /// How long one message is.
@@ -262,10 +250,7 @@ fn check_sent(case: Case, received: &[u8], core: &Core) {
     let own = "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK";
     assert!(text.lines().any(|line| line.starts_with(own)), "{text}");
     let records = text.matches("Record-Route: <sip:").count();
-    let own_records = received
-        .windows(14)
-        .filter(|w| w == b"Record-Route: ")
-        .count();
+    let own_records = received.windows(14).filter(|w| w == b"Record-Route: ").count();
     assert_eq!(records, own_records + usize::from(case != Case::Bye));
     assert!(!text.contains("\r\nRoute: "), "{text}");
     let body = &received[read.end - 20..read.end];

@@ -28,10 +28,7 @@ fn main() {
 
 fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
-    for case in Case::ALL
-        .into_iter()
-        .filter(|case| *case != Case::InviteAgain)
-    {
+    for case in Case::ALL.into_iter().filter(|case| *case != Case::InviteAgain) {
         let mut core = Core::new(DESTINATIONS, 0);
         let batch = Batch::new(case, &mut core);
         group.throughput(Throughput::Bytes(batch.message_len() as u64));
@@ -51,17 +48,8 @@ fn relay(criterion: &mut Criterion) {
     for case in Case::ALL {
         let mut core = Core::new(DESTINATIONS, LIVING);
         let batch = Batch::new(case, &mut core);
-        let batch = if case == Case::NewInvite {
-            batch.keeping(LIVING)
-        } else {
-            batch
-        };
-        time(
-            &mut group,
-            BenchmarkId::from_parameter(case.name()),
-            core,
-            batch,
-        );
+        let batch = if case == Case::NewInvite { batch.keeping(LIVING) } else { batch };
+        time(&mut group, BenchmarkId::from_parameter(case.name()), core, batch);
     }
 }
 

@@ -76,15 +76,10 @@ pub(crate) fn response(request: &[u8], status: &str) -> Vec<u8> {
     let mut answer = format!("SIP/2.0 {status}\r\n").into_bytes();
     for line in rows(request) {
         let is_to = line.starts_with(b"To: ");
-        let is_copied = [
-            b"Via: ".as_slice(),
-            b"Record-Route: ",
-            b"From: ",
-            b"Call-ID: ",
-            b"CSeq: ",
-        ]
-        .iter()
-        .any(|name| line.starts_with(name));
+        let is_copied =
+            [b"Via: ".as_slice(), b"Record-Route: ", b"From: ", b"Call-ID: ", b"CSeq: "]
+                .iter()
+                .any(|name| line.starts_with(name));
         if is_copied || is_to {
             answer.extend_from_slice(line);
             if is_to && memchr::memmem::find(line, b";tag=").is_none() {
@@ -120,9 +115,7 @@ pub(crate) fn in_dialog(method: &str, cseq: u32, caller: SocketAddr, response: &
         text.extend_from_slice(b"\r\n");
     }
     let same = |line: &&&[u8]| {
-        [b"From: ".as_slice(), b"To: ", b"Call-ID: "]
-            .iter()
-            .any(|n| line.starts_with(n))
+        [b"From: ".as_slice(), b"To: ", b"Call-ID: "].iter().any(|n| line.starts_with(n))
     };
     for line in lines.iter().filter(same) {
         text.extend_from_slice(line);

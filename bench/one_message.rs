@@ -15,10 +15,7 @@ fn main() {
         // As a bench or test among others there is nothing to do.
         return;
     };
-    let case = Case::ALL
-        .into_iter()
-        .find(|known| known.name() == case)
-        .expect("a case");
+    let case = Case::ALL.into_iter().find(|known| known.name() == case).expect("a case");
     let batches: usize = batches.parse().expect("a number of batches");
     let mut core = Core::new(10, 100_000);
     let mut batch = Batch::new(case, &mut core);
@@ -33,9 +30,5 @@ fn main() {
     }
     assert_eq!(wrong, 0);
     // Not inlined away, and said for the script.
-    println!(
-        "{} messages of {} bytes",
-        batches * BATCH,
-        batch.message_len()
-    );
+    println!("{} messages of {} bytes", batches * BATCH, batch.message_len());
 }

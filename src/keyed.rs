@@ -27,11 +27,7 @@ pub(crate) struct Fields {
 impl Fields {
     /// No fields yet.
     pub(crate) fn new(key: Key128) -> Self {
-        Self {
-            key,
-            bytes: [0; HASHED_BYTES],
-            len: 0,
-        }
+        Self { key, bytes: [0; HASHED_BYTES], len: 0 }
     }
 
     /// Bytes whose number is always the same.
@@ -110,23 +106,12 @@ mod tests {
 
     #[test]
     fn every_byte_and_every_border_counts_at_any_length() {
-        for len in [
-            0,
-            1,
-            100,
-            HASHED_BYTES - 3,
-            HASHED_BYTES,
-            HASHED_BYTES + 1,
-            65_000,
-        ] {
+        for len in [0, 1, 100, HASHED_BYTES - 3, HASHED_BYTES, HASHED_BYTES + 1, 65_000] {
             let plain = vec![b'a'; len];
             let tag = of(&[&plain, b"x"]);
             assert_eq!(tag, of(&[&plain.to_ascii_uppercase(), b"X"]));
             assert_ne!(tag, of(&[&plain, b"y"]));
-            for at in [0, len / 2, len.saturating_sub(1)]
-                .into_iter()
-                .filter(|at| *at < len)
-            {
+            for at in [0, len / 2, len.saturating_sub(1)].into_iter().filter(|at| *at < len) {
                 let mut other = plain.clone();
                 other[at] = b'b';
                 assert_ne!(tag, of(&[&other, b"x"]), "byte {at} of {len}");

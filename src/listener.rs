@@ -41,25 +41,17 @@ impl Listeners {
         assert!(!all.is_empty() && all.len() <= limits::LISTENERS_MAX);
         let mut addresses = Vec::new();
         let mut names = Vec::new();
-        let advertised = all
-            .iter()
-            .filter_map(|listener| split_host_port(&listener.sent_by));
+        let advertised = all.iter().filter_map(|listener| split_host_port(&listener.sent_by));
         for (host, port) in advertised.chain(aliases.iter().map(|(h, p)| (h.as_str(), *p))) {
             match host.trim_matches(['[', ']']).parse::<IpAddr>() {
                 Ok(ip) => addresses.push((ip, port)),
                 Err(_) => names.push((host.to_ascii_lowercase().into_bytes().into(), port)),
             }
         }
-        addresses.extend(
-            all.iter()
-                .map(|listener| (listener.local.ip(), listener.local.port())),
-        );
+        addresses.extend(all.iter().map(|listener| (listener.local.ip(), listener.local.port())));
         addresses.sort_unstable();
         addresses.dedup();
-        let hashes = all
-            .iter()
-            .map(|listener| name_hash(&listener.name))
-            .collect();
+        let hashes = all.iter().map(|listener| name_hash(&listener.name)).collect();
         let sent_by_keys = all
             .iter()
             .map(|listener| {
@@ -101,18 +93,12 @@ impl Listeners {
 
     /// The listener whose name has this hash.
     pub fn by_hash(&self, hash: u32) -> Option<ListenerId> {
-        self.hashes
-            .iter()
-            .position(|h| *h == hash)
-            .map(|at| ListenerId(at as u16))
+        self.hashes.iter().position(|h| *h == hash).map(|at| ListenerId(at as u16))
     }
 
     /// All listeners in order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (ListenerId, &Listener)> {
-        self.all
-            .iter()
-            .enumerate()
-            .map(|(at, listener)| (ListenerId(at as u16), listener))
+        self.all.iter().enumerate().map(|(at, listener)| (ListenerId(at as u16), listener))
     }
 
     /// How many there are.
@@ -137,9 +123,7 @@ impl Listeners {
 
     /// Whether this host name, compared without case, is one of ours.
     pub fn is_our_name(&self, host: &[u8], port: u16) -> bool {
-        self.names
-            .iter()
-            .any(|(name, p)| *p == port && name.eq_ignore_ascii_case(host))
+        self.names.iter().any(|(name, p)| *p == port && name.eq_ignore_ascii_case(host))
     }
 }
 
@@ -155,10 +139,7 @@ const SENT_BY_BYTES: usize = 2 + 253;
 
 impl Default for SentByKey {
     fn default() -> Self {
-        Self {
-            bytes: [0; SENT_BY_BYTES],
-            len: 0,
-        }
+        Self { bytes: [0; SENT_BY_BYTES], len: 0 }
     }
 }
 

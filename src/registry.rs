@@ -126,18 +126,11 @@ impl Registry {
         self.assign_slots(now, records, pins)?;
         self.describe(records, listeners);
 
-        let mut table = Table {
-            slots: self.destinations.clone(),
-            ..Table::default()
-        };
+        let mut table = Table { slots: self.destinations.clone(), ..Table::default() };
         self.index_addresses(records, &mut table);
         self.build_sets(records, &mut table);
         for (number, state) in self.slots.iter().enumerate() {
-            if let Some(SlotState {
-                identity,
-                retired_at,
-            }) = state
-            {
+            if let Some(SlotState { identity, retired_at }) = state {
                 let mut hasher = siphasher::sip::SipHasher13::new();
                 (&identity.0, identity.1).hash(&mut hasher);
                 pins.memory().write_slot(
@@ -149,8 +142,7 @@ impl Registry {
             }
         }
         // What no set uses any more is not kept for ever.
-        self.place_turns
-            .retain(|_, turns| Arc::strong_count(turns) > 1);
+        self.place_turns.retain(|_, turns| Arc::strong_count(turns) > 1);
         Ok(table)
     }
 
@@ -161,19 +153,12 @@ impl Registry {
         pins: &PinTable,
     ) -> Result<(), Vec<LoadError>> {
         let mut seen = HashSet::new();
-        let wanted: Vec<SlotIdentity> = records
-            .iter()
-            .flat_map(slot_identities)
-            .filter(|id| seen.insert(id.clone()))
-            .collect();
-        let new: Vec<&SlotIdentity> = wanted
-            .iter()
-            .filter(|id| !self.slot_of.contains_key(*id))
-            .collect();
-        let mut free: Vec<Slot> = (self.slots.len()..limits::SLOTS_MAX)
-            .take(new.len())
-            .map(|n| Slot(n as u16))
-            .collect();
+        let wanted: Vec<SlotIdentity> =
+            records.iter().flat_map(slot_identities).filter(|id| seen.insert(id.clone())).collect();
+        let new: Vec<&SlotIdentity> =
+            wanted.iter().filter(|id| !self.slot_of.contains_key(*id)).collect();
+        let mut free: Vec<Slot> =
+            (self.slots.len()..limits::SLOTS_MAX).take(new.len()).map(|n| Slot(n as u16)).collect();
         if free.len() < new.len() {
             // Numbers that were never used come first; only when they have run out are those of
             // destinations retired long ago cleared from all pins and given to others.
@@ -181,9 +166,7 @@ impl Registry {
             let mut reused = HashSet::new();
             for (number, state) in self.slots.iter().enumerate() {
                 let is_over = state.as_ref().is_some_and(|state| {
-                    state
-                        .retired_at
-                        .is_some_and(|at| quarantined_until(at) <= now)
+                    state.retired_at.is_some_and(|at| quarantined_until(at) <= now)
                         && !seen.contains(&state.identity)
                 });
                 if is_over && free.len() < new.len() {
@@ -192,9 +175,7 @@ impl Registry {
                 }
             }
             if free.len() < new.len() {
-                return Err(vec![LoadError::TooMany {
-                    wanted: wanted.len(),
-                }]);
+                return Err(vec![LoadError::TooMany { wanted: wanted.len() }]);
             }
             pins.clear_slots(|slot| reused.contains(&slot));
         }
@@ -208,17 +189,11 @@ impl Registry {
                 self.slot_of.remove(&old.identity);
             }
             self.slot_of.insert(identity.clone(), slot);
-            self.slots[at] = Some(SlotState {
-                identity: identity.clone(),
-                retired_at: None,
-            });
+            self.slots[at] = Some(SlotState { identity: identity.clone(), retired_at: None });
         }
         for state in self.slots.iter_mut().flatten() {
-            state.retired_at = if seen.contains(&state.identity) {
-                None
-            } else {
-                state.retired_at.or(Some(now))
-            };
+            state.retired_at =
+                if seen.contains(&state.identity) { None } else { state.retired_at.or(Some(now)) };
         }
         Ok(())
     }
@@ -227,10 +202,8 @@ impl Registry {
     fn describe(&mut self, records: &[Resolved], listeners: &Listeners) {
         for resolved in records {
             let record = &resolved.record;
-            let listener = record
-                .attributes
-                .socket
-                .and_then(|socket| listener_of(socket, listeners));
+            let listener =
+                record.attributes.socket.and_then(|socket| listener_of(socket, listeners));
             for identity in slot_identities(resolved) {
                 let address = identity.2;
                 let slot = self.slot_of[&identity];
@@ -248,31 +221,18 @@ impl Registry {
     fn index_addresses(&self, records: &[Resolved], table: &mut Table) {
         for resolved in records {
             for identity in slot_identities(resolved) {
-                let known = Known {
-                    slot: self.slot_of[&identity],
-                    is_listed: true,
-                };
+                let known = Known { slot: self.slot_of[&identity], is_listed: true };
                 table.by_address.entry(identity.2).or_insert(known);
                 table.by_ip.entry(identity.2.ip()).or_insert(known);
                 if let Host::Name(name) = &resolved.record.uri.host {
-                    let key = (
-                        name.as_bytes().into(),
-                        resolved.record.uri.port_or_default(),
-                    );
+                    let key = (name.as_bytes().into(), resolved.record.uri.port_or_default());
                     table.by_name.entry(key).or_insert(known.slot);
                 }
             }
         }
         for (number, state) in self.slots.iter().enumerate() {
-            if let Some(SlotState {
-                identity,
-                retired_at: Some(_),
-            }) = state
-            {
-                let known = Known {
-                    slot: Slot(number as u16),
-                    is_listed: false,
-                };
+            if let Some(SlotState { identity, retired_at: Some(_) }) = state {
+                let known = Known { slot: Slot(number as u16), is_listed: false };
                 table.by_address.entry(identity.2).or_insert(known);
                 table.by_ip.entry(identity.2.ip()).or_insert(known);
                 if let Ok(uri) = DestinationUri::parse(&identity.0)
@@ -288,10 +248,7 @@ impl Registry {
     fn build_sets(&mut self, records: &[Resolved], table: &mut Table) {
         let mut by_set: BTreeMap<u32, Vec<&Resolved>> = BTreeMap::new();
         for resolved in records {
-            by_set
-                .entry(resolved.record.set)
-                .or_default()
-                .push(resolved);
+            by_set.entry(resolved.record.set).or_default().push(resolved);
         }
         // A set that is gone keeps its counters: it may come back.
         for id in self.sets.keys() {
@@ -300,15 +257,10 @@ impl Registry {
         for (id, listed) in by_set {
             let is_active =
                 |r: &&&Resolved| r.record.flags.is_selectable() && !r.addresses.is_empty();
-            let active: Vec<RecordIdentity> = listed
-                .iter()
-                .filter(is_active)
-                .map(|r| record_identity(r))
-                .collect();
+            let active: Vec<RecordIdentity> =
+                listed.iter().filter(is_active).map(|r| record_identity(r)).collect();
             let slots_of = |r: &Resolved| -> Vec<Slot> {
-                slot_identities(r)
-                    .map(|identity| self.slot_of[&identity])
-                    .collect()
+                slot_identities(r).map(|identity| self.slot_of[&identity]).collect()
             };
             let members = sorted(listed.iter().flat_map(|r| slots_of(r)));
             let active_members = sorted(listed.iter().filter(is_active).flat_map(|r| slots_of(r)));
@@ -348,11 +300,7 @@ impl SetMemory {
     fn go_on(&mut self, is_invite: bool, places: &Places, listed: &[RecordIdentity]) {
         // Relaxed: a turn drawn by the old table at this moment is as good as one drawn before.
         let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
-        let round = if is_invite {
-            &mut self.invite
-        } else {
-            &mut self.other
-        };
+        let round = if is_invite { &mut self.invite } else { &mut self.other };
         let (offset, count) = (round.offset, self.active.len() as u64);
         let at_turn = |turn: u64| &self.active[(turn.wrapping_sub(offset) % count) as usize];
         if count > 0 && turn != round.turn {
@@ -380,9 +328,7 @@ fn first_active(
     places: &Places,
 ) -> Option<u64> {
     let at = list.iter().position(|id| id == from)?;
-    (steps..=list.len())
-        .find_map(|step| places.get(&list[(at + step) % list.len()]))
-        .copied()
+    (steps..=list.len()).find_map(|step| places.get(&list[(at + step) % list.len()])).copied()
 }
 
 /// The records with those of their addresses that can be sent to: from their socket, else from any
@@ -390,9 +336,7 @@ fn first_active(
 fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
     let is_reached = |record: &Record, address: &SocketAddr| match record.attributes.socket {
         Some(socket) => socket.0.is_ipv4() == address.is_ipv4(),
-        None => listeners
-            .iter()
-            .any(|(_, listener)| listener.local.is_ipv4() == address.is_ipv4()),
+        None => listeners.iter().any(|(_, listener)| listener.local.is_ipv4() == address.is_ipv4()),
     };
     let mut records = records.to_vec();
     for Resolved { record, addresses } in &mut records {
@@ -403,11 +347,7 @@ fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
 
 fn record_identity(resolved: &Resolved) -> RecordIdentity {
     let record = &resolved.record;
-    (
-        record.set,
-        record.uri.text.clone(),
-        record.attributes.socket,
-    )
+    (record.set, record.uri.text.clone(), record.attributes.socket)
 }
 
 fn slot_identities(resolved: &Resolved) -> impl Iterator<Item = SlotIdentity> + '_ {
@@ -419,10 +359,7 @@ fn slot_identities(resolved: &Resolved) -> impl Iterator<Item = SlotIdentity> + 
 }
 
 fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<ListenerId> {
-    listeners
-        .iter()
-        .find(|(_, listener)| listener.local == socket.0)
-        .map(|(id, _)| id)
+    listeners.iter().find(|(_, listener)| listener.local == socket.0).map(|(id, _)| id)
 }
 
 fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
@@ -444,44 +381,33 @@ fn family_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
     };
     let is_reached = match record.attributes.socket {
         Some(socket) => socket.0.is_ipv4() == ip.is_ipv4(),
-        None => listeners
-            .iter()
-            .any(|(_, listener)| listener.local.is_ipv4() == ip.is_ipv4()),
+        None => listeners.iter().any(|(_, listener)| listener.local.is_ipv4() == ip.is_ipv4()),
     };
     (!is_reached).then(|| LoadError::NoListener {
         line: record.line,
         uri: record.uri.text.clone(),
         is_ipv4: ip.is_ipv4(),
-        listeners: record.attributes.socket.map_or_else(
-            || names_of(listeners),
-            |socket| format!("socket=udp:{}", socket.0),
-        ),
+        listeners: record
+            .attributes
+            .socket
+            .map_or_else(|| names_of(listeners), |socket| format!("socket=udp:{}", socket.0)),
     })
 }
 
 fn names_of(listeners: &Listeners) -> String {
-    let names: Vec<_> = listeners
-        .iter()
-        .map(|(_, listener)| format!("udp:{}", listener.local))
-        .collect();
+    let names: Vec<_> =
+        listeners.iter().map(|(_, listener)| format!("udp:{}", listener.local)).collect();
     names.join(", ")
 }
 
 /// The listener whose address the kernel would send from, else the first of the family.
 fn route_to(address: SocketAddr, listeners: &Listeners) -> Option<ListenerId> {
-    let same_family = || {
-        listeners
-            .iter()
-            .filter(|(_, l)| l.local.is_ipv4() == address.is_ipv4())
-    };
+    let same_family = || listeners.iter().filter(|(_, l)| l.local.is_ipv4() == address.is_ipv4());
     if same_family().count() < 2 {
         return same_family().next().map(|(id, _)| id);
     }
-    let any: SocketAddr = if address.is_ipv4() {
-        ([0; 4], 0).into()
-    } else {
-        ([0u16; 8], 0).into()
-    };
+    let any: SocketAddr =
+        if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let source = std::net::UdpSocket::bind(any)
         .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()))
         .ok();
@@ -497,10 +423,7 @@ fn host_port(record: &Record) -> String {
         Host::Address(ip) => ip.to_string(),
         Host::Name(name) => name.clone(),
     };
-    record
-        .uri
-        .port
-        .map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+    record.uri.port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
 }
 
 fn sorted(slots: impl Iterator<Item = Slot>) -> Box<[Slot]> {
@@ -541,8 +464,7 @@ mod tests {
         }
 
         fn load(&mut self, now: Now, records: &[Resolved]) -> Result<Table, Vec<LoadError>> {
-            self.registry
-                .load(now, records, &self.listeners, &self.pins)
+            self.registry.load(now, records, &self.listeners, &self.pins)
         }
     }
 
@@ -554,22 +476,10 @@ mod tests {
         let ip = std::net::Ipv4Addr::from_bits(0x0a00_0000 + number);
         let uri = DestinationUri::parse(&format!("sip:{ip}")).unwrap();
         let socket = socket.map(|text| SocketName(text.parse().unwrap()));
-        let attributes = Attributes {
-            socket,
-            ..Attributes::default()
-        };
-        let record = Record {
-            set: 1,
-            uri,
-            flags: Flags::default(),
-            priority: 0,
-            attributes,
-            line: 3,
-        };
-        Resolved {
-            record,
-            addresses: vec![SocketAddr::new(ip.into(), 5060)],
-        }
+        let attributes = Attributes { socket, ..Attributes::default() };
+        let record =
+            Record { set: 1, uri, flags: Flags::default(), priority: 0, attributes, line: 3 };
+        Resolved { record, addresses: vec![SocketAddr::new(ip.into(), 5060)] }
     }
 
     fn slot_at(table: &Table, number: u32) -> Option<Known> {
@@ -581,17 +491,8 @@ mod tests {
         let mut bench = Bench::new();
         let first = slot_at(&bench.load(NOW, &[at(1), at(2)]).unwrap(), 2).unwrap();
         let away = bench.load(NOW, &[at(3)]).unwrap();
-        assert_eq!(
-            slot_at(&away, 2),
-            Some(Known {
-                is_listed: false,
-                ..first
-            })
-        );
-        assert_eq!(
-            away.get(first.slot).unwrap().address.to_string(),
-            "10.0.0.2:5060"
-        );
+        assert_eq!(slot_at(&away, 2), Some(Known { is_listed: false, ..first }));
+        assert_eq!(away.get(first.slot).unwrap().address.to_string(), "10.0.0.2:5060");
         let back = bench.load(NOW, &[at(4), at(2)]).unwrap();
         assert_eq!(slot_at(&back, 2), Some(first));
     }
@@ -602,20 +503,9 @@ mod tests {
         bench.load(NOW, &[at(1), at(2)]).unwrap();
         let many: Vec<_> = (10..10 + limits::SLOTS_MAX as u32).map(at).collect();
         let errors = bench.load(NOW, &many).unwrap_err();
-        assert_eq!(
-            errors,
-            [LoadError::TooMany {
-                wanted: limits::SLOTS_MAX
-            }]
-        );
+        assert_eq!(errors, [LoadError::TooMany { wanted: limits::SLOTS_MAX }]);
         let table = bench.load(NOW, &[at(1), at(2)]).unwrap();
-        assert_eq!(
-            slot_at(&table, 2),
-            Some(Known {
-                slot: Slot(1),
-                is_listed: true
-            })
-        );
+        assert_eq!(slot_at(&table, 2), Some(Known { slot: Slot(1), is_listed: true }));
         assert_eq!(slot_at(&table, 10), None);
     }
 
@@ -635,16 +525,8 @@ mod tests {
         let early = NOW.plus_ms(limits::SLOT_QUARANTINE_MS - 1);
         assert!(bench.load(early, &renewed).is_err());
         assert!(bench.pins.find(NOW, PinKey(5), false).is_some());
-        let table = bench
-            .load(NOW.plus_ms(limits::SLOT_QUARANTINE_MS), &renewed)
-            .unwrap();
-        assert_eq!(
-            slot_at(&table, 1 << 20),
-            Some(Known {
-                slot: Slot(0),
-                is_listed: true
-            })
-        );
+        let table = bench.load(NOW.plus_ms(limits::SLOT_QUARANTINE_MS), &renewed).unwrap();
+        assert_eq!(slot_at(&table, 1 << 20), Some(Known { slot: Slot(0), is_listed: true }));
         assert_eq!(slot_at(&table, 0), None, "its old owner is forgotten");
         assert!(bench.pins.find(NOW, PinKey(5), false).is_none());
     }
@@ -664,12 +546,8 @@ mod tests {
     #[test]
     fn a_socket_must_be_one_of_ours() {
         let mut bench = Bench::new();
-        bench
-            .load(NOW, &[with_socket(1, Some("192.0.2.1:5060"))])
-            .unwrap();
-        let errors = bench
-            .load(NOW, &[with_socket(1, Some("192.0.2.9:5060"))])
-            .unwrap_err();
+        bench.load(NOW, &[with_socket(1, Some("192.0.2.1:5060"))]).unwrap();
+        let errors = bench.load(NOW, &[with_socket(1, Some("192.0.2.9:5060"))]).unwrap_err();
         assert_eq!(
             errors[0].to_string(),
             "line 3: socket=udp:192.0.2.9:5060 is not one of our listeners: udp:192.0.2.1:5060"

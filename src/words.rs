@@ -23,16 +23,8 @@ pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
 
 /// `"a"`, or `one of "a", "b"`.
 fn one_of(words: &[&str]) -> String {
-    let list = words
-        .iter()
-        .map(|word| format!("{word:?}"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if words.len() == 1 {
-        list
-    } else {
-        format!("one of {list}")
-    }
+    let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    if words.len() == 1 { list } else { format!("one of {list}") }
 }
 
 #[cfg(test)]

@@ -73,11 +73,7 @@ fn a_thousand_messages_of_every_kind_and_a_reload() {
     for round in 0..ROUNDS {
         play(&relay, &caller, &server, round);
         if round == ROUNDS / 2 {
-            fs::write(
-                &list,
-                format!("1 sip:{}\n1 sip:127.0.0.1:9 4\n", server.address()),
-            )
-            .unwrap();
+            fs::write(&list, format!("1 sip:{}\n1 sip:127.0.0.1:9 4\n", server.address())).unwrap();
             relay.reload().unwrap();
         }
     }
@@ -99,11 +95,7 @@ fn a_thousand_messages_of_every_kind_and_a_reload() {
         (Verdict::Dropped(Reason::KeepAlive), 1),
         (Verdict::Dropped(Reason::ForeignVia), 1),
     ] {
-        assert_eq!(
-            totals.of(verdict),
-            a_round * ROUNDS,
-            "{verdict:?}:\n{totals}"
-        );
+        assert_eq!(totals.of(verdict), a_round * ROUNDS, "{verdict:?}:\n{totals}");
     }
 }
 
@@ -118,10 +110,7 @@ fn start(folder: &TempDir) -> Relay {
     let mut config = Config::load(&flags).unwrap();
     config.relay.listen[0].address.set_port(0);
     config.relay.state_dir = Some(folder.path().into());
-    let options = Options {
-        on_worker_start: Some(|_| IS_COUNTED.set(true)),
-        ..Options::default()
-    };
+    let options = Options { on_worker_start: Some(|_| IS_COUNTED.set(true)), ..Options::default() };
     Relay::start(&config, options).unwrap()
 }
 
@@ -129,11 +118,7 @@ fn start(folder: &TempDir) -> Relay {
 fn play(relay: &Relay, caller: &End, server: &End, round: u64) {
     let to = relay.local_addresses()[0];
     let request = |method: &str, number: u32, call: &str| {
-        caller.request(
-            method,
-            &format!("{number} {method}"),
-            &format!("{call}-{round}"),
-        )
+        caller.request(method, &format!("{number} {method}"), &format!("{call}-{round}"))
     };
 
     // INVITE, its copy, 180, 200, ACK, BYE, 200.
@@ -174,12 +159,7 @@ fn play(relay: &Relay, caller: &End, server: &End, round: u64) {
     let bye = request("BYE", 1, "unknown").replace(";to\r\n", ";tag=nobody\r\n");
     let looping = request("INVITE", 1, "loop").replace("Max-Forwards: 70", "Max-Forwards: 0");
     let broken = request("INVITE", 1, "broken").replace("CSeq: 1 INVITE", "CSeq: 1 NONE");
-    for (message, wants) in [
-        (ping, "200"),
-        (bye, "481"),
-        (looping, "483"),
-        (broken, "400"),
-    ] {
+    for (message, wants) in [(ping, "200"), (bye, "481"), (looping, "483"), (broken, "400")] {
         caller.send(to, &message);
         let answer = caller.receive();
         assert!(answer.starts_with(&format!("SIP/2.0 {wants} ")), "{answer}");
@@ -202,9 +182,7 @@ struct End(UdpSocket);
 impl End {
     fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         Self(socket)
     }
 
@@ -256,10 +234,7 @@ fn response(request: &str, status: &str) -> String {
 fn header(message: &str, name: &str) -> String {
     let rows = message.split("\r\n");
     let mut found = rows.filter(|row| row.starts_with(&format!("{name}:")));
-    found
-        .next()
-        .unwrap_or_else(|| panic!("no {name} in {message}"))
-        .to_owned()
+    found.next().unwrap_or_else(|| panic!("no {name} in {message}")).to_owned()
 }
 
 /// The branch of the topmost Via.

@@ -28,23 +28,16 @@ fn config(folder: &Path, listen: &[SocketAddr], workers: usize) -> Config {
     let mut config = Config::load(&flags).unwrap();
     config.relay.state_dir = Some(folder.into());
     let entry = config.relay.listen[0].clone();
-    config.relay.listen = listen
-        .iter()
-        .map(|address| ListenConfig {
-            address: *address,
-            ..entry.clone()
-        })
-        .collect();
+    config.relay.listen =
+        listen.iter().map(|address| ListenConfig { address: *address, ..entry.clone() }).collect();
     config
 }
 
 /// A relay at free ports of these addresses.
 fn start(hosts: &[&str], workers: usize, options: Options) -> (Relay, TempDir) {
     let folder = TempDir::new().unwrap();
-    let listen: Vec<_> = hosts
-        .iter()
-        .map(|host| SocketAddr::new(host.parse().unwrap(), 0))
-        .collect();
+    let listen: Vec<_> =
+        hosts.iter().map(|host| SocketAddr::new(host.parse().unwrap(), 0)).collect();
     let config = config(folder.path(), &listen, workers);
     (Relay::start(&config, options).unwrap(), folder)
 }
@@ -96,10 +89,7 @@ impl Caller {
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(10),
-            "waited in vain: {what}"
-        );
+        assert!(begin.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -119,10 +109,7 @@ fn an_address_in_use_is_refused_and_every_other_mistake_is_said_with_it() {
     let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), 4, "{said:?}");
     for (said, address) in said.iter().zip(&taken) {
-        assert!(
-            said.contains(&format!("udp:{address}: the address is already in use")),
-            "{said}"
-        );
+        assert!(said.contains(&format!("udp:{address}: the address is already in use")), "{said}");
     }
     assert!(said[3].contains("dispatcher.list:1"), "{}", said[3]);
     // The first one was not hurt.
@@ -165,9 +152,7 @@ fn listeners_take_turns_batch_by_batch() {
 #[test]
 fn a_flooded_listener_starves_no_other() {
     let (relay, _folder) = start(&["127.0.0.1", "::1"], 1, Options::default());
-    let [flooded, quiet] = relay.local_addresses()[..] else {
-        panic!()
-    };
+    let [flooded, quiet] = relay.local_addresses()[..] else { panic!() };
     let is_over = AtomicBool::new(false);
     let asked = 200;
     thread::scope(|scope| {
@@ -184,9 +169,7 @@ fn a_flooded_listener_starves_no_other() {
         }
         // And the flooded one is served too.
         let before = relay.totals().received;
-        wait_until("the flood goes on", || {
-            relay.totals().received > before + 1000
-        });
+        wait_until("the flood goes on", || relay.totals().received > before + 1000);
         is_over.store(true, Ordering::Relaxed);
     });
     let totals = relay.stop();
@@ -196,10 +179,7 @@ fn a_flooded_listener_starves_no_other() {
 
 #[test]
 fn a_panic_a_second_loses_the_datagrams_that_caused_it_and_no_other() {
-    let options = Options {
-        fault: Some(Fault::on("Call-ID: fault-")),
-        ..Options::default()
-    };
+    let options = Options { fault: Some(Fault::on("Call-ID: fault-")), ..Options::default() };
     let (relay, _folder) = start(&["127.0.0.1"], 2, options);
     let address = relay.local_addresses()[0];
     let panics = 3;
@@ -225,10 +205,7 @@ fn a_panic_a_second_loses_the_datagrams_that_caused_it_and_no_other() {
             thread::sleep(Duration::from_secs(1));
         }
         is_over.store(true, Ordering::Relaxed);
-        callers
-            .into_iter()
-            .map(|caller| caller.join().unwrap())
-            .sum()
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
     });
     let totals = relay.stop();
     assert_eq!(totals.of(Verdict::Dropped(Reason::Panicked)), panics);
@@ -251,11 +228,7 @@ fn idle_workers_take_a_reload_and_a_bad_one_changes_nothing() {
     assert!(told.contains("set 1: 1/2 destinations active"), "{told}");
     fs::write(&list, "1 sip:127.0.0.1:5070\nrubbish\n").unwrap();
     let errors = relay.reload().unwrap_err();
-    assert!(
-        errors[0].to_string().contains("dispatcher.list:2"),
-        "{}",
-        errors[0]
-    );
+    assert!(errors[0].to_string().contains("dispatcher.list:2"), "{}", errors[0]);
     assert_eq!(relay.snapshot_version(), 2);
     assert_eq!(relay.describe(), told);
 }
@@ -325,10 +298,7 @@ fn the_calls_of_one_caller_are_steered_to_all_workers_or_go_to_one() {
             assert!(shares.iter().all(|n| (40..180).contains(n)), "{shares:?}");
         } else {
             // Two sources, so at most two workers.
-            assert!(
-                shares.iter().filter(|n| **n == 0).count() >= 2,
-                "{shares:?}"
-            );
+            assert!(shares.iter().filter(|n| **n == 0).count() >= 2, "{shares:?}");
         }
     }
 }

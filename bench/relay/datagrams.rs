@@ -84,10 +84,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new() -> Self {
-        Self {
-            headers: MultiHeaders::preallocate(BATCH, None),
-            next_hops: [None; BATCH],
-        }
+        Self { headers: MultiHeaders::preallocate(BATCH, None), next_hops: [None; BATCH] }
     }
 
     /// Says where message `i` goes.

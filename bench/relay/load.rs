@@ -32,9 +32,8 @@ impl Load {
         let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let caller = bind(here, SERVER_BUFFER_BYTES)?;
         let template = messages::invite(caller.local_addr()?);
-        let servers: Vec<_> = (0..servers)
-            .map(|_| bind(here, SERVER_BUFFER_BYTES))
-            .collect::<Result<_, _>>()?;
+        let servers: Vec<_> =
+            (0..servers).map(|_| bind(here, SERVER_BUFFER_BYTES)).collect::<Result<_, _>>()?;
         Ok(Self {
             caller,
             messages: vec![template; BATCH],
@@ -93,9 +92,8 @@ impl Load {
                 return Ok(());
             }
             // Open loop: what is due is due, whether or not anything came through.
-            let due = rate.map_or(usize::MAX, |rate| {
-                (elapsed.as_secs_f64() * f64::from(rate)) as usize
-            });
+            let due =
+                rate.map_or(usize::MAX, |rate| (elapsed.as_secs_f64() * f64::from(rate)) as usize);
             let count = due.saturating_sub(sent).min(BATCH);
             if count > 0 {
                 sent += self.send(relay, count)?;
@@ -117,10 +115,7 @@ impl Load {
 
     /// What the kernel dropped at the servers because this thread was too slow.
     pub(super) fn server_drops(&self) -> io::Result<u64> {
-        let ports = self
-            .servers
-            .iter()
-            .map(|server| Ok(server.local_addr()?.port()));
+        let ports = self.servers.iter().map(|server| Ok(server.local_addr()?.port()));
         ports.map(|port: io::Result<u16>| drops_at(port?)).sum()
     }
 

@@ -103,11 +103,7 @@ fn measure(args: &Args) -> io::Result<()> {
     };
     let plan = Plan {
         kinds: kinds.into_iter().filter(|kind| kind.is_here()).collect(),
-        rates: if args.rates.is_empty() {
-            rates
-        } else {
-            args.rates.clone()
-        },
+        rates: if args.rates.is_empty() { rates } else { args.rates.clone() },
         rounds: args.rounds.unwrap_or(rounds),
         time: Duration::from_secs_f64(args.seconds.unwrap_or(seconds)),
         core: subject_core.id,

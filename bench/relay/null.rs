@@ -24,8 +24,7 @@ pub(super) fn run(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<
     let socket = bind(listen, RECEIVE_BUFFER_BYTES)?;
     let mut poll = Poll::new()?;
     let mut source = SourceFd(&socket.as_raw_fd());
-    poll.registry()
-        .register(&mut source, Token(0), Interest::READABLE)?;
+    poll.registry().register(&mut source, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     let mut inbox = Inbox::new(SLOT_BYTES);
     let mut outlet = Outlet::new();

@@ -64,17 +64,12 @@ impl Machine {
     pub(super) fn now() -> io::Result<Self> {
         let stat = fs::read_to_string("/proc/stat")?;
         let line = stat.lines().next().unwrap_or_default();
-        let ticks: Vec<u64> = line
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
+        let ticks: Vec<u64> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [user, nice, system, _idle, _iowait, irq, softirq, stolen, ..] = ticks[..] else {
             return Err(io::Error::other("/proc/stat is not as expected"));
         };
-        Ok(Self {
-            busy: user + nice + system + irq + softirq,
-            stolen,
-        })
+        Ok(Self { busy: user + nice + system + irq + softirq, stolen })
     }
 
     /// Shares of one processor since `earlier`: what others than `known_ns` took, and what the host

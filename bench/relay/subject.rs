@@ -73,12 +73,7 @@ impl Subject {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        Ok(Self {
-            kind,
-            child,
-            folder,
-            listen,
-        })
+        Ok(Self { kind, child, folder, listen })
     }
 
     /// Its process.
@@ -103,17 +98,11 @@ impl Subject {
         let log = self.log();
         let number = |name: &str| -> Option<u64> {
             let rest = log.split(&format!("{name}=")).nth(1)?;
-            rest.split(|c: char| !c.is_ascii_digit())
-                .next()?
-                .parse()
-                .ok()
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
         };
         Ok(number("received")
             .zip(number("forwarded"))
-            .map(|(received, forwarded)| Summary {
-                received,
-                forwarded,
-            }))
+            .map(|(received, forwarded)| Summary { received, forwarded }))
     }
 
     fn signal(&self) -> io::Result<()> {

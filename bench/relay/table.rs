@@ -25,11 +25,7 @@ pub(super) fn render(plan: &Plan, rounds: &[Round]) -> String {
             let of_row = |round: &&Round| round.kind == *kind && round.rate == *rate;
             let row: Vec<&Round> = rounds.iter().filter(of_row).collect();
             let mid = |value: fn(&Round) -> f64| median(row.iter().map(|r| value(r)).collect());
-            let planned = if *rate == 0 {
-                "all".to_owned()
-            } else {
-                rate.to_string()
-            };
+            let planned = if *rate == 0 { "all".to_owned() } else { rate.to_string() };
             table.add_row([
                 kind.name().to_owned(),
                 planned,
@@ -88,9 +84,8 @@ fn ratios(rounds: &[Round], row: &[&Round]) -> String {
     if ratios.is_empty() {
         return String::new();
     }
-    let (min, max) = ratios.iter().fold((f64::MAX, 0.0_f64), |(min, max), r| {
-        (min.min(*r), max.max(*r))
-    });
+    let (min, max) =
+        ratios.iter().fold((f64::MAX, 0.0_f64), |(min, max), r| (min.min(*r), max.max(*r)));
     format!("{:.2} ({min:.2}-{max:.2})", median(ratios))
 }
 

@@ -47,11 +47,7 @@ struct Report {
 }
 
 fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
-    let Draft {
-        config,
-        has_source,
-        mut problems,
-    } = Draft::load(flags);
+    let Draft { config, has_source, mut problems } = Draft::load(flags);
     let mut destinations = Vec::new();
     let mut warnings = config.warnings.clone();
     if problems.is_empty() {
@@ -77,12 +73,7 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
         }
     };
     if problems.is_empty() {
-        Ok(Report {
-            config,
-            destinations,
-            key,
-            warnings,
-        })
+        Ok(Report { config, destinations, key, warnings })
     } else {
         Err(problems)
     }
@@ -100,11 +91,7 @@ impl Report {
             .into_iter()
             .map(|(set, (all, active))| format!("set {set}: {all}, {active} of them may be chosen"))
             .collect::<Vec<_>>();
-        let destinations = if sets.is_empty() {
-            "none".to_owned()
-        } else {
-            sets.join("; ")
-        };
+        let destinations = if sets.is_empty() { "none".to_owned() } else { sets.join("; ") };
         let _ = writeln!(text, "  destinations  {destinations}");
         let _ = writeln!(text, "  set           {}", self.config.policy.set);
         let _ = writeln!(text, "  key           {}", self.key);
@@ -140,10 +127,7 @@ impl Report {
 
     fn listeners(&self) -> Vec<String> {
         let listen = &self.config.relay.listen;
-        listen
-            .iter()
-            .map(|entry| format!("udp:{}", entry.address))
-            .collect()
+        listen.iter().map(|entry| format!("udp:{}", entry.address)).collect()
     }
 
     fn workers(&self) -> String {
@@ -206,10 +190,7 @@ mod tests {
         let config = config.replace("STATE", &key.display().to_string());
         fs::write(directory.join("strowger.toml"), config).unwrap();
         fs::write(directory.join("d.list"), list).unwrap();
-        Flags {
-            config: Some(directory.join("strowger.toml")),
-            ..Flags::default()
-        }
+        Flags { config: Some(directory.join("strowger.toml")), ..Flags::default() }
     }
 
     #[test]
@@ -230,10 +211,7 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(report.json()["sets"][0]["may_be_chosen"], 1);
-        assert!(
-            !directory.path().join("state").exists(),
-            "check changes nothing"
-        );
+        assert!(!directory.path().join("state").exists(), "check changes nothing");
     }
 
     #[test]
@@ -242,24 +220,13 @@ mod tests {
         let config = "[relay]\nlisten = [\"udp:127.0.0.1:5060\"]\nstate_dir = \"STATE\"\n\
                       [dispatch]\nalgorithm = \"round-robn\"\n[destinations]\nsource = \"list:d.list\"\n\
                       [log]\ndispatch = \"$rx\"\n";
-        let problems = check(&write(directory.path(), config, "one sip:127.0.0.1\n1\n"))
-            .err()
-            .unwrap();
+        let problems =
+            check(&write(directory.path(), config, "one sip:127.0.0.1\n1\n")).err().unwrap();
         let lines = problems
             .iter()
-            .map(|problem| {
-                (
-                    problem.file.rsplit('/').next().unwrap(),
-                    problem.line.unwrap(),
-                )
-            })
+            .map(|problem| (problem.file.rsplit('/').next().unwrap(), problem.line.unwrap()))
             .collect::<Vec<_>>();
-        let wants = [
-            ("strowger.toml", 5),
-            ("strowger.toml", 9),
-            ("d.list", 1),
-            ("d.list", 2),
-        ];
+        let wants = [("strowger.toml", 5), ("strowger.toml", 9), ("d.list", 1), ("d.list", 2)];
         assert_eq!(lines, wants, "{problems:?}");
         assert!(told(&problems).ends_with("4 problems\n"));
         assert_eq!(json_of(&problems)["problems"][0]["line"], 5);
@@ -273,10 +240,6 @@ mod tests {
             ..Flags::default()
         };
         let problems = check(&flags).err().unwrap();
-        assert!(
-            problems[0]
-                .to_string()
-                .starts_with("/does/not/exist: cannot be read")
-        );
+        assert!(problems[0].to_string().starts_with("/does/not/exist: cannot be read"));
     }
 }

@@ -57,18 +57,11 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
     };
     match demo::run(&options, &stop) {
         Ok(report) => {
-            let text = if args.json {
-                format!("{:#}", report.to_json())
-            } else {
-                report.to_string()
-            };
+            let text =
+                if args.json { format!("{:#}", report.to_json()) } else { report.to_string() };
             // Whoever reads only its first lines has seen enough.
             let _ = writeln!(std::io::stdout(), "{text}");
-            if report.is_good() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("strowger demo: {error}");

@@ -11,10 +11,8 @@ use clap::{Parser, Subcommand};
 /// A SIP load balancer: calls come in over UDP and are spread over your media servers.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit status: 0 when all went well, 1 when something was wrong, \
-                        2 when the command line cannot be read."
-)]
+#[command(after_help = "Exit status: 0 when all went well, 1 when something was wrong, \
+                        2 when the command line cannot be read.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -67,9 +67,7 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
         reload(&relay);
     }
     info!("draining: new requests get 503, calls in progress go on");
-    relay.drain(config.relay.grace, || {
-        signals.pending().any(|signal| signal != SIGHUP)
-    });
+    relay.drain(config.relay.grace, || signals.pending().any(|signal| signal != SIGHUP));
     sum_up(&relay.stop());
     Ok(())
 }

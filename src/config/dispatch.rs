@@ -22,13 +22,7 @@ const SET_KEYS: &[&str] = &[
 ];
 
 /// Keys for the whole relay.
-const RELAY_KEYS: &[&str] = &[
-    "set",
-    "in_dialog_to",
-    "source_match",
-    "options",
-    "max_breadth",
-];
+const RELAY_KEYS: &[&str] = &["set", "in_dialog_to", "source_match", "options", "max_breadth"];
 
 const SET_KEYS_LATER: Later = &[
     ("stateless_retry", "leave it out: a request is tried once"),
@@ -52,10 +46,8 @@ pub(super) fn read(
     // Without a list of its own, who may send is also who may be sent to.
     policy.in_dialog_to =
         read_prefixes(document, section, "in_dialog_to").unwrap_or_else(|| policy.allow.clone());
-    let words = &[
-        ("address-and-port", SourceMatch::AddressAndPort),
-        ("address", SourceMatch::Address),
-    ];
+    let words =
+        &[("address-and-port", SourceMatch::AddressAndPort), ("address", SourceMatch::Address)];
     if let Some(value) = section.word(document, "source_match", words, &[]) {
         policy.source_match = value;
     }
@@ -133,10 +125,7 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
     if let Some(value) = section.word(document, "rewrite", words, &[]) {
         set.rewrite = value;
     }
-    let words = &[
-        ("destination", InDialog::Destination),
-        ("route", InDialog::Route),
-    ];
+    let words = &[("destination", InDialog::Destination), ("route", InDialog::Route)];
     if let Some(value) = section.word(document, "in_dialog", words, &[]) {
         set.in_dialog = value;
     }
@@ -167,19 +156,15 @@ fn read_algorithm(document: &mut Document, section: &Section, set: &mut SetPolic
 
 fn read_status_line(document: &mut Document, table: &Section, default: &StatusLine) -> StatusLine {
     table.only(document, &["code", "reason"], &[]);
-    let code = table
-        .integer(document, "code", &(400..=699), "")
-        .map_or(default.code, |code| code as u16);
+    let code =
+        table.integer(document, "code", &(400..=699), "").map_or(default.code, |code| code as u16);
     let mut reason = default.reason.clone();
     if let Some((text, place)) = table.string(document, "reason") {
         let fits = (1..=limits::REASON_BYTES_MAX).contains(&text.len());
         if fits && !text.chars().any(char::is_control) {
             reason = text.into();
         } else {
-            let right = format!(
-                "write 1 to {} bytes without line ends",
-                limits::REASON_BYTES_MAX
-            );
+            let right = format!("write 1 to {} bytes without line ends", limits::REASON_BYTES_MAX);
             document.wrong(&place, table.what("reason: not a reason phrase"), right);
         }
     }

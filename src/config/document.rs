@@ -126,10 +126,7 @@ pub(crate) struct Section<'d, 'a> {
 impl<'d, 'a> Section<'d, 'a> {
     /// The table itself, for the top of the document.
     pub(crate) fn top(table: &'d DeTable<'a>) -> Self {
-        Self {
-            name: String::new(),
-            table,
-        }
+        Self { name: String::new(), table }
     }
 
     /// A table under another name.
@@ -159,9 +156,7 @@ impl<'d, 'a> Section<'d, 'a> {
         &self,
     ) -> impl Iterator<Item = (&'d str, Place, &'d Spanned<DeValue<'a>>)> + use<'d, 'a> {
         let table = self.table;
-        table
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), key.span(), value))
+        table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value))
     }
 
     /// The value of a key.
@@ -174,11 +169,7 @@ impl<'d, 'a> Section<'d, 'a> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Table(table) => {
-                let name = if self.name.is_empty() {
-                    format!("[{key}]")
-                } else {
-                    self.what(key)
-                };
+                let name = if self.name.is_empty() { format!("[{key}]") } else { self.what(key) };
                 Some(Section::new(name, table))
             }
             other => {
@@ -199,14 +190,7 @@ impl<'d, 'a> Section<'d, 'a> {
         if let DeValue::String(text) = value.get_ref() {
             return Some((text.as_ref(), value.span()));
         }
-        self.wrong_type(
-            document,
-            key,
-            value,
-            value.get_ref(),
-            "a string",
-            "write it in quotes",
-        );
+        self.wrong_type(document, key, value, value.get_ref(), "a string", "write it in quotes");
         None
     }
 
@@ -236,20 +220,9 @@ impl<'d, 'a> Section<'d, 'a> {
         unit: &str,
     ) -> Option<u64> {
         let value = self.get(key)?;
-        let right = format!(
-            "write a number from {} to {}{unit}",
-            range.start(),
-            range.end()
-        );
+        let right = format!("write a number from {} to {}{unit}", range.start(), range.end());
         let DeValue::Integer(number) = value.get_ref() else {
-            self.wrong_type(
-                document,
-                key,
-                value,
-                value.get_ref(),
-                "a whole number",
-                &right,
-            );
+            self.wrong_type(document, key, value, value.get_ref(), "a whole number", &right);
             return None;
         };
         match u64::from_str_radix(number.as_str(), number.radix()) {
@@ -323,11 +296,7 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// `[relay] what`
     pub(crate) fn what(&self, what: &str) -> String {
-        if self.name.is_empty() {
-            what.into()
-        } else {
-            format!("{} {what}", self.name)
-        }
+        if self.name.is_empty() { what.into() } else { format!("{} {what}", self.name) }
     }
 
     /// Complains about a type. The value itself is not told: it might be a secret.
@@ -365,20 +334,13 @@ pub(crate) fn choose<T: Copy>(
         return Ok(*value);
     }
     let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
-    let all = known
-        .iter()
-        .copied()
-        .chain(later.iter().map(|(word, _)| *word));
+    let all = known.iter().copied().chain(later.iter().map(|(word, _)| *word));
     let near = nearest(text, all);
     if let Some((word, instead)) = later.iter().find(|(word, _)| near == Some(*word)) {
         let what = format!("{word:?} is not available in this version");
         return Err((what, (*instead).to_owned()));
     }
-    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     let what = format!("{text:?} is not {article} {noun}");
     Err((what, did_you_mean(text, &known)))
 }

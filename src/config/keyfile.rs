@@ -35,11 +35,7 @@ pub struct Loaded {
 /// A key file that others may read, or that cannot be read or understood.
 pub fn load(relay: &RelayConfig) -> Result<Loaded, Vec<Problem>> {
     if !relay.keys.is_empty() {
-        return Ok(Loaded {
-            keys: relay.keys.clone(),
-            file: None,
-            warning: None,
-        });
+        return Ok(Loaded { keys: relay.keys.clone(), file: None, warning: None });
     }
     load_from(&places(relay))
 }
@@ -73,10 +69,7 @@ struct Place {
 }
 
 fn places(relay: &RelayConfig) -> Vec<Place> {
-    let named = |directory: PathBuf| Place {
-        directory,
-        is_a_guess: false,
-    };
+    let named = |directory: PathBuf| Place { directory, is_a_guess: false };
     if let Some(directory) = &relay.state_dir {
         return vec![named(directory.clone())];
     }
@@ -91,10 +84,7 @@ fn places(relay: &RelayConfig) -> Vec<Place> {
     let own = variable("XDG_STATE_HOME").map(PathBuf::from).or(home);
     std::iter::once(PathBuf::from("/var/lib"))
         .chain(own)
-        .map(|parent| Place {
-            directory: parent.join("strowger"),
-            is_a_guess: true,
-        })
+        .map(|parent| Place { directory: parent.join("strowger"), is_a_guess: true })
         .collect()
 }
 
@@ -115,11 +105,7 @@ fn load_from(places: &[Place]) -> Result<Loaded, Vec<Problem>> {
         };
         match result {
             Ok(keys) => {
-                return Ok(Loaded {
-                    keys,
-                    file: Some(path),
-                    warning: None,
-                });
+                return Ok(Loaded { keys, file: Some(path), warning: None });
             }
             Err(Unread::Forbidden(problem)) if place.is_a_guess => {
                 failures.push(format!("{}: {}", path.display(), problem.what));
@@ -152,11 +138,7 @@ fn read(path: &Path) -> Result<Vec<MasterKey>, Unread> {
         let what = format!("cannot be read ({error})");
         Unread::Forbidden(Problem::of(&name, what, "let the relay's user own it"))
     };
-    let file = match OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-    {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(Unread::Absent),
         Err(error) => return Err(forbidden(&error)),
@@ -164,16 +146,10 @@ fn read(path: &Path) -> Result<Vec<MasterKey>, Unread> {
     let metadata = file.metadata().map_err(|error| forbidden(&error))?;
     let wrong = |what: &str, right: &str| Unread::Wrong(vec![Problem::of(&name, what, right)]);
     if !metadata.is_file() {
-        return Err(wrong(
-            "not a file",
-            "remove it: a key file is made in its place",
-        ));
+        return Err(wrong("not a file", "remove it: a key file is made in its place"));
     }
     if metadata.mode() & 0o077 != 0 {
-        let what = format!(
-            "others may use this key file (mode {:04o})",
-            metadata.mode() & 0o7777
-        );
+        let what = format!("others may use this key file (mode {:04o})", metadata.mode() & 0o7777);
         return Err(wrong(&what, &format!("chmod 600 {name}")));
     }
     let mut bytes = Vec::new();
@@ -207,29 +183,19 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Vec<MasterKey>, Vec<Problem>> {
         }
     }
     if keys.len() > limits::KEYS_MAX {
-        let right = format!(
-            "keep at most {}, the one that signs first",
-            limits::KEYS_MAX
-        );
+        let right = format!("keep at most {}, the one that signs first", limits::KEYS_MAX);
         problems.push(Problem::of(name, format!("{} keys", keys.len()), right));
     }
     if keys.is_empty() && problems.is_empty() {
         let right = "remove it, and a new one is made at the next start";
         problems.push(Problem::of(name, "no key in it", right));
     }
-    if problems.is_empty() {
-        Ok(keys)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(keys) } else { Err(problems) }
 }
 
 /// Makes the key file, unless there is one by now.
 fn make(directory: &Path, path: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let temporary = directory.join(format!("{FILE_NAME}.{:016x}", random_number()));
     let made = write_key(&temporary).and_then(|()| {
         // A link, unlike a rename, fails when the name is taken: of two that start at the same
@@ -247,11 +213,7 @@ fn make(directory: &Path, path: &Path) -> io::Result<()> {
 }
 
 fn write_key(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let mut key = random_key();
     key.id = 1;
     let mut secret = String::with_capacity(64);
@@ -274,10 +236,7 @@ fn write_key(path: &Path) -> io::Result<()> {
 fn random_key() -> MasterKey {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).expect("the system gives random numbers");
-    MasterKey {
-        id: random_number() as u8,
-        secret,
-    }
+    MasterKey { id: random_number() as u8, secret }
 }
 
 fn random_number() -> u64 {
@@ -292,10 +251,7 @@ mod tests {
     use super::*;
 
     fn named(directory: &Path) -> Vec<Place> {
-        vec![Place {
-            directory: directory.into(),
-            is_a_guess: false,
-        }]
+        vec![Place { directory: directory.into(), is_a_guess: false }]
     }
 
     fn write(directory: &Path, text: &str, mode: u32) -> PathBuf {
@@ -337,11 +293,7 @@ mod tests {
             (format!("1:{hex}\n"), 0o640, "chmod 600"),
             (format!("1:{hex}\n"), 0o604, "chmod 600"),
             (format!("1:{hex}\n1:{hex}\n"), 0o600, ":2: a second key"),
-            (
-                format!("1:{hex}\nxx:{hex}\n"),
-                0o600,
-                ":2: the number of a key",
-            ),
+            (format!("1:{hex}\nxx:{hex}\n"), 0o600, ":2: the number of a key"),
             (five, 0o600, "5 keys"),
             ("# nothing\n".into(), 0o600, "no key in it"),
             ("\u{0}".repeat(20_000), 0o600, "too long"),

@@ -17,15 +17,9 @@ use crate::proxy::{InDialog, Policy, SetPolicy};
 const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "log"];
 
 const SECTIONS_LATER: Later = &[
-    (
-        "control",
-        "leave the section out; SIGHUP reads the list and the configuration again",
-    ),
+    ("control", "leave the section out; SIGHUP reads the list and the configuration again"),
     ("metrics", "leave the section out"),
-    (
-        "probing",
-        "leave the section out: destinations are not probed",
-    ),
+    ("probing", "leave the section out: destinations are not probed"),
 ];
 
 impl Config {
@@ -84,10 +78,8 @@ impl Draft {
     }
 
     fn from_text(file: Option<&Path>, text: &str, flags: &Flags) -> Self {
-        let name = file.map_or_else(
-            || "the command line".to_owned(),
-            |file| file.display().to_string(),
-        );
+        let name =
+            file.map_or_else(|| "the command line".to_owned(), |file| file.display().to_string());
         let (mut document, table) = Document::parse(&name, text);
         let top = Section::top(table.get_ref());
         let (mut config, mut source) = read(&mut document, &top);
@@ -108,9 +100,7 @@ impl Draft {
         let mut problems = document.problems;
         // What is missing is said only when it is not there at all, not when it is there and wrong.
         let is_written = |section: &str, key: &str| {
-            let value = top
-                .get(section)
-                .and_then(|section| section.get_ref().get(key));
+            let value = top.get(section).and_then(|section| section.get_ref().get(key));
             value.is_some_and(|value| {
                 let items = value.get_ref().as_array();
                 items.is_none_or(|items| !items.is_empty())
@@ -136,19 +126,11 @@ impl Draft {
         if let Some(source) = source {
             config.source = source;
         }
-        Self {
-            config,
-            has_source,
-            problems,
-        }
+        Self { config, has_source, problems }
     }
 
     fn finish(self) -> Result<Config, Vec<Problem>> {
-        if self.problems.is_empty() {
-            Ok(self.config)
-        } else {
-            Err(self.problems)
-        }
+        if self.problems.is_empty() { Ok(self.config) } else { Err(self.problems) }
     }
 }
 
@@ -161,11 +143,7 @@ impl Default for Config {
             set_default: SetPolicy::default(),
             sets: BTreeMap::new(),
             source: Source::List(PathBuf::new()),
-            log: LogConfig {
-                level: tracing::Level::INFO,
-                json: false,
-                dispatch: None,
-            },
+            log: LogConfig { level: tracing::Level::INFO, json: false, dispatch: None },
             warnings: Vec::new(),
         }
     }
@@ -204,10 +182,7 @@ fn read_destinations(document: &mut Document, section: &Section) -> Option<Sourc
     let later: Later = &[
         ("table", of_databases),
         ("db_url", "write source = \"list:PATH\""),
-        (
-            "load_mode",
-            "leave it out: a list with a mistake is refused as a whole",
-        ),
+        ("load_mode", "leave it out: a list with a mistake is refused as a whole"),
     ];
     section.only(document, &["source"], later);
     let (text, place) = section.string(document, "source")?;
@@ -241,10 +216,7 @@ fn read_log(document: &mut Document, section: &Section, log: &mut LogConfig) {
 
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    let in_use = config
-        .sets
-        .get(&config.policy.set)
-        .unwrap_or(&config.set_default);
+    let in_use = config.sets.get(&config.policy.set).unwrap_or(&config.set_default);
     if !in_use.record_route {
         warnings.push(
             "record_route = false: a caller's requests in a dialog find their destination only while \
@@ -277,10 +249,7 @@ fn read_file(path: &Path) -> Result<String, Problem> {
         let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..valid]).count();
         Problem::at(&name, line, "not UTF-8", "save the file as UTF-8")
     })?;
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text))
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// The bytes of a file that an operator named.
@@ -295,9 +264,7 @@ pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, value
     };
     let file = File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();
-    file.take(bytes_max + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > bytes_max {
         let right = format!("keep it within {bytes_max} bytes");
         return Err(("is too long".into(), right));

@@ -22,21 +22,12 @@ pub struct Problem {
 impl Problem {
     /// A problem of a whole file, or of a flag.
     pub fn of(file: &str, what: impl Into<String>, right: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            line: None,
-            column: None,
-            what: what.into(),
-            right: right.into(),
-        }
+        Self { file: file.into(), line: None, column: None, what: what.into(), right: right.into() }
     }
 
     /// A problem of one line.
     pub fn at(file: &str, line: usize, what: impl Into<String>, right: impl Into<String>) -> Self {
-        Self {
-            line: Some(line),
-            ..Self::of(file, what, right)
-        }
+        Self { line: Some(line), ..Self::of(file, what, right) }
     }
 }
 
@@ -60,11 +51,7 @@ pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     if more > 0 {
         problems.truncate(limits::PROBLEMS_MAX);
         let file = problems[0].file.clone();
-        problems.push(Problem::of(
-            &file,
-            format!("{more} more problems"),
-            "mend these first",
-        ));
+        problems.push(Problem::of(&file, format!("{more} more problems"), "mend these first"));
     }
     problems
 }
@@ -75,14 +62,9 @@ mod tests {
 
     #[test]
     fn a_thousand_problems_are_cut() {
-        let many = (0..1_000)
-            .map(|line| Problem::at("f", line, "w", "r"))
-            .collect();
+        let many = (0..1_000).map(|line| Problem::at("f", line, "w", "r")).collect();
         let told = in_order(many);
         assert_eq!(told.len(), limits::PROBLEMS_MAX + 1);
-        assert_eq!(
-            told.last().unwrap().to_string(),
-            "f: 900 more problems: mend these first"
-        );
+        assert_eq!(told.last().unwrap().to_string(), "f: 900 more problems: mend these first");
     }
 }

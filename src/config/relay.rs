@@ -138,10 +138,8 @@ pub(super) fn listen_conflict(listen: &[ListenConfig]) -> Option<Mistake> {
         }
     }
     let name = name_of(last)?;
-    let other = earlier
-        .iter()
-        .filter_map(name_of)
-        .find(|other| name_hash(other) == name_hash(&name))?;
+    let other =
+        earlier.iter().filter_map(name_of).find(|other| name_hash(other) == name_hash(&name))?;
     let what = if name == other {
         format!("two listeners are called {name:?}")
     } else {
@@ -216,12 +214,9 @@ fn listen_text(
     place: &Place,
 ) -> Option<ListenConfig> {
     match values::listen_address(text) {
-        Ok(address) => Some(ListenConfig {
-            address,
-            name: None,
-            advertise: None,
-            force_rport: false,
-        }),
+        Ok(address) => {
+            Some(ListenConfig { address, name: None, advertise: None, force_rport: false })
+        }
         Err((what, right)) => {
             document.wrong(place, section.what(&format!("listen: {what}")), right);
             None
@@ -230,11 +225,7 @@ fn listen_text(
 }
 
 fn listen_table(document: &mut Document, table: &Section, place: &Place) -> Option<ListenConfig> {
-    table.only(
-        document,
-        &["address", "name", "advertise", "force_rport"],
-        &[],
-    );
+    table.only(document, &["address", "name", "advertise", "force_rport"], &[]);
     let force_rport = table.boolean(document, "force_rport").unwrap_or(false);
     let name = table.string(document, "name");
     let advertise = table.string(document, "advertise");
@@ -246,11 +237,7 @@ fn listen_table(document: &mut Document, table: &Section, place: &Place) -> Opti
     let address = match values::listen_address(text) {
         Ok(address) => address,
         Err((what, right)) => {
-            document.wrong(
-                &address_place,
-                table.what(&format!("address: {what}")),
-                right,
-            );
+            document.wrong(&address_place, table.what(&format!("address: {what}")), right);
             return None;
         }
     };
@@ -263,11 +250,7 @@ fn listen_table(document: &mut Document, table: &Section, place: &Place) -> Opti
             "write 1 to {} printable ASCII characters without blanks",
             limits::LISTENER_NAME_BYTES_MAX
         );
-        document.wrong(
-            &place,
-            table.what(&format!("name: {name:?} is no name")),
-            right,
-        );
+        document.wrong(&place, table.what(&format!("name: {name:?} is no name")), right);
         None
     });
     let advertise = advertise.and_then(|(text, place)| {
@@ -282,18 +265,12 @@ fn listen_table(document: &mut Document, table: &Section, place: &Place) -> Opti
         let right = "write the address that this name belongs to";
         document.wrong(&address_place, what, right);
     }
-    Some(ListenConfig {
-        address,
-        name,
-        advertise,
-        force_rport,
-    })
+    Some(ListenConfig { address, name, advertise, force_rport })
 }
 
 fn read_alias(document: &mut Document, section: &Section) -> Vec<(String, u16)> {
-    let texts = section
-        .strings(document, "alias", "[\"sip.example.com:5060\"]")
-        .unwrap_or_default();
+    let texts =
+        section.strings(document, "alias", "[\"sip.example.com:5060\"]").unwrap_or_default();
     if texts.len() > limits::ALIASES_MAX {
         let what = section.what(&format!("alias: {} names", texts.len()));
         let right = format!("write at most {}", limits::ALIASES_MAX);
@@ -312,10 +289,7 @@ fn read_alias(document: &mut Document, section: &Section) -> Vec<(String, u16)> 
 }
 
 fn read_workers(document: &mut Document, section: &Section) -> Option<Workers> {
-    let right = format!(
-        "write \"per-core\" or a number from 1 to {}",
-        limits::WORKERS_MAX
-    );
+    let right = format!("write \"per-core\" or a number from 1 to {}", limits::WORKERS_MAX);
     let value = section.get("workers")?;
     match value.get_ref() {
         DeValue::String(word) if word == "per-core" => Some(Workers::PerCore),
@@ -338,16 +312,11 @@ fn read_workers(document: &mut Document, section: &Section) -> Option<Workers> {
 }
 
 fn read_keys(document: &mut Document, section: &Section) -> Vec<MasterKey> {
-    let texts = section
-        .strings(document, "keys", "[\"1:64 hex digits\"]")
-        .unwrap_or_default();
+    let texts = section.strings(document, "keys", "[\"1:64 hex digits\"]").unwrap_or_default();
     let mut keys: Vec<MasterKey> = Vec::with_capacity(texts.len());
     if texts.len() > limits::KEYS_MAX {
         let what = section.what(&format!("keys: {} keys", texts.len()));
-        let right = format!(
-            "keep at most {}, the one that signs first",
-            limits::KEYS_MAX
-        );
+        let right = format!("keep at most {}, the one that signs first", limits::KEYS_MAX);
         document.wrong(&section.place("keys"), what, right);
     }
     for (text, place) in texts {

@@ -16,11 +16,7 @@ impl Config {
             .into_iter()
             .map(|key| format!("{key} changed: takes effect at the next start"))
             .collect();
-        let kept = Self {
-            relay: self.relay.clone(),
-            log: self.log.clone(),
-            ..new
-        };
+        let kept = Self { relay: self.relay.clone(), log: self.log.clone(), ..new };
         Ok((kept, changed))
     }
 
@@ -45,10 +41,7 @@ impl Config {
             ("relay.alias", *alias != new.relay.alias),
             ("relay.workers", *workers != new.relay.workers),
             ("relay.steering", *steering != new.relay.steering),
-            (
-                "relay.receive_buffer_bytes",
-                *receive_buffer_bytes != new.relay.receive_buffer_bytes,
-            ),
+            ("relay.receive_buffer_bytes", *receive_buffer_bytes != new.relay.receive_buffer_bytes),
             (
                 "relay.peak_requests_per_second",
                 *peak_requests_per_second != new.relay.peak_requests_per_second,

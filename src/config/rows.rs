@@ -84,20 +84,14 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     let config = read(text).unwrap();
     let relay = &config.relay;
     assert_eq!(relay.listen[1].name.as_deref(), Some("west"));
-    assert_eq!(
-        relay.listen[1].advertise,
-        Some(("sip.example.com".into(), 5070))
-    );
+    assert_eq!(relay.listen[1].advertise, Some(("sip.example.com".into(), 5070)));
     assert!(relay.listen[1].force_rport && !relay.listen[0].force_rport);
     assert_eq!(relay.alias[0], ("example.com".into(), 5060));
     assert_eq!(relay.alias[1], ("[2001:db8::2]".into(), 5061));
     assert_eq!(relay.workers, Workers::Count(4));
     assert_eq!(relay.steering, Steering::Off);
     assert_eq!(relay.receive_buffer_bytes, 1 << 20);
-    assert_eq!(
-        (relay.peak_requests_per_second, relay.grace),
-        (500, Duration::ZERO)
-    );
+    assert_eq!((relay.peak_requests_per_second, relay.grace), (500, Duration::ZERO));
     assert_eq!(relay.state_dir.as_deref(), Some(Path::new("/tmp/state")));
     assert_eq!((relay.keys[0].id, relay.keys[0].secret[31]), (7, 1));
     let policy = &config.policy;
@@ -110,27 +104,15 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     let default = &config.set_default;
     assert_eq!(default.algorithm, Algorithm::RoundRobin);
     assert!(!default.record_route);
-    assert_eq!(
-        (default.foreign_route, default.rewrite),
-        (ForeignRoute::Keep, Rewrite::Domain)
-    );
+    assert_eq!((default.foreign_route, default.rewrite), (ForeignRoute::Keep, Rewrite::Domain));
     assert_eq!(default.in_dialog, InDialog::Route);
     let set = &config.sets[&2];
     assert!(set.record_route);
-    assert_eq!(
-        (set.no_destination.code, set.no_destination.reason.as_str()),
-        (503, "Später")
-    );
+    assert_eq!((set.no_destination.code, set.no_destination.reason.as_str()), (503, "Später"));
     assert_eq!(config.sets[&3].foreign_route, ForeignRoute::Refuse);
-    assert!(
-        !config.sets[&3].record_route,
-        "a set starts from the defaults"
-    );
+    assert!(!config.sets[&3].record_route, "a set starts from the defaults");
     assert_eq!(config.source, Source::List("/etc/d.list".into()));
-    assert_eq!(
-        (config.log.level, config.log.json),
-        (tracing::Level::WARN, true)
-    );
+    assert_eq!((config.log.level, config.log.json), (tracing::Level::WARN, true));
     assert!(config.log.dispatch.is_some());
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(!format!("{config:?}").contains("secret: ["));
@@ -210,11 +192,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "foreign_route = \"drop\"",
         "[dispatch] foreign_route: \"drop\" is not a foreign_route: write one of \"remove\", \"keep\", \"refuse\"",
     ),
-    (
-        "dispatch",
-        "options = \"allways\"",
-        "did you mean \"always\"?",
-    ),
+    ("dispatch", "options = \"allways\"", "did you mean \"always\"?"),
     (
         "dispatch",
         "in_dialog_to = [\"192.0.2.1/24\"]",
@@ -245,16 +223,8 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "forwarding = \"statefull\"",
         "[dispatch] forwarding: \"stateful\" is not available in this version",
     ),
-    (
-        "control",
-        "fifo = \"/run/x\"",
-        "\"control\" is not available in this version",
-    ),
-    (
-        "dispach",
-        "set = 1",
-        "unknown key \"dispach\": did you mean \"dispatch\"?",
-    ),
+    ("control", "fifo = \"/run/x\"", "\"control\" is not available in this version"),
+    ("dispach", "set = 1", "unknown key \"dispach\": did you mean \"dispatch\"?"),
     (
         "log",
         "level = \"warning\"",
@@ -277,10 +247,7 @@ fn one_wrong_line() {
         assert_eq!(told.len(), 1, "{line}: {told:?}");
         assert!(told[0].contains(wants), "{line}: {told:?}");
         let place = told[0].split(": ").next().unwrap();
-        assert!(
-            ["strowger.toml:5", "strowger.toml:6"].contains(&place),
-            "{told:?}"
-        );
+        assert!(["strowger.toml:5", "strowger.toml:6"].contains(&place), "{told:?}");
     }
 }
 
@@ -293,18 +260,9 @@ fn wrong_relays() {
             "listen = \"udp:192.0.2.1\"",
             "a string where a list belongs: write a list: listen = [\"udp:192.0.2.1:5060\"]",
         ),
-        (
-            "listen = [5060]",
-            "a whole number where a string or table belongs",
-        ),
-        (
-            "listen = [\"192.0.2.1:5060\"]",
-            "lacks the transport: write udp:192.0.2.1:5060",
-        ),
-        (
-            "listen = [\"tcp:192.0.2.1:5060\"]",
-            "tcp is not available in this version",
-        ),
+        ("listen = [5060]", "a whole number where a string or table belongs"),
+        ("listen = [\"192.0.2.1:5060\"]", "lacks the transport: write udp:192.0.2.1:5060"),
+        ("listen = [\"tcp:192.0.2.1:5060\"]", "tcp is not available in this version"),
         (
             "listen = [\"udp:192.0.2.1\", \"udp:192.0.2.1:5060\"]",
             "udp:192.0.2.1:5060 is listed twice",
@@ -313,18 +271,12 @@ fn wrong_relays() {
             "listen = [\"udp:0.0.0.0\", \"udp:192.0.2.1:5060\"]",
             "overlap: write only the wildcard, or only addresses",
         ),
-        (
-            "listen = [{ name = \"a\" }]",
-            "[relay] listen lacks an address",
-        ),
+        ("listen = [{ name = \"a\" }]", "[relay] listen lacks an address"),
         (
             "listen = [{ address = \"udp:192.0.2.1\", nam = \"a\" }]",
             "unknown key \"nam\": did you mean \"name\"?",
         ),
-        (
-            "listen = [{ address = \"udp:192.0.2.1\", name = \"a b\" }]",
-            "is no name",
-        ),
+        ("listen = [{ address = \"udp:192.0.2.1\", name = \"a b\" }]", "is no name"),
         (
             "listen = [{ address = \"udp:0.0.0.0\", advertise = \"a\" }]",
             "stands for several listeners",
@@ -345,34 +297,16 @@ fn wrong_relays() {
             "listen = [\"udp:192.0.2.1\"]\nworkers = \"all\"",
             "write \"per-core\" or a number from 1 to 256",
         ),
-        (
-            "listen = [\"udp:192.0.2.1\"]\nallow = []",
-            "an empty list lets nobody through",
-        ),
-        (
-            "listen = [\"udp:192.0.2.1\"]\nreceive_buffer_bytes = 1",
-            "131072 to 1073741824 (bytes)",
-        ),
-        (
-            "listen = [\"udp:192.0.2.1\"]\ngrace_s = 3601",
-            "0 to 3600 (seconds)",
-        ),
-        (
-            "listen = [\"udp:192.0.2.1\"]\nstate_dir = \"\"",
-            "not a path",
-        ),
+        ("listen = [\"udp:192.0.2.1\"]\nallow = []", "an empty list lets nobody through"),
+        ("listen = [\"udp:192.0.2.1\"]\nreceive_buffer_bytes = 1", "131072 to 1073741824 (bytes)"),
+        ("listen = [\"udp:192.0.2.1\"]\ngrace_s = 3601", "0 to 3600 (seconds)"),
+        ("listen = [\"udp:192.0.2.1\"]\nstate_dir = \"\"", "not a path"),
         (
             &format!("listen = [\"udp:192.0.2.1\"]\nkeys = [\"1:{key}\", \"1:{key}\"]"),
             "two keys have the number 1",
         ),
-        (
-            "listen = [\"udp:192.0.2.1\"]\nkeys = [\"5e\"]",
-            "a key without its number",
-        ),
-        (
-            "listen = [\"udp:192.0.2.1\"]\nkeys = [5]",
-            "a whole number where a string belongs",
-        ),
+        ("listen = [\"udp:192.0.2.1\"]\nkeys = [\"5e\"]", "a key without its number"),
+        ("listen = [\"udp:192.0.2.1\"]\nkeys = [5]", "a whole number where a string belongs"),
     ] {
         let text = format!("[destinations]\nsource = \"list:d\"\n[relay]\n{lines}\n");
         let told = told(&text, &Flags::default());
@@ -391,10 +325,7 @@ fn all_problems_in_the_order_of_the_lines() {
         ..Flags::default()
     };
     let told = told(text, &flags);
-    let places = told
-        .iter()
-        .map(|told| told.split(": ").next().unwrap())
-        .collect::<Vec<_>>();
+    let places = told.iter().map(|told| told.split(": ").next().unwrap()).collect::<Vec<_>>();
     let wants = [
         "strowger.toml:2",
         "strowger.toml:3",
@@ -427,14 +358,8 @@ fn flags_alone_and_over_a_file() {
         assert_eq!(config.relay.listen.len(), 1);
         assert_eq!(config.relay.listen[0].address.port(), 5080);
         assert_eq!(config.source, Source::List("x.list".into()));
-        assert_eq!(
-            (config.policy.set, config.relay.workers),
-            (3, Workers::Count(2))
-        );
-        assert_eq!(
-            (config.log.level, config.log.json),
-            (tracing::Level::DEBUG, true)
-        );
+        assert_eq!((config.policy.set, config.relay.workers), (3, Workers::Count(2)));
+        assert_eq!((config.log.level, config.log.json), (tracing::Level::DEBUG, true));
         assert!(config.log.dispatch.is_some());
     }
     let nothing = Config::load(&Flags::default()).unwrap_err();
@@ -452,10 +377,7 @@ fn a_path_in_a_file_is_beside_that_file() {
 #[test]
 fn a_reload_takes_what_it_can_and_names_the_rest() {
     let directory = tempfile::tempdir().unwrap();
-    let flags = Flags {
-        config: Some(directory.path().join("strowger.toml")),
-        ..Flags::default()
-    };
+    let flags = Flags { config: Some(directory.path().join("strowger.toml")), ..Flags::default() };
     let write = |text: &str| std::fs::write(directory.path().join("strowger.toml"), text).unwrap();
     write(MINIMAL);
     let config = Config::load(&flags).unwrap();

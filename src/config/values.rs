@@ -28,10 +28,7 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, Mistake> {
             ));
         }
         _ if socket_address(text).is_some() => {
-            return Err((
-                format!("{text:?} lacks the transport"),
-                format!("write udp:{text}"),
-            ));
+            return Err((format!("{text:?} lacks the transport"), format!("write udp:{text}")));
         }
         Some((other, rest)) if nearest(other, ["udp"]).is_some() => {
             return Err((
@@ -61,13 +58,8 @@ fn socket_address(text: &str) -> Option<SocketAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    bare.parse::<IpAddr>()
-        .ok()
-        .map(|ip| SocketAddr::new(ip, 5060))
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 5060))
 }
 
 /// `host[:port]` as a destination's URI has it, an IPv6 host with its brackets.
@@ -82,10 +74,7 @@ pub(crate) fn host_and_port(text: &str, port_default: u16) -> Result<(String, u1
         Some(_) => text.rfind(':').unwrap_or(text.len()),
         None => text.len(),
     };
-    Ok((
-        text[..host_end].to_ascii_lowercase(),
-        uri.port.unwrap_or(port_default),
-    ))
+    Ok((text[..host_end].to_ascii_lowercase(), uri.port.unwrap_or(port_default)))
 }
 
 /// `ADDRESS/BITS`, or an address alone.
@@ -148,10 +137,7 @@ pub(crate) fn algorithm(text: &str) -> Result<Algorithm, Mistake> {
             format!("algorithm {number} ({name}) is not available in this version"),
             ONLY_ROUND_ROBIN.into(),
         ),
-        None => (
-            format!("{number} is not the number of an algorithm"),
-            ONLY_ROUND_ROBIN.into(),
-        ),
+        None => (format!("{number} is not the number of an algorithm"), ONLY_ROUND_ROBIN.into()),
     })
 }
 
@@ -160,23 +146,17 @@ pub(crate) fn source(text: &str) -> Result<Source, Mistake> {
     const INSTEAD: &str = "write source = \"list:PATH\" and keep the destinations in a text file";
     match text.split_once(':') {
         Some(("list", path)) if !path.is_empty() => Ok(Source::List(path.into())),
-        Some(("list", _)) => Err((
-            "source lacks the path of the list".into(),
-            "write \"list:PATH\"".into(),
-        )),
+        Some(("list", _)) => {
+            Err(("source lacks the path of the list".into(), "write \"list:PATH\"".into()))
+        }
         // What follows the scheme may hold a password, so it is not told.
-        Some((scheme @ ("mysql" | "postgres" | "postgresql" | "sqlite"), _)) => Err((
-            format!("a {scheme} source is not available in this version"),
-            INSTEAD.into(),
-        )),
-        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => Err((
-            format!("{scheme:?} is not a kind of source"),
-            INSTEAD.into(),
-        )),
-        _ => Err((
-            "source does not say its kind".into(),
-            "write \"list:PATH\"".into(),
-        )),
+        Some((scheme @ ("mysql" | "postgres" | "postgresql" | "sqlite"), _)) => {
+            Err((format!("a {scheme} source is not available in this version"), INSTEAD.into()))
+        }
+        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+            Err((format!("{scheme:?} is not a kind of source"), INSTEAD.into()))
+        }
+        _ => Err(("source does not say its kind".into(), "write \"list:PATH\"".into())),
     }
 }
 
@@ -186,18 +166,12 @@ pub(crate) fn key(text: &str) -> Result<MasterKey, Mistake> {
     let (id, hex) = text
         .split_once(':')
         .ok_or_else(|| ("a key without its number".to_owned(), right.clone()))?;
-    let id = id.parse::<u8>().map_err(|_| {
-        (
-            "the number of a key cannot be read".to_owned(),
-            right.clone(),
-        )
-    })?;
+    let id = id
+        .parse::<u8>()
+        .map_err(|_| ("the number of a key cannot be read".to_owned(), right.clone()))?;
     let hex = hex.as_bytes();
     if hex.len() != 64 || !hex.iter().all(u8::is_ascii_hexdigit) {
-        return Err((
-            format!("the secret of key {id} is not 64 hex digits"),
-            right,
-        ));
+        return Err((format!("the secret of key {id} is not 64 hex digits"), right));
     }
     let mut secret = [0; 32];
     for (byte, pair) in secret.iter_mut().zip(hex.chunks_exact(2)) {
@@ -209,10 +183,8 @@ pub(crate) fn key(text: &str) -> Result<MasterKey, Mistake> {
 
 const ONLY_ROUND_ROBIN: &str = "write \"round-robin\" or 4";
 
-const ALGORITHMS: &[(&str, Algorithm)] = &[
-    ("round-robin", Algorithm::RoundRobin),
-    ("4", Algorithm::RoundRobin),
-];
+const ALGORITHMS: &[(&str, Algorithm)] =
+    &[("round-robin", Algorithm::RoundRobin), ("4", Algorithm::RoundRobin)];
 
 const ALGORITHMS_LATER: Later = &[
     ("weighted", ONLY_ROUND_ROBIN),

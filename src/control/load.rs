@@ -95,9 +95,6 @@ mod tests {
 
     #[test]
     fn nothing_is_won_by_a_name_that_does_not_exist() {
-        assert_eq!(
-            resolve_missing(vec![record("sip:no-such-host.invalid", 1)]),
-            None
-        );
+        assert_eq!(resolve_missing(vec![record("sip:no-such-host.invalid", 1)]), None);
     }
 }

@@ -161,10 +161,7 @@ impl Relay {
     pub fn describe(&self) -> String {
         let workers = ready::workers(&self.seats, &self.spread);
         let destinations = self.describe_destinations();
-        format!(
-            "{}; {workers}; {destinations}",
-            ready::listeners(self.listeners())
-        )
+        format!("{}; {workers}; {destinations}", ready::listeners(self.listeners()))
     }
 
     /// How datagrams come to workers.
@@ -258,10 +255,7 @@ impl Inner {
     }
 
     fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         // Files are read and names resolved without the lock of the state: they may take long.
         let old = self.state().config().clone();
         let (config, mut notes) = match &self.flags {
@@ -303,9 +297,7 @@ impl Inner {
         if state.generation() == generation {
             match state.replace_records(records, &inner.shared) {
                 Ok(_) => info!("host names resolved: {}", ready::sets(state.records())),
-                Err(errors) => errors
-                    .iter()
-                    .for_each(|e| error!("destinations not changed: {e}")),
+                Err(errors) => errors.iter().for_each(|e| error!("destinations not changed: {e}")),
             }
         }
         Some(())
@@ -341,10 +333,7 @@ fn spawn(
     name: &'static str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, Vec<Error>> {
-    thread::Builder::new()
-        .name(name.into())
-        .spawn(work)
-        .map_err(thread_error(name))
+    thread::Builder::new().name(name.into()).spawn(work).map_err(thread_error(name))
 }
 
 fn thread_error(name: &'static str) -> impl FnOnce(io::Error) -> Vec<Error> {

@@ -15,10 +15,7 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(first: Snapshot) -> Self {
-        Self {
-            current: Arc::new(ArcSwap::from_pointee(first)),
-            old: Vec::new(),
-        }
+        Self { current: Arc::new(ArcSwap::from_pointee(first)), old: Vec::new() }
     }
 
     /// Where workers look.

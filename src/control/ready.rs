@@ -12,9 +12,7 @@ const TOLD_MAX: usize = 16;
 
 /// `udp:192.0.2.1:5060, udp:[2001:db8::1]:5060`
 pub(super) fn listeners(listeners: &Listeners) -> String {
-    let texts = listeners
-        .iter()
-        .map(|(_, listener)| format!("udp:{}", listener.local));
+    let texts = listeners.iter().map(|(_, listener)| format!("udp:{}", listener.local));
     join(texts.collect())
 }
 
@@ -47,10 +45,8 @@ pub(super) fn workers(seats: &[Seat], spread: &Spread) -> String {
 }
 
 fn describe_seats(seats: &[Seat]) -> String {
-    let cores: Option<Vec<_>> = seats
-        .iter()
-        .map(|seat| seat.core.map(|core| core.id.to_string()))
-        .collect();
+    let cores: Option<Vec<_>> =
+        seats.iter().map(|seat| seat.core.map(|core| core.id.to_string())).collect();
     let count = seats.len();
     let plural = if count == 1 { "" } else { "s" };
     match cores {
@@ -102,20 +98,13 @@ mod tests {
             force_rport: false,
         };
         let all = vec![listener("192.0.2.1:5060"), listener("[::1]:5060")];
-        let seats: Vec<_> = [0, 3]
-            .map(|id| Seat {
-                core: Some(CoreId { id }),
-            })
-            .into();
+        let seats: Vec<_> = [0, 3].map(|id| Seat { core: Some(CoreId { id }) }).into();
         let records = [
             resolved(1, 0, Some("192.0.2.7:5060")),
             resolved(1, Flags::DISABLED, Some("192.0.2.8:5060")),
             resolved(2, 0, None),
         ];
-        assert_eq!(
-            listeners(&Listeners::new(all, &[])),
-            "udp:192.0.2.1:5060, udp:[::1]:5060"
-        );
+        assert_eq!(listeners(&Listeners::new(all, &[])), "udp:192.0.2.1:5060, udp:[::1]:5060");
         assert_eq!(
             workers(&seats, &Spread::ByCallId),
             "2 workers on cores 0, 3, steered by Call-ID"

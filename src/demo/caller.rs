@@ -58,10 +58,7 @@ impl Schedule {
     }
 
     /// When this call begins, counted from the start of the demo.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "call numbers stay far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "call numbers stay far below 2^52")]
     fn begins(self, number: u64) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
     }
@@ -193,20 +190,8 @@ impl Caller {
         state.tally.started += 1;
         state.last_begun = Some(now);
         self.send(&mut state, &request);
-        state.calls.insert(
-            number,
-            Call {
-                begun: now,
-                request,
-                answered: None,
-            },
-        );
-        state.repeats.push(Reverse(Repeat {
-            due: now + T1,
-            call: number,
-            of_bye: false,
-            done: 0,
-        }));
+        state.calls.insert(number, Call { begun: now, request, answered: None });
+        state.repeats.push(Reverse(Repeat { due: now + T1, call: number, of_bye: false, done: 0 }));
     }
 
     /// Repeats every request whose time has come, and says when the next one is due. An INVITE is
@@ -242,9 +227,7 @@ impl Caller {
     }
 
     fn response(&self, state: &mut State, now: Instant, response: Message<'_>) {
-        let number = response
-            .field("Call-ID")
-            .and_then(|id| id.split('-').next());
+        let number = response.field("Call-ID").and_then(|id| id.split('-').next());
         let (Some(status), Some(number), Some(cseq)) = (
             response.status(),
             number.and_then(|number| number.parse::<u64>().ok()),
@@ -267,10 +250,7 @@ impl Caller {
                 let ack = self.in_dialog("ACK", number, response);
                 let bye = self.in_dialog("BYE", number, response);
                 call.request.clone_from(&bye);
-                call.answered = Some(Answered {
-                    server,
-                    ack: ack.clone(),
-                });
+                call.answered = Some(Answered { server, ack: ack.clone() });
                 state.tally.per_destination[server] += 1;
                 let setup_us = u64::try_from(setup.as_micros()).unwrap_or(u64::MAX);
                 state.tally.setup_us.saturating_record(setup_us);

@@ -127,12 +127,7 @@ fn bind_callers(options: &Options, relay: SocketAddr) -> Result<Vec<Caller>, Err
     let calls = (options.rate * options.length.as_secs_f64()).round() as u64;
     (0..CALLERS as u64)
         .map(|caller| {
-            let schedule = Schedule {
-                caller,
-                callers: CALLERS as u64,
-                rate: options.rate,
-                calls,
-            };
+            let schedule = Schedule { caller, callers: CALLERS as u64, rate: options.rate, calls };
             Caller::bind(relay, schedule, options.servers)
         })
         .collect::<io::Result<_>>()

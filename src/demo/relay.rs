@@ -45,11 +45,7 @@ impl Running {
         let relay =
             Relay::start(&config, Options::default()).map_err(|e| Error::Relay(join(&e)))?;
         let address = relay.local_addresses()[0];
-        Ok(Self {
-            relay,
-            address,
-            _folder: folder,
-        })
+        Ok(Self { relay, address, _folder: folder })
     }
 
     /// Where it listens.

@@ -13,13 +13,8 @@ use super::tally::Tally;
 use super::view::bar;
 
 /// The percentiles that are told, with their names.
-const QUANTILES: [(&str, f64); 5] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-    ("max", 1.0),
-];
+const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// Where the steps of the histogram end, in microseconds.
 const STEPS_US: [u64; 15] = [
@@ -70,11 +65,8 @@ impl Report {
             .zip(&tally.per_destination)
             .map(|(address, calls)| json!({ "uri": format!("sip:{address}"), "calls": calls }))
             .collect();
-        let counters: serde_json::Map<_, _> = self
-            .counters
-            .iter()
-            .map(|(name, count)| (name.clone(), (*count).into()))
-            .collect();
+        let counters: serde_json::Map<_, _> =
+            self.counters.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
         json!({
             "good": self.is_good(),
             "stopped_early": self.stopped_early,
@@ -159,10 +151,8 @@ impl Report {
         let from = STEPS_US.iter().map(|step| step + 1);
         let from = std::iter::once(0).chain(from);
         let to = STEPS_US.iter().copied().chain([setup.high()]);
-        let steps: Vec<(u64, u64)> = from
-            .zip(to)
-            .map(|(from, to)| (to, setup.count_between(from, to)))
-            .collect();
+        let steps: Vec<(u64, u64)> =
+            from.zip(to).map(|(from, to)| (to, setup.count_between(from, to))).collect();
         let has_calls = |(_, calls): &(u64, u64)| *calls > 0;
         let first = steps.iter().position(has_calls).unwrap_or(0);
         let last = steps.iter().rposition(has_calls).unwrap_or(0);
@@ -218,18 +208,9 @@ impl fmt::Display for Report {
                 1 => "1 worker".to_owned(),
                 n => format!("{n} workers"),
             },
-            if self.stopped_early {
-                " (ended early)"
-            } else {
-                ""
-            },
+            if self.stopped_early { " (ended early)" } else { "" },
         )?;
-        let tables = [
-            self.destinations(),
-            self.numbers(),
-            self.histogram(),
-            self.counters(),
-        ];
+        let tables = [self.destinations(), self.numbers(), self.histogram(), self.counters()];
         for table in tables {
             writeln!(f, "{}\n", table.trim_fmt())?;
         }

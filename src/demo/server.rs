@@ -27,13 +27,7 @@ impl Server {
         let socket = super::open_socket()?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let address = socket.local_addr()?;
-        Ok(Self {
-            number,
-            socket,
-            address,
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-        })
+        Ok(Self { number, socket, address, received: AtomicU64::new(0), sent: AtomicU64::new(0) })
     }
 
     /// Where it listens.
@@ -44,10 +38,7 @@ impl Server {
     /// Datagrams that it has received and sent.
     pub(super) fn traffic(&self) -> (u64, u64) {
         // Relaxed: two counters that are only shown, and read exactly after the threads are joined.
-        (
-            self.received.load(Ordering::Relaxed),
-            self.sent.load(Ordering::Relaxed),
-        )
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
     /// Answers until `stop` is set.

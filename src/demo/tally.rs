@@ -69,8 +69,7 @@ impl Tally {
     pub fn is_even(&self) -> bool {
         let most = self.per_destination.iter().max();
         let least = self.per_destination.iter().min();
-        most.zip(least)
-            .is_some_and(|(most, least)| most - least <= 1)
+        most.zip(least).is_some_and(|(most, least)| most - least <= 1)
     }
 }
 
@@ -81,12 +80,9 @@ mod tests {
     #[test]
     fn even_means_to_the_call() {
         let mut tally = Tally::new(3);
-        for (counts, even) in [
-            ([0, 0, 0], true),
-            ([1, 1, 0], true),
-            ([2, 1, 0], false),
-            ([7, 7, 9], false),
-        ] {
+        for (counts, even) in
+            [([0, 0, 0], true), ([1, 1, 0], true), ([2, 1, 0], false), ([7, 7, 9], false)]
+        {
             tally.per_destination = counts.to_vec();
             assert_eq!(tally.is_even(), even, "{counts:?}");
         }

@@ -40,9 +40,7 @@ impl<'a> Message<'a> {
 
     /// The value of the first field of this name.
     pub(super) fn field(&self, name: &str) -> Option<&'a str> {
-        self.fields()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The URI inside the angle brackets of the Contact.

@@ -93,10 +93,7 @@ impl View {
         }
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a count of calls is far below 2^52"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a count of calls is far below 2^52")]
     fn take_rate(&mut self, elapsed: Duration, tally: &Tally) {
         let (then, begun) = self.last;
         self.rate = (tally.started - begun) as f64 / elapsed.saturating_sub(then).as_secs_f64();
@@ -147,9 +144,7 @@ fn live(options: &Options, relay: SocketAddr, destinations: usize) -> ProgressBa
         .expect("a valid template")
         .progress_chars("=> ");
     let prefix = format!("callers -> relay udp:{relay} -> {destinations} media servers");
-    ProgressBar::new(millis(options.length))
-        .with_style(style)
-        .with_prefix(prefix)
+    ProgressBar::new(millis(options.length)).with_style(style).with_prefix(prefix)
 }
 
 fn millis(duration: Duration) -> u64 {

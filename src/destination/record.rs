@@ -153,11 +153,7 @@ impl DestinationUri {
                 _ => return Err(UriError::Port(port.into())),
             },
         };
-        Ok(Self {
-            text: format!("{scheme}:{rest}"),
-            host,
-            port,
-        })
+        Ok(Self { text: format!("{scheme}:{rest}"), host, port })
     }
 
     /// The port that is used: 5060 when none is written.
@@ -194,10 +190,7 @@ pub struct Resolved {
 
 fn split_host(host_port: &str) -> Result<(&str, Option<&str>), UriError> {
     let host_end = if host_port.starts_with('[') {
-        host_port
-            .find(']')
-            .map(|at| at + 1)
-            .ok_or_else(|| UriError::Host(host_port.into()))?
+        host_port.find(']').map(|at| at + 1).ok_or_else(|| UriError::Host(host_port.into()))?
     } else {
         host_port.find(':').unwrap_or(host_port.len())
     };
@@ -213,8 +206,6 @@ fn is_host_name(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= 253
         && !host.starts_with(['-', '.'])
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }

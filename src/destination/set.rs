@@ -57,11 +57,7 @@ impl Set {
         // Relaxed: the number only spreads load. Nothing else is published through it, and two
         // workers that draw neighbouring numbers in either order are equally fair.
         let turn = self.turns.of(is_invite).fetch_add(1, Ordering::Relaxed);
-        let offset = if is_invite {
-            self.invite_offset
-        } else {
-            self.other_offset
-        };
+        let offset = if is_invite { self.invite_offset } else { self.other_offset };
         let place = &self.active[(turn.wrapping_sub(offset) % self.active.len() as u64) as usize];
         if let [slot] = *place.slots {
             return Some(slot);

@@ -138,10 +138,7 @@ impl Table {
     /// `host` is in brackets when it is an IPv6 address.
     pub fn by_host(&self, host: &[u8], port: u16) -> Option<Slot> {
         if let Some(ip) = parse_ip(host) {
-            return self
-                .by_address
-                .get(&SocketAddr::new(ip, port))
-                .map(|known| known.slot);
+            return self.by_address.get(&SocketAddr::new(ip, port)).map(|known| known.slot);
         }
         if self.by_name.is_empty() || host.len() > 253 {
             return None;

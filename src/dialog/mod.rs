@@ -87,10 +87,9 @@ impl Token {
             | is_ipv6(self.destination, DESTINATION_IS_IPV6)
             | is_ipv6(self.response_address, RESPONSE_IS_IPV6);
         bytes[1] = key.id;
-        for (address, listener) in [
-            (self.destination, self.egress),
-            (self.response_address, self.arrival),
-        ] {
+        for (address, listener) in
+            [(self.destination, self.egress), (self.response_address, self.arrival)]
+        {
             len += put_address(address, &mut bytes[len..]);
             bytes[len..len + 4].copy_from_slice(&listener.to_be_bytes());
             len += 4;
@@ -98,10 +97,7 @@ impl Token {
         let tag = tag(key, &bytes[..len], call_id, caller_tag);
         bytes[len..len + TAG_BYTES].copy_from_slice(&tag.to_be_bytes());
         len += TAG_BYTES;
-        let mut text = TokenText {
-            digits: [0; TOKEN_HEX_MAX],
-            len: 2 * len,
-        };
+        let mut text = TokenText { digits: [0; TOKEN_HEX_MAX], len: 2 * len };
         hex::encode(&bytes[..len], &mut text.digits);
         text
     }
@@ -134,17 +130,9 @@ impl Token {
         let verifies = |caller_tag| tag(key, signed, call_id, caller_tag) == found;
         if verifies(from_tag) {
             let is_either = from_tag.eq_ignore_ascii_case(to_tag);
-            return if is_either {
-                Found::FromEither(token)
-            } else {
-                Found::FromCaller(token)
-            };
+            return if is_either { Found::FromEither(token) } else { Found::FromCaller(token) };
         }
-        if verifies(to_tag) {
-            Found::FromCallee(token)
-        } else {
-            Found::Forged
-        }
+        if verifies(to_tag) { Found::FromCallee(token) } else { Found::Forged }
     }
 
     /// Whether this user part has the form of a token, of whatever key.
@@ -169,15 +157,8 @@ fn read(bytes: &[u8]) -> Option<(Token, usize)> {
     let mut at = 2;
     let (destination, egress) = take_hop(bytes, &mut at, form & DESTINATION_IS_IPV6 != 0)?;
     let (response_address, arrival) = take_hop(bytes, &mut at, form & RESPONSE_IS_IPV6 != 0)?;
-    (bytes.len() == at + TAG_BYTES).then_some((
-        Token {
-            destination,
-            egress,
-            response_address,
-            arrival,
-        },
-        at,
-    ))
+    (bytes.len() == at + TAG_BYTES)
+        .then_some((Token { destination, egress, response_address, arrival }, at))
 }
 
 fn take_hop(bytes: &[u8], at: &mut usize, is_ipv6: bool) -> Option<(SocketAddr, u32)> {
@@ -190,10 +171,7 @@ fn take_hop(bytes: &[u8], at: &mut usize, is_ipv6: bool) -> Option<(SocketAddr, 
         Err(_) => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
     };
     let port = u16::from_be_bytes([rest[0], rest[1]]);
-    Some((
-        SocketAddr::new(ip, port),
-        u32::from_be_bytes([rest[2], rest[3], rest[4], rest[5]]),
-    ))
+    Some((SocketAddr::new(ip, port), u32::from_be_bytes([rest[2], rest[3], rest[4], rest[5]])))
 }
 
 /// Writes an address as octets and port; gives the length.
@@ -246,13 +224,8 @@ mod tests {
     use crate::keys::MasterKey;
 
     fn keys(ids: &[u8]) -> Keys {
-        let masters: Vec<_> = ids
-            .iter()
-            .map(|id| MasterKey {
-                id: *id,
-                secret: [*id; 32],
-            })
-            .collect();
+        let masters: Vec<_> =
+            ids.iter().map(|id| MasterKey { id: *id, secret: [*id; 32] }).collect();
         Keys::new(&masters)
     }
 
@@ -282,10 +255,7 @@ mod tests {
             assert_eq!(verify(b"x", b"CALLERTAG"), Found::FromCallee(token));
             assert_eq!(verify(b"callerTag", b"CallerTag"), Found::FromEither(token));
             assert_eq!(verify(b"x", b"y"), Found::Forged);
-            assert_eq!(
-                Token::verify(&keys, user, b"other", b"callertag", b"x"),
-                Found::Forged
-            );
+            assert_eq!(Token::verify(&keys, user, b"other", b"callertag", b"x"), Found::Forged);
         }
     }
 
@@ -298,10 +268,7 @@ mod tests {
             let mut user = text.as_bytes().to_vec();
             user[at] = if user[at] == b'0' { b'1' } else { b'0' };
             let found = Token::verify(&keys, &user, b"c", b"t", b"u");
-            assert!(
-                matches!(found, Found::Forged | Found::NoToken),
-                "digit {at}: {found:?}"
-            );
+            assert!(matches!(found, Found::Forged | Found::NoToken), "digit {at}: {found:?}");
         }
     }
 
@@ -311,16 +278,10 @@ mod tests {
         let token = token("192.0.2.1:5060", "198.51.100.1:5062");
         let text = token.sign(&keys, b"c", b"t");
         let upper = text.as_bytes().to_ascii_uppercase();
-        let escaped: Vec<u8> = text
-            .as_bytes()
-            .iter()
-            .flat_map(|b| format!("%{b:02X}").into_bytes())
-            .collect();
+        let escaped: Vec<u8> =
+            text.as_bytes().iter().flat_map(|b| format!("%{b:02X}").into_bytes()).collect();
         for user in [upper, escaped] {
-            assert_eq!(
-                Token::verify(&keys, &user, b"c", b"t", b""),
-                Found::FromCaller(token)
-            );
+            assert_eq!(Token::verify(&keys, &user, b"c", b"t", b""), Found::FromCaller(token));
         }
     }
 

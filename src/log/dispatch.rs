@@ -30,11 +30,7 @@ impl<const N: usize> Value<N> {
         let len = text.len().min(N);
         let mut bytes = [0; N];
         bytes[..len].copy_from_slice(&text[..len]);
-        Self {
-            len: len as u16,
-            is_cut: text.len() > N,
-            bytes,
-        }
+        Self { len: len as u16, is_cut: text.len() > N, bytes }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -94,11 +90,7 @@ impl DispatchLog {
     /// # Panics
     /// When `capacity` is 0.
     pub fn new(template: Template, capacity: usize) -> Self {
-        Self {
-            template,
-            ring: ArrayQueue::new(capacity),
-            dropped: AtomicU64::new(0),
-        }
+        Self { template, ring: ArrayQueue::new(capacity), dropped: AtomicU64::new(0) }
     }
 
     /// Takes a record, or counts it as dropped when the ring is full. Never waits or allocates.
@@ -124,10 +116,7 @@ impl DispatchLog {
         let thread = thread::Builder::new()
             .name("dispatch-log".into())
             .spawn(move || log.run(&is_stopped))?;
-        Ok(DispatchThread {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(DispatchThread { stop, thread: Some(thread) })
     }
 
     /// Writes until `stop`, and then what is left for at most a second.
@@ -157,8 +146,7 @@ impl DispatchLog {
             }
             let is_over = is_stopping && record.is_none();
             if is_over {
-                self.dropped
-                    .fetch_add(self.ring.len() as u64, Ordering::Relaxed);
+                self.dropped.fetch_add(self.ring.len() as u64, Ordering::Relaxed);
             }
             let dropped = self.dropped();
             if dropped > dropped_told && (is_over || now >= told + TELL_INTERVAL) {

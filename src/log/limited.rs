@@ -29,10 +29,7 @@ pub struct More(pub u64);
 impl Limited {
     /// A limit that lets the first line through.
     pub const fn new() -> Self {
-        Self {
-            next_ms: AtomicU64::new(0),
-            suppressed: AtomicU64::new(0),
-        }
+        Self { next_ms: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
     /// Whether a line may be written now: at most one in any second.
@@ -79,14 +76,7 @@ mod tests {
         let told = [0, 1, 999, 1_000, 1_001, 5_000]
             .map(|ms| limited.allow(Now::from_ms(ms)).map(|more| more.to_string()));
         let suppressed = |n| Some(format!(" (suppressed {n} lines like this)"));
-        let wants = [
-            Some(String::new()),
-            None,
-            None,
-            suppressed(2),
-            None,
-            suppressed(1),
-        ];
+        let wants = [Some(String::new()), None, None, suppressed(2), None, suppressed(1)];
         assert_eq!(told, wants);
     }
 }

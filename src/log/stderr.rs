@@ -26,19 +26,12 @@ use crate::limits;
 /// When the log thread cannot be started.
 pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     let lines = Lines::start(io::stderr)?;
-    let guard = LogGuard {
-        lines: lines.clone(),
-    };
+    let guard = LogGuard { lines: lines.clone() };
     let wanted = Targets::new()
         .with_default(LevelFilter::from_level(level))
-        .with_target(
-            DISPATCH,
-            LevelFilter::INFO.max(LevelFilter::from_level(level)),
-        );
+        .with_target(DISPATCH, LevelFilter::INFO.max(LevelFilter::from_level(level)));
     // Never let the subscriber report a failed write: it would do so on standard error, and panic.
-    let layer = tracing_subscriber::fmt::layer()
-        .log_internal_errors(false)
-        .with_writer(lines);
+    let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(lines);
     // A second call, in a process that already logs, changes nothing.
     let registry = tracing_subscriber::registry().with(wanted);
     let _ = if json {
@@ -90,11 +83,7 @@ impl Lines {
     fn flush(&self, time_max: Duration) {
         let (done, is_done) = bounded(1);
         let start = Instant::now();
-        if self
-            .sender
-            .send_timeout(Item::Flush(done), time_max)
-            .is_ok()
-        {
+        if self.sender.send_timeout(Item::Flush(done), time_max).is_ok() {
             let _ = is_done.recv_timeout(time_max.saturating_sub(start.elapsed()));
         }
     }
@@ -135,10 +124,7 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Event<'a>;
 
     fn make_writer(&'a self) -> Event<'a> {
-        Event {
-            lines: self,
-            may_wait: false,
-        }
+        Event { lines: self, may_wait: false }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Event<'a> {
@@ -155,10 +141,7 @@ impl Write for Event<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let item = Item::Line(line.to_vec());
         let is_taken = if self.may_wait {
-            self.lines
-                .sender
-                .send_timeout(item, DISPATCH_WAIT_MAX)
-                .is_ok()
+            self.lines.sender.send_timeout(item, DISPATCH_WAIT_MAX).is_ok()
         } else {
             self.lines.sender.try_send(item).is_ok()
         };

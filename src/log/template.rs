@@ -63,10 +63,8 @@ impl TemplateError {
             Self::Control(_) => "write one line; its end is added".into(),
             Self::Bare => "write $$ for a dollar sign".into(),
             Self::Unknown(name) => {
-                let known = VARIABLES
-                    .iter()
-                    .map(|(name, _)| format!("${name}"))
-                    .collect::<Vec<_>>();
+                let known =
+                    VARIABLES.iter().map(|(name, _)| format!("${name}")).collect::<Vec<_>>();
                 let known = known.iter().map(String::as_str).collect::<Vec<_>>();
                 // Letters that follow a name belong to it, as they do in Kamailio.
                 let longest = known.iter().filter(|known| name.starts_with(**known)).max();
@@ -110,10 +108,7 @@ enum Variable {
 impl Template {
     /// Reads a template. A line end at its end is dropped, as one has it from an `xlog` line.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let text = text
-            .strip_suffix("\\n")
-            .or_else(|| text.strip_suffix('\n'))
-            .unwrap_or(text);
+        let text = text.strip_suffix("\\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text);
         if text.len() > limits::DISPATCH_TEMPLATE_BYTES_MAX {
             return Err(TemplateError::TooLong(text.len()));
         }
@@ -287,9 +282,7 @@ mod tests {
             ("$(rU)s $$5\n", "bobs $5"),
         ] {
             let mut line = String::new();
-            Template::parse(template)
-                .unwrap()
-                .format(&record(b"sip:bob@b.example;x"), &mut line);
+            Template::parse(template).unwrap().format(&record(b"sip:bob@b.example;x"), &mut line);
             assert_eq!(line, wants, "{template}");
         }
     }
@@ -300,18 +293,13 @@ mod tests {
         let cut = format!("sip:{}... <null>", "x".repeat(252));
         for (uri, wants) in [
             (b"sip:b".as_slice(), "sip:b <null>"),
-            (
-                b"sip:a\r\n\x1b[2J%s@b",
-                "sip:a\\x0D\\x0A\\x1B[2J%s@b a\\x0D\\x0A\\x1B[2J%s",
-            ),
+            (b"sip:a\r\n\x1b[2J%s@b", "sip:a\\x0D\\x0A\\x1B[2J%s@b a\\x0D\\x0A\\x1B[2J%s"),
             (b"sip:\xc3\xa9\\@b", "sip:\\xC3\\xA9\\x5C@b \\xC3\\xA9\\x5C"),
             (b"", "<null> <null>"),
             (&long, &cut),
         ] {
             let mut line = String::new();
-            Template::parse("$ru $rU")
-                .unwrap()
-                .format(&record(uri), &mut line);
+            Template::parse("$ru $rU").unwrap().format(&record(uri), &mut line);
             assert_eq!(line, wants);
         }
     }
@@ -321,14 +309,8 @@ mod tests {
         for (template, wants) in [
             ("", "an empty line: write a template"),
             ("\n", "an empty line: write a template"),
-            (
-                "$rx",
-                "\"$rx\" is not a pseudo-variable: did you mean \"$ru\"?",
-            ),
-            (
-                "$rufoo",
-                "\"$rufoo\" is not a pseudo-variable: write $(ru) before letters",
-            ),
+            ("$rx", "\"$rx\" is not a pseudo-variable: did you mean \"$ru\"?"),
+            ("$rufoo", "\"$rufoo\" is not a pseudo-variable: write $(ru) before letters"),
             ("$(ru", "\"$(ru\" is not a pseudo-variable: "),
             ("$(ru{s.len})", "write $(ru) before letters"),
             ("5 $", "a dollar sign without a name: write $$"),
@@ -341,10 +323,7 @@ mod tests {
             assert_eq!(told, format!("{}: {}", error.what(), error.right()));
         }
         let long = "x".repeat(limits::DISPATCH_TEMPLATE_BYTES_MAX + 1);
-        assert_eq!(
-            Template::parse(&long),
-            Err(TemplateError::TooLong(long.len()))
-        );
+        assert_eq!(Template::parse(&long), Err(TemplateError::TooLong(long.len())));
     }
 
     proptest! {

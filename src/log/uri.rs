@@ -61,10 +61,7 @@ fn host_port(uri: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         _ => memchr::memchr(b':', rest).unwrap_or(rest.len()),
     };
     let (host, port) = rest.split_at(host_end);
-    Some((
-        host,
-        port.strip_prefix(b":").filter(|port| !port.is_empty()),
-    ))
+    Some((host, port.strip_prefix(b":").filter(|port| !port.is_empty())))
 }
 
 fn after_scheme(uri: &[u8]) -> Option<&[u8]> {
@@ -108,12 +105,7 @@ mod tests {
             ("sip:a@b:5070;x=1", Some("a"), Some("b"), Some("5070")),
             ("sip:a:secret@b", Some("a"), Some("b"), None),
             ("sip:b?h=1", None, Some("b"), None),
-            (
-                "sips:a@[2001:db8::1]:5061",
-                Some("a"),
-                Some("[2001:db8::1]"),
-                Some("5061"),
-            ),
+            ("sips:a@[2001:db8::1]:5061", Some("a"), Some("[2001:db8::1]"), Some("5061")),
             ("tel:+431234;x=1", Some("+431234"), None, None),
             ("sip:@b", None, Some("b"), None),
             ("nonsense", None, None, None),
@@ -126,11 +118,7 @@ mod tests {
                 text(port(uri.as_bytes())),
             );
             let own = |part: Option<&str>| part.map(str::to_owned);
-            assert_eq!(
-                read,
-                (own(user_wants), own(host_wants), own(port_wants)),
-                "{uri}"
-            );
+            assert_eq!(read, (own(user_wants), own(host_wants), own(port_wants)), "{uri}");
         }
     }
 }

@@ -15,11 +15,7 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(bytes: &'a [u8], span: Span) -> Self {
-        Self {
-            bytes,
-            at: span.start(),
-            end: span.end(),
-        }
+        Self { bytes, at: span.start(), end: span.end() }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -146,10 +142,7 @@ impl<'a> Cursor<'a> {
         } else {
             self.take_while(|b| !ENDS_VALUE[usize::from(b)])
         };
-        (!value.is_empty()).then_some(Parameter {
-            name,
-            value: Some(value),
-        })
+        (!value.is_empty()).then_some(Parameter { name, value: Some(value) })
     }
 }
 
@@ -190,9 +183,7 @@ pub(crate) fn number(digits: &[u8], max: u64) -> Option<u64> {
         if !digit.is_ascii_digit() {
             return None;
         }
-        value = value
-            .checked_mul(10)?
-            .checked_add(u64::from(digit - b'0'))?;
+        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
         if value > max {
             return None;
         }
@@ -206,10 +197,7 @@ static TOKEN: [bool; 256] = {
     while byte < 128 {
         let b = byte as u8;
         table[byte] = b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-            );
+            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
         byte += 1;
     }
     table

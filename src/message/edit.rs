@@ -136,10 +136,7 @@ impl Edits {
                 return false;
             }
             keep(into, at, edit.span.start());
-            put(
-                into,
-                &self.text[usize::from(edit.text_start)..usize::from(edit.text_end)],
-            );
+            put(into, &self.text[usize::from(edit.text_start)..usize::from(edit.text_end)]);
             at = edit.span.end();
         }
         keep(into, at, end.max(at));
@@ -151,11 +148,8 @@ impl Edits {
             self.is_overfull = true;
             return;
         }
-        self.list[self.count] = Edit {
-            span,
-            text_start: text_start as u16,
-            text_end: self.text.len() as u16,
-        };
+        self.list[self.count] =
+            Edit { span, text_start: text_start as u16, text_end: self.text.len() as u16 };
         self.count += 1;
     }
 }

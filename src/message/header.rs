@@ -88,11 +88,7 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// The rows of `bytes` from offset `at`, where a row begins.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self {
-            bytes,
-            at,
-            blank_line: None,
-        }
+        Self { bytes, at, blank_line: None }
     }
 
     /// Where the line end is that closes the header, once the walk has come there; `None` when the
@@ -134,11 +130,7 @@ impl Iterator for Rows<'_> {
         let end = find_row_end(rest, value_start);
         self.at = start + end.after;
         Some(Row {
-            name: if has_name {
-                HeaderName::of(&rest[..name_len])
-            } else {
-                HeaderName::Other
-            },
+            name: if has_name { HeaderName::of(&rest[..name_len]) } else { HeaderName::Other },
             whole: Span::new(start, start + end.after),
             value: Span::new(start + value_start, start + end.before.max(value_start)),
             is_well_formed: has_name && end.is_well_formed,
@@ -167,17 +159,9 @@ fn find_row_end(bytes: &[u8], mut at: usize) -> RowEnd {
             _ => !is_line_end && bytes[before] == b'\r',
         };
         if !goes_on {
-            return RowEnd {
-                before,
-                after,
-                is_well_formed,
-            };
+            return RowEnd { before, after, is_well_formed };
         }
         at = after;
     }
-    RowEnd {
-        before: bytes.len(),
-        after: bytes.len(),
-        is_well_formed: false,
-    }
+    RowEnd { before: bytes.len(), after: bytes.len(), is_well_formed: false }
 }

@@ -7,11 +7,7 @@ pub(crate) fn parse_ip(host: &[u8]) -> Option<IpAddr> {
     match host.first()? {
         b'[' => {
             let inner = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
-            std::str::from_utf8(inner)
-                .ok()?
-                .parse()
-                .ok()
-                .map(IpAddr::V6)
+            std::str::from_utf8(inner).ok()?.parse().ok().map(IpAddr::V6)
         }
         b'0'..=b'9' => parse_ipv4(host),
         _ => None,
@@ -76,10 +72,7 @@ mod tests {
             "[:::]",
         ];
         for text in texts {
-            let wants = match text
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'))
-            {
+            let wants = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 Some(inner) => inner.parse().ok().map(IpAddr::V6),
                 None => text.parse().ok().map(IpAddr::V4),
             };

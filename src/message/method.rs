@@ -45,9 +45,6 @@ impl Method {
 
     /// Whether its request can begin a dialog that we should stay in. Unknown methods may.
     pub const fn may_begin_dialog(self) -> bool {
-        matches!(
-            self,
-            Self::Invite | Self::Subscribe | Self::Refer | Self::Other
-        )
+        matches!(self, Self::Invite | Self::Subscribe | Self::Refer | Self::Other)
     }
 }

@@ -35,21 +35,13 @@ impl NameAddr {
             // Generous: a display name without quotes may hold more than tokens, but nothing that
             // ends it. Without brackets the URI ends at the first semicolon or comma.
             let text = cursor.take_while(|b| !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
-            if cursor.eat(b'<') {
-                cursor.up_to(b'>')?
-            } else {
-                text
-            }
+            if cursor.eat(b'<') { cursor.up_to(b'>')? } else { text }
         };
         let uri = super::cursor::trim(bytes, uri);
         if uri.is_empty() {
             return None;
         }
-        let mut read = Self {
-            uri,
-            tag: None,
-            end: cursor.at(),
-        };
+        let mut read = Self { uri, tag: None, end: cursor.at() };
         while cursor.eat_separator(b';') {
             let parameter = cursor.parameter()?;
             read.end = parameter.value.map_or(parameter.name.end(), Span::end);

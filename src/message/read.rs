@@ -147,14 +147,8 @@ impl Message {
     /// When `bytes` is longer than that; a UDP payload never is.
     pub fn read(bytes: &[u8]) -> Self {
         assert!(u16::try_from(bytes.len()).is_ok());
-        let start = bytes
-            .iter()
-            .take_while(|b| matches!(b, b'\r' | b'\n'))
-            .count();
-        let mut message = Self {
-            start,
-            ..Self::default()
-        };
+        let start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let mut message = Self { start, ..Self::default() };
         let text = &bytes[message.start..];
         let Some(line_len) =
             memchr::memchr2(b'\r', b'\n', text).filter(|at| text[*at..].starts_with(b"\r\n"))
@@ -205,11 +199,7 @@ impl Message {
             Some(next) => Span::new(next, self.via_row_value.end()),
             None => self.second_via_value?,
         };
-        Some(
-            Via::read(bytes, span)
-                .filter(|via| via.is_well_formed)
-                .ok_or(Fault::Via),
-        )
+        Some(Via::read(bytes, span).filter(|via| via.is_well_formed).ok_or(Fault::Via))
     }
 
     /// What is left out when the topmost Via is removed: its row, or the value and its comma.
@@ -334,10 +324,7 @@ impl Message {
         let body_start = blank_line + 2;
         self.end = bytes.len();
         if let Some(length) = self.content_length {
-            match usize::try_from(length)
-                .ok()
-                .and_then(|length| body_start.checked_add(length))
-            {
+            match usize::try_from(length).ok().and_then(|length| body_start.checked_add(length)) {
                 Some(end) if end <= bytes.len() => self.end = end,
                 _ => self.note(Fault::ContentLength),
             }

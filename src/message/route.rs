@@ -28,10 +28,7 @@ pub struct Routes {
 
 impl Default for Routes {
     fn default() -> Self {
-        Self {
-            values: [RouteValue::default(); ROUTES_MAX],
-            count: 0,
-        }
+        Self { values: [RouteValue::default(); ROUTES_MAX], count: 0 }
     }
 }
 
@@ -73,12 +70,7 @@ impl Routes {
                 return false;
             }
             let value = Span::new(rest.start(), read.end);
-            self.values[self.count] = RouteValue {
-                uri: read.uri,
-                value,
-                row,
-                is_removed: false,
-            };
+            self.values[self.count] = RouteValue { uri: read.uri, value, row, is_removed: false };
             self.count += 1;
             let after = super::cursor::trim(bytes, Span::new(read.end, row_value.end()));
             if after.is_empty() {
@@ -100,11 +92,7 @@ impl Routes {
     }
 
     fn left(&self) -> impl Iterator<Item = (usize, RouteValue)> + '_ {
-        self.values[..self.count]
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|(_, value)| !value.is_removed)
+        self.values[..self.count].iter().copied().enumerate().filter(|(_, value)| !value.is_removed)
     }
 
     /// Marks a value for removal.
@@ -114,16 +102,12 @@ impl Routes {
 
     /// Marks all values for removal.
     pub fn remove_all(&mut self) {
-        self.values[..self.count]
-            .iter_mut()
-            .for_each(|value| value.is_removed = true);
+        self.values[..self.count].iter_mut().for_each(|value| value.is_removed = true);
     }
 
     /// Where a further row would follow the last Route row.
     pub fn end_of_rows(&self) -> Option<usize> {
-        self.count
-            .checked_sub(1)
-            .map(|last| self.values[last].row.end())
+        self.count.checked_sub(1).map(|last| self.values[last].row.end())
     }
 
     /// Adds the edits that remove the marked values, and the rows that are left empty by it.

@@ -13,10 +13,7 @@ impl Span {
     /// The bytes from `start` up to `end`.
     pub(crate) const fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end && end <= u16::MAX as usize);
-        Self {
-            start: start as u16,
-            end: end as u16,
-        }
+        Self { start: start as u16, end: end as u16 }
     }
 
     /// The offset of the first byte.

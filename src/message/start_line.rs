@@ -44,10 +44,7 @@ impl StartLine {
         if text.len() >= 4 && text[..4].eq_ignore_ascii_case(b"SIP/") {
             return read_status_line(text);
         }
-        let method_len = text
-            .iter()
-            .position(|b| !is_token(*b))
-            .unwrap_or(text.len());
+        let method_len = text.iter().position(|b| !is_token(*b)).unwrap_or(text.len());
         let method = Span::new(line.start(), line.start() + method_len);
         let is_usual = text.ends_with(b" SIP/2.0");
         if method_len == 0 || !(is_usual || mentions_sip(text)) {
@@ -93,17 +90,11 @@ fn read_status_line(text: &[u8]) -> StartLine {
         return StartLine::BadResponse;
     };
     match rest {
-        [
-            b' ',
-            a @ b'1'..=b'6',
-            b @ b'0'..=b'9',
-            c @ b'0'..=b'9',
-            tail @ ..,
-        ] if matches!(tail.first(), None | Some(b' ')) => {
+        [b' ', a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', tail @ ..]
+            if matches!(tail.first(), None | Some(b' ')) =>
+        {
             let digit = |b: &u8| u16::from(b - b'0');
-            StartLine::Response {
-                code: digit(a) * 100 + digit(b) * 10 + digit(c),
-            }
+            StartLine::Response { code: digit(a) * 100 + digit(b) * 10 + digit(c) }
         }
         _ => StartLine::BadResponse,
     }
@@ -111,10 +102,7 @@ fn read_status_line(text: &[u8]) -> StartLine {
 
 /// `"SIP" "/" 1*DIGIT "." 1*DIGIT`
 fn is_version(text: &[u8]) -> bool {
-    let Some(numbers) = text
-        .get(4..)
-        .filter(|_| text[..4].eq_ignore_ascii_case(b"SIP/"))
-    else {
+    let Some(numbers) = text.get(4..).filter(|_| text[..4].eq_ignore_ascii_case(b"SIP/")) else {
         return false;
     };
     let mut parts = numbers.split(|b| *b == b'.');

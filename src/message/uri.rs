@@ -55,19 +55,15 @@ impl Uri {
             _ => UriScheme::Other,
         };
         if scheme != UriScheme::Sip {
-            return Some(Self {
-                scheme,
-                ..Self::default()
-            });
+            return Some(Self { scheme, ..Self::default() });
         }
         let after_scheme = span.start() + colon + 1;
         // A user part may hold ; ? and / but no second @ (it is written %40).
         let at_sign = memchr::memchr(b'@', &text[colon + 1..]);
         let (user, host_start) = match at_sign {
-            Some(len) => (
-                Some(Span::new(after_scheme, after_scheme + len)),
-                after_scheme + len + 1,
-            ),
+            Some(len) => {
+                (Some(Span::new(after_scheme, after_scheme + len)), after_scheme + len + 1)
+            }
             None => (None, after_scheme),
         };
         let rest = &bytes[host_start..span.end()];
@@ -78,10 +74,7 @@ impl Uri {
         let host = Span::new(host_start, host_start + host_len);
         let (port, host_port_len) = match rest.get(host_len) {
             Some(b':') => {
-                let digits = rest[host_len + 1..]
-                    .iter()
-                    .take_while(|b| b.is_ascii_digit())
-                    .count();
+                let digits = rest[host_len + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
                 let end = host_len + 1 + digits;
                 let port = number(&rest[host_len + 1..end], 65_535).filter(|port| *port > 0)?;
                 (Some(port as u16), end)
@@ -129,9 +122,7 @@ pub(super) fn host_len(text: &[u8]) -> Option<usize> {
         let close = memchr::memchr(b']', text)?;
         let inner = &text[1..close];
         let is_address = !inner.is_empty()
-            && inner
-                .iter()
-                .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+            && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
         return is_address.then_some(close + 1);
     }
     let mut len = 0;

@@ -72,17 +72,12 @@ impl Via {
         let len = host_len(&bytes[cursor.at()..span.end()])?;
         let host = Span::new(cursor.at(), cursor.at() + len);
         let mut cursor = Cursor::new(bytes, Span::new(host.end(), span.end()));
-        let mut via = Self {
-            host,
-            is_well_formed: true,
-            ..Self::default()
-        };
+        let mut via = Self { host, is_well_formed: true, ..Self::default() };
         let mut value_end = host.end();
         if cursor.eat_separator(b':') {
             let digits = cursor.take_while(|b| b.is_ascii_digit());
-            via.port = number(digits.of(bytes), 65_535)
-                .filter(|port| *port > 0)
-                .map(|port| port as u16);
+            via.port =
+                number(digits.of(bytes), 65_535).filter(|port| *port > 0).map(|port| port as u16);
             via.port?;
             value_end = digits.end();
         }

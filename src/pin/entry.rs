@@ -147,12 +147,7 @@ mod tests {
     #[test]
     fn packing_loses_nothing() {
         for kind in [Kind::Invite, Kind::Request, Kind::Dialog, Kind::Challenge] {
-            for state in [
-                State::None,
-                State::Provisional,
-                State::Final,
-                State::Tentative,
-            ] {
+            for state in [State::None, State::Provisional, State::Final, State::Tentative] {
                 let pin = Pin {
                     tag: (1 << TAG_BITS) - 1,
                     slot: Slot(0xfffe),
@@ -162,13 +157,7 @@ mod tests {
                     try_number: 9,
                 };
                 assert_eq!(Pin::unpack(pin.pack()), pin);
-                let pin = Pin {
-                    tag: 1,
-                    slot: Slot(0),
-                    clock: 0,
-                    try_number: 0,
-                    ..pin
-                };
+                let pin = Pin { tag: 1, slot: Slot(0), clock: 0, try_number: 0, ..pin };
                 assert_eq!(Pin::unpack(pin.pack()), pin);
             }
         }
@@ -183,36 +172,11 @@ mod tests {
             age: u16,
         }
         let rows = [
-            Row {
-                says: "the same unit",
-                written: 5,
-                read: 5,
-                age: 0,
-            },
-            Row {
-                says: "over the wrap",
-                written: 1020,
-                read: 4,
-                age: 8,
-            },
-            Row {
-                says: "one unit ahead is now",
-                written: 6,
-                read: 5,
-                age: 0,
-            },
-            Row {
-                says: "eight units ahead is now",
-                written: 13,
-                read: 5,
-                age: 0,
-            },
-            Row {
-                says: "nine units ahead is old",
-                written: 14,
-                read: 5,
-                age: 1015,
-            },
+            Row { says: "the same unit", written: 5, read: 5, age: 0 },
+            Row { says: "over the wrap", written: 1020, read: 4, age: 8 },
+            Row { says: "one unit ahead is now", written: 6, read: 5, age: 0 },
+            Row { says: "eight units ahead is now", written: 13, read: 5, age: 0 },
+            Row { says: "nine units ahead is old", written: 14, read: 5, age: 1015 },
         ];
         for row in rows {
             let pin = Pin::unpack(u64::from(row.written) << 8);

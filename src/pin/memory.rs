@@ -55,17 +55,12 @@ impl PinMemory {
         // Relaxed: nobody else knows the memory yet.
         words[0].store(VERSION << 56 | bucket_count as u64, Ordering::Relaxed);
         words[1].store(u64::from(key_id), Ordering::Relaxed);
-        Self {
-            words: Box::new(words),
-            bucket_count,
-        }
+        Self { words: Box::new(words), bucket_count }
     }
 
     /// Memory of the process's own, for tests and tools.
     pub fn on_heap(pins: usize) -> Self {
-        let words: Vec<AtomicU64> = (0..Self::words_for(pins))
-            .map(|_| AtomicU64::new(0))
-            .collect();
+        let words: Vec<AtomicU64> = (0..Self::words_for(pins)).map(|_| AtomicU64::new(0)).collect();
         Self::new(words, 0)
     }
 

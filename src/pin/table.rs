@@ -76,21 +76,14 @@ pub struct Claimed<'a> {
 impl Claimed<'_> {
     /// Pins the choice.
     pub fn commit(mut self, slot: Slot, state: State) {
-        let pin = Pin {
-            slot,
-            state,
-            try_number: 0,
-            ..Pin::unpack(self.word)
-        };
+        let pin = Pin { slot, state, try_number: 0, ..Pin::unpack(self.word) };
         self.finish(pin.pack());
     }
 
     fn finish(&mut self, word: u64) {
         // It fails only when we stood still for seconds and the way was given to another: then our
         // choice is unpinned, as after an eviction.
-        let _ = self
-            .way
-            .compare_exchange(self.word, word, Ordering::SeqCst, Ordering::Relaxed);
+        let _ = self.way.compare_exchange(self.word, word, Ordering::SeqCst, Ordering::Relaxed);
         self.word = word;
     }
 }
@@ -106,11 +99,7 @@ impl Drop for Claimed<'_> {
 impl PinTable {
     /// A table in this memory.
     pub fn new(memory: PinMemory) -> Self {
-        Self {
-            memory,
-            counters: PinCounters::default(),
-            sweep_at: AtomicU64::new(0),
-        }
+        Self { memory, counters: PinCounters::default(), sweep_at: AtomicU64::new(0) }
     }
 
     /// How many pins a relay needs that sees this many new requests per second at its peak.
@@ -193,17 +182,10 @@ impl PinTable {
                 (State::Final, _) | (_, None) => pin.state,
                 (_, Some(new)) => new,
             };
-            let new = Pin {
-                clock,
-                state,
-                ..pin
-            }
-            .pack();
+            let new = Pin { clock, state, ..pin }.pack();
             // Within one unit of the clock nearly nothing changes, and the line stays shared.
             if new == word
-                || way
-                    .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
+                || way.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             {
                 return true;
             }
@@ -215,14 +197,7 @@ impl PinTable {
     pub fn set_call(&self, now: Now, key: PinKey, kind: Kind, slot: Slot, cseq_bits: u8) {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
-        let pin = Pin {
-            tag,
-            slot,
-            clock,
-            kind,
-            state: State::Final,
-            try_number: cseq_bits & 15,
-        };
+        let pin = Pin { tag, slot, clock, kind, state: State::Final, try_number: cseq_bits & 15 };
         let new = pin.pack();
         for _ in 0..limits::CLAIM_TRIES {
             let (way, word, is_new) = match find_in(bucket, tag, true, clock) {
@@ -237,10 +212,7 @@ impl PinTable {
             };
             // Two workers that put the same key in at two ways leave two pins with one meaning:
             // the lower way is found, the other expires.
-            if way
-                .compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-            {
+            if way.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 if is_new {
                     self.count_eviction(word, clock);
                 }
@@ -256,9 +228,7 @@ impl PinTable {
         let pin = Pin::unpack(word);
         let is_repeat = pin.kind == Kind::Challenge && pin.try_number != cseq_bits & 15;
         let taken = is_repeat
-            && way
-                .compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
+            && way.compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         taken.then_some(pin.slot)
     }
 
@@ -271,10 +241,7 @@ impl PinTable {
         let start = self.sweep_at.load(Ordering::Relaxed) as usize;
         let end = (start + part).min(buckets);
         self.clear(start..end, |pin| pin.is_expired(clock_of(now)));
-        self.sweep_at.store(
-            if end == buckets { 0 } else { end as u64 },
-            Ordering::Relaxed,
-        );
+        self.sweep_at.store(if end == buckets { 0 } else { end as u64 }, Ordering::Relaxed);
     }
 
     /// Clears every pin that names one of these slots, before they stand for something else.
@@ -294,9 +261,7 @@ impl PinTable {
             // A pin that was renewed in between stays: the CAS fails.
             if word != 0
                 && is_over(Pin::unpack(word))
-                && way
-                    .compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
+                && way.compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             {
                 count(&self.counters.swept);
             }
@@ -320,8 +285,7 @@ impl PinTable {
             return None;
         }
         let tentative = pin.pack();
-        way.compare_exchange(old, tentative, Ordering::SeqCst, Ordering::Relaxed)
-            .ok()?;
+        way.compare_exchange(old, tentative, Ordering::SeqCst, Ordering::Relaxed).ok()?;
         self.count_eviction(old, clock);
 
         let mut is_below = true;
@@ -339,21 +303,14 @@ impl PinTable {
                 theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
             // A weaker one is taken away, unless it has just become stronger.
             if !(is_weaker
-                && other
-                    .compare_exchange(word, 0, Ordering::SeqCst, Ordering::SeqCst)
-                    .is_ok())
+                && other.compare_exchange(word, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok())
             {
                 let _ = way.compare_exchange(tentative, 0, Ordering::SeqCst, Ordering::Relaxed);
                 return None;
             }
         }
-        let claimed = Pin {
-            try_number: CLAIMED,
-            ..pin
-        }
-        .pack();
-        way.compare_exchange(tentative, claimed, Ordering::SeqCst, Ordering::Relaxed)
-            .ok()?;
+        let claimed = Pin { try_number: CLAIMED, ..pin }.pack();
+        way.compare_exchange(tentative, claimed, Ordering::SeqCst, Ordering::Relaxed).ok()?;
         Some(Claimed { way, word: claimed })
     }
 
@@ -363,11 +320,7 @@ impl PinTable {
             return;
         }
         let is_over = !pin.eviction_rank(clock).0;
-        count(if is_over {
-            &self.counters.evicted_final
-        } else {
-            &self.counters.evicted_live
-        });
+        count(if is_over { &self.counters.evicted_final } else { &self.counters.evicted_live });
     }
 }
 
@@ -470,10 +423,7 @@ mod tests {
         put(&table, NOW, 1, 7);
         table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0);
         assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
-        assert_eq!(
-            table.find(NOW, PinKey(1), true).map(|pin| pin.slot),
-            Some(Slot(8))
-        );
+        assert_eq!(table.find(NOW, PinKey(1), true).map(|pin| pin.slot), Some(Slot(8)));
     }
 
     #[test]
@@ -513,12 +463,7 @@ mod tests {
             theirs: u8,
             ours_wins: bool,
         }
-        let row = |says, theirs_way, theirs, ours_wins| Row {
-            says,
-            theirs_way,
-            theirs,
-            ours_wins,
-        };
+        let row = |says, theirs_way, theirs, ours_wins| Row { says, theirs_way, theirs, ours_wins };
         let rows = [
             row("tentative below", 0, TENTATIVE, false),
             row("claimed below", 0, CLAIMED, false),
@@ -572,9 +517,7 @@ mod tests {
         assert_eq!(table.count(), 1);
         assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 0);
         assert_eq!(
-            table
-                .find(NOW.plus_ms(60_000), PinKey(1), true)
-                .map(|pin| pin.slot),
+            table.find(NOW.plus_ms(60_000), PinKey(1), true).map(|pin| pin.slot),
             Some(Slot(8))
         );
     }
@@ -600,10 +543,7 @@ mod tests {
         put(&table, NOW, 1, 7);
         put(&table, NOW, 2, 8);
         table.clear_slots(|slot| slot == Slot(7));
-        assert_eq!(
-            (slot(&table, NOW, 1), slot(&table, NOW, 2)),
-            (None, Some(Slot(8)))
-        );
+        assert_eq!((slot(&table, NOW, 1), slot(&table, NOW, 2)), (None, Some(Slot(8))));
     }
 
     #[test]
@@ -612,29 +552,17 @@ mod tests {
         put(&table, NOW, 1, ANSWERED_NO_DESTINATION.0);
         table.renew(NOW, PinKey(1), false, Some(State::Final));
         table.renew(NOW, PinKey(1), false, Some(State::Provisional));
-        assert_eq!(
-            table.find(NOW, PinKey(1), false).unwrap().state,
-            State::Final
-        );
+        assert_eq!(table.find(NOW, PinKey(1), false).unwrap().state, State::Final);
     }
 
     #[test]
     fn a_worker_that_stood_still_does_not_hold_a_way_for_ever() {
         let table = one_bucket();
-        let Claim::Claimed(stuck) = table.claim(NOW, PinKey(1), Kind::Invite, 1) else {
-            panic!()
-        };
-        assert!(matches!(
-            table.claim(NOW, PinKey(1), Kind::Invite, 2),
-            Claim::Contended
-        ));
+        let Claim::Claimed(stuck) = table.claim(NOW, PinKey(1), Kind::Invite, 1) else { panic!() };
+        assert!(matches!(table.claim(NOW, PinKey(1), Kind::Invite, 2), Claim::Contended));
         let later = NOW.plus_ms(20_000);
         put(&table, later, 1, 7);
         stuck.commit(Slot(9), State::None);
-        assert_eq!(
-            slot(&table, later, 1),
-            Some(Slot(7)),
-            "its late commit changes nothing"
-        );
+        assert_eq!(slot(&table, later, 1), Some(Slot(7)), "its late commit changes nothing");
     }
 }

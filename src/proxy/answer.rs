@@ -27,11 +27,7 @@ pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: A
         write_unsupported(core, at, outbox);
     }
     outbox.write(b"Content-Length: 0\r\n\r\n");
-    if outbox.finish(
-        Flow::udp(at.flow.listener, address),
-        Cause::Answer,
-        payload_max(address),
-    ) {
+    if outbox.finish(Flow::udp(at.flow.listener, address), Cause::Answer, payload_max(address)) {
         Verdict::Answered(with)
     } else {
         Verdict::Dropped(Reason::TooLarge)
@@ -39,10 +35,7 @@ pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: A
 }
 
 fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer) {
-    let no_destination = &at
-        .snapshot
-        .set_policy(at.snapshot.policy.set)
-        .no_destination;
+    let no_destination = &at.snapshot.set_policy(at.snapshot.policy.set).no_destination;
     let (code, reason) = match with {
         Answer::Ok => (200, "OK"),
         Answer::BadRequest => (400, "Bad Request"),
@@ -87,13 +80,7 @@ fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
             neighbour::edit_top_via(&mut core.edits, at.bytes, at.flow.peer, &via, force_rport);
             let keep =
                 |outbox: &mut Outbox, start: usize, end: usize| outbox.write(&at.bytes[start..end]);
-            core.edits.apply(
-                row.whole.start(),
-                row.whole.end(),
-                outbox,
-                keep,
-                Outbox::write,
-            );
+            core.edits.apply(row.whole.start(), row.whole.end(), outbox, keep, Outbox::write);
         }
     }
 }

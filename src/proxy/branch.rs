@@ -63,26 +63,19 @@ impl Branch {
         fields.field(message.call_id.unwrap_or_default().of(bytes));
         fields.lower(message.from_tag.unwrap_or_default().of(bytes));
         fields.fixed(&message.cseq_number.to_be_bytes());
-        Self {
-            hash: fields.spread128(),
-            try_number: 0,
-        }
+        Self { hash: fields.spread128(), try_number: 0 }
     }
 
     /// Reads a branch that may be ours; case does not matter, since a branch is a token.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
-        let digits = text
-            .get(MAGIC_COOKIE.len()..)
-            .filter(|digits| digits.len() == HASH_DIGITS + 1)?;
+        let digits =
+            text.get(MAGIC_COOKIE.len()..).filter(|digits| digits.len() == HASH_DIGITS + 1)?;
         if !text[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE) {
             return None;
         }
         let mut hash = [0; HASH_DIGITS / 2];
         hex::decode(&digits[..HASH_DIGITS], &mut hash)?;
-        Some(Self {
-            hash: u128::from_be_bytes(hash),
-            try_number: hex::digit(digits[HASH_DIGITS])?,
-        })
+        Some(Self { hash: u128::from_be_bytes(hash), try_number: hex::digit(digits[HASH_DIGITS])? })
     }
 
     /// The branch as it is written.

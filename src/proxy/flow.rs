@@ -27,11 +27,6 @@ pub struct Flow {
 impl Flow {
     /// A UDP flow.
     pub const fn udp(listener: ListenerId, peer: SocketAddr) -> Self {
-        Self {
-            transport: Transport::Udp,
-            listener,
-            peer,
-            connection: 0,
-        }
+        Self { transport: Transport::Udp, listener, peer, connection: 0 }
     }
 }

@@ -61,15 +61,13 @@ impl Core {
         neighbour::edit_top_via(&mut self.edits, at.bytes, at.flow.peer, &via, force_rport);
         if let Some((value, hops)) = self.message.max_forwards {
             let hops = hops.map_or(MAX_FORWARDS, |hops| u32::from(hops.saturating_sub(1)));
-            self.edits
-                .replace_with(value, |edits| edits.write_number(hops));
+            self.edits.replace_with(value, |edits| edits.write_number(hops));
         }
         if let Some(max) = at.snapshot.policy.max_breadth
             && let Some(MaxBreadth::Is(value, breadth)) = self.message.max_breadth
             && breadth > max
         {
-            self.edits
-                .replace_with(value, |edits| edits.write_number(max));
+            self.edits.replace_with(value, |edits| edits.write_number(max));
         }
         self.routes.edit(&mut self.edits);
 
@@ -82,9 +80,7 @@ impl Core {
     /// Puts the edited message into the outbox; false when it does not fit.
     pub(super) fn post(&mut self, outbox: &mut Outbox, flow: Flow) -> bool {
         let (start, end) = (self.message.start, self.message.end);
-        let is_applied = self
-            .edits
-            .apply(start, end, outbox, Outbox::received, Outbox::write);
+        let is_applied = self.edits.apply(start, end, outbox, Outbox::received, Outbox::write);
         is_applied && outbox.finish(flow, Cause::Forward, payload_max(flow.peer))
     }
 
@@ -105,11 +101,7 @@ impl Core {
             arrival: listeners.hash_of(at.flow.listener),
         };
         let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
-        token.sign(
-            &at.shared.keys,
-            of(self.message.call_id),
-            of(self.message.from_tag),
-        )
+        token.sign(&at.shared.keys, of(self.message.call_id), of(self.message.from_tag))
     }
 
     /// Everything that we add stands right after the first line: so it is on top of all Vias and
@@ -132,18 +124,11 @@ impl Core {
             arrival: listeners.hash_of(at.flow.listener),
         };
         let sent_by = listeners.sent_by_key(hop.listener).as_bytes();
-        let bound = Bound {
-            branch: request.branch,
-            sent_by,
-            response_address,
-        };
+        let bound = Bound { branch: request.branch, sent_by, response_address };
         let parameter = parameter.sign(&at.shared.keys, &bound);
         let has_max_forwards = self.message.max_forwards.is_some();
-        let max_breadth = at
-            .snapshot
-            .policy
-            .max_breadth
-            .filter(|_| self.message.max_breadth.is_none());
+        let max_breadth =
+            at.snapshot.policy.max_breadth.filter(|_| self.message.max_breadth.is_none());
 
         let place = Span::new(self.message.rows_start, self.message.rows_start);
         self.edits.replace_with(place, |edits| {
@@ -175,16 +160,11 @@ impl Core {
     /// §16.6 item 6: a next Route without `lr` wants to find itself in the Request-URI, and the
     /// Request-URI at the end of the route.
     fn route_strictly(&mut self, at: &Arrival) {
-        let StartLine::Request {
-            uri: request_uri, ..
-        } = self.message.start_line
-        else {
+        let StartLine::Request { uri: request_uri, .. } = self.message.start_line else {
             return;
         };
-        let Some((number, route)) = self
-            .routes
-            .top()
-            .filter(|(_, route)| !route.is_loose(at.bytes))
+        let Some((number, route)) =
+            self.routes.top().filter(|(_, route)| !route.is_loose(at.bytes))
         else {
             return;
         };
@@ -193,12 +173,11 @@ impl Core {
         };
         // After a strict router before us and one behind us the two swaps are one.
         let old = self.request_uri_edited.unwrap_or(request_uri).of(at.bytes);
-        self.edits
-            .replace_with(Span::new(end_of_rows, end_of_rows), |edits| {
-                edits.write(b"Route: <");
-                edits.write(old);
-                edits.write(b">\r\n");
-            });
+        self.edits.replace_with(Span::new(end_of_rows, end_of_rows), |edits| {
+            edits.write(b"Route: <");
+            edits.write(old);
+            edits.write(b">\r\n");
+        });
         self.edits.retract(request_uri);
         self.edits.replace(request_uri, route.uri.of(at.bytes));
         self.routes.remove(number);
@@ -218,11 +197,7 @@ impl Core {
 
 /// The largest datagram that can be sent to this address.
 pub(super) fn payload_max(address: SocketAddr) -> usize {
-    if address.is_ipv4() {
-        limits::PAYLOAD_IPV4_MAX
-    } else {
-        limits::PAYLOAD_IPV6_MAX
-    }
+    if address.is_ipv4() { limits::PAYLOAD_IPV4_MAX } else { limits::PAYLOAD_IPV6_MAX }
 }
 
 fn write_via(edits: &mut Edits, sent_by: &[u8], branch: Branch, parameter: &[u8]) {

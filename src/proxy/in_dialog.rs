@@ -69,16 +69,12 @@ impl Core {
     /// §16.4: a strict router before us has put our Route into the Request-URI, and the
     /// Request-URI at the end of the route.
     fn undo_strict_routing(&mut self, at: &Arrival) -> Dialog {
-        let StartLine::Request {
-            uri: request_uri, ..
-        } = self.message.start_line
-        else {
+        let StartLine::Request { uri: request_uri, .. } = self.message.start_line else {
             return Dialog::Unproven;
         };
         let uri = self.message.uri;
-        let Some(user) = uri
-            .user
-            .filter(|user| Token::looks_like(user.of(at.bytes)) && is_us(at, &uri))
+        let Some(user) =
+            uri.user.filter(|user| Token::looks_like(user.of(at.bytes)) && is_us(at, &uri))
         else {
             return Dialog::Unproven;
         };
@@ -91,11 +87,7 @@ impl Core {
             self.edits.replace(request_uri, route.uri.of(at.bytes));
             self.request_uri_edited = Some(route.uri);
         }
-        if matches!(found, Found::Forged) {
-            Dialog::Forged
-        } else {
-            Dialog::Verified(found)
-        }
+        if matches!(found, Found::Forged) { Dialog::Forged } else { Dialog::Verified(found) }
     }
 
     fn verify(&self, at: &Arrival, user: &[u8]) -> Found {
@@ -133,14 +125,8 @@ impl Core {
                 (routed.unwrap_or(token.destination), token.egress, slot)
             }
             Sender::Callee(token) => {
-                let routed = request
-                    .sender
-                    .and_then(|_| self.routed_by_callee(at, &token));
-                (
-                    routed.unwrap_or(token.response_address),
-                    token.arrival,
-                    NO_SLOT,
-                )
+                let routed = request.sender.and_then(|_| self.routed_by_callee(at, &token));
+                (routed.unwrap_or(token.response_address), token.arrival, NO_SLOT)
             }
         };
         let listeners = &at.shared.listeners;
@@ -155,17 +141,7 @@ impl Core {
         else {
             return Verdict::Dropped(Reason::NoListener);
         };
-        self.forward(
-            at,
-            outbox,
-            request,
-            Hop {
-                address,
-                listener,
-                slot,
-                how: Forwarded::Token,
-            },
-        )
+        self.forward(at, outbox, request, Hop { address, listener, slot, how: Forwarded::Token })
     }
 
     /// A set may let callers' requests follow their route, to addresses that the operator listed.
@@ -218,8 +194,5 @@ fn is_in(prefixes: &[Prefix], address: SocketAddr) -> bool {
 
 fn is_us(at: &Arrival, uri: &Uri) -> bool {
     uri.scheme == UriScheme::Sip
-        && at
-            .shared
-            .listeners
-            .is_us(uri.host.of(at.bytes), uri.port_or_default())
+        && at.shared.listeners.is_us(uri.host.of(at.bytes), uri.port_or_default())
 }

@@ -56,13 +56,7 @@ pub struct Shared {
 impl Shared {
     /// Puts together what the workers share.
     pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
-        Self {
-            listeners,
-            keys,
-            pins,
-            incarnation,
-            cores: AtomicU16::new(0),
-        }
+        Self { listeners, keys, pins, incarnation, cores: AtomicU16::new(0) }
     }
 }
 
@@ -143,16 +137,7 @@ impl Proxy {
         outbox: &mut Outbox,
     ) -> Verdict {
         outbox.clear();
-        self.core.datagram(
-            &Arrival {
-                now,
-                shared: &self.shared,
-                snapshot,
-                flow,
-                bytes,
-            },
-            outbox,
-        )
+        self.core.datagram(&Arrival { now, shared: &self.shared, snapshot, flow, bytes }, outbox)
     }
 
     /// What was dispatched by the last call of [`Proxy::datagram`], whose verdict was

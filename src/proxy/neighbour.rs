@@ -12,11 +12,7 @@ use crate::message::{Edits, Rport, Span, Via, parse_ip};
 ///
 /// `maddr` changes nothing: it is honoured only when it is the packet's own source.
 pub(super) fn response_address(peer: SocketAddr, via: &Via, force_rport: bool) -> SocketAddr {
-    let port = if uses_source_port(via, force_rport) {
-        peer.port()
-    } else {
-        via.port_or_default()
-    };
+    let port = if uses_source_port(via, force_rport) { peer.port() } else { via.port_or_default() };
     SocketAddr::new(peer.ip(), port)
 }
 
@@ -29,24 +25,19 @@ pub(super) fn edit_top_via(
     force_rport: bool,
 ) {
     if uses_source_port(via, force_rport) && via.rport != Rport::Port(peer.port()) {
-        let place = via
-            .rport_whole
-            .unwrap_or(Span::new(via.value.end(), via.value.end()));
+        let place = via.rport_whole.unwrap_or(Span::new(via.value.end(), via.value.end()));
         edits.replace_with(place, |edits| {
             edits.write(b";rport=");
             edits.write_number(u32::from(peer.port()));
         });
     }
-    let is_told = via
-        .received
-        .is_some_and(|span| received_address(span.of(bytes)) == Some(peer.ip()));
+    let is_told =
+        via.received.is_some_and(|span| received_address(span.of(bytes)) == Some(peer.ip()));
     let is_needed = via.received.is_some()
         || uses_source_port(via, force_rport)
         || parse_ip(via.host.of(bytes)) != Some(peer.ip());
     if is_needed && !is_told {
-        let place = via
-            .received_whole
-            .unwrap_or(Span::new(via.value.end(), via.value.end()));
+        let place = via.received_whole.unwrap_or(Span::new(via.value.end(), via.value.end()));
         edits.replace_with(place, |edits| {
             edits.write(b";received=");
             // Writing to the edits never fails; what does not fit is noted there.

@@ -106,10 +106,7 @@ impl Outbox {
 
     /// Starts a message; what was not finished is given up.
     pub(crate) fn begin(&mut self) {
-        let kept = self
-            .entries
-            .last()
-            .map_or(0, |e| e.first_piece + e.piece_count);
+        let kept = self.entries.last().map_or(0, |e| e.first_piece + e.piece_count);
         self.pieces.truncate(kept);
         self.open_first_piece = kept;
         self.open_len = 0;

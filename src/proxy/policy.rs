@@ -20,10 +20,9 @@ impl Prefix {
         }
         Some(match address.to_canonical() {
             // The first 96 bits say that it is an IPv4 address.
-            IpAddr::V4(ip) if address.is_ipv6() && bits >= 96 => Self {
-                address: ip.into(),
-                bits: bits - 96,
-            },
+            IpAddr::V4(ip) if address.is_ipv6() && bits >= 96 => {
+                Self { address: ip.into(), bits: bits - 96 }
+            }
             _ => Self { address, bits },
         })
     }
@@ -122,14 +121,8 @@ pub struct SetPolicy {
 impl Default for Policy {
     fn default() -> Self {
         let everyone = vec![
-            Prefix {
-                address: IpAddr::from([0; 4]),
-                bits: 0,
-            },
-            Prefix {
-                address: IpAddr::from([0; 16]),
-                bits: 0,
-            },
+            Prefix { address: IpAddr::from([0; 4]), bits: 0 },
+            Prefix { address: IpAddr::from([0; 16]), bits: 0 },
         ];
         Self {
             in_dialog_to: everyone.clone(),
@@ -147,10 +140,7 @@ impl Default for SetPolicy {
         Self {
             algorithm: Algorithm::RoundRobin,
             record_route: true,
-            no_destination: StatusLine {
-                code: 404,
-                reason: "No destination".into(),
-            },
+            no_destination: StatusLine { code: 404, reason: "No destination".into() },
             foreign_route: ForeignRoute::default(),
             rewrite: Rewrite::default(),
             in_dialog: InDialog::default(),

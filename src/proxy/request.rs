@@ -36,11 +36,7 @@ impl Core {
         if self.message.method == Method::Options && !is_in_dialog && self.asks_us(at) {
             return self.answer_options(at, outbox);
         }
-        if self
-            .message
-            .max_forwards
-            .is_some_and(|(_, hops)| hops == Some(0))
-        {
+        if self.message.max_forwards.is_some_and(|(_, hops)| hops == Some(0)) {
             return self.refuse(at, outbox, Answer::TooManyHops);
         }
         if at.snapshot.policy.max_breadth.is_some() {
@@ -63,16 +59,8 @@ impl Core {
             return self.refuse(at, outbox, Answer::BadRequest);
         };
         let policy = &at.snapshot.policy;
-        let sender = at
-            .snapshot
-            .destinations
-            .by_source(at.flow.peer, policy.source_match);
-        let request = Request {
-            branch,
-            method: self.message.method,
-            sender,
-            dialog,
-        };
+        let sender = at.snapshot.destinations.by_source(at.flow.peer, policy.source_match);
+        let request = Request { branch, method: self.message.method, sender, dialog };
         if request.method == Method::Ack {
             return self.ack(at, outbox, &request);
         }
@@ -107,10 +95,7 @@ impl Core {
         let uri = &self.message.uri;
         uri.user.is_none()
             && uri.scheme == UriScheme::Sip
-            && at
-                .shared
-                .listeners
-                .is_us(uri.host.of(at.bytes), uri.port_or_default())
+            && at.shared.listeners.is_us(uri.host.of(at.bytes), uri.port_or_default())
     }
 
     fn answer_options(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
@@ -121,15 +106,7 @@ impl Core {
             .set(policy.set)
             .is_some_and(crate::destination::Set::has_active);
         let is_well = (has_active && !at.snapshot.draining) || policy.options_always_ok;
-        self.refuse(
-            at,
-            outbox,
-            if is_well {
-                Answer::Ok
-            } else {
-                Answer::Unavailable
-            },
-        )
+        self.refuse(at, outbox, if is_well { Answer::Ok } else { Answer::Unavailable })
     }
 
     /// §17.1.1.3: an ACK is never answered.
@@ -147,8 +124,7 @@ impl Core {
             let forwarded = self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned);
             return forwarded.unwrap_or(Verdict::Dropped(Reason::OwnAck));
         }
-        self.forward_by_call(at, outbox, request)
-            .unwrap_or(Verdict::Dropped(Reason::StrayAck))
+        self.forward_by_call(at, outbox, request).unwrap_or(Verdict::Dropped(Reason::StrayAck))
     }
 
     /// A request in a dialog whose Routes prove nothing.
@@ -178,20 +154,11 @@ impl Core {
     }
 
     fn out_of_dialog(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
-        let kind = if request.method == Method::Invite {
-            Kind::Invite
-        } else {
-            Kind::Request
-        };
+        let kind = if request.method == Method::Invite { Kind::Invite } else { Kind::Request };
         let shared = at.shared;
-        match shared
-            .pins
-            .claim(at.now, request.branch.pin_key(), kind, self.number)
-        {
+        match shared.pins.claim(at.now, request.branch.pin_key(), kind, self.number) {
             Claim::Found(pin) => {
-                shared
-                    .pins
-                    .renew(at.now, request.branch.pin_key(), false, None);
+                shared.pins.renew(at.now, request.branch.pin_key(), false, None);
                 self.repeat(at, outbox, request, pin)
             }
             Claim::Contended => Verdict::Dropped(Reason::PinContended),
@@ -245,12 +212,10 @@ impl Core {
             }
             return self.refuse(at, outbox, Answer::Unavailable);
         }
-        let Some(slot) = self.challenged_before(at, request, set).or_else(|| {
-            at.snapshot
-                .destinations
-                .set(set)
-                .and_then(|set| set.choose(is_invite))
-        }) else {
+        let Some(slot) = self
+            .challenged_before(at, request, set)
+            .or_else(|| at.snapshot.destinations.set(set).and_then(|set| set.choose(is_invite)))
+        else {
             if is_invite {
                 claimed.commit(pin::ANSWERED_NO_DESTINATION, State::Final);
             }
@@ -269,10 +234,7 @@ impl Core {
             return None;
         }
         let key = self.call_key(at, request.sender.is_some())?;
-        let slot = at
-            .shared
-            .pins
-            .take_challenge(at.now, key, self.message.cseq_number as u8)?;
+        let slot = at.shared.pins.take_challenge(at.now, key, self.message.cseq_number as u8)?;
         let set = at.snapshot.destinations.set(set)?;
         (set.lists(slot) && set.is_active(slot)).then_some(slot)
     }
@@ -287,11 +249,8 @@ impl Core {
     ) -> Option<Verdict> {
         self.message.to_tag?;
         let pinned = self.call_key(at, request.sender.is_some()).and_then(|key| {
-            let pin = at
-                .shared
-                .pins
-                .find(at.now, key, true)
-                .filter(|pin| pin.kind == Kind::Dialog)?;
+            let pin =
+                at.shared.pins.find(at.now, key, true).filter(|pin| pin.kind == Kind::Dialog)?;
             at.shared.pins.renew(at.now, key, true, None);
             Some(pin.slot)
         });
@@ -309,21 +268,14 @@ impl Core {
         if uri.scheme != UriScheme::Sip {
             return None;
         }
-        at.snapshot
-            .destinations
-            .by_host(uri.host.of(at.bytes), uri.port_or_default())
+        at.snapshot.destinations.by_host(uri.host.of(at.bytes), uri.port_or_default())
     }
 
     /// The key of the call's pin, as seen from the sender of this request.
     fn call_key(&self, at: &Arrival, from_destination: bool) -> Option<PinKey> {
         let call_id = self.message.call_id?.of(at.bytes);
         let from_tag = self.message.from_tag?.of(at.bytes);
-        Some(call_key(
-            &at.shared.keys,
-            from_destination,
-            call_id,
-            from_tag,
-        ))
+        Some(call_key(&at.shared.keys, from_destination, call_id, from_tag))
     }
 
     /// Forwards to a destination: by its own socket, else the way that the request came, else by
@@ -339,20 +291,12 @@ impl Core {
         let destination = at.snapshot.destinations.get(slot)?;
         let arrival = at.shared.listeners.get(at.flow.listener).local;
         let is_same_family = arrival.is_ipv4() == destination.address.is_ipv4();
-        let by_family = if is_same_family {
-            Some(at.flow.listener)
-        } else {
-            destination.fallback_listener
-        };
+        let by_family =
+            if is_same_family { Some(at.flow.listener) } else { destination.fallback_listener };
         let Some(listener) = destination.listener.or(by_family) else {
             return Some(Verdict::Dropped(Reason::NoListener));
         };
-        let hop = Hop {
-            address: destination.address,
-            listener,
-            slot,
-            how,
-        };
+        let hop = Hop { address: destination.address, listener, slot, how };
         Some(self.forward(at, outbox, request, hop))
     }
 
@@ -367,11 +311,7 @@ impl Core {
 
     pub(super) fn response_address(&self, at: &Arrival) -> Option<std::net::SocketAddr> {
         let via = self.message.via?;
-        Some(neighbour::response_address(
-            at.flow.peer,
-            &via,
-            at.force_rport(),
-        ))
+        Some(neighbour::response_address(at.flow.peer, &via, at.force_rport()))
     }
 }
 

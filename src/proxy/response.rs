@@ -43,11 +43,7 @@ impl Core {
             return Err(Reason::MalformedResponse);
         }
         let via = self.message.via.ok_or(Reason::MalformedResponse)?;
-        if !at
-            .shared
-            .listeners
-            .is_us(via.host.of(at.bytes), via.port_or_default())
-        {
+        if !at.shared.listeners.is_us(via.host.of(at.bytes), via.port_or_default()) {
             return Err(Reason::ForeignVia);
         }
         let next = self
@@ -62,10 +58,7 @@ impl Core {
         let own = self.own_via(at, &via, &next, address)?;
         self.note(at, &own, code)?;
 
-        let top = self
-            .message
-            .top_via_whole(at.bytes)
-            .ok_or(Reason::MalformedResponse)?;
+        let top = self.message.top_via_whole(at.bytes).ok_or(Reason::MalformedResponse)?;
         self.edits.remove(top);
         let listeners = &at.shared.listeners;
         let listener = own
@@ -92,19 +85,11 @@ impl Core {
         };
         let sent_by = SentByKey::new(via.host.of(at.bytes), via.port_or_default())
             .ok_or(Reason::ForeignVia)?;
-        let bound = Bound {
-            branch,
-            sent_by: sent_by.as_bytes(),
-            response_address: address,
-        };
+        let bound = Bound { branch, sent_by: sent_by.as_bytes(), response_address: address };
         let parameter = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &bound)
             .ok_or(Reason::ForgedVia)?;
         let is_this_process = parameter.incarnation == at.shared.incarnation;
-        let slot = if is_this_process {
-            parameter.slot
-        } else {
-            Self::slot_of_source(at)
-        };
+        let slot = if is_this_process { parameter.slot } else { Self::slot_of_source(at) };
         Ok(Own {
             branch,
             from_destination: parameter.from_destination,
@@ -122,10 +107,8 @@ impl Core {
         branch: Branch,
         next: &Via,
     ) -> Result<Own, Reason> {
-        let known = at
-            .snapshot
-            .destinations
-            .by_source(at.flow.peer, at.snapshot.policy.source_match);
+        let known =
+            at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
         let expected = Branch::of_response(&at.shared.keys, &self.message, next, at.bytes);
         match known {
             Some(known) if expected.is_some_and(|expected| expected.hash == branch.hash) => {
@@ -142,10 +125,8 @@ impl Core {
     }
 
     fn slot_of_source(at: &Arrival) -> Slot {
-        let known = at
-            .snapshot
-            .destinations
-            .by_source(at.flow.peer, at.snapshot.policy.source_match);
+        let known =
+            at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
         known.map_or(NO_SLOT, |known| known.slot)
     }
 
@@ -177,10 +158,8 @@ impl Core {
     }
 
     fn note_call(&self, at: &Arrival, own: &Own, code: u16) {
-        let begins_dialog = matches!(
-            self.message.cseq_method,
-            Method::Invite | Method::Subscribe | Method::Refer
-        );
+        let begins_dialog =
+            matches!(self.message.cseq_method, Method::Invite | Method::Subscribe | Method::Refer);
         let kind = match code {
             101..=299 if begins_dialog => Kind::Dialog,
             401 | 407 => Kind::Challenge,
@@ -195,8 +174,6 @@ impl Core {
             call_id.of(at.bytes),
             from_tag.of(at.bytes),
         );
-        at.shared
-            .pins
-            .set_call(at.now, key, kind, own.slot, self.message.cseq_number as u8);
+        at.shared.pins.set_call(at.now, key, kind, own.slot, self.message.cseq_number as u8);
     }
 }

@@ -61,12 +61,7 @@ impl ViaParameter {
         bytes[0] = VERSION;
         bytes[1] = key.id;
         bytes[2..4].copy_from_slice(&self.incarnation.to_be_bytes());
-        bytes[4] = RELAYED
-            | if self.from_destination {
-                FROM_DESTINATION
-            } else {
-                0
-            };
+        bytes[4] = RELAYED | if self.from_destination { FROM_DESTINATION } else { 0 };
         bytes[5..7].copy_from_slice(&self.slot.0.to_be_bytes());
         bytes[7..11].copy_from_slice(&self.sent_ms.to_be_bytes());
         bytes[11..15].copy_from_slice(&self.arrival.to_be_bytes());
@@ -122,15 +117,9 @@ mod tests {
 
     #[test]
     fn nothing_in_it_or_around_it_can_change() {
-        let keys = Keys::new(&[MasterKey {
-            id: 3,
-            secret: [7; 32],
-        }]);
+        let keys = Keys::new(&[MasterKey { id: 3, secret: [7; 32] }]);
         let bound = Bound {
-            branch: Branch {
-                hash: 1 << 100,
-                try_number: 0,
-            },
+            branch: Branch { hash: 1 << 100, try_number: 0 },
             sent_by: b"us",
             response_address: "192.0.2.9:5062".parse().unwrap(),
         };
@@ -150,42 +139,16 @@ mod tests {
         for at in 0..value.len() {
             let mut changed = value;
             changed[at] = if changed[at] == b'5' { b'6' } else { b'5' };
-            assert_eq!(
-                ViaParameter::verify(&changed, &keys, &bound),
-                None,
-                "digit {at}"
-            );
+            assert_eq!(ViaParameter::verify(&changed, &keys, &bound), None, "digit {at}");
         }
         let others = [
-            Bound {
-                branch: Branch {
-                    hash: 1,
-                    ..bound.branch
-                },
-                ..bound
-            },
-            Bound {
-                branch: Branch {
-                    try_number: 1,
-                    ..bound.branch
-                },
-                ..bound
-            },
-            Bound {
-                sent_by: b"you",
-                ..bound
-            },
-            Bound {
-                response_address: "192.0.2.9:5063".parse().unwrap(),
-                ..bound
-            },
+            Bound { branch: Branch { hash: 1, ..bound.branch }, ..bound },
+            Bound { branch: Branch { try_number: 1, ..bound.branch }, ..bound },
+            Bound { sent_by: b"you", ..bound },
+            Bound { response_address: "192.0.2.9:5063".parse().unwrap(), ..bound },
         ];
         for other in others {
-            assert_eq!(
-                ViaParameter::verify(&value, &keys, &other),
-                None,
-                "{other:?}"
-            );
+            assert_eq!(ViaParameter::verify(&value, &keys, &other), None, "{other:?}");
         }
     }
 }

@@ -85,10 +85,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<List, Vec<Problem>> {
     }
     // The sort is stable: what is equal stays as listed.
     records.sort_by_key(|record: &Record| (record.set, std::cmp::Reverse(record.priority)));
-    Ok(List {
-        records,
-        unknown: unknown.into_iter().collect(),
-    })
+    Ok(List { records, unknown: unknown.into_iter().collect() })
 }
 
 type Mistake = (String, String);
@@ -126,14 +123,9 @@ fn read_line(line: &[u8], line_number: usize) -> Result<Option<Record>, Vec<Mist
         None => Attributes::default(),
     };
     match (set, uri, flags, priority) {
-        (Ok(set), Ok(uri), Ok(flags), Ok(priority)) if mistakes.is_empty() => Ok(Some(Record {
-            set,
-            uri,
-            flags,
-            priority,
-            attributes,
-            line: line_number,
-        })),
+        (Ok(set), Ok(uri), Ok(flags), Ok(priority)) if mistakes.is_empty() => {
+            Ok(Some(Record { set, uri, flags, priority, attributes, line: line_number }))
+        }
         _ => Err(mistakes),
     }
 }
@@ -157,10 +149,7 @@ fn read_set(text: &str) -> Result<u32, Mistake> {
 
 fn read_uri(text: &str) -> Result<DestinationUri, Mistake> {
     if text.contains('#') {
-        return Err((
-            format!("{text:?}: a # in a URI"),
-            "put a blank before a comment".into(),
-        ));
+        return Err((format!("{text:?}: a # in a URI"), "put a blank before a comment".into()));
     }
     let uri = DestinationUri::parse(text).map_err(|error| {
         // The error says both, separated by the last colon and blank before its advice.
@@ -203,34 +192,20 @@ fn read_flags(text: &str) -> Result<Flags, Mistake> {
 }
 
 fn read_priority(text: &str) -> Result<i32, Mistake> {
-    number(text)
-        .and_then(|priority| i32::try_from(priority).ok())
-        .ok_or_else(|| {
-            let right = format!(
-                "write a number from 0 to {}, the highest goes first",
-                i32::MAX
-            );
-            (format!("priority {text:?}: not in range"), right)
-        })
+    number(text).and_then(|priority| i32::try_from(priority).ok()).ok_or_else(|| {
+        let right = format!("write a number from 0 to {}, the highest goes first", i32::MAX);
+        (format!("priority {text:?}: not in range"), right)
+    })
 }
 
 fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
-    let mut attributes = Attributes {
-        text: text.into(),
-        ..Attributes::default()
-    };
+    let mut attributes = Attributes { text: text.into(), ..Attributes::default() };
     let mut seen = BTreeSet::new();
     if text.chars().any(char::is_control) {
-        mistakes.push((
-            "a control character in the attributes".into(),
-            "remove it".into(),
-        ));
+        mistakes.push(("a control character in the attributes".into(), "remove it".into()));
     }
     let Some(parts) = split_attributes(text) else {
-        mistakes.push((
-            "a quoted attribute without its end".into(),
-            "write name=\"value\"".into(),
-        ));
+        mistakes.push(("a quoted attribute without its end".into(), "write name=\"value\"".into()));
         return attributes;
     };
     for part in parts.into_iter().filter(|part| !part.is_empty()) {
@@ -240,10 +215,7 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
         };
         let name = name.to_ascii_lowercase();
         if name.is_empty() {
-            mistakes.push((
-                format!("attribute {part:?} has no name"),
-                "write name=value".into(),
-            ));
+            mistakes.push((format!("attribute {part:?} has no name"), "write name=value".into()));
             continue;
         }
         let Some((_, kind)) = ATTRIBUTES.iter().find(|(known, _)| *known == name) else {
@@ -258,23 +230,15 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
             continue;
         }
         let value = value.unwrap_or("");
-        let value = value
-            .strip_prefix('"')
-            .and_then(|value| value.strip_suffix('"'))
-            .unwrap_or(value);
+        let value =
+            value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         match kind.read(value) {
             Ok(Some(socket)) => attributes.socket = Some(socket),
             Ok(None) => {}
             Err((what, right)) => {
                 // rweight=50,maxload=80 is a common slip.
-                let comma = value
-                    .split_once(',')
-                    .is_some_and(|(_, more)| more.contains('='));
-                let right = if comma {
-                    "separate attributes by ;".into()
-                } else {
-                    right
-                };
+                let comma = value.split_once(',').is_some_and(|(_, more)| more.contains('='));
+                let right = if comma { "separate attributes by ;".into() } else { right };
                 mistakes.push((format!("attribute {name}={value}: {what}"), right));
             }
         }
@@ -393,10 +357,7 @@ mod tests {
     use super::*;
 
     fn uris(list: &List) -> Vec<String> {
-        list.records
-            .iter()
-            .map(|record| format!("{} {}", record.set, record.uri.text))
-            .collect()
+        list.records.iter().map(|record| format!("{} {}", record.set, record.uri.text)).collect()
     }
 
     #[test]
@@ -452,128 +413,44 @@ mod tests {
     }
 
     const WRONG_LINES: &[(&str, &str, &str)] = &[
-        (
-            "x sip:192.0.2.1",
-            "\"x\" is not the number of a set",
-            "write SET",
-        ),
-        (
-            "-1 sip:192.0.2.1",
-            "\"-1\" is not the number",
-            "0 to 2147483647",
-        ),
-        (
-            "4294967296 sip:192.0.2.1",
-            "is not the number",
-            "0 to 2147483647",
-        ),
-        (
-            "sip:192.0.2.1 0",
-            "\"sip:192.0.2.1\" is not the number of a set",
-            "write SET",
-        ),
+        ("x sip:192.0.2.1", "\"x\" is not the number of a set", "write SET"),
+        ("-1 sip:192.0.2.1", "\"-1\" is not the number", "0 to 2147483647"),
+        ("4294967296 sip:192.0.2.1", "is not the number", "0 to 2147483647"),
+        ("sip:192.0.2.1 0", "\"sip:192.0.2.1\" is not the number of a set", "write SET"),
         ("1", "only \"1\" on this line", "write SET sip:HOST:PORT"),
-        (
-            "1 sip:192.0.2.1#old",
-            "a # in a URI",
-            "a blank before a comment",
-        ),
+        ("1 sip:192.0.2.1#old", "a # in a URI", "a blank before a comment"),
         ("1 sip:192.0.2.1:0", "is not a port", "1 to 65535"),
         ("1 sip:192.0.2.300", "is not a host", "write sip:HOST:PORT"),
         ("1 sip:2001:db8::1", "is not", "write"),
-        (
-            "1 sips:a.example",
-            "scheme \"sips\" is not supported",
-            "write sip:",
-        ),
-        (
-            "1 sip:a.example;transport=tcp",
-            "transport \"tcp\" is not supported",
-            "udp",
-        ),
-        (
-            "1 sip:user@192.0.2.1",
-            "no user part",
-            "write sip:192.0.2.1",
-        ),
-        (
-            "1 sip:0.0.0.0",
-            "not the address of a server",
-            "own address",
-        ),
-        (
-            "1 sip:[ff02::1]",
-            "not the address of a server",
-            "own address",
-        ),
-        (
-            "1 sip:192.0.2.1 64",
-            "flags 64: 64 means nothing",
-            "sum of 1 inactive",
-        ),
-        (
-            "1 sip:192.0.2.1 0xzz",
-            "flags \"0xzz\": no number",
-            "sum of",
-        ),
+        ("1 sips:a.example", "scheme \"sips\" is not supported", "write sip:"),
+        ("1 sip:a.example;transport=tcp", "transport \"tcp\" is not supported", "udp"),
+        ("1 sip:user@192.0.2.1", "no user part", "write sip:192.0.2.1"),
+        ("1 sip:0.0.0.0", "not the address of a server", "own address"),
+        ("1 sip:[ff02::1]", "not the address of a server", "own address"),
+        ("1 sip:192.0.2.1 64", "flags 64: 64 means nothing", "sum of 1 inactive"),
+        ("1 sip:192.0.2.1 0xzz", "flags \"0xzz\": no number", "sum of"),
         ("1 sip:192.0.2.1 AX", "flags \"AX\": no number", "sum of"),
         ("1 sip:192.0.2.1 0 -1", "priority \"-1\"", "0 to 2147483647"),
-        (
-            "1 sip:192.0.2.1 0 weight=5",
-            "priority \"weight=5\"",
-            "0 to",
-        ),
-        (
-            "1 sip:192.0.2.1 0 0 weight=0",
-            "attribute weight=0",
-            "1 to 100",
-        ),
-        (
-            "1 sip:192.0.2.1 0 0 weight=101",
-            "attribute weight=101",
-            "1 to 100",
-        ),
+        ("1 sip:192.0.2.1 0 weight=5", "priority \"weight=5\"", "0 to"),
+        ("1 sip:192.0.2.1 0 0 weight=0", "attribute weight=0", "1 to 100"),
+        ("1 sip:192.0.2.1 0 0 weight=101", "attribute weight=101", "1 to 100"),
         (
             "1 sip:192.0.2.1 0 0 rweight=50,maxload=80",
             "attribute rweight",
             "separate attributes by ;",
         ),
-        (
-            "1 sip:192.0.2.1 0 0 socket=192.0.2.8:5060",
-            "lacks the transport",
-            "udp:192.0.2.8:5060",
-        ),
-        (
-            "1 sip:192.0.2.1 0 0 socket=tls:192.0.2.8:5060",
-            "not available",
-            "udp:",
-        ),
-        (
-            "1 sip:192.0.2.1 0 0 sockname=a",
-            "not available",
-            "socket=udp:",
-        ),
+        ("1 sip:192.0.2.1 0 0 socket=192.0.2.8:5060", "lacks the transport", "udp:192.0.2.8:5060"),
+        ("1 sip:192.0.2.1 0 0 socket=tls:192.0.2.8:5060", "not available", "udp:"),
+        ("1 sip:192.0.2.1 0 0 sockname=a", "not available", "socket=udp:"),
         (
             "1 sip:192.0.2.1 0 0 wieght=5",
             "unknown attribute \"wieght\"",
             "did you mean \"weight\"?",
         ),
-        (
-            "1 sip:192.0.2.1 0 0 weight=5;weight=6",
-            "stands twice",
-            "once",
-        ),
+        ("1 sip:192.0.2.1 0 0 weight=5;weight=6", "stands twice", "once"),
         ("1 sip:192.0.2.1 0 0 =5", "has no name", "name=value"),
-        (
-            "1 sip:192.0.2.1 0 0 x=\"a;b",
-            "without its end",
-            "name=\"value\"",
-        ),
-        (
-            "1 sip:192.0.2.1 0 0 a=1; b=2",
-            "\"b=2\" after the attributes",
-            "without blanks",
-        ),
+        ("1 sip:192.0.2.1 0 0 x=\"a;b", "without its end", "name=\"value\""),
+        ("1 sip:192.0.2.1 0 0 a=1; b=2", "\"b=2\" after the attributes", "without blanks"),
     ];
 
     #[test]

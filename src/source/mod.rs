@@ -49,14 +49,9 @@ pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
         } else {
             "no destination that may be chosen"
         };
-        warnings.push(format!(
-            "{name}: {what} in set {set}: every call is refused"
-        ));
+        warnings.push(format!("{name}: {what} in set {set}: every call is refused"));
     }
-    Ok(Loaded {
-        records: list.records,
-        warnings,
-    })
+    Ok(Loaded { records: list.records, warnings })
 }
 
 /// Reads what the configuration names as its source and resolves its names, within
@@ -70,10 +65,8 @@ pub fn load_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>),
     let mut warnings = loaded.warnings;
     let names = unresolved(&resolved);
     if !names.is_empty() {
-        warnings.push(format!(
-            "no address is known for {}: listed, but not used",
-            names.join(", ")
-        ));
+        warnings
+            .push(format!("no address is known for {}: listed, but not used", names.join(", ")));
     }
     Ok((resolved, warnings))
 }
@@ -117,19 +110,11 @@ impl List {
         let mut warnings = Vec::new();
         if !self.unknown.is_empty() {
             let names = self.unknown.join(", ");
-            warnings.push(format!(
-                "{name}: unknown attributes, kept as they are: {names}"
-            ));
+            warnings.push(format!("{name}: unknown attributes, kept as they are: {names}"));
         }
         for (bit, says) in [
-            (
-                Flags::INACTIVE,
-                "inactive (1): not chosen, since nothing is probed in this version",
-            ),
-            (
-                Flags::PROBING,
-                "probing (8): nothing is probed in this version",
-            ),
+            (Flags::INACTIVE, "inactive (1): not chosen, since nothing is probed in this version"),
+            (Flags::PROBING, "probing (8): nothing is probed in this version"),
         ] {
             let mut lines = self
                 .records

@@ -59,10 +59,7 @@ fn resolve_with(records: Vec<Record>, timeout: Duration, lookup: Lookup) -> Vec<
                 Host::Name(_) if record.flags.bits() & Flags::NO_DNS_A != 0 => Vec::new(),
                 Host::Name(name) => found.get(name).cloned().unwrap_or_default(),
             };
-            let addresses = ips
-                .into_iter()
-                .map(|ip| SocketAddr::new(ip, port))
-                .collect();
+            let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             Resolved { record, addresses }
         })
         .collect()
@@ -105,22 +102,17 @@ fn start(names: BTreeSet<String>, lookup: Lookup) -> Receiver<Answer> {
     for _ in 0..wanted {
         let Some(permit) = Permit::take() else { break };
         let (queue, sender) = (Arc::clone(&queue), sender.clone());
-        let started = thread::Builder::new()
-            .name("resolver".into())
-            .spawn(move || {
-                let _permit = permit;
-                loop {
-                    let name = queue
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .pop_front();
-                    let Some(name) = name else { return };
-                    let ips = lookup(&name).unwrap_or_default();
-                    if sender.send((name, ips)).is_err() {
-                        return;
-                    }
+        let started = thread::Builder::new().name("resolver".into()).spawn(move || {
+            let _permit = permit;
+            loop {
+                let name = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                let Some(name) = name else { return };
+                let ips = lookup(&name).unwrap_or_default();
+                if sender.send((name, ips)).is_err() {
+                    return;
                 }
-            });
+            }
+        });
         if started.is_err() {
             break;
         }
@@ -135,10 +127,7 @@ impl Permit {
     fn take() -> Option<Self> {
         // Relaxed: a count, which orders nothing.
         let more = |count: usize| (count < limits::LOOKUPS_ALL_MAX).then_some(count + 1);
-        HELPERS
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .ok()
-            .map(|_| Self)
+        HELPERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
     }
 }
 
@@ -170,11 +159,9 @@ mod tests {
 
     fn names(name: &str) -> io::Result<Vec<IpAddr>> {
         match name {
-            "many" => Ok(
-                ["2001:db8::1", "192.0.2.2", "::ffff:192.0.2.1", "192.0.2.2"]
-                    .map(|ip| ip.parse().unwrap())
-                    .into(),
-            ),
+            "many" => Ok(["2001:db8::1", "192.0.2.2", "::ffff:192.0.2.1", "192.0.2.2"]
+                .map(|ip| ip.parse().unwrap())
+                .into()),
             "zero" => Ok(vec![IpAddr::from([0; 4])]),
             "hangs" => loop {
                 thread::park();

@@ -82,9 +82,7 @@ impl WorkerStats {
     pub(crate) fn uses_snapshot(&self, version: u64) {
         // Relaxed: the number is shown to people and waited for by tests; the snapshot itself is
         // handed over by arc-swap.
-        self.counters
-            .snapshot_version
-            .store(version, Ordering::Relaxed);
+        self.counters.snapshot_version.store(version, Ordering::Relaxed);
     }
 
     /// The version of the snapshot that the worker uses; 0 before its first.

@@ -36,11 +36,7 @@ impl fmt::Display for Totals {
             }
         }
         let name_width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        let value_width = rows
-            .iter()
-            .map(|(_, value)| value.to_string().len())
-            .max()
-            .unwrap_or(0);
+        let value_width = rows.iter().map(|(_, value)| value.to_string().len()).max().unwrap_or(0);
         for (name, value) in rows {
             writeln!(f, "{name:name_width$}  {value:>value_width$}")?;
         }

@@ -112,9 +112,7 @@ impl Totals {
             label: fn(T) -> &'static str,
             values: &'a [u64],
         ) -> impl Iterator<Item = (String, u64)> + 'a {
-            let names = all
-                .iter()
-                .map(move |member| format!("{name}.{}", label(*member)));
+            let names = all.iter().map(move |member| format!("{name}.{}", label(*member)));
             names.zip(values.iter().copied())
         }
         // One worker's share is no news.
@@ -140,25 +138,10 @@ impl Totals {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .chain(by_worker)
-            .chain(group(
-                "forwarded",
-                Forwarded::ALL,
-                Forwarded::label,
-                &self.forwarded,
-            ))
-            .chain(group(
-                "answered",
-                Answer::ALL,
-                Answer::label,
-                &self.answered,
-            ))
+            .chain(group("forwarded", Forwarded::ALL, Forwarded::label, &self.forwarded))
+            .chain(group("answered", Answer::ALL, Answer::label, &self.answered))
             .chain(group("dropped", Reason::ALL, Reason::label, &self.dropped))
-            .chain(group(
-                "send_failed",
-                SendFailure::ALL,
-                SendFailure::label,
-                &self.send_failed,
-            ))
+            .chain(group("send_failed", SendFailure::ALL, SendFailure::label, &self.send_failed))
     }
 
     fn add(&mut self, stats: &WorkerStats) {

@@ -116,10 +116,7 @@ impl Sockets {
             return Err(errors);
         }
         say_when_buffers_are_small(&groups[0][0], receive_buffer_bytes);
-        let sockets = Self {
-            groups,
-            drops: Mutex::default(),
-        };
+        let sockets = Self { groups, drops: Mutex::default() };
         Ok((sockets, Listeners::new(listeners, alias)))
     }
 
@@ -199,11 +196,7 @@ fn plan(listen: &[ListenConfig], local: &[IpAddr]) -> Result<Vec<Plan>, Vec<Bind
     if plans.len() > limits::LISTENERS_MAX {
         errors.push(BindError::TooMany(plans.len()));
     }
-    if errors.is_empty() {
-        Ok(plans)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(plans) } else { Err(errors) }
 }
 
 /// One plan for an entry with an address, one per local address of its family for a wildcard.
@@ -318,9 +311,7 @@ mod tests {
     }
 
     fn local() -> Vec<IpAddr> {
-        ["127.0.0.1", "192.0.2.1", "::1"]
-            .map(|ip| ip.parse().unwrap())
-            .to_vec()
+        ["127.0.0.1", "192.0.2.1", "::1"].map(|ip| ip.parse().unwrap()).to_vec()
     }
 
     fn addresses(plans: &[Plan]) -> Vec<String> {
@@ -336,11 +327,7 @@ mod tests {
 
     #[test]
     fn the_same_address_twice_and_a_family_without_address_are_both_said() {
-        let listen = [
-            entry("192.0.2.1:5060"),
-            entry("0.0.0.0:5060"),
-            entry("[::]:5060"),
-        ];
+        let listen = [entry("192.0.2.1:5060"), entry("0.0.0.0:5060"), entry("[::]:5060")];
         let errors = plan(&listen, &local()[..2]).unwrap_err();
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(texts[0], "udp:192.0.2.1:5060 is listened on twice");
@@ -361,10 +348,7 @@ mod tests {
         let listener = plain[0].listener("[2001:db8::1]:4321".parse().unwrap());
         assert_eq!(listener.name, "[2001:db8::1]:4321");
         assert_eq!(listener.sent_by, "[2001:db8::1]:4321");
-        let wide = ListenConfig {
-            address: "0.0.0.0:5060".parse().unwrap(),
-            ..advertised
-        };
+        let wide = ListenConfig { address: "0.0.0.0:5060".parse().unwrap(), ..advertised };
         let plans = expand(&wide, &local());
         let listener = plans[1].listener(plans[1].address);
         assert_eq!(listener.name, "sip.example.com:5070/192.0.2.1");
@@ -373,13 +357,8 @@ mod tests {
 
     #[test]
     fn a_port_that_the_kernel_chooses_is_shared_by_all_workers() {
-        let (sockets, listeners) = Sockets::bind(
-            &[entry("127.0.0.1:0"), entry("127.0.0.1:0")],
-            &[],
-            3,
-            65_536,
-        )
-        .unwrap();
+        let (sockets, listeners) =
+            Sockets::bind(&[entry("127.0.0.1:0"), entry("127.0.0.1:0")], &[], 3, 65_536).unwrap();
         assert_eq!(sockets.listeners(), 2);
         for (id, listener) in listeners.iter() {
             assert_ne!(listener.local.port(), 0);

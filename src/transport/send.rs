@@ -31,10 +31,7 @@ struct Order {
 impl SendQueue {
     /// An empty queue for this many listeners, with all the room it will ever have.
     pub(crate) fn new(listeners: usize) -> io::Result<Self> {
-        let empty = Order {
-            slots: [0; BATCH],
-            len: 0,
-        };
+        let empty = Order { slots: [0; BATCH], len: 0 };
         Ok(Self {
             batch: SendBatch::new()?,
             causes: [Cause::Forward; BATCH],
@@ -176,13 +173,9 @@ mod tests {
         let mut queue = SendQueue::new(2).unwrap();
         // Port 0 cannot be sent to: EINVAL.
         let nowhere = "127.0.0.1:0".parse().unwrap();
-        for (listener, to, bytes) in [
-            (0, to, b"a"),
-            (1, to, b"b"),
-            (0, nowhere, b"c"),
-            (0, to, b"d"),
-            (1, nowhere, b"e"),
-        ] {
+        for (listener, to, bytes) in
+            [(0, to, b"a"), (1, to, b"b"), (0, nowhere, b"c"), (0, to, b"d"), (1, nowhere, b"e")]
+        {
             message(&mut outbox, listener, to, bytes);
             queue.push(&outbox, &outbox.entries()[0], b"");
         }

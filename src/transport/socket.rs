@@ -81,18 +81,14 @@ mod tests {
         let first = open("127.0.0.1:0".parse().unwrap(), Share::First, 1 << 20).unwrap();
         let address = first.local_addr().unwrap().as_socket().unwrap();
         let second = open(address, Share::Join, 1 << 20).unwrap();
-        let senders: Vec<_> = (0..64)
-            .map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap())
-            .collect();
+        let senders: Vec<_> =
+            (0..64).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         for sender in &senders {
             sender.send_to(b"x", address).unwrap();
         }
         let mut counts = [0, 0];
         for (count, socket) in counts.iter_mut().zip([&first, &second]) {
-            while socket
-                .recv(&mut [std::mem::MaybeUninit::uninit(); 8])
-                .is_ok()
-            {
+            while socket.recv(&mut [std::mem::MaybeUninit::uninit(); 8]).is_ok() {
                 *count += 1;
             }
         }

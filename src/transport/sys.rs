@@ -36,9 +36,7 @@ impl Mapping {
     /// # Errors
     /// What the kernel says when the file or the address space cannot be had.
     pub fn anonymous_shared(words: usize) -> io::Result<Self> {
-        let bytes = words
-            .checked_mul(size_of::<AtomicU64>())
-            .ok_or(io::ErrorKind::OutOfMemory)?;
+        let bytes = words.checked_mul(size_of::<AtomicU64>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
         let file = File::from(nix::sys::memfd::memfd_create(c"strowger-pins", flags)?);
         file.set_len(bytes as u64)?;
@@ -100,10 +98,7 @@ impl ReceiveBatch {
             // else refers to; what the pointers point at lives in regions that move nowhere and
             // are unmapped only together with this struct.
             unsafe {
-                *iovecs.at(i) = libc::iovec {
-                    iov_base: slots.at(i).cast(),
-                    iov_len: SLOT_BYTES,
-                };
+                *iovecs.at(i) = libc::iovec { iov_base: slots.at(i).cast(), iov_len: SLOT_BYTES };
                 let header = &raw mut (*headers.at(i)).msg_hdr;
                 (*header).msg_name = names.at(i).cast();
                 (*header).msg_namelen = size_of::<Name>() as libc::socklen_t;
@@ -111,13 +106,7 @@ impl ReceiveBatch {
                 (*header).msg_iovlen = 1;
             }
         }
-        Ok(Self {
-            slots,
-            names,
-            _iovecs: iovecs,
-            headers,
-            filled: 0,
-        })
+        Ok(Self { slots, names, _iovecs: iovecs, headers, filled: 0 })
     }
 
     /// Takes what the socket holds, at most [`BATCH`] datagrams, without waiting; says how many.
@@ -254,11 +243,7 @@ impl SendBatch {
 
 /// Waits until the socket takes another message or the time, in milliseconds, is over; says which.
 pub(crate) fn wait_writable(socket: BorrowedFd<'_>, timeout_ms: u16) -> io::Result<bool> {
-    let mut entry = libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one entry is given and one is announced.
     let ready = unsafe { libc::poll(&raw mut entry, 1, i32::from(timeout_ms)) };
     match ready {
@@ -395,11 +380,9 @@ pub(crate) fn bpf_load_reuseport(
     // ours calls none of them.
     let license = c"MIT OR Apache-2.0";
     let (log_level, log_size, log_buf) = match log {
-        Some((level, log)) => (
-            level,
-            log.len() as u32,
-            log.as_mut_ptr().expose_provenance() as u64,
-        ),
+        Some((level, log)) => {
+            (level, log.len() as u32, log.as_mut_ptr().expose_provenance() as u64)
+        }
         None => (0, 0, 0),
     };
     let attributes = ProgLoad {
@@ -509,11 +492,7 @@ struct RawArray<T> {
 
 impl<T: Copy> RawArray<T> {
     fn new(len: usize) -> io::Result<Self> {
-        Ok(Self {
-            region: Region::private(len * size_of::<T>())?,
-            len,
-            element: PhantomData,
-        })
+        Ok(Self { region: Region::private(len * size_of::<T>())?, len, element: PhantomData })
     }
 
     fn at(&self, i: usize) -> *mut T {
@@ -525,9 +504,7 @@ impl<T: Copy> RawArray<T> {
 
 impl<T> fmt::Debug for RawArray<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawArray")
-            .field("len", &self.len)
-            .finish_non_exhaustive()
+        f.debug_struct("RawArray").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -555,11 +532,7 @@ impl Region {
 
     /// The first `len` bytes of this file.
     fn shared(file: &File, len: usize) -> io::Result<Self> {
-        Self::map(
-            len,
-            libc::MAP_SHARED | libc::MAP_NORESERVE,
-            file.as_raw_fd(),
-        )
+        Self::map(len, libc::MAP_SHARED | libc::MAP_NORESERVE, file.as_raw_fd())
     }
 
     fn map(len: usize, flags: i32, fd: i32) -> io::Result<Self> {
@@ -610,9 +583,7 @@ impl Name {
                 let v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: v4.port().to_be(),
-                    sin_addr: libc::in_addr {
-                        s_addr: v4.ip().to_bits().to_be(),
-                    },
+                    sin_addr: libc::in_addr { s_addr: v4.ip().to_bits().to_be() },
                     sin_zero: [0; 8],
                 };
                 (Self { v4 }, size_of_val(&v4) as libc::socklen_t)
@@ -622,9 +593,7 @@ impl Name {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
-                    sin6_addr: libc::in6_addr {
-                        s6_addr: v6.ip().octets(),
-                    },
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
                 (Self { v6 }, size_of_val(&v6) as libc::socklen_t)
@@ -729,9 +698,7 @@ mod tests {
     fn the_kernel_tells_what_it_dropped() {
         let from = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket2::SockRef::from(&to)
-            .set_recv_buffer_size(4096)
-            .unwrap();
+        socket2::SockRef::from(&to).set_recv_buffer_size(4096).unwrap();
         assert_eq!(socket_drops(to.as_fd()).unwrap(), 0);
         for _ in 0..100 {
             from.send_to(&[0; 1000], to.local_addr().unwrap()).unwrap();

@@ -11,9 +11,7 @@ pub struct Fault {
 impl Fault {
     /// A fault for datagrams that hold `text`.
     pub fn on(text: &str) -> Self {
-        Self {
-            text: Finder::new(text).into_owned(),
-        }
+        Self { text: Finder::new(text).into_owned() }
     }
 
     /// The fault that `STROWGER_FAULT_PANIC` asks for, if it is set.
@@ -24,9 +22,6 @@ impl Fault {
 
     /// Panics if the datagram is one of them.
     pub(crate) fn strike(&self, datagram: &[u8]) {
-        assert!(
-            self.text.find(datagram).is_none(),
-            "the fault point was hit"
-        );
+        assert!(self.text.find(datagram).is_none(), "the fault point was hit");
     }
 }

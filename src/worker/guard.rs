@@ -46,9 +46,7 @@ pub(crate) fn install_hook() {
 fn say(info: &PanicHookInfo<'_>) {
     static SAID: Limited = Limited::new();
     if let Some(more) = SAID.allow(monotonic_now()) {
-        let place = info
-            .location()
-            .map_or_else(String::new, |place| format!(" at {place}"));
+        let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
         let what = info.payload_as_str().unwrap_or("no message");
         error!("a bug, please report it: a worker panicked{place}: {what}; it goes on{more}");
     }

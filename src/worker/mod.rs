@@ -173,16 +173,7 @@ impl Worker {
             }
         };
         let now = monotonic_now();
-        let Self {
-            number,
-            supplies,
-            snapshots,
-            receive,
-            send,
-            outbox,
-            proxy,
-            ..
-        } = self;
+        let Self { number, supplies, snapshots, receive, send, outbox, proxy, .. } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
         let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
@@ -238,10 +229,7 @@ struct ReadyList {
 
 impl ReadyList {
     fn new(listeners: usize) -> Self {
-        Self {
-            list: Vec::with_capacity(listeners),
-            is_listed: vec![false; listeners].into(),
-        }
+        Self { list: Vec::with_capacity(listeners), is_listed: vec![false; listeners].into() }
     }
 
     fn is_empty(&self) -> bool {

@@ -46,11 +46,7 @@ impl Seat {
             );
         }
         let core_of = |number: usize| cores.get(number % cores.len().max(1)).copied();
-        (0..count)
-            .map(|number| Self {
-                core: core_of(number),
-            })
-            .collect()
+        (0..count).map(|number| Self { core: core_of(number) }).collect()
     }
 }
 
@@ -78,11 +74,8 @@ impl Pool {
             workers.push(worker);
             wakers.push(waker);
         }
-        let mut pool = Self {
-            supplies: supplies.clone(),
-            wakers: wakers.into(),
-            threads: Vec::new(),
-        };
+        let mut pool =
+            Self { supplies: supplies.clone(), wakers: wakers.into(), threads: Vec::new() };
         for ((number, worker), seat) in workers.into_iter().enumerate().zip(seats) {
             let core = seat.core;
             let thread = thread::Builder::new()

@@ -9,9 +9,7 @@ fn calls_go_to_each_destination_in_turn_and_stay_there() {
     let servers = servers("uas_call", 3);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::scenario("uac_call")
-        .calls_in_turn(relay.address(), 10)
-        .run();
+    let caller = Sipp::scenario("uac_call").calls_in_turn(relay.address(), 10).run();
 
     caller.assert_all_succeeded(10);
     assert_eq!(caller.taken_by(), in_turn(3, 10));
@@ -33,10 +31,8 @@ fn calls_at_the_same_time_are_shared_evenly() {
     let servers = servers("uas_call", 4);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::scenario("uac_call")
-        .calls(relay.address(), 202, 200)
-        .with(&["-d", "300"])
-        .run();
+    let caller =
+        Sipp::scenario("uac_call").calls(relay.address(), 202, 200).with(&["-d", "300"]).run();
 
     caller.assert_all_succeeded(202);
     caller.assert_stayed(202);
@@ -62,17 +58,13 @@ fn sipp_unchanged(count: usize, calls: u64, shares: &[u64]) {
     let servers: Vec<_> = (0..count).map(|_| Sipp::built_in("uas").serve()).collect();
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::built_in("uac")
-        .calls(relay.address(), calls, 40)
-        .run();
+    let caller = Sipp::built_in("uac").calls(relay.address(), calls, 40).run();
 
     caller.assert_all_succeeded(calls);
     for (server, share) in servers.into_iter().zip(shares) {
         server.stop().assert_all_succeeded(*share);
     }
-    relay
-        .stop()
-        .assert(&[("chosen", calls), ("call_pin", 2 * calls)]);
+    relay.stop().assert(&[("chosen", calls), ("call_pin", 2 * calls)]);
 }
 
 #[test]
@@ -80,10 +72,7 @@ fn a_cancel_and_the_ack_to_its_487_follow_their_invite() {
     let servers = servers("uas_cancel", 3);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    Sipp::scenario("uac_cancel")
-        .calls(relay.address(), 12, 50)
-        .run()
-        .assert_all_succeeded(12);
+    Sipp::scenario("uac_cancel").calls(relay.address(), 12, 50).run().assert_all_succeeded(12);
 
     for server in servers {
         server.stop().assert_all_succeeded(4);
@@ -96,9 +85,7 @@ fn the_ack_to_a_486_follows_its_invite() {
     let servers = servers("uas_busy", 3);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::scenario("uac_busy")
-        .calls_in_turn(relay.address(), 9)
-        .run();
+    let caller = Sipp::scenario("uac_busy").calls_in_turn(relay.address(), 9).run();
 
     caller.assert_all_succeeded(9);
     assert_eq!(caller.taken_by(), in_turn(3, 9));
@@ -113,9 +100,7 @@ fn a_call_repeated_with_credentials_goes_to_who_asked_for_them() {
     let servers = servers("uas_auth", 3);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::scenario("uac_auth")
-        .calls(relay.address(), 12, 50)
-        .run();
+    let caller = Sipp::scenario("uac_auth").calls(relay.address(), 12, 50).run();
 
     caller.assert_all_succeeded(12);
     caller.assert_stayed(12);
@@ -129,9 +114,7 @@ fn a_registration_repeated_with_credentials_goes_to_who_asked_for_them() {
     let servers = servers("uas_register", 2);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::scenario("uac_register")
-        .calls(relay.address(), 10, 50)
-        .run();
+    let caller = Sipp::scenario("uac_register").calls(relay.address(), 10, 50).run();
 
     caller.assert_all_succeeded(10);
     caller.assert_stayed(10);
@@ -154,9 +137,7 @@ fn options_between_calls_do_not_disturb_their_turn() {
                 .run()
                 .assert_all_succeeded(asked);
         }
-        let caller = Sipp::scenario("uac_call")
-            .calls_in_turn(relay.address(), 1)
-            .run();
+        let caller = Sipp::scenario("uac_call").calls_in_turn(relay.address(), 1).run();
         caller.assert_all_succeeded(1);
         assert_eq!(caller.taken_by(), [wanted.as_str()], "call {call}");
     }

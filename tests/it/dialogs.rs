@@ -9,9 +9,7 @@ fn a_long_dialog_stays_where_it_began() {
     let servers = servers("uas_dialog", 3);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    let caller = Sipp::scenario("uac_dialog")
-        .calls_in_turn(relay.address(), 9)
-        .run();
+    let caller = Sipp::scenario("uac_dialog").calls_in_turn(relay.address(), 9).run();
 
     caller.assert_all_succeeded(9);
     assert_eq!(caller.taken_by(), in_turn(3, 9));
@@ -33,18 +31,13 @@ fn record_route_is_written_once() {
     let servers = servers("uas_dialog", 1);
     let relay = Relay::with_list(&list(&servers)).start();
 
-    Sipp::scenario("uac_dialog")
-        .calls_in_turn(relay.address(), 1)
-        .run()
-        .assert_all_succeeded(1);
+    Sipp::scenario("uac_dialog").calls_in_turn(relay.address(), 1).run().assert_all_succeeded(1);
 
     for server in servers {
         let outcome = server.stop();
-        for (first_line, rows) in [
-            ("INVITE ", [1, 0].as_slice()),
-            ("PRACK ", &[0]),
-            ("UPDATE ", &[0]),
-        ] {
+        for (first_line, rows) in
+            [("INVITE ", [1, 0].as_slice()), ("PRACK ", &[0]), ("UPDATE ", &[0])]
+        {
             let counts: Vec<_> = outcome
                 .headers(first_line)
                 .iter()

@@ -8,18 +8,14 @@ fn a_draining_relay_finishes_its_calls_and_takes_no_new_ones() {
     let servers = servers("uas_call", 2);
     let mut relay = Relay::with_list(&list(&servers)).start();
     // Their BYEs come 100 ms apart, so that it is never quiet for long before the last.
-    let mut caller = Sipp::scenario("uac_call")
-        .calls(relay.address(), 30, 10)
-        .with(&["-d", "3500"])
-        .start();
+    let mut caller =
+        Sipp::scenario("uac_call").calls(relay.address(), 30, 10).with(&["-d", "3500"]).start();
     caller.wait_logged("taken", 30);
 
     let before = relay.log().len();
     relay.terminate();
     relay.wait_log(before, &["drain"]);
-    let refused = Sipp::scenario("uac_503")
-        .calls(relay.address(), 5, 50)
-        .run();
+    let refused = Sipp::scenario("uac_503").calls(relay.address(), 5, 50).run();
     let summary = relay.wait();
 
     refused.assert_all_succeeded(5);

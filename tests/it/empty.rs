@@ -24,14 +24,8 @@ fn the_answer_and_the_set_can_be_configured() {
     let server = Sipp::scenario("uas_call").named("ms1").serve();
     let config =
         "[dispatch]\nset = 1\nno_destination = { code = 503, reason = \"Service Unavailable\" }\n";
-    let relay = Relay::with_list(&list([&server]))
-        .config(config)
-        .with(&["--set", "7"])
-        .start();
-    Sipp::scenario("uac_503")
-        .calls(relay.address(), 3, 50)
-        .run()
-        .assert_all_succeeded(3);
+    let relay = Relay::with_list(&list([&server])).config(config).with(&["--set", "7"]).start();
+    Sipp::scenario("uac_503").calls(relay.address(), 3, 50).run().assert_all_succeeded(3);
     relay.stop().assert(&[("chosen", 0), ("no_destination", 3)]);
     server.stop().assert_all_succeeded(0);
 }
@@ -48,9 +42,7 @@ fn disabled_and_inactive_destinations_are_never_chosen() {
     let text = [comment, &disabled, second, &inactive].join("\n");
     let relay = Relay::with_list(&text).start();
 
-    let caller = Sipp::scenario("uac_call")
-        .calls_in_turn(relay.address(), 4)
-        .run();
+    let caller = Sipp::scenario("uac_call").calls_in_turn(relay.address(), 4).run();
 
     caller.assert_all_succeeded(4);
     for (server, calls) in servers.into_iter().zip([0, 4, 0]) {
@@ -59,10 +51,7 @@ fn disabled_and_inactive_destinations_are_never_chosen() {
 }
 
 fn refused(relay: Relay, calls: u64) {
-    Sipp::scenario("uac_404")
-        .calls(relay.address(), calls, 50)
-        .run()
-        .assert_all_succeeded(calls);
+    Sipp::scenario("uac_404").calls(relay.address(), calls, 50).run().assert_all_succeeded(calls);
     relay.stop().assert(&[
         ("chosen", 0),
         ("no_destination", calls),

@@ -11,15 +11,11 @@ use crate::harness::{Relay, Sipp, loopback};
 fn ipv6() {
     let servers: Vec<Running> = (1..=2)
         .map(|n| {
-            Sipp::scenario("uas_dialog")
-                .named(&format!("ms{n}"))
-                .at(loopback::fresh_v6())
-                .serve()
+            Sipp::scenario("uas_dialog").named(&format!("ms{n}")).at(loopback::fresh_v6()).serve()
         })
         .collect();
-    let relay = Relay::with_list(&list(&servers))
-        .listen("[::1]:0".parse().expect("an address"))
-        .start();
+    let relay =
+        Relay::with_list(&list(&servers)).listen("[::1]:0".parse().expect("an address")).start();
 
     let caller = Sipp::scenario("uac_dialog")
         .at(loopback::fresh_v6())
@@ -39,10 +35,7 @@ fn ipv6() {
 #[test]
 fn between_two_networks() {
     let [outside, middle, inside] = ["outside", "relay", "inside"].map(Namespace::new);
-    Namespace::join([
-        (&outside, "to-relay", "192.0.2.2/24"),
-        (&middle, "outside", "192.0.2.1/24"),
-    ]);
+    Namespace::join([(&outside, "to-relay", "192.0.2.2/24"), (&middle, "outside", "192.0.2.1/24")]);
     Namespace::join([
         (&inside, "to-relay", "198.51.100.2/24"),
         (&middle, "inside", "198.51.100.1/24"),
@@ -96,10 +89,7 @@ fn assert_two_record_routes(header: &str) {
     assert_eq!(routes.len(), 2, "{header}");
     assert!(routes[0].contains("@198.51.100.1:5060"), "{routes:?}");
     assert!(routes[1].contains("@192.0.2.1:5060"), "{routes:?}");
-    let tokens: BTreeSet<_> = routes
-        .iter()
-        .filter_map(|r| r.split_once('@'))
-        .map(|(t, _)| t)
-        .collect();
+    let tokens: BTreeSet<_> =
+        routes.iter().filter_map(|r| r.split_once('@')).map(|(t, _)| t).collect();
     assert_eq!(tokens.len(), 1, "{routes:?}");
 }

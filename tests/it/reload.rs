@@ -8,9 +8,7 @@ fn a_reload_takes_effect_with_the_next_call() {
     let servers = servers("uas_call", 3);
     let mut relay = Relay::with_list(&list(&servers[..2])).start();
     let taken = |relay: &Relay, calls| {
-        let caller = Sipp::scenario("uac_call")
-            .calls_in_turn(relay.address(), calls)
-            .run();
+        let caller = Sipp::scenario("uac_call").calls_in_turn(relay.address(), calls).run();
         caller.assert_all_succeeded(calls);
         caller.taken_by().join(" ")
     };
@@ -38,18 +36,11 @@ fn a_reload_takes_effect_with_the_next_call() {
 fn calls_go_on_while_the_list_changes() {
     let servers = servers("uas_call", 3);
     let mut relay = Relay::with_list(&list(&servers)).start();
-    let mut caller = Sipp::scenario("uac_call")
-        .calls(relay.address(), 400, 100)
-        .with(&["-d", "1000"])
-        .start();
+    let mut caller =
+        Sipp::scenario("uac_call").calls(relay.address(), 400, 100).with(&["-d", "1000"]).start();
 
     // Calls at ms1 and ms3 are in progress when these leave the list and come back.
-    let good = [
-        list(&servers[1..2]),
-        list(&servers),
-        list(&servers[..2]),
-        list(&servers),
-    ];
+    let good = [list(&servers[1..2]), list(&servers), list(&servers[..2]), list(&servers)];
     for (round, list) in good.iter().enumerate() {
         caller.wait_logged("taken", 60 * (round + 1));
         let before = relay.reload(list);

@@ -14,34 +14,17 @@ fn the_demo_is_good_and_says_so() {
     assert!(output.status.success(), "{report:#}");
     assert_eq!(report["good"], true);
     assert_eq!(report["calls"]["completed"], 606);
-    let shares: Vec<_> = (0..4)
-        .map(|n| report["destinations"][n]["calls"].as_u64())
-        .collect();
+    let shares: Vec<_> = (0..4).map(|n| report["destinations"][n]["calls"].as_u64()).collect();
     assert_eq!(shares, [152, 152, 151, 151].map(Some));
     assert_eq!(report["relay"]["forwarded.chosen"], 606);
 }
 
 #[test]
 fn the_demo_tells_people_too() {
-    let output = demo(&[
-        "--seconds",
-        "1",
-        "--rate",
-        "100",
-        "--servers",
-        "2",
-        "--workers",
-        "4",
-    ]);
+    let output = demo(&["--seconds", "1", "--rate", "100", "--servers", "2", "--workers", "4"]);
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{text}");
-    for part in [
-        "100 calls",
-        "4 workers",
-        "50.00 %",
-        "p99.9",
-        "even to the call",
-    ] {
+    for part in ["100 calls", "4 workers", "50.00 %", "p99.9", "even to the call"] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
 }

@@ -77,10 +77,7 @@ fn assert_one_call(servers: Vec<crate::harness::sipp::Running>, relay: Relay) {
 /// copied, and its check of the Via needs the one that the phone gave back.
 fn call_once(phone: SocketAddr) {
     let relay = Relay::with_list(&list_of([phone])).start();
-    let caller = Sipp::scenario("uac_call")
-        .calls(relay.address(), 1, 1)
-        .with(&["-d", "200"])
-        .run();
+    let caller = Sipp::scenario("uac_call").calls(relay.address(), 1, 1).with(&["-d", "200"]).run();
     caller.assert_all_succeeded(1);
     relay.stop().assert(&[("chosen", 1), ("token", 2)]);
 }
@@ -99,18 +96,11 @@ fn baresip(address: SocketAddr, account: &str, arguments: &[&str]) -> (Process, 
                 modules.display()
             ),
         ),
-        (
-            "accounts",
-            format!("<sip:service@{}>;regint=0{account}\n", address.ip()),
-        ),
+        ("accounts", format!("<sip:service@{}>;regint=0{account}\n", address.ip())),
         ("contacts", String::new()),
     ]);
     let mut command = Command::new("baresip");
-    command
-        .arg("-f")
-        .arg(files.path())
-        .args(arguments)
-        .stdin(Stdio::null());
+    command.arg("-f").arg(files.path()).args(arguments).stdin(Stdio::null());
     (Process::start("baresip", &mut command), files)
 }
 

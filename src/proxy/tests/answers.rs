@@ -27,10 +27,7 @@ fn each_refusal_has_its_code() {
         },
         Row {
             says: "an extension",
-            change: (
-                "Max-Forwards: 70",
-                "Max-Forwards: 70\r\nProxy-Require: foo, bar",
-            ),
+            change: ("Max-Forwards: 70", "Max-Forwards: 70\r\nProxy-Require: foo, bar"),
             wants: "420 Bad Extension",
         },
         Row {
@@ -113,16 +110,8 @@ fn each_refusal_has_its_code() {
             change: ("example.com SIP", "example.com?Route=x SIP"),
             wants: "400 Bad Request",
         },
-        Row {
-            says: "an empty tag",
-            change: ("tag=alice", "tag="),
-            wants: "400 Bad Request",
-        },
-        Row {
-            says: "two tags",
-            change: ("tag=alice", "tag=a;tag=b"),
-            wants: "400 Bad Request",
-        },
+        Row { says: "an empty tag", change: ("tag=alice", "tag="), wants: "400 Bad Request" },
+        Row { says: "two tags", change: ("tag=alice", "tag=a;tag=b"), wants: "400 Bad Request" },
         Row {
             says: "two branches",
             change: (";branch", ";branch=x;branch"),
@@ -130,10 +119,7 @@ fn each_refusal_has_its_code() {
         },
         Row {
             says: "in a dialog that we do not know",
-            change: (
-                "To: <sip:bob@example.com>",
-                "To: <sip:bob@example.com>;tag=b",
-            ),
+            change: ("To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=b"),
             wants: "481 Call/Transaction Does Not Exist",
         },
     ];
@@ -143,25 +129,12 @@ fn each_refusal_has_its_code() {
         assert_ne!(text, invite("refused"), "{}", row.says);
         let outcome = relay.send(CALLER, &text);
         let sent = outcome.sent.clone().unwrap();
-        assert_eq!(
-            outcome.answer(),
-            format!("SIP/2.0 {}", row.wants),
-            "{}",
-            row.says
-        );
-        assert_eq!(
-            (sent.to.to_string().as_str(), sent.listener),
-            (CALLER, ListenerId(0))
-        );
+        assert_eq!(outcome.answer(), format!("SIP/2.0 {}", row.wants), "{}", row.says);
+        assert_eq!((sent.to.to_string().as_str(), sent.listener), (CALLER, ListenerId(0)));
         let copy = relay.send(CALLER, &text).sent.unwrap();
         assert_eq!(copy.bytes, sent.bytes, "the same answer to a copy (§8.2.7)");
-        assert!(
-            sent.bytes.len() < text.len() + 64,
-            "an answer does not multiply traffic"
-        );
-        let ack = text
-            .replacen("INVITE", "ACK", 1)
-            .replacen("1 INVITE", "1 ACK", 1);
+        assert!(sent.bytes.len() < text.len() + 64, "an answer does not multiply traffic");
+        let ack = text.replacen("INVITE", "ACK", 1).replacen("1 INVITE", "1 ACK", 1);
         let dropped = relay.send(CALLER, &ack).dropped();
         assert!(
             matches!(dropped, Reason::BadAck | Reason::StrayAck),
@@ -179,17 +152,11 @@ fn an_answer_carries_what_a_uas_must_return() {
         "SIP/2.0/UDP host.example.org;rport;branch=z9hG4bK1, SIP/2.0/TCP two;branch=z9hG4bK2"
             .into();
     request.more = "v: SIP/2.0/UDP three;branch=z9hG4bK3\r\n".into();
-    let sent = relay
-        .send("198.51.100.7:40000", request.text())
-        .sent
-        .unwrap();
+    let sent = relay.send("198.51.100.7:40000", request.text()).sent.unwrap();
     assert_eq!(sent.to.to_string(), "198.51.100.7:40000");
     let text = sent.text();
     assert!(text.contains("Via: SIP/2.0/UDP host.example.org;rport=40000;branch=z9hG4bK1;received=198.51.100.7, SIP/2.0/TCP two;branch=z9hG4bK2\r\n"), "{text}");
-    assert!(
-        text.contains("\r\nv: SIP/2.0/UDP three;branch=z9hG4bK3\r\n"),
-        "{text}"
-    );
+    assert!(text.contains("\r\nv: SIP/2.0/UDP three;branch=z9hG4bK3\r\n"), "{text}");
     assert_eq!(sent.rows("From"), ["<sip:alice@example.org>;tag=alice"]);
     assert!(sent.rows("To")[0].starts_with("<sip:bob@example.com>;tag="));
     assert_eq!(sent.rows("CSeq"), ["1 INVITE"]);
@@ -199,18 +166,9 @@ fn an_answer_carries_what_a_uas_must_return() {
 #[test]
 fn no_destination_has_the_operators_code_and_words() {
     let mut relay = Relay::new(&["1 sip:10.0.0.1:5060"]);
-    assert_eq!(
-        relay.send(CALLER, invite("a")).answer(),
-        "SIP/2.0 404 No destination"
-    );
-    relay.snapshot.set_default.no_destination = StatusLine {
-        code: 480,
-        reason: "All gone".into(),
-    };
-    assert_eq!(
-        relay.send(CALLER, invite("b")).answer(),
-        "SIP/2.0 480 All gone"
-    );
+    assert_eq!(relay.send(CALLER, invite("a")).answer(), "SIP/2.0 404 No destination");
+    relay.snapshot.set_default.no_destination = StatusLine { code: 480, reason: "All gone".into() };
+    assert_eq!(relay.send(CALLER, invite("b")).answer(), "SIP/2.0 480 All gone");
 }
 
 #[test]
@@ -220,8 +178,7 @@ fn unsupported_lists_what_was_asked_for() {
     request.more = "Proxy-Require: foo\r\nPROXY-REQUIRE: bar,\r\n baz\r\nRequire: qux\r\n".into();
     let sent = relay.send(CALLER, request.text()).sent.unwrap();
     assert!(
-        sent.text()
-            .contains("Unsupported: foo\r\nUnsupported: bar,\r\n baz\r\n"),
+        sent.text().contains("Unsupported: foo\r\nUnsupported: bar,\r\n baz\r\n"),
         "{}",
         sent.text()
     );
@@ -236,47 +193,29 @@ fn options_to_us_ask_whether_we_live() {
         request.uri = uri;
         relay.send(CALLER, request.text())
     };
-    for uri in [
-        "sip:192.0.2.1:5060",
-        "sip:192.0.2.1",
-        "sip:sip.example.net",
-        "sips:SIP.EXAMPLE.net:5060",
-    ] {
+    for uri in
+        ["sip:192.0.2.1:5060", "sip:192.0.2.1", "sip:sip.example.net", "sips:SIP.EXAMPLE.net:5060"]
+    {
         assert_eq!(ask(&mut relay, uri, uri).answer(), "SIP/2.0 200 OK");
     }
-    assert_eq!(
-        ask(&mut relay, "sip:user@192.0.2.1", "user").next_hop(),
-        "10.0.0.1:5060"
-    );
-    assert_eq!(
-        ask(&mut relay, "sip:192.0.2.1:5070", "port").next_hop(),
-        "10.0.0.1:5060"
-    );
+    assert_eq!(ask(&mut relay, "sip:user@192.0.2.1", "user").next_hop(), "10.0.0.1:5060");
+    assert_eq!(ask(&mut relay, "sip:192.0.2.1:5070", "port").next_hop(), "10.0.0.1:5060");
     relay.load(&["4 sip:10.0.0.1:5060"]);
     assert_eq!(
         ask(&mut relay, "sip:192.0.2.1", "down").answer(),
         "SIP/2.0 503 Service Unavailable"
     );
     relay.snapshot.policy.options_always_ok = true;
-    assert_eq!(
-        ask(&mut relay, "sip:192.0.2.1", "always").answer(),
-        "SIP/2.0 200 OK"
-    );
+    assert_eq!(ask(&mut relay, "sip:192.0.2.1", "always").answer(), "SIP/2.0 200 OK");
 }
 
 #[test]
 fn a_destinations_own_calls_are_not_sent_back_to_it() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    assert_eq!(
-        relay.send("10.0.0.1:5060", invite("own")).answer(),
-        "SIP/2.0 403 Forbidden"
-    );
+    assert_eq!(relay.send("10.0.0.1:5060", invite("own")).answer(), "SIP/2.0 403 Forbidden");
     relay.send("10.0.0.1:5061", invite("neighbour")).forwarded();
     relay.snapshot.policy.source_match = SourceMatch::Address;
-    assert_eq!(
-        relay.send("10.0.0.1:5061", invite("own-2")).answer(),
-        "SIP/2.0 403 Forbidden"
-    );
+    assert_eq!(relay.send("10.0.0.1:5061", invite("own-2")).answer(), "SIP/2.0 403 Forbidden");
 }
 
 #[test]
@@ -284,21 +223,10 @@ fn while_shutting_down_only_what_is_new_is_refused() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let sent = relay.send(CALLER, invite("old")).forwarded();
     relay.snapshot.draining = true;
-    assert_eq!(
-        relay.send(CALLER, invite("new")).answer(),
-        "SIP/2.0 503 Service Unavailable"
-    );
-    assert_eq!(
-        relay.send(CALLER, invite("new")).answer(),
-        "SIP/2.0 503 Service Unavailable"
-    );
-    assert_eq!(
-        relay.send(CALLER, invite("old")).next_hop(),
-        "10.0.0.1:5060"
-    );
-    relay
-        .send("10.0.0.1:5060", response(&sent, "200 OK", "b"))
-        .forwarded();
+    assert_eq!(relay.send(CALLER, invite("new")).answer(), "SIP/2.0 503 Service Unavailable");
+    assert_eq!(relay.send(CALLER, invite("new")).answer(), "SIP/2.0 503 Service Unavailable");
+    assert_eq!(relay.send(CALLER, invite("old")).next_hop(), "10.0.0.1:5060");
+    relay.send("10.0.0.1:5060", response(&sent, "200 OK", "b")).forwarded();
     let mut bye = Request::new("BYE", "old");
     bye.to = "<sip:bob@example.com>;tag=b";
     assert_eq!(relay.send(CALLER, bye.text()).next_hop(), "10.0.0.1:5060");
@@ -326,24 +254,11 @@ fn silence_where_silence_is_right() {
         );
     }
     relay.snapshot.policy.allow = vec![Prefix::new("198.51.100.0".parse().unwrap(), 25).unwrap()];
-    assert_eq!(
-        relay
-            .send("198.51.100.128:5060", invite("stranger"))
-            .dropped(),
-        Reason::NotAllowed
-    );
-    relay
-        .send("198.51.100.127:5060", invite("peer"))
-        .forwarded();
-    assert_eq!(
-        relay.send("192.0.2.1:5060", invite("ourselves")).dropped(),
-        Reason::NotAllowed
-    );
+    assert_eq!(relay.send("198.51.100.128:5060", invite("stranger")).dropped(), Reason::NotAllowed);
+    relay.send("198.51.100.127:5060", invite("peer")).forwarded();
+    assert_eq!(relay.send("192.0.2.1:5060", invite("ourselves")).dropped(), Reason::NotAllowed);
     relay.snapshot.policy = Policy::default();
-    assert_eq!(
-        relay.send("192.0.2.1:5060", invite("ourselves")).dropped(),
-        Reason::SelfLoop
-    );
+    assert_eq!(relay.send("192.0.2.1:5060", invite("ourselves")).dropped(), Reason::SelfLoop);
 }
 
 #[test]
@@ -358,30 +273,15 @@ fn max_forwards_and_max_breadth_are_kept_in_bounds() {
     assert_eq!(hops(&mut relay, "", "c"), ["70"]);
     assert_eq!(hops(&mut relay, "Max-Forwards: 300\r\n", "d"), ["70"]);
     relay.snapshot.policy.max_breadth = Some(60);
-    for (row, wants) in [
-        ("", "60"),
-        ("Max-Breadth: 100\r\n", "60"),
-        ("Max-Breadth: 5\r\n", "5"),
-    ] {
+    for (row, wants) in [("", "60"), ("Max-Breadth: 100\r\n", "60"), ("Max-Breadth: 5\r\n", "5")] {
         let mut request = Request::new("INVITE", wants);
         request.more = row.into();
-        request
-            .via
-            .push_str(row.trim_end().split(' ').next_back().unwrap_or_default());
-        assert_eq!(
-            relay
-                .send(CALLER, request.text())
-                .forwarded()
-                .rows("Max-Breadth"),
-            [wants]
-        );
+        request.via.push_str(row.trim_end().split(' ').next_back().unwrap_or_default());
+        assert_eq!(relay.send(CALLER, request.text()).forwarded().rows("Max-Breadth"), [wants]);
     }
     let mut request = Request::new("INVITE", "breadth-0");
     request.more = "Max-Breadth: 0\r\n".into();
-    assert_eq!(
-        relay.send(CALLER, request.text()).answer(),
-        "SIP/2.0 440 Max-Breadth Exceeded"
-    );
+    assert_eq!(relay.send(CALLER, request.text()).answer(), "SIP/2.0 440 Max-Breadth Exceeded");
 }
 
 #[test]
@@ -390,28 +290,14 @@ fn what_grows_past_a_datagram_gets_513() {
     let room = 65_507 - invite("large").len() - "Content-Length: \r\n".len();
     let padded = |method: &str, len: usize| {
         let row = format!("X-Padding: {}\r\n", "x".repeat(len));
-        Request {
-            more: row,
-            ..Request::new(method, "large")
-        }
-        .text()
+        Request { more: row, ..Request::new(method, "large") }.text()
     };
     assert_eq!(
         relay.send(CALLER, padded("INVITE", room - 20)).answer(),
         "SIP/2.0 513 Message Too Large"
     );
-    assert!(
-        relay
-            .send(CALLER, padded("INVITE", room - 400))
-            .forwarded()
-            .bytes
-            .len()
-            > 65_000
-    );
-    assert_eq!(
-        relay.send(CALLER, padded("ACK", room - 20)).dropped(),
-        Reason::TooLarge
-    );
+    assert!(relay.send(CALLER, padded("INVITE", room - 400)).forwarded().bytes.len() > 65_000);
+    assert_eq!(relay.send(CALLER, padded("ACK", room - 20)).dropped(), Reason::TooLarge);
 }
 
 #[test]
@@ -460,10 +346,7 @@ fn an_answer_has_its_via_or_is_not_sent() {
         format!("SIP/2.0/UDP {CALLER}\n ;branch=z9hG4bK1"),
     ] {
         request.via = via;
-        assert_eq!(
-            relay.send(CALLER, request.text()).dropped(),
-            Reason::Unanswerable
-        );
+        assert_eq!(relay.send(CALLER, request.text()).dropped(), Reason::Unanswerable);
     }
 }
 
@@ -472,10 +355,7 @@ fn no_answer_goes_to_ourselves() {
     let mut relay = Relay::new(&[]);
     let mut request = Request::new("INVITE", "loop");
     request.via = "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1".into();
-    assert_eq!(
-        relay.send("192.0.2.1:7000", request.text()).dropped(),
-        Reason::Unanswerable
-    );
+    assert_eq!(relay.send("192.0.2.1:7000", request.text()).dropped(), Reason::Unanswerable);
 }
 
 #[test]
@@ -486,8 +366,5 @@ fn a_max_breadth_that_is_not_used_passes_however_broken() {
     let sent = relay.send(CALLER, request.text()).forwarded();
     assert_eq!(sent.rows("Max-Breadth"), ["many", "1"]);
     relay.snapshot.policy.max_breadth = Some(60);
-    assert_eq!(
-        relay.send(CALLER, request.text()).answer(),
-        "SIP/2.0 400 Bad Request"
-    );
+    assert_eq!(relay.send(CALLER, request.text()).answer(), "SIP/2.0 400 Bad Request");
 }

@@ -9,21 +9,12 @@ const D: &str = "sip:10.0.0.4:5060";
 
 /// The last octet's letter of where new calls go.
 fn letters(relay: &mut Relay, calls: std::ops::Range<usize>) -> String {
-    calls
-        .map(|n| letter(&relay.send(CALLER, invite(&format!("call-{n}"))).next_hop()))
-        .collect()
+    calls.map(|n| letter(&relay.send(CALLER, invite(&format!("call-{n}"))).next_hop())).collect()
 }
 
 fn letter(address: &str) -> char {
-    let octet: u8 = address
-        .rsplit_once(':')
-        .unwrap()
-        .0
-        .rsplit('.')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let octet: u8 =
+        address.rsplit_once(':').unwrap().0.rsplit('.').next().unwrap().parse().unwrap();
     char::from(b'A' - 1 + octet)
 }
 
@@ -72,24 +63,9 @@ fn a_changed_set_goes_on_after_the_last_one_used() {
             new_list: &[A, B, C],
             wants: "ABC",
         },
-        Row {
-            says: "nothing changes",
-            calls: 3,
-            new_list: &[A, B, C, D],
-            wants: "DAB",
-        },
-        Row {
-            says: "nothing was called yet",
-            calls: 0,
-            new_list: &[B, C, D],
-            wants: "BCD",
-        },
-        Row {
-            says: "all are new",
-            calls: 3,
-            new_list: &["sip:10.0.0.9:5060"],
-            wants: "III",
-        },
+        Row { says: "nothing changes", calls: 3, new_list: &[A, B, C, D], wants: "DAB" },
+        Row { says: "nothing was called yet", calls: 0, new_list: &[B, C, D], wants: "BCD" },
+        Row { says: "all are new", calls: 3, new_list: &["sip:10.0.0.9:5060"], wants: "III" },
         Row {
             says: "one is switched off",
             calls: 1,
@@ -112,10 +88,7 @@ fn a_set_that_was_empty_for_a_while_answers_404_and_comes_back() {
     let mut relay = Relay::new(&[A, B]);
     letters(&mut relay, 0..1);
     relay.load(&[]);
-    assert_eq!(
-        relay.send(CALLER, invite("empty")).answer(),
-        "SIP/2.0 404 No destination"
-    );
+    assert_eq!(relay.send(CALLER, invite("empty")).answer(), "SIP/2.0 404 No destination");
     relay.load(&[A, B]);
     assert_eq!(letters(&mut relay, 10..12), "BA", "after the last one used");
 }
@@ -123,9 +96,8 @@ fn a_set_that_was_empty_for_a_while_answers_404_and_comes_back() {
 #[test]
 fn a_record_with_two_addresses_takes_one_turn() {
     let mut relay = Relay::new(&[A, "sip:media.example.com"]);
-    let hops: Vec<_> = (0..6)
-        .map(|n| relay.send(CALLER, invite(&format!("c{n}"))).next_hop())
-        .collect();
+    let hops: Vec<_> =
+        (0..6).map(|n| relay.send(CALLER, invite(&format!("c{n}"))).next_hop()).collect();
     let a = "10.0.0.1:5060";
     let (m1, m2) = ("203.0.113.1:5060", "203.0.113.2:5060");
     assert_eq!(hops, [a, m1, a, m2, a, m1]);
@@ -139,9 +111,7 @@ fn options_between_calls_do_not_skew_the_calls() {
         let call_id = format!("call-{n}");
         order.push(letter(&relay.send(CALLER, invite(&call_id)).next_hop()));
         let call_id = format!("ping-{n}");
-        relay
-            .send(CALLER, Request::new("OPTIONS", &call_id).text())
-            .forwarded();
+        relay.send(CALLER, Request::new("OPTIONS", &call_id).text()).forwarded();
     }
     assert_eq!(order, "ABAB");
 }
@@ -155,12 +125,7 @@ fn what_belongs_to_a_request_goes_where_it_went() {
         from_address: &'static str,
     }
     let rows = [
-        Row {
-            says: "a copy",
-            method: "INVITE",
-            to: "<sip:bob@example.com>",
-            from_address: CALLER,
-        },
+        Row { says: "a copy", method: "INVITE", to: "<sip:bob@example.com>", from_address: CALLER },
         Row {
             says: "a copy from another port",
             method: "INVITE",
@@ -187,25 +152,11 @@ fn what_belongs_to_a_request_goes_where_it_went() {
         let mut request = Request::new(row.method, "pinned");
         request.to = row.to;
         let copy = relay.send_to(worker, 0, row.from_address, request.text().as_bytes());
-        assert_eq!(
-            copy.verdict,
-            Verdict::Forwarded(Forwarded::Pinned),
-            "{}",
-            row.says
-        );
+        assert_eq!(copy.verdict, Verdict::Forwarded(Forwarded::Pinned), "{}", row.says);
         let copy = copy.forwarded();
-        assert_eq!(
-            (copy.to, copy.branch()),
-            (first.to, first.branch()),
-            "{}",
-            row.says
-        );
+        assert_eq!((copy.to, copy.branch()), (first.to, first.branch()), "{}", row.says);
     }
-    assert_eq!(
-        letters(&mut relay, 10..12),
-        "CA",
-        "none of them took a turn"
-    );
+    assert_eq!(letters(&mut relay, 10..12), "CA", "none of them took a turn");
 }
 
 #[test]
@@ -222,28 +173,15 @@ fn pins_end_with_their_time() {
     let mut relay = Relay::new(&[A, B]);
     relay.send(CALLER, invite("short")).forwarded();
     relay.now = relay.now.plus_ms(239_000);
-    assert_eq!(
-        relay.send(CALLER, invite("short")).verdict,
-        Verdict::Forwarded(Forwarded::Pinned)
-    );
+    assert_eq!(relay.send(CALLER, invite("short")).verdict, Verdict::Forwarded(Forwarded::Pinned));
     relay.now = relay.now.plus_ms(248_000);
-    assert_eq!(
-        relay.send(CALLER, invite("short")).verdict,
-        Verdict::Forwarded(Forwarded::Chosen)
-    );
+    assert_eq!(relay.send(CALLER, invite("short")).verdict, Verdict::Forwarded(Forwarded::Chosen));
     // A call that rings is kept for half an hour.
     let ringing = relay.send(CALLER, invite("ringing")).forwarded();
-    relay
-        .send(
-            &ringing.to.to_string(),
-            response(&ringing, "180 Ringing", "b"),
-        )
-        .forwarded();
+    relay.send(&ringing.to.to_string(), response(&ringing, "180 Ringing", "b")).forwarded();
     relay.now = relay.now.plus_ms(1_799_000);
     assert_eq!(
-        relay
-            .send(CALLER, Request::new("CANCEL", "ringing").text())
-            .verdict,
+        relay.send(CALLER, Request::new("CANCEL", "ringing").text()).verdict,
         Verdict::Forwarded(Forwarded::Pinned)
     );
 }
@@ -256,15 +194,9 @@ fn our_own_answer_to_an_invite_is_pinned_too() {
     relay.load(&[A]);
     let copy = relay.send(CALLER, invite("none"));
     assert_eq!(copy.verdict, Verdict::Answered(Answer::NoDestination));
+    assert_eq!(copy.sent.unwrap().bytes, first.bytes, "the very same answer, its To tag too");
     assert_eq!(
-        copy.sent.unwrap().bytes,
-        first.bytes,
-        "the very same answer, its To tag too"
-    );
-    assert_eq!(
-        relay
-            .send(CALLER, Request::new("CANCEL", "none").text())
-            .answer(),
+        relay.send(CALLER, Request::new("CANCEL", "none").text()).answer(),
         "SIP/2.0 200 OK"
     );
     let mut ack = Request::new("ACK", "none");
@@ -277,9 +209,7 @@ fn our_own_answer_to_an_invite_is_pinned_too() {
 fn the_repeat_after_a_challenge_goes_to_the_server_that_knows_the_nonce() {
     let mut relay = Relay::new(&[A, B, C]);
     let first = relay.send(CALLER, invite("auth")).forwarded();
-    relay
-        .send("10.0.0.1:5060", response(&first, "401 Unauthorized", "b"))
-        .forwarded();
+    relay.send("10.0.0.1:5060", response(&first, "401 Unauthorized", "b")).forwarded();
     let again = |number: u32| {
         let mut repeat = Request::new("INVITE", "auth");
         repeat.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-auth-{number}");
@@ -305,20 +235,14 @@ fn a_challenger_that_was_switched_off_is_not_asked_again() {
     let mut relay = Relay::new(&[A, B]);
     let first = relay.send(CALLER, invite("auth")).forwarded();
     relay
-        .send(
-            "10.0.0.1:5060",
-            response(&first, "407 Proxy Authentication Required", "b"),
-        )
+        .send("10.0.0.1:5060", response(&first, "407 Proxy Authentication Required", "b"))
         .forwarded();
     relay.load(&[&format!("4 {A}"), B]);
     let mut repeat = Request::new("INVITE", "auth");
     repeat.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-auth-2");
     repeat.cseq = "2 INVITE".into();
     repeat.more = "authorization: Digest x\r\n".into();
-    assert_eq!(
-        relay.send(CALLER, repeat.text()).next_hop(),
-        "10.0.0.2:5060"
-    );
+    assert_eq!(relay.send(CALLER, repeat.text()).next_hop(), "10.0.0.2:5060");
 }
 
 #[test]
@@ -357,10 +281,7 @@ fn copies_at_many_workers_at_once_get_one_answer() {
                 })
             })
             .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap())
-            .collect::<Vec<_>>()
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
     });
     let mut shares = std::collections::HashMap::new();
     for call in 0..calls.len() {
@@ -408,9 +329,7 @@ fn a_retired_destination_that_calls_and_is_challenged_comes_back_to_its_challeng
     };
     let first = relay.send(retired, request(1)).forwarded();
     let challenger = first.to.to_string();
-    relay
-        .send(&challenger, response(&first, "401 Unauthorized", "b"))
-        .forwarded();
+    relay.send(&challenger, response(&first, "401 Unauthorized", "b")).forwarded();
     assert_eq!(relay.send(retired, request(2)).next_hop(), challenger);
 }
 
@@ -462,10 +381,7 @@ fn a_copy_its_cancel_and_its_ack_are_written_alike() {
     assert_eq!(copy.record_routes().len(), 1);
     for method in ["CANCEL", "ACK"] {
         let sent = send(method);
-        assert!(
-            sent.text()
-                .starts_with(&format!("{method} sip:bob@10.0.0.1:5060 SIP/2.0\r\n"))
-        );
+        assert!(sent.text().starts_with(&format!("{method} sip:bob@10.0.0.1:5060 SIP/2.0\r\n")));
         assert_eq!(sent.rows("Via"), first.rows("Via"));
         assert!(sent.rows("Route").is_empty() && sent.record_routes().is_empty());
     }
@@ -477,10 +393,7 @@ fn only_an_invite_that_we_answered_is_pinned() {
     let request = Request::new("REGISTER", "free").text();
     relay.send(CALLER, &request).answer();
     relay.load(&[A]);
-    assert_eq!(
-        relay.send(CALLER, &request).verdict,
-        Verdict::Forwarded(Forwarded::Chosen)
-    );
+    assert_eq!(relay.send(CALLER, &request).verdict, Verdict::Forwarded(Forwarded::Chosen));
 }
 
 #[test]
@@ -491,11 +404,7 @@ fn whatever_belongs_to_a_request_renews_its_pin() {
         for _ in 0..3 {
             relay.now = relay.now.plus_ms(200_000);
             let outcome = relay.send(CALLER, Request::new(method, "renewed").text());
-            assert_eq!(
-                outcome.verdict,
-                Verdict::Forwarded(Forwarded::Pinned),
-                "{method}"
-            );
+            assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::Pinned), "{method}");
         }
     }
 }
@@ -504,28 +413,19 @@ fn whatever_belongs_to_a_request_renews_its_pin() {
 fn the_answer_to_a_cancel_does_not_end_its_invite() {
     let mut relay = Relay::new(&[A]);
     let ringing = relay.send(CALLER, invite("rings")).forwarded();
-    relay
-        .send("10.0.0.1:5060", response(&ringing, "180 Ringing", "b"))
-        .forwarded();
+    relay.send("10.0.0.1:5060", response(&ringing, "180 Ringing", "b")).forwarded();
     let cancel = Request::new("CANCEL", "rings").text();
     let sent = relay.send(CALLER, &cancel).forwarded();
-    relay
-        .send("10.0.0.1:5060", response(&sent, "200 OK", "b"))
-        .forwarded();
+    relay.send("10.0.0.1:5060", response(&sent, "200 OK", "b")).forwarded();
     relay.now = relay.now.plus_ms(1_000_000);
-    assert_eq!(
-        relay.send(CALLER, &cancel).verdict,
-        Verdict::Forwarded(Forwarded::Pinned)
-    );
+    assert_eq!(relay.send(CALLER, &cancel).verdict, Verdict::Forwarded(Forwarded::Pinned));
 }
 
 #[test]
 fn a_fork_of_the_challenged_request_is_not_its_repeat() {
     let mut relay = Relay::new(&[A, B]);
     let first = relay.send(CALLER, invite("fork")).forwarded();
-    relay
-        .send("10.0.0.1:5060", response(&first, "401 Unauthorized", "b"))
-        .forwarded();
+    relay.send("10.0.0.1:5060", response(&first, "401 Unauthorized", "b")).forwarded();
     let mut fork = Request::new("INVITE", "fork");
     fork.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-fork-2");
     assert_eq!(relay.send(CALLER, fork.text()).next_hop(), "10.0.0.2:5060");

@@ -8,9 +8,7 @@ const BOB: &str = "<sip:bob@example.com>;tag=bob";
 /// A call that A has answered: the INVITE as A got it.
 fn call(relay: &mut Relay, call_id: &str) -> Sent {
     let sent = relay.send(CALLER, invite(call_id)).forwarded();
-    relay
-        .send(&sent.to.to_string(), response(&sent, "200 OK", "bob"))
-        .forwarded();
+    relay.send(&sent.to.to_string(), response(&sent, "200 OK", "bob")).forwarded();
     sent
 }
 
@@ -37,44 +35,27 @@ fn by_callee(method: &str, call_id: &str, uri: &str, routes: &str) -> String {
 }
 
 fn routes_of(sent: &Sent) -> String {
-    sent.record_routes()
-        .iter()
-        .map(|value| format!("Route: {value}\r\n"))
-        .collect()
+    sent.record_routes().iter().map(|value| format!("Route: {value}\r\n")).collect()
 }
 
 #[test]
 fn record_route_is_written_where_a_dialog_may_begin_and_nowhere_else() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     for method in ["INVITE", "SUBSCRIBE", "REFER", "FROBNICATE"] {
-        let sent = relay
-            .send(CALLER, Request::new(method, method).text())
-            .forwarded();
-        let [uri] = &sent.record_routes()[..] else {
-            panic!("{}", sent.text())
-        };
-        let token = uri
-            .strip_prefix("<sip:")
-            .unwrap()
-            .strip_suffix("@192.0.2.1:5060;lr>")
-            .unwrap();
+        let sent = relay.send(CALLER, Request::new(method, method).text()).forwarded();
+        let [uri] = &sent.record_routes()[..] else { panic!("{}", sent.text()) };
+        let token = uri.strip_prefix("<sip:").unwrap().strip_suffix("@192.0.2.1:5060;lr>").unwrap();
         assert!(
             token.len() <= 64
-                && token
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                && token.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         );
     }
     for method in ["REGISTER", "OPTIONS", "MESSAGE", "PUBLISH"] {
-        let sent = relay
-            .send(CALLER, Request::new(method, method).text())
-            .forwarded();
+        let sent = relay.send(CALLER, Request::new(method, method).text()).forwarded();
         assert!(sent.record_routes().is_empty(), "{method}");
     }
     let sent = call(&mut relay, "in-dialog");
-    let again = relay
-        .send(CALLER, by_caller("INVITE", "in-dialog", &routes_of(&sent)))
-        .forwarded();
+    let again = relay.send(CALLER, by_caller("INVITE", "in-dialog", &routes_of(&sent))).forwarded();
     assert!(again.record_routes().is_empty(), "never in a dialog");
 }
 
@@ -83,30 +64,17 @@ fn every_method_goes_both_ways_by_the_token() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
     let sent = call(&mut relay, "both");
     let routes = routes_of(&sent);
-    for method in [
-        "ACK", "BYE", "INVITE", "UPDATE", "PRACK", "NOTIFY", "REFER", "INFO", "CANCEL",
-    ] {
+    for method in ["ACK", "BYE", "INVITE", "UPDATE", "PRACK", "NOTIFY", "REFER", "INFO", "CANCEL"] {
         let forth = relay.send(CALLER, by_caller(method, "both", &routes));
-        assert_eq!(
-            forth.verdict,
-            Verdict::Forwarded(Forwarded::Token),
-            "{method}"
-        );
+        assert_eq!(forth.verdict, Verdict::Forwarded(Forwarded::Token), "{method}");
         let forth = forth.forwarded();
         assert_eq!(forth.to.to_string(), A, "{method}");
         assert!(
             forth.rows("Route").is_empty()
                 && forth.text().contains("sip:bob@192.168.7.7:5060 SIP/2.0")
         );
-        let back = relay.send(
-            A,
-            by_callee(method, "both", "sip:alice@198.51.100.7:5062", &routes),
-        );
-        assert_eq!(
-            back.verdict,
-            Verdict::Forwarded(Forwarded::Token),
-            "{method}"
-        );
+        let back = relay.send(A, by_callee(method, "both", "sip:alice@198.51.100.7:5062", &routes));
+        assert_eq!(back.verdict, Verdict::Forwarded(Forwarded::Token), "{method}");
         assert_eq!(back.next_hop(), CALLER, "{method}");
     }
 }
@@ -119,15 +87,8 @@ fn a_token_outlives_the_process_and_the_row_of_its_destination() {
     let sent = call(&mut old, "survivor");
     let bye = new.send(CALLER, by_caller("BYE", "survivor", &routes_of(&sent)));
     assert_eq!(bye.next_hop(), A);
-    let bye = new.send(
-        A,
-        by_callee(
-            "BYE",
-            "survivor",
-            "sip:alice@198.51.100.7:5062",
-            &routes_of(&sent),
-        ),
-    );
+    let bye =
+        new.send(A, by_callee("BYE", "survivor", "sip:alice@198.51.100.7:5062", &routes_of(&sent)));
     assert_eq!(bye.next_hop(), CALLER);
 }
 
@@ -145,35 +106,19 @@ fn spellings_of_our_route_by_other_stacks() {
         format!("sip:{user}@192.0.2.1:5060;lr"),
         format!(
             "<sip:{}@192.0.2.1:5060;lr>",
-            user.bytes()
-                .map(|b| format!("%{b:02x}"))
-                .collect::<String>()
+            user.bytes().map(|b| format!("%{b:02x}")).collect::<String>()
         ),
         format!("<sip:{user}@SIP.example.NET;lr>"),
         format!("<sip:{user}@192.0.2.1:5060;transport=udp;lr>\r\n\t"),
     ];
     for spelling in spellings {
-        for more in [
-            "",
-            ", <sip:10.0.0.1:5060;lr>",
-            "\r\nroute : <sip:10.0.0.1:5060;lr>",
-        ] {
-            let bye = relay.send(
-                CALLER,
-                by_caller("BYE", "spelt", &format!("Route: {spelling}{more}\r\n")),
-            );
-            assert_eq!(
-                bye.verdict,
-                Verdict::Forwarded(Forwarded::Token),
-                "{spelling}{more}"
-            );
+        for more in ["", ", <sip:10.0.0.1:5060;lr>", "\r\nroute : <sip:10.0.0.1:5060;lr>"] {
+            let bye = relay
+                .send(CALLER, by_caller("BYE", "spelt", &format!("Route: {spelling}{more}\r\n")));
+            assert_eq!(bye.verdict, Verdict::Forwarded(Forwarded::Token), "{spelling}{more}");
             let bye = bye.forwarded();
             assert_eq!(bye.to.to_string(), A);
-            assert!(
-                !bye.text().contains(user),
-                "our Route is gone: {}",
-                bye.text()
-            );
+            assert!(!bye.text().contains(user), "our Route is gone: {}", bye.text());
             assert_eq!(
                 bye.text().contains("<sip:10.0.0.1:5060;lr>"),
                 !more.is_empty(),
@@ -189,31 +134,19 @@ fn a_token_of_another_call_or_a_tampered_one_gets_403() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let sent = call(&mut relay, "mine");
     let routes = routes_of(&sent);
-    let forged = routes
-        .replacen("sip:1000", "sip:1001", 1)
-        .replacen("sip:10010a", "sip:10010b", 1);
+    let forged = routes.replacen("sip:1000", "sip:1001", 1).replacen("sip:10010a", "sip:10010b", 1);
     assert_ne!(forged, routes);
     for (call_id, routes) in [("other", &routes), ("mine", &forged)] {
         assert_eq!(
-            relay
-                .send(CALLER, by_caller("BYE", call_id, routes))
-                .answer(),
+            relay.send(CALLER, by_caller("BYE", call_id, routes)).answer(),
             "SIP/2.0 403 Forbidden"
         );
-        assert_eq!(
-            relay
-                .send(CALLER, by_caller("ACK", call_id, routes))
-                .dropped(),
-            Reason::BadAck
-        );
+        assert_eq!(relay.send(CALLER, by_caller("ACK", call_id, routes)).dropped(), Reason::BadAck);
     }
     let mut stranger = Request::new("BYE", "mine");
     (stranger.from, stranger.to) = ("<sip:x@y>;tag=stranger", "<sip:z@y>;tag=other");
     stranger.more = routes;
-    assert_eq!(
-        relay.send(CALLER, stranger.text()).answer(),
-        "SIP/2.0 403 Forbidden"
-    );
+    assert_eq!(relay.send(CALLER, stranger.text()).answer(), "SIP/2.0 403 Forbidden");
 }
 
 #[test]
@@ -243,59 +176,32 @@ fn a_callee_cannot_send_us_where_it_likes() {
             routes: "",
             wants: CALLER,
         },
-        Row {
-            says: "loopback",
-            uri: "sip:alice@127.0.0.1:22",
-            routes: "",
-            wants: CALLER,
-        },
-        Row {
-            says: "ourselves",
-            uri: "sip:alice@192.0.2.1:5060",
-            routes: "",
-            wants: CALLER,
-        },
-        Row {
-            says: "multicast",
-            uri: "sip:alice@224.0.1.75",
-            routes: "",
-            wants: CALLER,
-        },
+        Row { says: "loopback", uri: "sip:alice@127.0.0.1:22", routes: "", wants: CALLER },
+        Row { says: "ourselves", uri: "sip:alice@192.0.2.1:5060", routes: "", wants: CALLER },
+        Row { says: "multicast", uri: "sip:alice@224.0.1.75", routes: "", wants: CALLER },
         Row {
             says: "private while the caller is public",
             uri: "sip:alice@192.168.1.1",
             routes: "",
             wants: CALLER,
         },
-        Row {
-            says: "outside in_dialog_to",
-            uri: "sip:alice@8.8.8.8",
-            routes: "",
-            wants: CALLER,
-        },
+        Row { says: "outside in_dialog_to", uri: "sip:alice@8.8.8.8", routes: "", wants: CALLER },
     ];
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    relay.snapshot.policy.in_dialog_to = [
-        "203.0.113.0/24",
-        "127.0.0.0/8",
-        "192.0.0.0/8",
-        "224.0.0.0/4",
-    ]
-    .map(|text| {
-        let (ip, bits) = text.split_once('/').unwrap();
-        Prefix::new(ip.parse().unwrap(), bits.parse().unwrap()).unwrap()
-    })
-    .to_vec();
+    relay.snapshot.policy.in_dialog_to =
+        ["203.0.113.0/24", "127.0.0.0/8", "192.0.0.0/8", "224.0.0.0/4"]
+            .map(|text| {
+                let (ip, bits) = text.split_once('/').unwrap();
+                Prefix::new(ip.parse().unwrap(), bits.parse().unwrap()).unwrap()
+            })
+            .to_vec();
     let sent = call(&mut relay, "callee");
     for row in rows {
         let routes = format!("{}{}", routes_of(&sent), row.routes);
         let bye = relay.send(A, by_callee("BYE", "callee", row.uri, &routes));
         assert_eq!(bye.next_hop(), row.wants, "{}", row.says);
         // Whoever else has learnt the token reaches the caller and nobody else.
-        let bye = relay.send(
-            "203.0.113.66:5060",
-            by_callee("BYE", "callee", row.uri, &routes),
-        );
+        let bye = relay.send("203.0.113.66:5060", by_callee("BYE", "callee", row.uri, &routes));
         assert_eq!(bye.next_hop(), CALLER, "{}", row.says);
     }
 }
@@ -303,19 +209,13 @@ fn a_callee_cannot_send_us_where_it_likes() {
 #[test]
 fn callers_that_ignore_record_route_are_served_by_the_calls_pin() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
-    for (call_id, wants) in [
-        ("one", "10.0.0.1:5060"),
-        ("two", "10.0.0.2:5060"),
-        ("three", "10.0.0.1:5060"),
-    ] {
+    for (call_id, wants) in
+        [("one", "10.0.0.1:5060"), ("two", "10.0.0.2:5060"), ("three", "10.0.0.1:5060")]
+    {
         call(&mut relay, call_id);
         for method in ["ACK", "BYE", "INVITE"] {
             let outcome = relay.send(CALLER, by_caller(method, call_id, ""));
-            assert_eq!(
-                outcome.verdict,
-                Verdict::Forwarded(Forwarded::CallPin),
-                "{method}"
-            );
+            assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::CallPin), "{method}");
             assert_eq!(outcome.next_hop(), wants);
         }
     }
@@ -323,27 +223,15 @@ fn callers_that_ignore_record_route_are_served_by_the_calls_pin() {
         relay.send(CALLER, by_caller("BYE", "unknown", "")).answer(),
         "SIP/2.0 481 Call/Transaction Does Not Exist"
     );
-    assert_eq!(
-        relay
-            .send(CALLER, by_caller("ACK", "unknown", ""))
-            .dropped(),
-        Reason::StrayAck
-    );
+    assert_eq!(relay.send(CALLER, by_caller("ACK", "unknown", "")).dropped(), Reason::StrayAck);
 }
 
 #[test]
 fn a_ringing_call_takes_prack_and_update_without_our_route() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let sent = relay.send(CALLER, invite("early")).forwarded();
-    relay
-        .send(A, response(&sent, "183 Session Progress", "bob"))
-        .forwarded();
-    assert_eq!(
-        relay
-            .send(CALLER, by_caller("PRACK", "early", ""))
-            .next_hop(),
-        A
-    );
+    relay.send(A, response(&sent, "183 Session Progress", "bob")).forwarded();
+    assert_eq!(relay.send(CALLER, by_caller("PRACK", "early", "")).next_hop(), A);
 }
 
 #[test]
@@ -373,11 +261,7 @@ fn a_request_uri_that_names_a_destination_needs_no_pin() {
     relay.load(&[]);
     let mut bye = Request::new("BYE", "retired");
     (bye.to, bye.uri) = (BOB, "sip:bob@10.0.0.1:5060");
-    assert_eq!(
-        relay.send(CALLER, bye.text()).next_hop(),
-        A,
-        "a retired one counts"
-    );
+    assert_eq!(relay.send(CALLER, bye.text()).next_hop(), A, "a retired one counts");
 }
 
 #[test]
@@ -393,9 +277,7 @@ fn strict_routers_before_and_after_us() {
     let outcome = relay.send(CALLER, bye.text()).forwarded();
     assert_eq!(outcome.to.to_string(), A);
     assert!(
-        outcome
-            .text()
-            .starts_with("BYE sip:bob@192.168.7.7:5060 SIP/2.0\r\n"),
+        outcome.text().starts_with("BYE sip:bob@192.168.7.7:5060 SIP/2.0\r\n"),
         "{}",
         outcome.text()
     );
@@ -406,31 +288,14 @@ fn strict_routers_before_and_after_us() {
     assert_eq!(outcome.rows("Route"), ["<sip:10.9.9.9;lr>"]);
     // After us (§16.6 item 6): the next Route into the Request-URI, the Request-URI to the end.
     let routes = format!("Route: {ours}, <sip:10.0.0.1:5060>, <sip:10.9.9.9;lr>\r\n");
-    let outcome = relay
-        .send(CALLER, by_caller("BYE", "strict", &routes))
-        .forwarded();
+    let outcome = relay.send(CALLER, by_caller("BYE", "strict", &routes)).forwarded();
     assert_eq!(outcome.to.to_string(), A);
-    assert!(
-        outcome
-            .text()
-            .starts_with("BYE sip:10.0.0.1:5060 SIP/2.0\r\n"),
-        "{}",
-        outcome.text()
-    );
-    assert_eq!(
-        outcome.rows("Route"),
-        ["<sip:10.9.9.9;lr>", "<sip:bob@192.168.7.7:5060>"]
-    );
+    assert!(outcome.text().starts_with("BYE sip:10.0.0.1:5060 SIP/2.0\r\n"), "{}", outcome.text());
+    assert_eq!(outcome.rows("Route"), ["<sip:10.9.9.9;lr>", "<sip:bob@192.168.7.7:5060>"]);
     // Both at once.
     bye.more = "Route: <sip:10.0.0.1:5060>, <sip:bob@192.168.7.7:5060>\r\n".into();
     let outcome = relay.send(CALLER, bye.text()).forwarded();
-    assert!(
-        outcome
-            .text()
-            .starts_with("BYE sip:10.0.0.1:5060 SIP/2.0\r\n"),
-        "{}",
-        outcome.text()
-    );
+    assert!(outcome.text().starts_with("BYE sip:10.0.0.1:5060 SIP/2.0\r\n"), "{}", outcome.text());
     assert_eq!(outcome.rows("Route"), ["<sip:bob@192.168.7.7:5060>"]);
 }
 
@@ -440,12 +305,8 @@ fn a_call_that_changes_listeners_gets_two_record_routes_with_one_token() {
         &["192.0.2.1:5060", "10.0.0.254:5060"],
         &["sip:10.0.0.1:5060 socket=10.0.0.254:5060"],
     );
-    let sent = relay
-        .send_to(0, 0, CALLER, invite("two-nets").as_bytes())
-        .forwarded();
-    let [upper, lower] = &sent.record_routes()[..] else {
-        panic!("{}", sent.text())
-    };
+    let sent = relay.send_to(0, 0, CALLER, invite("two-nets").as_bytes()).forwarded();
+    let [upper, lower] = &sent.record_routes()[..] else { panic!("{}", sent.text()) };
     assert!(upper.ends_with("@10.0.0.254:5060;lr>") && lower.ends_with("@192.0.2.1:5060;lr>"));
     assert_eq!(upper.split('@').next(), lower.split('@').next());
     assert_eq!(sent.listener, ListenerId(1));
@@ -453,10 +314,7 @@ fn a_call_that_changes_listeners_gets_two_record_routes_with_one_token() {
     // The caller's route set is reversed.
     let forth = by_caller("BYE", "two-nets", &format!("Route: {lower}, {upper}\r\n"));
     let forth = relay.send_to(0, 0, CALLER, forth.as_bytes()).forwarded();
-    assert_eq!(
-        (forth.to.to_string().as_str(), forth.listener),
-        (A, ListenerId(1))
-    );
+    assert_eq!((forth.to.to_string().as_str(), forth.listener), (A, ListenerId(1)));
     assert!(forth.rows("Route").is_empty());
     let back = by_callee(
         "BYE",
@@ -465,10 +323,7 @@ fn a_call_that_changes_listeners_gets_two_record_routes_with_one_token() {
         &format!("Route: {upper}\r\nRoute: {lower}\r\n"),
     );
     let back = relay.send_to(0, 1, A, back.as_bytes()).forwarded();
-    assert_eq!(
-        (back.to.to_string().as_str(), back.listener),
-        (CALLER, ListenerId(0))
-    );
+    assert_eq!((back.to.to_string().as_str(), back.listener), (CALLER, ListenerId(0)));
     assert!(back.rows("Route").is_empty());
 }
 
@@ -478,10 +333,7 @@ fn foreign_routes_are_not_followed() {
         "Route: <sip:192.0.2.1:5060;lr>, <sip:203.0.113.66;lr>\r\nRoute: <sip:203.0.113.67;lr>\r\n";
     for (policy, wants) in [
         (ForeignRoute::Remove, Some(vec![])),
-        (
-            ForeignRoute::Keep,
-            Some(vec!["<sip:203.0.113.66;lr>", "<sip:203.0.113.67;lr>"]),
-        ),
+        (ForeignRoute::Keep, Some(vec!["<sip:203.0.113.66;lr>", "<sip:203.0.113.67;lr>"])),
         (ForeignRoute::Refuse, None),
     ] {
         let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
@@ -504,17 +356,10 @@ fn foreign_routes_are_not_followed() {
 fn a_route_through_us_again_and_again_ends() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let mut request = Request::new("INVITE", "spiral");
-    request.more = (0..4)
-        .map(|n| format!("Route: <sip:u{n}@192.0.2.1;lr>\r\n"))
-        .collect();
+    request.more = (0..4).map(|n| format!("Route: <sip:u{n}@192.0.2.1;lr>\r\n")).collect();
     relay.send(CALLER, request.text()).forwarded();
-    request.more = (0..5)
-        .map(|n| format!("Route: <sip:u{n}@192.0.2.1;lr>\r\n"))
-        .collect();
-    assert_eq!(
-        relay.send(CALLER, request.text()).dropped(),
-        Reason::SelfLoop
-    );
+    request.more = (0..5).map(|n| format!("Route: <sip:u{n}@192.0.2.1;lr>\r\n")).collect();
+    assert_eq!(relay.send(CALLER, request.text()).dropped(), Reason::SelfLoop);
 }
 
 #[test]
@@ -547,10 +392,7 @@ fn rewriting_the_domain_changes_host_and_port_only() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5080"]);
     relay.snapshot.set_default.rewrite = Rewrite::Domain;
     for (uri, wants) in [
-        (
-            "sip:bob:pw@example.com:5070;x=y",
-            "sip:bob:pw@10.0.0.1:5080;x=y",
-        ),
+        ("sip:bob:pw@example.com:5070;x=y", "sip:bob:pw@10.0.0.1:5080;x=y"),
         ("sip:example.com", "sip:10.0.0.1:5080"),
         ("tel:+15550100", "tel:+15550100"),
     ] {
@@ -558,12 +400,7 @@ fn rewriting_the_domain_changes_host_and_port_only() {
         let call_id = uri.replace([':', '@'], "-");
         (request.uri, request.call_id) = (uri, &call_id);
         let sent = relay.send(CALLER, request.text()).forwarded();
-        assert!(
-            sent.text()
-                .starts_with(&format!("INVITE {wants} SIP/2.0\r\n")),
-            "{}",
-            sent.text()
-        );
+        assert!(sent.text().starts_with(&format!("INVITE {wants} SIP/2.0\r\n")), "{}", sent.text());
     }
 }
 
@@ -587,10 +424,7 @@ fn a_strict_route_that_is_kept_and_a_rewritten_domain_do_not_meet() {
     request.more = "Route: <sip:203.0.113.66>\r\n".into();
     let sent = relay.send(CALLER, request.text()).forwarded();
     assert_eq!(sent.to.to_string(), "10.0.0.1:5080");
-    assert!(
-        sent.text()
-            .starts_with("INVITE sip:203.0.113.66 SIP/2.0\r\n")
-    );
+    assert!(sent.text().starts_with("INVITE sip:203.0.113.66 SIP/2.0\r\n"));
     assert_eq!(sent.rows("Route"), ["<sip:bob@example.com>"]);
 }
 
@@ -602,26 +436,15 @@ fn a_forged_token_in_the_request_uri_is_refused_whatever_the_route_says() {
     let mut bye = Request::new("BYE", "mine");
     (bye.to, bye.uri) = (BOB, other.trim_matches(['<', '>']));
     bye.more = format!("Route: {ours}\r\nRoute: <sip:bob@192.168.7.7:5060>\r\n");
-    assert_eq!(
-        relay.send(CALLER, bye.text()).answer(),
-        "SIP/2.0 403 Forbidden"
-    );
+    assert_eq!(relay.send(CALLER, bye.text()).answer(), "SIP/2.0 403 Forbidden");
 }
 
 #[test]
 fn an_ipv4_address_in_ipv6_clothes_is_judged_as_the_ipv4_address() {
-    let mut relay = Relay::listening(
-        &["192.0.2.1:5060", "[2001:db8::1]:5060"],
-        &["sip:10.0.0.1:5060"],
-    );
+    let mut relay =
+        Relay::listening(&["192.0.2.1:5060", "[2001:db8::1]:5060"], &["sip:10.0.0.1:5060"]);
     let sent = call(&mut relay, "mapped");
-    for host in [
-        "127.0.0.1",
-        "192.168.1.1",
-        "224.0.1.75",
-        "255.255.255.255",
-        "192.0.2.1",
-    ] {
+    for host in ["127.0.0.1", "192.168.1.1", "224.0.1.75", "255.255.255.255", "192.0.2.1"] {
         let uri = format!("sip:alice@[::ffff:{host}]:5060");
         let bye = relay.send(A, by_callee("BYE", "mapped", &uri, &routes_of(&sent)));
         assert_eq!(bye.next_hop(), CALLER, "{host}");
@@ -634,10 +457,7 @@ fn a_request_uri_may_name_a_retired_destination_by_its_name() {
     relay.load(&["sip:10.0.0.1:5060"]);
     let mut bye = Request::new("BYE", "retired");
     (bye.to, bye.uri) = (BOB, "sip:bob@media.example.com");
-    assert_eq!(
-        relay.send(CALLER, bye.text()).next_hop(),
-        "203.0.113.1:5060"
-    );
+    assert_eq!(relay.send(CALLER, bye.text()).next_hop(), "203.0.113.1:5060");
 }
 
 #[test]
@@ -647,11 +467,7 @@ fn only_what_begins_a_dialog_makes_a_call_pin() {
         status: &'static str,
         is_served: bool,
     }
-    let row = |method, status, is_served| Row {
-        method,
-        status,
-        is_served,
-    };
+    let row = |method, status, is_served| Row { method, status, is_served };
     let rows = [
         row("INVITE", "180 Ringing", true),
         row("SUBSCRIBE", "202 Accepted", true),
@@ -664,12 +480,8 @@ fn only_what_begins_a_dialog_makes_a_call_pin() {
     ];
     for row in rows {
         let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-        let sent = relay
-            .send(CALLER, Request::new(row.method, "pin").text())
-            .forwarded();
-        relay
-            .send(A, response(&sent, row.status, "bob"))
-            .forwarded();
+        let sent = relay.send(CALLER, Request::new(row.method, "pin").text()).forwarded();
+        relay.send(A, response(&sent, row.status, "bob")).forwarded();
         let bye = relay.send(CALLER, by_caller("BYE", "pin", ""));
         let is_served = bye.verdict == Verdict::Forwarded(Forwarded::CallPin);
         assert_eq!(is_served, row.is_served, "{} {}", row.method, row.status);

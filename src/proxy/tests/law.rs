@@ -54,30 +54,14 @@ fn sixty_four_kilobytes_of_anything() {
         fill("", "\r\n", ""),
         fill("", "SIP/2.0 ", ""),
         fill(head, "Via: SIP/2.0/UDP h\r\n", rest),
-        fill(
-            &full[..full.len() - 2],
-            "Route: <sip:192.0.2.1;lr>\r\n",
-            "\r\n",
-        ),
-        fill(
-            &full[..full.len() - 2],
-            "Route: <sip:203.0.113.66;lr>\r\n",
-            "\r\n",
-        ),
+        fill(&full[..full.len() - 2], "Route: <sip:192.0.2.1;lr>\r\n", "\r\n"),
+        fill(&full[..full.len() - 2], "Route: <sip:203.0.113.66;lr>\r\n", "\r\n"),
         fill(&full[..full.len() - 4], ", <sip:x>", "\r\n\r\n"),
         fill(head, "a:\r\n", rest),
         fill(head, " ", rest),
         fill("INVITE sip:", "a", &full["INVITE sip:a".len()..]),
-        fill(
-            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h",
-            ";x",
-            &format!("\r\n{rest}"),
-        ),
-        fill(
-            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h",
-            ",",
-            &format!("\r\n{rest}"),
-        ),
+        fill("INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h", ";x", &format!("\r\n{rest}")),
+        fill("INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h", ",", &format!("\r\n{rest}")),
         fill(&format!("{head}To: "), "\"\\", &format!("\r\n{rest}")),
     ];
     for message in messages {
@@ -108,10 +92,7 @@ fn two_relays_that_point_at_each_other_end_a_message() {
         }
     }
     assert_eq!(hops, 71);
-    assert_eq!(
-        two.send("192.0.2.1:5060", invite("direct")).answer(),
-        "SIP/2.0 403 Forbidden"
-    );
+    assert_eq!(two.send("192.0.2.1:5060", invite("direct")).answer(), "SIP/2.0 403 Forbidden");
 }
 
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
@@ -123,16 +104,9 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         bases.push(sent.bytes);
         bases
     };
-    let edit = (
-        any::<prop::sample::Index>(),
-        0..6u8,
-        prop::sample::select(DICTIONARY),
-    );
-    (
-        prop::sample::select(bases),
-        prop::collection::vec(edit, 1..6),
-    )
-        .prop_map(|(mut bytes, edits)| {
+    let edit = (any::<prop::sample::Index>(), 0..6u8, prop::sample::select(DICTIONARY));
+    (prop::sample::select(bases), prop::collection::vec(edit, 1..6)).prop_map(
+        |(mut bytes, edits)| {
             for (at, kind, word) in edits {
                 let at = at.index(bytes.len() + 1);
                 match kind {
@@ -147,7 +121,8 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
                 }
             }
             bytes
-        })
+        },
+    )
 }
 
 const DICTIONARY: &[&str] = &[

@@ -65,10 +65,7 @@ impl Relay {
     }
 
     pub(super) fn made_of(listeners: Listeners, incarnation: u16, destinations: &[&str]) -> Self {
-        let keys = Keys::new(&[MasterKey {
-            id: 1,
-            secret: [42; 32],
-        }]);
+        let keys = Keys::new(&[MasterKey { id: 1, secret: [42; 32] }]);
         let pins = PinTable::new(PinMemory::on_heap(8_000));
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
         let mut relay = Self {
@@ -92,20 +89,12 @@ impl Relay {
 
     /// Takes over a new list.
     pub(super) fn load(&mut self, destinations: &[&str]) {
-        let records: Vec<_> = destinations
-            .iter()
-            .enumerate()
-            .map(|(at, line)| record(line, at))
-            .collect();
+        let records: Vec<_> =
+            destinations.iter().enumerate().map(|(at, line)| record(line, at)).collect();
         self.snapshot.version += 1;
         self.snapshot.destinations = self
             .registry
-            .load(
-                self.now,
-                &records,
-                &self.shared.listeners,
-                &self.shared.pins,
-            )
+            .load(self.now, &records, &self.shared.listeners, &self.shared.pins)
             .unwrap();
     }
 
@@ -128,10 +117,7 @@ impl Relay {
         let verdict =
             self.workers[worker].datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
         let entries = self.outbox.entries();
-        assert!(
-            entries.len() <= 1,
-            "stateless forwarding sends at most one message"
-        );
+        assert!(entries.len() <= 1, "stateless forwarding sends at most one message");
         let sent = entries.first().map(|entry| Sent {
             to: entry.flow.peer,
             listener: entry.flow.listener,
@@ -190,13 +176,7 @@ impl Sent {
 
     pub(super) fn branch(&self) -> String {
         let via = &self.rows("Via")[0];
-        via.split("branch=")
-            .nth(1)
-            .unwrap()
-            .split(';')
-            .next()
-            .unwrap()
-            .to_owned()
+        via.split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned()
     }
 
     /// The URI of the topmost Record-Route.
@@ -232,16 +212,7 @@ impl<'a> Request<'a> {
     }
 
     pub(super) fn text(&self) -> String {
-        let Self {
-            method,
-            uri,
-            via,
-            from,
-            to,
-            call_id,
-            cseq,
-            more,
-        } = self;
+        let Self { method, uri, via, from, to, call_id, cseq, more } = self;
         format!(
             "{method} {uri} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
              Call-ID: {call_id}\r\nCSeq: {cseq}\r\n{more}Content-Length: 0\r\n\r\n"
@@ -255,17 +226,10 @@ pub(super) fn invite(call_id: &str) -> String {
 
 /// What a server answers to a request that it got from us.
 pub(super) fn response(to: &Sent, status: &str, to_tag: &str) -> String {
-    let rows = |name| {
-        to.rows(name)
-            .iter()
-            .map(|value| format!("{name}: {value}\r\n"))
-            .collect::<String>()
-    };
-    let tag = if to.rows("To")[0].contains("tag=") {
-        String::new()
-    } else {
-        format!(";tag={to_tag}")
-    };
+    let rows =
+        |name| to.rows(name).iter().map(|value| format!("{name}: {value}\r\n")).collect::<String>();
+    let tag =
+        if to.rows("To")[0].contains("tag=") { String::new() } else { format!(";tag={to_tag}") };
     format!(
         "SIP/2.0 {status}\r\n{}{}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContent-Length: 0\r\n\r\n",
         rows("Via"),
@@ -279,36 +243,21 @@ pub(super) fn response(to: &Sent, status: &str, to_tag: &str) -> String {
 
 fn record(line: &str, at: usize) -> Resolved {
     let mut words = line.split(' ').peekable();
-    let flags = words
-        .next_if(|word| word.parse::<u32>().is_ok())
-        .map_or(0, |word| word.parse().unwrap());
+    let flags =
+        words.next_if(|word| word.parse::<u32>().is_ok()).map_or(0, |word| word.parse().unwrap());
     let uri = DestinationUri::parse(words.next().unwrap()).unwrap();
-    let socket = words
-        .next()
-        .map(|word| SocketName(word.strip_prefix("socket=").unwrap().parse().unwrap()));
+    let socket =
+        words.next().map(|word| SocketName(word.strip_prefix("socket=").unwrap().parse().unwrap()));
     let addresses = match uri.host {
         crate::destination::Host::Address(ip) => vec![SocketAddr::new(ip, uri.port_or_default())],
         crate::destination::Host::Name(_) => {
-            vec![
-                "203.0.113.1:5060".parse().unwrap(),
-                "203.0.113.2:5060".parse().unwrap(),
-            ]
+            vec!["203.0.113.1:5060".parse().unwrap(), "203.0.113.2:5060".parse().unwrap()]
         }
     };
-    let attributes = Attributes {
-        socket,
-        ..Attributes::default()
-    };
+    let attributes = Attributes { socket, ..Attributes::default() };
     let flags = Flags::from_bits(flags).unwrap();
     Resolved {
-        record: Record {
-            set: 1,
-            uri,
-            flags,
-            priority: 0,
-            attributes,
-            line: at + 1,
-        },
+        record: Record { set: 1, uri, flags, priority: 0, attributes, line: at + 1 },
         addresses,
     }
 }

@@ -75,9 +75,7 @@ fn ipv6_calls_come_and_go() {
     let mut relay = Relay::listening(&["[2001:db8::1]:5060"], &["sip:[2001:db8::a]:5060"]);
     let mut request = Request::new("INVITE", "six");
     request.via = "SIP/2.0/UDP [2001:db8::99];rport;branch=z9hG4bK6".into();
-    let sent = relay
-        .send("[2001:db8::99]:5099", request.text())
-        .forwarded();
+    let sent = relay.send("[2001:db8::99]:5099", request.text()).forwarded();
     assert_eq!(sent.to.to_string(), "[2001:db8::a]:5060");
     assert_eq!(
         sent.rows("Via")[1],
@@ -86,10 +84,7 @@ fn ipv6_calls_come_and_go() {
     // A stack that writes our address in another form does not lose the call.
     let rewritten =
         response(&sent, "200 OK", "b").replacen("[2001:db8::1]", "[2001:0DB8:0:0::1]", 1);
-    assert_eq!(
-        relay.send("[2001:db8::a]:5060", rewritten).next_hop(),
-        "[2001:db8::99]:5099"
-    );
+    assert_eq!(relay.send("[2001:db8::a]:5060", rewritten).next_hop(), "[2001:db8::99]:5099");
 }
 
 #[test]
@@ -100,9 +95,8 @@ fn other_stacks_write_vias_anew_and_we_still_know_them() {
     let sent = relay.send("198.51.100.7:40000", request.text()).forwarded();
     let text = response(&sent, "200 OK", "b");
     let vias = sent.rows("Via");
-    let upper = vias[0]
-        .replace("SIP/2.0/UDP ", "SIP / 2.0 / UDP\r\n  ")
-        .replace(";branch", " ;\tBRANCH");
+    let upper =
+        vias[0].replace("SIP/2.0/UDP ", "SIP / 2.0 / UDP\r\n  ").replace(";branch", " ;\tBRANCH");
     let reordered =
         "SIP/2.0/UDP 198.51.100.7:5062;received=198.51.100.7;Branch=z9hG4bKabc;Rport=40000";
     let rows = format!("Via: {}\r\nVia: {}\r\n", vias[0], vias[1]);
@@ -114,18 +108,10 @@ fn other_stacks_write_vias_anew_and_we_still_know_them() {
     for spelling in respellings {
         let text = text.replace(&rows, &spelling);
         let back = relay.send(A, &text);
-        assert_eq!(
-            back.verdict,
-            Verdict::Forwarded(Forwarded::Response),
-            "{spelling}"
-        );
+        assert_eq!(back.verdict, Verdict::Forwarded(Forwarded::Response), "{spelling}");
         let back = back.forwarded();
         assert_eq!(back.to.to_string(), "198.51.100.7:40000");
-        assert!(
-            !back.text().contains(";sw="),
-            "our Via is gone: {}",
-            back.text()
-        );
+        assert!(!back.text().contains(";sw="), "our Via is gone: {}", back.text());
     }
 }
 
@@ -138,16 +124,8 @@ fn what_does_not_verify_is_dropped() {
     let parameter = own.split("sw=").nth(1).unwrap();
     let broken_parameter = format!("{}0", &parameter[..parameter.len() - 1]);
     let rows = [
-        (
-            "another's Via",
-            good.replacen("192.0.2.1", "192.0.2.2", 1),
-            Reason::ForeignVia,
-        ),
-        (
-            "another port",
-            good.replacen("192.0.2.1:5060", "192.0.2.1:5061", 1),
-            Reason::ForeignVia,
-        ),
+        ("another's Via", good.replacen("192.0.2.1", "192.0.2.2", 1), Reason::ForeignVia),
+        ("another port", good.replacen("192.0.2.1:5060", "192.0.2.1:5061", 1), Reason::ForeignVia),
         (
             "a victim below",
             good.replacen("198.51.100.7:5062", "203.0.113.66:5062", 1),
@@ -163,35 +141,22 @@ fn what_does_not_verify_is_dropped() {
             good.replacen("198.51.100.7", "255.255.255.255", 1),
             Reason::BadNextVia,
         ),
-        (
-            "multicast below",
-            good.replacen("198.51.100.7", "224.0.0.1", 1),
-            Reason::BadNextVia,
-        ),
-        (
-            "nobody below",
-            good.replacen("198.51.100.7", "0.0.0.0", 1),
-            Reason::BadNextVia,
-        ),
+        ("multicast below", good.replacen("198.51.100.7", "224.0.0.1", 1), Reason::BadNextVia),
+        ("nobody below", good.replacen("198.51.100.7", "0.0.0.0", 1), Reason::BadNextVia),
         (
             "ourselves below",
             good.replacen("198.51.100.7:5062", "192.0.2.1:5060", 1),
             Reason::BadNextVia,
         ),
-        (
-            "a name below",
-            good.replacen("198.51.100.7", "victim.example", 1),
-            Reason::BadNextVia,
-        ),
-        (
-            "a changed tag",
-            good.replace(parameter, &broken_parameter),
-            Reason::ForgedVia,
-        ),
+        ("a name below", good.replacen("198.51.100.7", "victim.example", 1), Reason::BadNextVia),
+        ("a changed tag", good.replace(parameter, &broken_parameter), Reason::ForgedVia),
         (
             "a changed branch",
-            good.replacen("branch=z9hG4bK0", "branch=z9hG4bK1", 1)
-                .replacen("branch=z9hG4bK", "branch=z9hG4bJ", 1),
+            good.replacen("branch=z9hG4bK0", "branch=z9hG4bK1", 1).replacen(
+                "branch=z9hG4bK",
+                "branch=z9hG4bJ",
+                1,
+            ),
             Reason::ForgedVia,
         ),
         (
@@ -215,15 +180,9 @@ fn a_server_that_drops_our_parameter_is_believed_only_where_destinations_are() {
     let end = at + good[at..].find("\r\n").unwrap();
     let text = format!("{}{}", &good[..at], &good[end..]);
     let outcome = relay.send(A, &text);
-    assert_eq!(
-        outcome.verdict,
-        Verdict::Forwarded(Forwarded::ViaParameterLost)
-    );
+    assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::ViaParameterLost));
     assert_eq!(outcome.next_hop(), CALLER);
-    assert_eq!(
-        relay.send("203.0.113.66:5060", &text).dropped(),
-        Reason::ForgedVia
-    );
+    assert_eq!(relay.send("203.0.113.66:5060", &text).dropped(), Reason::ForgedVia);
     relay.load(&[]);
     relay.send(A, &text).forwarded();
 }
@@ -236,11 +195,7 @@ fn a_restarted_process_and_another_node_write_the_same_branch_and_serve_the_resp
     let by_old = old.send(CALLER, invite("restart")).forwarded();
     let by_new = new.send(CALLER, invite("restart")).forwarded();
     assert_eq!(by_old.branch(), by_new.branch());
-    assert_eq!(
-        new.send(A, response(&by_old, "180 Ringing", "b"))
-            .next_hop(),
-        CALLER
-    );
+    assert_eq!(new.send(A, response(&by_old, "180 Ringing", "b")).next_hop(), CALLER);
 }
 
 #[test]
@@ -249,27 +204,17 @@ fn a_response_leaves_by_the_listener_that_the_request_came_in_by() {
         &["192.0.2.1:5060", "192.0.2.1:5080"],
         &["sip:10.0.0.1:5060 socket=192.0.2.1:5060"],
     );
-    let sent = relay
-        .send_to(0, 1, CALLER, invite("ports").as_bytes())
-        .forwarded();
+    let sent = relay.send_to(0, 1, CALLER, invite("ports").as_bytes()).forwarded();
     assert_eq!(sent.listener, ListenerId(0));
-    let back = relay
-        .send_to(0, 0, A, response(&sent, "200 OK", "b").as_bytes())
-        .forwarded();
-    assert_eq!(
-        (back.listener, back.to.to_string()),
-        (ListenerId(1), CALLER.to_owned())
-    );
+    let back = relay.send_to(0, 0, A, response(&sent, "200 OK", "b").as_bytes()).forwarded();
+    assert_eq!((back.listener, back.to.to_string()), (ListenerId(1), CALLER.to_owned()));
 }
 
 #[test]
 fn a_100_is_forwarded_like_any_other() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let sent = relay.send(CALLER, invite("trying")).forwarded();
-    assert_eq!(
-        relay.send(A, response(&sent, "100 Trying", "b")).next_hop(),
-        CALLER
-    );
+    assert_eq!(relay.send(A, response(&sent, "100 Trying", "b")).next_hop(), CALLER);
 }
 
 #[test]
@@ -309,10 +254,7 @@ fn a_slot_of_another_process_means_nothing_here() {
 
 #[test]
 fn our_via_is_bound_to_the_listener_that_wrote_it() {
-    let mut relay = Relay::listening(
-        &["192.0.2.1:5060", "192.0.2.1:5080"],
-        &["sip:10.0.0.1:5060"],
-    );
+    let mut relay = Relay::listening(&["192.0.2.1:5060", "192.0.2.1:5080"], &["sip:10.0.0.1:5060"]);
     let sent = relay.send(CALLER, invite("bound")).forwarded();
     let moved = response(&sent, "200 OK", "b").replacen("192.0.2.1:5060", "192.0.2.1:5080", 1);
     assert_eq!(relay.send(A, moved).dropped(), Reason::ForgedVia);

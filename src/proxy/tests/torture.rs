@@ -91,22 +91,13 @@ const IPV6: &[(&str, Wants)] = &[
 ];
 
 fn file(path: &str) -> Vec<u8> {
-    std::fs::read(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data")
-            .join(path),
-    )
-    .unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)).unwrap()
 }
 
 pub(super) fn all_messages() -> Vec<Vec<u8>> {
-    let rfc4475 = REQUESTS
-        .iter()
-        .chain(RESPONSES)
-        .map(|(name, _)| file(&format!("rfc4475/{name}.dat")));
-    rfc4475
-        .chain(IPV6.iter().map(|(name, _)| ipv6_file(name)))
-        .collect()
+    let rfc4475 =
+        REQUESTS.iter().chain(RESPONSES).map(|(name, _)| file(&format!("rfc4475/{name}.dat")));
+    rfc4475.chain(IPV6.iter().map(|(name, _)| ipv6_file(name))).collect()
 }
 
 /// The files of RFC 5118 as they would be on the wire.
@@ -127,13 +118,9 @@ fn ipv6_file(name: &str) -> Vec<u8> {
 #[test]
 fn every_message_of_both_rfcs_is_here() {
     let count = |folder: &str| {
-        std::fs::read_dir(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/data")
-                .join(folder),
-        )
-        .unwrap()
-        .count()
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder))
+            .unwrap()
+            .count()
     };
     assert_eq!(REQUESTS.len() + RESPONSES.len(), 49);
     assert_eq!(count("rfc4475"), 49 + 1, "and test.dat");
@@ -150,10 +137,7 @@ fn requests_of_rfc_4475() {
     baddn.extend_from_slice(b"\r\n");
     check_request("baddn with its blank line", &baddn, Code("400"));
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    assert_eq!(
-        relay.send(SOURCE, file("rfc4475/test.dat")).dropped(),
-        Reason::NotSip
-    );
+    assert_eq!(relay.send(SOURCE, file("rfc4475/test.dat")).dropped(), Reason::NotSip);
 }
 
 #[test]
@@ -179,35 +163,17 @@ fn responses_of_rfc_4475() {
 fn what_must_change_changes() {
     let forwarded = |name: &str| {
         let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-        relay
-            .send(SOURCE, file(&format!("rfc4475/{name}.dat")))
-            .forwarded()
+        relay.send(SOURCE, file(&format!("rfc4475/{name}.dat"))).forwarded()
     };
     let mut relay = Relay::new(&["sip:chair-dnrc.example.com"]);
-    let wsinv = relay
-        .send(SOURCE, file("rfc4475/wsinv.dat"))
-        .forwarded()
-        .text();
+    let wsinv = relay.send(SOURCE, file("rfc4475/wsinv.dat")).forwarded().text();
     assert!(wsinv.contains("MaX-fOrWaRdS: 67\r\n"), "{wsinv}");
     assert!(forwarded("inv2543").text().contains("Max-Forwards: 70\r\n"));
-    assert!(
-        !forwarded("mpart01")
-            .text()
-            .contains("Route: <sip:127.0.0.1:5080>")
-    );
+    assert!(!forwarded("mpart01").text().contains("Route: <sip:127.0.0.1:5080>"));
     let dblreq = forwarded("dblreq").text();
-    assert_eq!(
-        dblreq.matches("CSeq:").count(),
-        1,
-        "the second request is not passed on: {dblreq}"
-    );
-    let port = forwarded(
-        "zeromf_is_answered_so_take_semiuri"
-            .split("take_")
-            .nth(1)
-            .unwrap(),
-    )
-    .text();
+    assert_eq!(dblreq.matches("CSeq:").count(), 1, "the second request is not passed on: {dblreq}");
+    let port =
+        forwarded("zeromf_is_answered_so_take_semiuri".split("take_").nth(1).unwrap()).text();
     assert!(
         port.starts_with("OPTIONS sip:user;par=u%40example.net@example.com SIP/2.0\r\n"),
         "{port}"
@@ -227,34 +193,19 @@ fn two_cookies_without_a_branch_are_two_transactions() {
 }
 
 fn check_request(name: &str, bytes: &[u8], wants: Wants) {
-    let mut relay = Relay::listening(
-        &["192.0.2.1:5060", "[2001:db8::1]:5060"],
-        &["sip:10.0.0.1:5060"],
-    );
+    let mut relay =
+        Relay::listening(&["192.0.2.1:5060", "[2001:db8::1]:5060"], &["sip:10.0.0.1:5060"]);
     let message = Message::read(bytes);
     let mut destination = DESTINATION.parse().unwrap();
     if wants == Forward && message.to_tag.is_some() {
         // In a dialog that we know nothing of only the Request-URI can say where it belongs.
-        assert!(
-            relay
-                .send(SOURCE, bytes)
-                .answer()
-                .starts_with("SIP/2.0 481 "),
-            "{name}"
-        );
+        assert!(relay.send(SOURCE, bytes).answer().starts_with("SIP/2.0 481 "), "{name}");
         let host = String::from_utf8(message.uri.host.of(bytes).to_vec()).unwrap();
         let uri = format!("sip:{host}:{}", message.uri.port_or_default());
         relay.load(&[&uri]);
-        let slot = relay
-            .snapshot
-            .destinations
-            .by_host(host.as_bytes(), message.uri.port_or_default());
-        destination = relay
-            .snapshot
-            .destinations
-            .get(slot.unwrap())
-            .unwrap()
-            .address;
+        let slot =
+            relay.snapshot.destinations.by_host(host.as_bytes(), message.uri.port_or_default());
+        destination = relay.snapshot.destinations.get(slot.unwrap()).unwrap().address;
     }
     let outcome = relay.send(SOURCE, bytes);
     match wants {
@@ -267,15 +218,10 @@ fn check_request(name: &str, bytes: &[u8], wants: Wants) {
             assert_only_permitted_edits(name, bytes, &sent.bytes, 1);
         }
         Code(code) => {
-            let sent = outcome
-                .sent
-                .clone()
-                .unwrap_or_else(|| panic!("{name}: {:?}", outcome.verdict));
+            let sent =
+                outcome.sent.clone().unwrap_or_else(|| panic!("{name}: {:?}", outcome.verdict));
             assert_eq!(sent.to.ip().to_string(), "192.0.2.250", "{name}");
-            assert!(
-                outcome.answer().starts_with(&format!("SIP/2.0 {code} ")),
-                "{name}"
-            );
+            assert!(outcome.answer().starts_with(&format!("SIP/2.0 {code} ")), "{name}");
         }
         Drop(reason) => assert_eq!(outcome.dropped(), reason, "{name}"),
     }
@@ -284,41 +230,24 @@ fn check_request(name: &str, bytes: &[u8], wants: Wants) {
 fn check_response(name: &str, bytes: &[u8], wants: Wants) {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let raw = relay.send(DESTINATION, bytes).dropped();
-    assert!(
-        matches!(raw, Reason::ForeignVia | Reason::MalformedResponse),
-        "{name}: {raw:?}"
-    );
+    assert!(matches!(raw, Reason::ForeignVia | Reason::MalformedResponse), "{name}: {raw:?}");
 
     // The request that this would be the response to, as it came to us.
     let text = String::from_utf8_lossy(bytes).into_owned();
     let row = |wanted: &str| {
-        text.lines()
-            .find(|line| line.starts_with(wanted))
-            .unwrap_or_default()
-            .to_owned()
+        text.lines().find(|line| line.starts_with(wanted)).unwrap_or_default().to_owned()
     };
     let via = if name == "bcast" {
         "Via: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK1saber23".into()
     } else {
         row("Via:")
     };
-    let host = via
-        .split_whitespace()
-        .nth(2)
-        .unwrap()
-        .split(';')
-        .next()
-        .unwrap()
-        .to_owned();
+    let host = via.split_whitespace().nth(2).unwrap().split(';').next().unwrap().to_owned();
     let source = host
         .parse::<SocketAddr>()
         .map(|address| address.to_string())
         .unwrap_or(format!("{host}:5060"));
-    let source = if source.parse::<SocketAddr>().is_ok() {
-        source
-    } else {
-        SOURCE.into()
-    };
+    let source = if source.parse::<SocketAddr>().is_ok() { source } else { SOURCE.into() };
     let request = format!(
         "OPTIONS sip:user@example.com SIP/2.0\r\n{via}\r\n{}\r\nTo: <sip:x@y>\r\n{}\r\n\
          CSeq: 35 OPTIONS\r\nl: 0\r\n\r\n",
@@ -330,11 +259,7 @@ fn check_response(name: &str, bytes: &[u8], wants: Wants) {
         None => panic!("{name}: {via}"),
     };
     // In that one the Via that follows ours is what is wrong, so ours takes the first one's place.
-    let skipped = if name == "bcast" {
-        row("Via:").len() + 2
-    } else {
-        0
-    };
+    let skipped = if name == "bcast" { row("Via:").len() + 2 } else { 0 };
     let first_line_end = bytes.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
     let mut with_own = bytes[..first_line_end].to_vec();
     with_own.extend_from_slice(own_via.as_bytes());
@@ -359,45 +284,27 @@ fn assert_only_permitted_edits(name: &str, input: &[u8], output: &[u8], more_via
     let (rows_in, body_in) = taken_apart(input);
     let (rows_out, body_out) = taken_apart(output);
     let is_touched = |row: &&Vec<u8>| {
-        let name: Vec<u8> = row
-            .iter()
-            .copied()
-            .take_while(|b| !b": \t".contains(b))
-            .collect();
+        let name: Vec<u8> = row.iter().copied().take_while(|b| !b": \t".contains(b)).collect();
         ["via", "v", "max-forwards", "route", "record-route"]
             .iter()
             .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
     };
-    let others = |rows: &[Vec<u8>]| {
-        rows.iter()
-            .filter(|row| !is_touched(row))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let others =
+        |rows: &[Vec<u8>]| rows.iter().filter(|row| !is_touched(row)).cloned().collect::<Vec<_>>();
     assert_eq!(others(&rows_in), others(&rows_out), "{name}");
     let vias = |rows: &[Vec<u8>]| {
         rows.iter()
             .filter(|row| row.to_ascii_lowercase().starts_with(b"v") && is_touched(row))
             .count()
     };
-    assert_eq!(
-        vias(&rows_in).cast_signed() + more_vias,
-        vias(&rows_out).cast_signed(),
-        "{name}"
-    );
+    assert_eq!(vias(&rows_in).cast_signed() + more_vias, vias(&rows_out).cast_signed(), "{name}");
     // What follows Content-Length is cut off.
     assert!(body_in.starts_with(&body_out), "{name}");
-    assert!(
-        body_in.len() == body_out.len() || name == "dblreq",
-        "{name}"
-    );
+    assert!(body_in.len() == body_out.len() || name == "dblreq", "{name}");
 }
 
 fn taken_apart(message: &[u8]) -> (Vec<Vec<u8>>, Vec<u8>) {
-    let end = message
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .unwrap();
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let mut rows: Vec<Vec<u8>> = Vec::new();
     for line in message[..end].split(|b| *b == b'\n') {
         match rows.last_mut() {

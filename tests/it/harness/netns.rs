@@ -55,18 +55,14 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // Its links go with it. When this fails there is nobody left to tell.
-        let _ = Command::new("ip")
-            .args(["netns", "delete", &self.name])
-            .status();
+        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
     }
 }
 
 #[track_caller]
 fn ip(arguments: &[&str]) {
-    let output = Command::new("ip")
-        .args(arguments)
-        .output()
-        .expect("ip, from the package iproute2");
+    let output =
+        Command::new("ip").args(arguments).output().expect("ip, from the package iproute2");
     assert!(
         output.status.success(),
         "ip {arguments:?} (root is needed): {}",

@@ -22,10 +22,7 @@ impl Process {
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
-        Self {
-            name: name.to_owned(),
-            child,
-        }
+        Self { name: name.to_owned(), child }
     }
 
     /// The child, for its pipes.
@@ -47,9 +44,7 @@ impl Process {
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let Self { name, child } = self;
-        wait::until(&format!("the end of {name}"), || {
-            child.try_wait().expect("our own child")
-        })
+        wait::until(&format!("the end of {name}"), || child.try_wait().expect("our own child"))
     }
 
     /// Waits until it has a UDP socket on this port, in whatever network namespace it is.
@@ -60,10 +55,7 @@ impl Process {
         let Self { name, child } = self;
         wait::until(&format!("{name} to listen on {address}"), || {
             let status = child.try_wait().expect("our own child");
-            assert!(
-                status.is_none(),
-                "{name} ended before it listened: {status:?}"
-            );
+            assert!(status.is_none(), "{name} ended before it listened: {status:?}");
             let sockets = fs::read_to_string(&path).ok()?;
             sockets
                 .lines()

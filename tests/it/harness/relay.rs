@@ -60,10 +60,7 @@ impl Relay {
 
     /// Lines of its log so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.lines
-            .lock()
-            .expect("the reader does not panic")
-            .clone()
+        self.lines.lock().expect("the reader does not panic").clone()
     }
 
     /// Waits for a line, after the first `skip` lines, that contains all these parts.
@@ -95,11 +92,7 @@ impl Relay {
         let status = self.process.wait();
         let parts = &["summary"];
         let line = wait::until("the summary of the relay", || {
-            find(
-                &self.lines.lock().expect("the reader does not panic"),
-                0,
-                parts,
-            )
+            find(&self.lines.lock().expect("the reader does not panic"), 0, parts)
         });
         assert!(status.success(), "the relay left with {status}:\n{line}");
         let summary = Summary::read(&line);
@@ -138,8 +131,7 @@ impl Builder {
 
     /// Further arguments.
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(ToString::to_string));
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
         self
     }
 
@@ -184,12 +176,7 @@ impl Builder {
         let mut process = Process::start("strowger", &mut command);
         let lines = read_lines(&mut process);
         let ready = wait_line(&mut process, &lines, 0, &["ready"]);
-        Relay {
-            listeners: listeners(&ready),
-            process,
-            lines,
-            files,
-        }
+        Relay { listeners: listeners(&ready), process, lines, files }
     }
 }
 
@@ -212,12 +199,7 @@ impl Summary {
     #[track_caller]
     fn assert_law(&self) {
         let ends = ["forwarded", "answered", "dropped"].map(|end| self.get(end));
-        assert_eq!(
-            self.get("received"),
-            ends.iter().sum::<u64>(),
-            "{:?}",
-            self.0
-        );
+        assert_eq!(self.get("received"), ends.iter().sum::<u64>(), "{:?}", self.0);
         assert_eq!(self.get("panicked"), 0, "{:?}", self.0);
     }
 
@@ -266,11 +248,7 @@ fn wait_line(
 ) -> String {
     wait::until(&format!("{parts:?} in the log of the relay"), || {
         let ended = process.ended();
-        let found = find(
-            &lines.lock().expect("the reader does not panic"),
-            skip,
-            parts,
-        );
+        let found = find(&lines.lock().expect("the reader does not panic"), skip, parts);
         assert!(
             found.is_some() || ended.is_none(),
             "the relay ended ({ended:?}) before it said {parts:?}"
@@ -280,9 +258,5 @@ fn wait_line(
 }
 
 fn find(lines: &[String], skip: usize, parts: &[&str]) -> Option<String> {
-    lines
-        .iter()
-        .skip(skip)
-        .find(|line| parts.iter().all(|part| line.contains(part)))
-        .cloned()
+    lines.iter().skip(skip).find(|line| parts.iter().all(|part| line.contains(part))).cloned()
 }

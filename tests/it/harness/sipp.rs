@@ -98,8 +98,7 @@ impl Sipp {
 
     /// Further arguments.
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(ToString::to_string));
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
         self
     }
 
@@ -209,20 +208,14 @@ impl Running {
     pub(crate) fn wait_logged(&mut self, part: &str, count: usize) {
         let log = self.files.path().join("log");
         let process = &mut self.process;
-        wait::until(
-            &format!("{count} times {part:?} in the log of sipp"),
-            || {
-                let text = fs::read_to_string(&log).unwrap_or_default();
-                let logged = text.lines().filter(|line| line.contains(part)).count();
-                if logged < count {
-                    assert!(
-                        process.ended().is_none(),
-                        "sipp ended after {logged} times {part:?}"
-                    );
-                }
-                (logged >= count).then_some(())
-            },
-        );
+        wait::until(&format!("{count} times {part:?} in the log of sipp"), || {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let logged = text.lines().filter(|line| line.contains(part)).count();
+            if logged < count {
+                assert!(process.ended().is_none(), "sipp ended after {logged} times {part:?}");
+            }
+            (logged >= count).then_some(())
+        });
     }
 }
 
@@ -247,10 +240,7 @@ impl Outcome {
 
     /// The servers that took the calls, in the order in which they answered.
     pub(crate) fn taken_by(&self) -> Vec<&str> {
-        self.logged(" taken by ")
-            .into_iter()
-            .map(|(_, s)| s)
-            .collect()
+        self.logged(" taken by ").into_iter().map(|(_, s)| s).collect()
     }
 
     /// Fails unless every call was ended by the server that took it.
@@ -275,10 +265,7 @@ impl Outcome {
     }
 
     fn logged(&self, middle: &str) -> Vec<(&str, &str)> {
-        self.log
-            .iter()
-            .filter_map(|line| line.split_once(middle))
-            .collect()
+        self.log.iter().filter_map(|line| line.split_once(middle)).collect()
     }
 }
 
@@ -300,16 +287,12 @@ fn statistic(text: &str, name: &str) -> Option<u64> {
 
 /// `count` servers with one scenario, named `ms1`, `ms2` ….
 pub(crate) fn servers(scenario: &str, count: usize) -> Vec<Running> {
-    (1..=count)
-        .map(|n| Sipp::scenario(scenario).named(&format!("ms{n}")).serve())
-        .collect()
+    (1..=count).map(|n| Sipp::scenario(scenario).named(&format!("ms{n}")).serve()).collect()
 }
 
 /// The names `ms1`, `ms2` … of `count` servers in turn, `calls` of them.
 pub(crate) fn in_turn(count: usize, calls: usize) -> Vec<String> {
-    (0..calls)
-        .map(|call| format!("ms{}", call % count + 1))
-        .collect()
+    (0..calls).map(|call| format!("ms{}", call % count + 1)).collect()
 }
 
 /// A `dispatcher.list` of one set.

@@ -94,10 +94,7 @@ fn one_port_calls(host: &str, steered: impl FnOnce(Vec<Socket>) -> (Vec<Socket>,
             let (before, _) = text.split_once("-1732@192.0.2.1").unwrap();
             let (_, number) = before.rsplit_once([' ', ':']).unwrap();
             messages[socket] += 1;
-            calls
-                .entry(number.parse().unwrap())
-                .or_default()
-                .push(socket);
+            calls.entry(number.parse().unwrap()).or_default().push(socket);
         });
     }
     assert_eq!(messages.iter().sum::<u32>(), 4 * CALLS);
@@ -155,10 +152,7 @@ fn without_the_privilege_everything_still_works() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
@@ -166,14 +160,7 @@ fn what_has_no_call_id_is_not_lost() {
     let (group, address) = group("127.0.0.1");
     let (group, _) = steer_if_privileged(group);
     let long = "x".repeat(60_000);
-    let odd = [
-        "",
-        "\r\n\r\n",
-        "\0\x01\0\0",
-        "Call-ID: a",
-        &"\n".repeat(3_000),
-        &long,
-    ];
+    let odd = ["", "\r\n\r\n", "\0\x01\0\0", "Call-ID: a", &"\n".repeat(3_000), &long];
     let mut received = 0;
     for text in odd {
         for _ in 0..20 {
@@ -194,16 +181,10 @@ fn sockets_that_are_no_group_are_refused() {
     let spread = steer(&[vec![stranger(), stranger()]], Steering::Auto);
     let says = spread.to_string();
     if !is_privileged() {
-        assert!(
-            matches!(spread, Spread::Refused(Refusal::NotPermitted)),
-            "{says}"
-        );
+        assert!(matches!(spread, Spread::Refused(Refusal::NotPermitted)), "{says}");
         return;
     }
-    assert!(
-        matches!(spread, Spread::Refused(Refusal::Other { .. })),
-        "{says}"
-    );
+    assert!(matches!(spread, Spread::Refused(Refusal::Other { .. })), "{says}");
     assert!(says.contains("putting a socket into a map"), "{says}");
 }
 
@@ -229,9 +210,6 @@ fn the_verifier_has_far_less_to_look_at_than_it_could() {
     assert!(loaded.is_ok(), "{loaded:?}: {log}");
     let (_, counted) = log.rsplit_once("processed ").unwrap();
     let (counted, _) = counted.split_once(' ').unwrap();
-    println!(
-        "{counted} of 1,000,000 instructions, program of {}",
-        program.len()
-    );
+    println!("{counted} of 1,000,000 instructions, program of {}", program.len());
     assert!(counted.parse::<u32>().unwrap() < 250_000, "{log}");
 }

@@ -37,16 +37,8 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(key: &Key, workers: u32) -> Self {
-        let program = assemble(Purpose {
-            buffer: BUFFER_MAP,
-            sockets: SOCKET_MAP,
-            workers,
-            key,
-        });
-        Self {
-            program: program.into_iter().flat_map(u64::to_le_bytes).collect(),
-            workers,
-        }
+        let program = assemble(Purpose { buffer: BUFFER_MAP, sockets: SOCKET_MAP, workers, key });
+        Self { program: program.into_iter().flat_map(u64::to_le_bytes).collect(), workers }
     }
 
     /// The worker that is chosen for a datagram; `None` when the choice is left to the kernel.
@@ -73,9 +65,7 @@ impl Machine {
             (SK_SELECT_REUSEPORT, select),
         ];
         for (number, helper) in helpers {
-            machine
-                .register_helper(number.cast_unsigned(), helper)
-                .unwrap();
+            machine.register_helper(number.cast_unsigned(), helper).unwrap();
         }
         machine.register_allowed_memory(range);
         // struct sk_reuseport_md: data, data_end, len, …

@@ -30,10 +30,7 @@ fn call_id(datagram: &[u8]) -> Option<&[u8]> {
             is_field.then_some(rest)
         })
     })?;
-    let skipped = after_name
-        .iter()
-        .take_while(|byte| b": \t\r\n".contains(byte))
-        .count();
+    let skipped = after_name.iter().take_while(|byte| b": \t\r\n".contains(byte)).count();
     let value = &after_name[skipped..];
     let len = value.iter().take_while(|byte| **byte > b' ').count();
     (skipped < 32 && len > 0).then_some(&value[..len.min(HASHED_BYTES)])
@@ -47,9 +44,7 @@ fn worker_of(call_id: &[u8], key: &Key, workers: u32) -> u32 {
         .chunks_exact(4)
         .map(|word| u64::from(u32::from_le_bytes(word.try_into().unwrap())))
         .zip(key.factors)
-        .fold(key.start, |sum, (word, factor)| {
-            sum.wrapping_add(word.wrapping_mul(factor))
-        });
+        .fold(key.start, |sum, (word, factor)| sum.wrapping_add(word.wrapping_mul(factor)));
     (((hash >> 32) * u64::from(workers)) >> 32) as u32
 }
 
@@ -76,10 +71,7 @@ fn which_call_id() {
         ("Call-ID: a@b", Some("a@b")),
         ("CSeq: 1 ACK\r\nIn-Reply-To: no\r\ni:yes\r\n", Some("yes")),
         ("Subject: x\r\n i: folded\r\ni:yes\r\n", Some("yes")),
-        (
-            "Call-IDs: no\r\nCall\rID: no\r\nCall-ID: yes\r\n",
-            Some("yes"),
-        ),
+        ("Call-IDs: no\r\nCall\rID: no\r\nCall-ID: yes\r\n", Some("yes")),
         ("Contact: no\r\nCall-Info: no\r\n", None),
         ("Call-ID:\0\r\n", None),
         ("Call-ID:", None),
@@ -137,10 +129,7 @@ fn one_call_is_one_worker_however_it_is_spelt() {
         assert_eq!(chosen[0], chosen[2]);
         calls[chosen[0].unwrap() as usize] += 1;
     }
-    assert!(
-        calls.iter().all(|calls| (130..270).contains(calls)),
-        "{calls:?}"
-    );
+    assert!(calls.iter().all(|calls| (130..270).contains(calls)), "{calls:?}");
 }
 
 /// Three messages of one call.
