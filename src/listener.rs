@@ -101,11 +101,6 @@ impl Listeners {
         self.all.iter().enumerate().map(|(at, listener)| (ListenerId(at as u16), listener))
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.all.len()
-    }
-
     /// `arrival` when it can reach addresses of this family, else the first listener that can.
     pub fn for_family(&self, arrival: ListenerId, peer: &SocketAddr) -> Option<ListenerId> {
         if self.get(arrival).local.is_ipv4() == peer.is_ipv4() {

@@ -126,7 +126,11 @@ impl Registry {
         self.assign_slots(now, records, pins)?;
         self.describe(records, listeners);
 
-        let mut table = Table { slots: self.destinations.clone(), ..Table::default() };
+        let mut table = Table {
+            slots: self.destinations.clone(),
+            set_of: vec![None; self.destinations.len()],
+            ..Table::default()
+        };
         self.index_addresses(records, &mut table);
         self.build_sets(records, &mut table);
         for (number, state) in self.slots.iter().enumerate() {
@@ -262,7 +266,10 @@ impl Registry {
             let slots_of = |r: &Resolved| -> Vec<Slot> {
                 slot_identities(r).map(|identity| self.slot_of[&identity]).collect()
             };
-            let members = sorted(listed.iter().flat_map(|r| slots_of(r)));
+            for slot in listed.iter().flat_map(|r| slots_of(r)) {
+                // Sets come in order of their numbers, so the first one is the lowest.
+                table.set_of[usize::from(slot.0)].get_or_insert(id);
+            }
             let active_members = sorted(listed.iter().filter(is_active).flat_map(|r| slots_of(r)));
             let places = listed
                 .iter()
@@ -287,9 +294,7 @@ impl Registry {
                 turns: Arc::clone(&memory.turns),
                 invite_offset: memory.invite.offset,
                 other_offset: memory.other.offset,
-                members,
                 active_members,
-                record_count: listed.len(),
             });
         }
     }

@@ -38,12 +38,8 @@ pub struct Set {
     pub(crate) turns: Arc<Turns>,
     pub(crate) invite_offset: u64,
     pub(crate) other_offset: u64,
-    /// All its slots, the inactive ones too, sorted.
-    pub(crate) members: Box<[Slot]>,
     /// The slots of the active records, sorted.
     pub(crate) active_members: Box<[Slot]>,
-    /// How many records it lists.
-    pub(crate) record_count: usize,
 }
 
 impl Set {
@@ -71,23 +67,8 @@ impl Set {
         !self.active.is_empty()
     }
 
-    /// How many of its records are active.
-    pub fn active_count(&self) -> usize {
-        self.active.len()
-    }
-
-    /// How many records it lists.
-    pub fn record_count(&self) -> usize {
-        self.record_count
-    }
-
     /// Whether this destination may be chosen.
     pub fn is_active(&self, slot: Slot) -> bool {
         self.active_members.binary_search(&slot).is_ok()
-    }
-
-    /// Whether this destination is listed in it.
-    pub fn lists(&self, slot: Slot) -> bool {
-        self.members.binary_search(&slot).is_ok()
     }
 }

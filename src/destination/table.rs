@@ -28,6 +28,8 @@ pub struct Destination {
 pub struct Table {
     /// By slot number; retired ones too, until their number is needed.
     pub(crate) slots: Vec<Option<Arc<Destination>>>,
+    /// By slot number: the lowest set that lists it.
+    pub(crate) set_of: Vec<Option<u32>>,
     pub(crate) sets: Vec<Set>,
     pub(crate) by_address: HashMap<SocketAddr, Known, Folding>,
     pub(crate) by_ip: HashMap<IpAddr, Known, Folding>,
@@ -120,9 +122,10 @@ impl Table {
         &self.sets
     }
 
-    /// The set that lists this destination; the lowest number when several do.
-    pub fn set_of(&self, slot: Slot) -> Option<&Set> {
-        self.sets.iter().find(|set| set.lists(slot))
+    /// The number of the set that lists this destination; the lowest when several do, `None` when it
+    /// is retired.
+    pub fn set_of(&self, slot: Slot) -> Option<u32> {
+        *self.set_of.get(usize::from(slot.0))?
     }
 
     /// The destination that sends from this address, a current or retired one.

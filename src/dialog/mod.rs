@@ -68,12 +68,19 @@ pub enum Found {
     NoToken,
     /// A token that fails: of another call, or made up.
     Forged,
-    /// It verifies with the From tag: the caller sends.
-    FromCaller(Token),
-    /// It verifies with the To tag: the callee sends.
-    FromCallee(Token),
+    /// A token that verifies, and who sends by it.
+    Verified(Speaker, Token),
+}
+
+/// Who sends a request in a dialog, by the tag that the token verifies with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Speaker {
+    /// It verifies with the From tag.
+    Caller,
+    /// It verifies with the To tag.
+    Callee,
     /// It verifies with both tags, which are equal.
-    FromEither(Token),
+    Either,
 }
 
 impl Token {
@@ -130,9 +137,10 @@ impl Token {
         let verifies = |caller_tag| tag(key, signed, call_id, caller_tag) == found;
         if verifies(from_tag) {
             let is_either = from_tag.eq_ignore_ascii_case(to_tag);
-            return if is_either { Found::FromEither(token) } else { Found::FromCaller(token) };
+            let speaker = if is_either { Speaker::Either } else { Speaker::Caller };
+            return Found::Verified(speaker, token);
         }
-        if verifies(to_tag) { Found::FromCallee(token) } else { Found::Forged }
+        if verifies(to_tag) { Found::Verified(Speaker::Callee, token) } else { Found::Forged }
     }
 
     /// Whether this user part has the form of a token, of whatever key.
@@ -251,9 +259,9 @@ mod tests {
             let user = text.as_bytes();
             let verify =
                 |from: &[u8], to: &[u8]| Token::verify(&keys, user, b"call@host", from, to);
-            assert_eq!(verify(b"callertag", b"x"), Found::FromCaller(token));
-            assert_eq!(verify(b"x", b"CALLERTAG"), Found::FromCallee(token));
-            assert_eq!(verify(b"callerTag", b"CallerTag"), Found::FromEither(token));
+            assert_eq!(verify(b"callertag", b"x"), Found::Verified(Speaker::Caller, token));
+            assert_eq!(verify(b"x", b"CALLERTAG"), Found::Verified(Speaker::Callee, token));
+            assert_eq!(verify(b"callerTag", b"CallerTag"), Found::Verified(Speaker::Either, token));
             assert_eq!(verify(b"x", b"y"), Found::Forged);
             assert_eq!(Token::verify(&keys, user, b"other", b"callertag", b"x"), Found::Forged);
         }
@@ -281,7 +289,10 @@ mod tests {
         let escaped: Vec<u8> =
             text.as_bytes().iter().flat_map(|b| format!("%{b:02X}").into_bytes()).collect();
         for user in [upper, escaped] {
-            assert_eq!(Token::verify(&keys, &user, b"c", b"t", b""), Found::FromCaller(token));
+            assert_eq!(
+                Token::verify(&keys, &user, b"c", b"t", b""),
+                Found::Verified(Speaker::Caller, token)
+            );
         }
     }
 
@@ -290,7 +301,7 @@ mod tests {
         let token = token("192.0.2.1:5060", "198.51.100.1:5062");
         let old = token.sign(&keys(&[1]), b"c", b"t");
         let verify = |ids: &[u8]| Token::verify(&keys(ids), old.as_bytes(), b"c", b"t", b"");
-        assert_eq!(verify(&[2, 1]), Found::FromCaller(token));
+        assert_eq!(verify(&[2, 1]), Found::Verified(Speaker::Caller, token));
         assert_eq!(verify(&[2]), Found::NoToken);
     }
 }

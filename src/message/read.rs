@@ -183,16 +183,6 @@ impl Message {
         message
     }
 
-    /// Whether it is a request, however broken.
-    pub fn is_request(&self) -> bool {
-        matches!(
-            self.start_line,
-            StartLine::Request { .. }
-                | StartLine::OtherVersion { .. }
-                | StartLine::BadRequest { .. }
-        )
-    }
-
     /// The Via value below the topmost; `None` when there is none, an error when it is unreadable.
     pub fn next_via(&self, bytes: &[u8]) -> Option<Result<Via, Fault>> {
         let span = match self.via?.next {

@@ -8,7 +8,7 @@ use super::neighbour;
 use super::request::Request;
 use super::verdict::{Forwarded, Reason, Verdict};
 use super::{Arrival, Core, InDialog, Outbox, Policy, Prefix};
-use crate::dialog::{Found, Token};
+use crate::dialog::{Found, Speaker, Token};
 use crate::limits::OWN_ROUTES_MAX;
 use crate::message::{Span, StartLine, Uri, UriScheme, parse_ip};
 use crate::pin::NO_SLOT;
@@ -18,18 +18,12 @@ use crate::pin::NO_SLOT;
 pub(super) enum Dialog {
     /// There was none, or none with a token of ours: that proves nothing.
     Unproven,
-    /// A token that verifies.
-    Verified(Found),
+    /// A token that verifies, and who sends by it.
+    Verified(Speaker, Token),
     /// A token that does not.
     Forged,
     /// The route leads through us more often than we follow it in one pass.
     Loop,
-}
-
-/// Who sends a request in a dialog.
-enum Sender {
-    Caller(Token),
-    Callee(Token),
 }
 
 impl Core {
@@ -60,7 +54,7 @@ impl Core {
             match self.verify(at, user) {
                 Found::NoToken => {}
                 Found::Forged => return Dialog::Forged,
-                found => dialog = Dialog::Verified(found),
+                Found::Verified(speaker, token) => dialog = Dialog::Verified(speaker, token),
             }
         }
         dialog
@@ -78,16 +72,17 @@ impl Core {
         else {
             return Dialog::Unproven;
         };
-        let found = self.verify(at, user.of(at.bytes));
-        if matches!(found, Found::NoToken) {
-            return Dialog::Unproven;
-        }
+        let (speaker, token) = match self.verify(at, user.of(at.bytes)) {
+            Found::NoToken => return Dialog::Unproven,
+            Found::Forged => return Dialog::Forged,
+            Found::Verified(speaker, token) => (speaker, token),
+        };
         if let Some((number, route)) = self.routes.last() {
             self.routes.remove(number);
             self.edits.replace(request_uri, route.uri.of(at.bytes));
             self.request_uri_edited = Some(route.uri);
         }
-        if matches!(found, Found::Forged) { Dialog::Forged } else { Dialog::Verified(found) }
+        Dialog::Verified(speaker, token)
     }
 
     fn verify(&self, at: &Arrival, user: &[u8]) -> Found {
@@ -108,26 +103,23 @@ impl Core {
         at: &Arrival,
         outbox: &mut Outbox,
         request: &Request,
-        found: Found,
+        speaker: Speaker,
+        token: Token,
     ) -> Verdict {
-        let sender = match found {
-            Found::FromCallee(token) => Sender::Callee(token),
-            // With equal tags the sender decides: a destination is the callee.
-            Found::FromEither(token) if request.sender.is_some() => Sender::Callee(token),
-            Found::FromCaller(token) | Found::FromEither(token) => Sender::Caller(token),
-            Found::NoToken | Found::Forged => return Verdict::Dropped(Reason::StrayAck),
+        // With equal tags the sender decides: a destination is the callee.
+        let is_callee = match speaker {
+            Speaker::Caller => false,
+            Speaker::Callee => true,
+            Speaker::Either => request.sender.is_some(),
         };
-        let (address, listener_hash, slot) = match sender {
-            Sender::Caller(token) => {
-                let known = at.snapshot.destinations.by_address(token.destination);
-                let slot = known.map_or(NO_SLOT, |known| known.slot);
-                let routed = self.routed_by_caller(at, &token);
-                (routed.unwrap_or(token.destination), token.egress, slot)
-            }
-            Sender::Callee(token) => {
-                let routed = request.sender.and_then(|_| self.routed_by_callee(at, &token));
-                (routed.unwrap_or(token.response_address), token.arrival, NO_SLOT)
-            }
+        let (address, listener_hash, slot) = if is_callee {
+            let routed = request.sender.and_then(|_| self.routed_by_callee(at, &token));
+            (routed.unwrap_or(token.response_address), token.arrival, NO_SLOT)
+        } else {
+            let known = at.snapshot.destinations.by_address(token.destination);
+            let slot = known.map_or(NO_SLOT, |known| known.slot);
+            let routed = self.routed_by_caller(at, &token);
+            (routed.unwrap_or(token.destination), token.egress, slot)
         };
         let listeners = &at.shared.listeners;
         // The place that the token names may have become our own since.
@@ -148,7 +140,7 @@ impl Core {
     fn routed_by_caller(&self, at: &Arrival, token: &Token) -> Option<SocketAddr> {
         let destinations = &at.snapshot.destinations;
         let known = destinations.by_address(token.destination)?;
-        let set = destinations.set_of(known.slot)?.id;
+        let set = destinations.set_of(known.slot)?;
         if at.snapshot.set_policy(set).in_dialog != InDialog::Route {
             return None;
         }

@@ -66,7 +66,9 @@ impl Core {
         }
         match request.dialog {
             Dialog::Forged => self.refuse(at, outbox, Answer::Forbidden),
-            Dialog::Verified(found) => self.forward_by_token(at, outbox, &request, found),
+            Dialog::Verified(speaker, token) => {
+                self.forward_by_token(at, outbox, &request, speaker, token)
+            }
             _ if is_in_dialog => self.in_dialog(at, outbox, &request),
             _ if request.method == Method::Cancel => self.cancel(at, outbox, &request),
             _ => self.out_of_dialog(at, outbox, &request),
@@ -112,7 +114,9 @@ impl Core {
     /// §17.1.1.3: an ACK is never answered.
     fn ack(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
         match request.dialog {
-            Dialog::Verified(found) => return self.forward_by_token(at, outbox, request, found),
+            Dialog::Verified(speaker, token) => {
+                return self.forward_by_token(at, outbox, request, speaker, token);
+            }
             Dialog::Forged => return Verdict::Dropped(Reason::BadAck),
             _ => {}
         }
@@ -236,7 +240,7 @@ impl Core {
         let key = self.call_key(at, request.sender.is_some())?;
         let slot = at.shared.pins.take_challenge(at.now, key, self.message.cseq_number as u8)?;
         let set = at.snapshot.destinations.set(set)?;
-        (set.lists(slot) && set.is_active(slot)).then_some(slot)
+        set.is_active(slot).then_some(slot)
     }
 
     /// Without a verifying token: by the call's pin, else to the destination that the Request-URI
