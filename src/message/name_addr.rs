@@ -8,6 +8,8 @@ use super::span::Span;
 pub(crate) struct NameAddr {
     /// The URI, without the angle brackets.
     pub(crate) uri: Span,
+    /// It had angle brackets, so that all parameters behind them are the field's and none the URI's.
+    pub(crate) has_brackets: bool,
     /// The value of `tag`.
     pub(crate) tag: Option<Span>,
     /// Where the value ends: at the end of the field or before the comma that follows.
@@ -27,6 +29,7 @@ impl NameAddr {
             cursor.quoted_string()?;
             cursor.skip_lws();
         }
+        let mut has_brackets = true;
         let uri = if cursor.eat(b'<') {
             cursor.up_to(b'>')?
         } else if is_quoted {
@@ -35,13 +38,14 @@ impl NameAddr {
             // Generous: a display name without quotes may hold more than tokens, but nothing that
             // ends it. Without brackets the URI ends at the first semicolon or comma.
             let text = cursor.take_while(|b| !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
-            if cursor.eat(b'<') { cursor.up_to(b'>')? } else { text }
+            has_brackets = cursor.eat(b'<');
+            if has_brackets { cursor.up_to(b'>')? } else { text }
         };
         let uri = super::cursor::trim(bytes, uri);
         if uri.is_empty() {
             return None;
         }
-        let mut read = Self { uri, tag: None, end: cursor.at() };
+        let mut read = Self { uri, has_brackets, tag: None, end: cursor.at() };
         while cursor.eat_separator(b';') {
             let parameter = cursor.parameter()?;
             read.end = parameter.value.map_or(parameter.name.end(), Span::end);

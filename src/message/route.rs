@@ -1,5 +1,6 @@
 //! The Route values of a request, in order, and which of them are to be removed.
 
+use super::cursor::{Cursor, trim};
 use super::edit::Edits;
 use super::header::{HeaderName, Rows};
 use super::name_addr::NameAddr;
@@ -16,6 +17,7 @@ pub struct RouteValue {
     /// From its first byte to its last, parameters included.
     value: Span,
     row: Span,
+    has_brackets: bool,
     is_removed: bool,
 }
 
@@ -36,7 +38,8 @@ impl Routes {
     // Route       = "Route" HCOLON route-param *(COMMA route-param)
     // route-param = name-addr *( SEMI rr-param )
     //
-    // Generous: angle brackets may be missing, as some stacks write it.
+    // Generous: angle brackets may be missing, as some stacks write it. The URI must be one, and
+    // without headers (§19.1.1), since it may become the Request-URI.
     /// Collects the Route values; false when one is malformed or there are too many.
     pub fn read(&mut self, message: &Message, bytes: &[u8]) -> bool {
         self.count = 0;
@@ -62,17 +65,23 @@ impl Routes {
     fn read_row(&mut self, bytes: &[u8], row: Span, row_value: Span) -> bool {
         let mut at = row_value.start();
         loop {
-            let rest = super::cursor::trim(bytes, Span::new(at, row_value.end()));
+            let rest = trim(bytes, Span::new(at, row_value.end()));
             let Some(read) = NameAddr::read(bytes, rest) else {
                 return false;
             };
-            if self.count == ROUTES_MAX {
+            let is_uri = Uri::read(bytes, read.uri).is_some_and(|uri| !uri.has_headers);
+            if !is_uri || self.count == ROUTES_MAX {
                 return false;
             }
-            let value = Span::new(rest.start(), read.end);
-            self.values[self.count] = RouteValue { uri: read.uri, value, row, is_removed: false };
+            self.values[self.count] = RouteValue {
+                uri: read.uri,
+                value: Span::new(rest.start(), read.end),
+                row,
+                has_brackets: read.has_brackets,
+                is_removed: false,
+            };
             self.count += 1;
-            let after = super::cursor::trim(bytes, Span::new(read.end, row_value.end()));
+            let after = trim(bytes, Span::new(read.end, row_value.end()));
             if after.is_empty() {
                 return true;
             }
@@ -148,11 +157,19 @@ impl RouteValue {
     /// Whether its URI says loose routing: `lr`, `LR` or `lr=…` (§19.1.1).
     pub fn is_loose(&self, bytes: &[u8]) -> bool {
         self.read_uri(bytes).is_some_and(|uri| uri.has_parameter(bytes, b"lr"))
-            // Without angle brackets the parameter belongs to the field, not to the URI.
-            || Span::new(self.uri.end(), self.value.end())
-                .of(bytes)
-                .split(|b| *b == b';')
-                .skip(1)
-                .any(|p| p.trim_ascii().split(|b| *b == b'=').next().unwrap_or_default().eq_ignore_ascii_case(b"lr"))
+            // Without angle brackets the parameters of the URI are those of the field.
+            || (!self.has_brackets && self.has_parameter(bytes, b"lr"))
+    }
+
+    fn has_parameter(&self, bytes: &[u8], name: &[u8]) -> bool {
+        let mut cursor = Cursor::new(bytes, Span::new(self.uri.end(), self.value.end()));
+        while cursor.eat_separator(b';')
+            && let Some(parameter) = cursor.parameter()
+        {
+            if parameter.name.of(bytes).eq_ignore_ascii_case(name) {
+                return true;
+            }
+        }
+        false
     }
 }

@@ -429,6 +429,57 @@ fn a_strict_route_that_is_kept_and_a_rewritten_domain_do_not_meet() {
 }
 
 #[test]
+fn a_route_that_is_no_uri_never_becomes_the_request_uri() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    relay.snapshot.set_default.foreign_route = ForeignRoute::Keep;
+    let ours = call(&mut relay, "mine").record_routes()[0].clone();
+    let our_uri = ours.trim_matches(['<', '>']).to_owned();
+    let routes = [
+        "<sip:203.0.113.66 SIP/2.0\r\n Via: SIP/2.0/UDP 203.0.113.66>",
+        "<sip:203.0.113.66 SIP/2.0>",
+        "<sip:203.0.113.66\t>, <sip:203.0.113.67 ;lr>",
+        "<sip:203.0.113.66;lr\x0b>",
+        "<sip:203.0.113.66?Route=%3Csip:203.0.113.67%3E>",
+        "<203.0.113.66;lr>",
+        "203.0.113.66",
+        "<<sip:203.0.113.66>",
+    ];
+    for route in routes {
+        let mut kept = Request::new("INVITE", "kept");
+        kept.more = format!("Route: {route}\r\n");
+        assert_eq!(relay.send(CALLER, kept.text()).answer(), "SIP/2.0 400 Bad Request", "{route}");
+        let after_ours = by_caller("BYE", "mine", &format!("Route: {ours}, {route}\r\n"));
+        assert_eq!(relay.send(CALLER, after_ours).answer(), "SIP/2.0 400 Bad Request", "{route}");
+        let mut strict = Request::new("BYE", "mine");
+        (strict.to, strict.uri) = (BOB, &our_uri);
+        strict.more = format!("Route: {route}\r\n");
+        assert_eq!(
+            relay.send(CALLER, strict.text()).answer(),
+            "SIP/2.0 400 Bad Request",
+            "{route}"
+        );
+    }
+}
+
+#[test]
+fn lr_behind_the_angle_brackets_is_not_the_uris() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let ours = call(&mut relay, "mine").record_routes()[0].clone();
+    let rows = [
+        ("<sip:10.0.0.1:5060;lr>", false),
+        ("sip:10.0.0.1:5060;x=\"y\" ; lr", false),
+        ("<sip:10.0.0.1:5060>;lr", true),
+        ("<sip:10.0.0.1:5060>;x=\";lr;\"", true),
+        ("sip:10.0.0.1:5060;x=\";lr;\"", true),
+    ];
+    for (route, is_strict) in rows {
+        let bye = by_caller("BYE", "mine", &format!("Route: {ours}, {route}\r\n"));
+        let sent = relay.send(CALLER, bye).forwarded().text();
+        assert_eq!(sent.starts_with("BYE sip:10.0.0.1:5060 SIP/2.0\r\n"), is_strict, "{route}");
+    }
+}
+
+#[test]
 fn a_forged_token_in_the_request_uri_is_refused_whatever_the_route_says() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let ours = call(&mut relay, "mine").record_routes()[0].clone();
