@@ -1,0 +1,59 @@
+//! The messages of RFC 4475 and RFC 5118, every prefix of each, and the same with one byte less or
+//! twice.
+
+use std::path::Path;
+
+use crate::reading::assert_same;
+
+/// All files, those of RFC 5118 with the line ends that they would have on the wire.
+pub(crate) fn torture() -> Vec<(String, Vec<u8>)> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut all = Vec::new();
+    for folder in ["rfc4475", "rfc5118"] {
+        for entry in std::fs::read_dir(data.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            if folder == "rfc5118" {
+                bytes = String::from_utf8(bytes).unwrap().replace('\n', "\r\n").into_bytes();
+            }
+            all.push((path.file_name().unwrap().to_string_lossy().into_owned(), bytes));
+        }
+    }
+    all.sort();
+    assert_eq!(all.len(), 62);
+    all
+}
+
+#[test]
+fn every_torture_message_and_every_prefix_of_it_is_read_alike() {
+    let mut well_formed = Vec::new();
+    for (name, bytes) in torture() {
+        for len in 0..bytes.len() {
+            assert_same(&bytes[..len]);
+        }
+        if assert_same(&bytes).fault.is_none() {
+            well_formed.push(name);
+        }
+    }
+    println!("{} of 62 are well-formed: {well_formed:?}", well_formed.len());
+    assert!(well_formed.len() > 35);
+}
+
+#[test]
+fn one_byte_less_or_twice_is_read_alike() {
+    for (name, bytes) in torture() {
+        if !["wsinv.dat", "longreq.dat", "mpart01.dat", "unreason.dat", "inv2543.dat"]
+            .contains(&name.as_str())
+        {
+            continue;
+        }
+        for at in 0..bytes.len() {
+            let mut less = bytes.clone();
+            less.remove(at);
+            assert_same(&less);
+            let mut twice = bytes.clone();
+            twice.insert(at, bytes[at]);
+            assert_same(&twice);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The rows of a header (RFC 3261 §7.3.1).
+
+use super::text::{is_token, is_token_char};
+
+/// One row with its folds.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The long name in lower case.
+    pub(crate) name: String,
+    /// What follows the colon, each line end of a fold turned into a space.
+    pub(crate) value: String,
+    /// All of it as it came, the last line end included.
+    pub(crate) whole: String,
+    /// A name of token characters, blanks, a colon; CR and LF only together.
+    pub(crate) is_good: bool,
+}
+
+/// The rows, and the body when the blank line before it is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) body: Option<String>,
+}
+
+impl Header {
+    /// Reads what follows the first line.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut rows = Vec::new();
+        let mut rest = text;
+        loop {
+            if let Some(body) = rest.strip_prefix("\r\n") {
+                return Self { rows, body: Some(body.to_owned()) };
+            }
+            if rest.is_empty() {
+                return Self { rows, body: None };
+            }
+            let (row, after) = rest.split_at(row_len(rest));
+            rows.push(Row::read(row));
+            rest = after;
+        }
+    }
+}
+
+impl Row {
+    fn read(whole: &str) -> Self {
+        let without_end = whole.strip_suffix("\r\n");
+        let text = without_end.unwrap_or(whole);
+        let (before, value) = text.split_once(':').unwrap_or((text, ""));
+        let name = before.trim_end_matches([' ', '\t']);
+        // Line ends that are left once the folds are taken out stand alone.
+        let unfolded = value.replace("\r\n", " ");
+        let is_good = without_end.is_some()
+            && text.contains(':')
+            && is_token(name)
+            && !unfolded.contains(['\r', '\n']);
+        Self { name: long_name(name), value: unfolded, whole: whole.to_owned(), is_good }
+    }
+
+    /// Whether it is the field with this long name, which may be written compact and in any case.
+    pub(crate) fn is(&self, long: &str) -> bool {
+        self.is_good && self.name == long
+    }
+}
+
+/// Up to the first line end that no blank follows.
+fn row_len(text: &str) -> usize {
+    let mut len = 0;
+    loop {
+        let Some(line) = text[len..].find("\r\n") else {
+            return text.len();
+        };
+        len += line + 2;
+        if !text[len..].starts_with([' ', '\t']) {
+            return len;
+        }
+    }
+}
+
+fn long_name(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let long = COMPACT.iter().find(|(short, _)| *short == name).map(|(_, long)| (*long).to_owned());
+    long.unwrap_or(name)
+}
+
+/// Compact forms (§7.3.3) of the fields that a relay reads.
+const COMPACT: [(&str, &str); 5] =
+    [("v", "via"), ("f", "from"), ("t", "to"), ("i", "call-id"), ("l", "content-length")];
+
+/// The leading token characters.
+pub(crate) fn leading_token(text: &str) -> &str {
+    &text[..text.find(|c| !is_token_char(c)).unwrap_or(text.len())]
+}
