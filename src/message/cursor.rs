@@ -130,8 +130,9 @@ impl<'a> Cursor<'a> {
 
     /// A parameter behind its semicolon: `name [ EQUAL value ]`.
     ///
-    /// More generous than `generic-param`: a value may hold any byte that does not end it, since
-    /// IPv6 addresses in `received` come with and without brackets (RFC 5118 §4.5).
+    /// More generous than `generic-param`: a value may hold any printable byte that does not end it,
+    /// since IPv6 addresses in `received` come with and without brackets (RFC 5118 §4.5). Control
+    /// bytes end it, for some readers take them for blanks.
     pub(crate) fn parameter(&mut self) -> Option<Parameter> {
         let name = self.token()?;
         if !self.eat_separator(b'=') {
@@ -151,6 +152,14 @@ impl<'a> Cursor<'a> {
 pub(crate) struct Parameter {
     pub(crate) name: Span,
     pub(crate) value: Option<Span>,
+}
+
+impl Parameter {
+    /// Its value, unless that stands in quotes: what is a token or an address never does, and one
+    /// server would take the quotes for a part of it and the next one would not.
+    pub(crate) fn plain_value(&self, bytes: &[u8]) -> Option<Span> {
+        self.value.filter(|value| value.of(bytes)[0] != b'"')
+    }
 }
 
 pub(crate) const fn is_lws(byte: u8) -> bool {
@@ -203,14 +212,14 @@ static TOKEN: [bool; 256] = {
     table
 };
 
-/// What ends a parameter's value: white space, `;` `,` `"` `<` `>`.
+/// What ends a parameter's value: control bytes and white space, `;` `,` `"` `<` `>`.
 static ENDS_VALUE: [bool; 256] = {
     let mut table = [false; 256];
-    let ends = b" \t\r\n;,\"<>";
-    let mut at = 0;
-    while at < ends.len() {
-        table[ends[at] as usize] = true;
-        at += 1;
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b <= b' ' || matches!(b, b';' | b',' | b'"' | b'<' | b'>' | 0x7f);
+        byte += 1;
     }
     table
 };

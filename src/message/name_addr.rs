@@ -51,7 +51,7 @@ impl NameAddr {
             read.end = parameter.value.map_or(parameter.name.end(), Span::end);
             let name = parameter.name.of(bytes);
             if name == b"tag" || name.eq_ignore_ascii_case(b"tag") {
-                let tag = parameter.value?;
+                let tag = parameter.plain_value(bytes)?;
                 if read.tag.replace(tag).is_some() {
                     return None;
                 }

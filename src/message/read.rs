@@ -239,8 +239,9 @@ impl Message {
             HeaderName::CallId => {
                 self.note_unless(self.call_id.is_none(), Fault::Twice);
                 let value = trim(bytes, row.value);
-                // callid = word [ "@" word ]: no white space inside.
-                let is_good = !value.is_empty() && value.of(bytes).iter().all(|b| *b > b' ');
+                // callid = word [ "@" word ]: no white space and no control bytes inside.
+                let is_in_word = |b: &u8| *b > b' ' && *b != 0x7f;
+                let is_good = !value.is_empty() && value.of(bytes).iter().all(is_in_word);
                 self.note_unless(is_good, Fault::CallId);
                 self.call_id = Some(value);
             }

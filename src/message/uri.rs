@@ -42,8 +42,9 @@ impl Uri {
         if text.iter().any(|b| IS_NEVER_IN_URI[usize::from(*b)]) {
             return None;
         }
+        // scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
         let colon = text.iter().position(|b| !is_scheme(*b))?;
-        if colon == 0 || text[colon] != b':' {
+        if !text[0].is_ascii_alphabetic() || text[colon] != b':' {
             return None;
         }
         let scheme = match &text[..colon] {

@@ -1,6 +1,6 @@
 //! One Via value (RFC 3261 §20.42).
 
-use super::cursor::{Cursor, is_lws, number};
+use super::cursor::{Cursor, Parameter, is_lws, number};
 use super::span::Span;
 use super::uri::host_len;
 
@@ -93,7 +93,7 @@ impl Via {
             let end = parameter.value.map_or(parameter.name.end(), Span::end);
             value_end = end;
             let whole = Span::new(semicolon, end);
-            via.is_well_formed &= via.take(bytes, parameter.name, parameter.value, whole);
+            via.is_well_formed &= via.take(bytes, &parameter, whole);
         }
         via.value = Span::new(start, value_end);
         cursor.skip_lws();
@@ -106,8 +106,9 @@ impl Via {
     }
 
     /// Remembers one parameter; false when it is there twice or its value is impossible.
-    fn take(&mut self, bytes: &[u8], name: Span, value: Option<Span>, whole: Span) -> bool {
-        let name = name.of(bytes);
+    fn take(&mut self, bytes: &[u8], parameter: &Parameter, whole: Span) -> bool {
+        let name = parameter.name.of(bytes);
+        let value = parameter.value;
         // The length tells the five apart from nearly all others.
         match name.len() {
             2 if name.eq_ignore_ascii_case(OWN_PARAMETER) => {
@@ -116,11 +117,13 @@ impl Via {
                 true
             }
             6 if name.eq_ignore_ascii_case(b"branch") => {
-                value.is_some() && self.branch.replace(value.unwrap_or_default()).is_none()
+                let branch = parameter.plain_value(bytes);
+                branch.is_some() && self.branch.replace(branch.unwrap_or_default()).is_none()
             }
             8 if name.eq_ignore_ascii_case(b"received") => {
                 self.received_whole = Some(whole);
-                value.is_some() && self.received.replace(value.unwrap_or_default()).is_none()
+                let address = parameter.plain_value(bytes);
+                address.is_some() && self.received.replace(address.unwrap_or_default()).is_none()
             }
             5 if name.eq_ignore_ascii_case(b"rport") => {
                 let is_first = self.rport_whole.replace(whole).is_none();

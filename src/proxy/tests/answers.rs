@@ -110,6 +110,41 @@ fn each_refusal_has_its_code() {
             change: ("example.com SIP", "example.com?Route=x SIP"),
             wants: "400 Bad Request",
         },
+        Row {
+            says: "a Request-URI with a number for a scheme",
+            change: ("sip:bob@example.com SIP", "1sip:bob@example.com SIP"),
+            wants: "400 Bad Request",
+        },
+        Row {
+            says: "a control byte in a tag",
+            change: ("tag=alice", "tag=al\x0bice"),
+            wants: "400 Bad Request",
+        },
+        Row {
+            says: "a tag that begins with one",
+            change: ("tag=alice", "tag=\0alice"),
+            wants: "400 Bad Request",
+        },
+        Row {
+            says: "a tag in quotes",
+            change: ("tag=alice", "tag=\"alice\""),
+            wants: "400 Bad Request",
+        },
+        Row {
+            says: "a control byte in a branch",
+            change: (";branch=z9hG4bK", ";branch=z9hG4bK\x7f"),
+            wants: "400 Bad Request",
+        },
+        Row {
+            says: "a branch in quotes",
+            change: (";branch=", ";branch=\"z9hG4bK1\";x="),
+            wants: "400 Bad Request",
+        },
+        Row {
+            says: "a control byte in a Call-ID",
+            change: ("Call-ID: ", "Call-ID: \x7f"),
+            wants: "400 Bad Request",
+        },
         Row { says: "an empty tag", change: ("tag=alice", "tag="), wants: "400 Bad Request" },
         Row { says: "two tags", change: ("tag=alice", "tag=a;tag=b"), wants: "400 Bad Request" },
         Row {
