@@ -163,7 +163,7 @@ impl Core {
         })
     }
 
-    /// The next Route, else the Request-URI, when it is an address.
+    /// The next Route, else the Request-URI, when it is an address that some listener can reach.
     fn next_hop_address(&self, at: &Arrival) -> Option<SocketAddr> {
         let uri = match (self.routes.top(), self.request_uri_edited) {
             (Some((_, route)), _) => route.read_uri(at.bytes)?,
@@ -173,10 +173,9 @@ impl Core {
         if uri.scheme != UriScheme::Sip {
             return None;
         }
-        Some(SocketAddr::new(
-            parse_ip(uri.host.of(at.bytes))?.to_canonical(),
-            uri.port_or_default(),
-        ))
+        let ip = parse_ip(uri.host.of(at.bytes))?.to_canonical();
+        let address = SocketAddr::new(ip, uri.port_or_default());
+        at.shared.listeners.for_family(at.flow.listener, &address).map(|_| address)
     }
 }
 

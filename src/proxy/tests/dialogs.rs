@@ -462,6 +462,18 @@ fn a_route_that_is_no_uri_never_becomes_the_request_uri() {
 }
 
 #[test]
+fn a_place_of_a_family_without_a_listener_is_not_followed() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    relay.snapshot.set_default.in_dialog = InDialog::Route;
+    let routes = routes_of(&call(&mut relay, "dual-stack"));
+    let remote = "sip:alice@[2001:db8::7]:5060";
+    let forth = by_caller("BYE", "dual-stack", &routes).replace("sip:bob@192.168.7.7:5060", remote);
+    assert_eq!(relay.send(CALLER, forth).next_hop(), A);
+    let back = by_callee("BYE", "dual-stack", remote, &routes);
+    assert_eq!(relay.send(A, back).next_hop(), CALLER);
+}
+
+#[test]
 fn lr_behind_the_angle_brackets_is_not_the_uris() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let ours = call(&mut relay, "mine").record_routes()[0].clone();
