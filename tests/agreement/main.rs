@@ -4,5 +4,11 @@
 #[path = "../oracle/mod.rs"]
 mod oracle;
 
+mod call;
+mod fidelity;
 mod messages;
+mod mutation;
 mod reading;
+mod relay;
+mod smuggling;
+mod spelling;

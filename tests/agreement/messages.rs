@@ -42,9 +42,8 @@ fn every_torture_message_and_every_prefix_of_it_is_read_alike() {
 #[test]
 fn one_byte_less_or_twice_is_read_alike() {
     for (name, bytes) in torture() {
-        if !["wsinv.dat", "longreq.dat", "mpart01.dat", "unreason.dat", "inv2543.dat"]
-            .contains(&name.as_str())
-        {
+        // These have every field that is read, in many spellings, and are short.
+        if !["wsinv.dat", "mpart01.dat", "unreason.dat", "inv2543.dat"].contains(&name.as_str()) {
             continue;
         }
         for at in 0..bytes.len() {

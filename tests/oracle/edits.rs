@@ -126,9 +126,8 @@ pub(crate) fn check_response(came: &[u8], left: &[u8]) -> Result<(), String> {
     if values.len() == 1 {
         wants.rows.remove(at);
     } else {
-        // The value goes with its comma and the blanks behind it.
-        let rest = values[1..].join(",");
-        wants.rows[at].whole = format!("{name}{}{end}", rest.trim_start_matches(BLANKS));
+        let stays: Vec<_> = (0..values.len()).map(|number| number > 0).collect();
+        wants.rows[at].whole = format!("{name}{}{end}", without(&values, &stays));
     }
     compare(&wants.text(), left)
 }

@@ -9,6 +9,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod edits;
+pub(crate) mod liberal;
 pub(crate) mod name_addr;
 pub(crate) mod rows;
 pub(crate) mod text;
@@ -287,7 +288,8 @@ impl Reading {
         if length > there {
             faults.push(Fault::ContentLength);
         }
-        self.body = Some(body.chars().take(length).collect());
+        let end = body.char_indices().nth(length).map_or(body.len(), |(at, _)| at);
+        self.body = Some(body[..end].to_owned());
         self.behind_body = there.saturating_sub(length);
 
         let has = |long: &str| header.rows.iter().any(|row| row.is(long));

@@ -5,11 +5,17 @@
 
 /// The bytes as text, one character for each.
 pub(crate) fn text_of(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| char::from(*byte)).collect()
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => text.to_owned(),
+        _ => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
 }
 
 /// The bytes of such a text.
 pub(crate) fn bytes_of(text: &str) -> Vec<u8> {
+    if text.is_ascii() {
+        return text.as_bytes().to_vec();
+    }
     text.chars().map(|c| u8::try_from(u32::from(c)).expect("made by text_of")).collect()
 }
 
@@ -64,6 +70,9 @@ pub(crate) fn quoted_len(text: &str) -> Option<usize> {
 
 /// The pieces between the separators that stand outside quotes and angle brackets.
 pub(crate) fn split_outside(text: &str, separator: char) -> Vec<&str> {
+    if !text.contains(separator) {
+        return vec![text];
+    }
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut at = 0;
