@@ -63,6 +63,8 @@ impl Routes {
     }
 
     fn read_row(&mut self, bytes: &[u8], row: Span, row_value: Span) -> bool {
+        // Blanks at the end of the row are passed once, not once for each value.
+        let row_value = trim(bytes, row_value);
         let mut at = row_value.start();
         loop {
             let rest = trim(bytes, Span::new(at, row_value.end()));

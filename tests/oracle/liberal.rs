@@ -4,9 +4,9 @@
 //! same. What the relay forwards must mean the same under all of them, or two servers in a row hold
 //! one message for two.
 
-use super::Reading;
 use super::rows::{Header, Row};
 use super::text::{bytes_of, is_control, text_of};
+use super::{NextVia, Reading};
 
 /// What a reader allows itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,6 +109,11 @@ pub(crate) fn difference(
     for reading in [&mut strict, &mut liberal] {
         (reading.from, reading.to) = (None, None);
         reading.max_breadth = reading.max_breadth.filter(|_| uses_max_breadth);
+    }
+    // A Via below the topmost decides nothing where the message goes now: it is for the next one to
+    // read, who drops what it cannot.
+    if strict.next_via == NextVia::Bad {
+        liberal.next_via = NextVia::Bad;
     }
     if strict == liberal {
         return None;
