@@ -124,7 +124,14 @@ impl Core {
             arrival: listeners.hash_of(at.flow.listener),
         };
         let sent_by = listeners.sent_by_key(hop.listener).as_bytes();
-        let bound = Bound { branch: request.branch, sent_by, response_address };
+        let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
+        let bound = Bound {
+            branch: request.branch,
+            sent_by,
+            response_address,
+            call_id: of(self.message.call_id),
+            from_tag: of(self.message.from_tag),
+        };
         let parameter = parameter.sign(&at.shared.keys, &bound);
         let has_max_forwards = self.message.max_forwards.is_some();
         let max_breadth =

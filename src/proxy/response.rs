@@ -11,7 +11,7 @@ use super::via_parameter::{Bound, ViaParameter};
 use super::{Arrival, Core, Flow, ListenerId, Outbox};
 use crate::destination::Slot;
 use crate::listener::SentByKey;
-use crate::message::{Method, Via};
+use crate::message::{Method, Span, Via};
 use crate::pin::{Kind, NO_SLOT, State};
 
 /// What our own Via said.
@@ -85,7 +85,14 @@ impl Core {
         };
         let sent_by = SentByKey::new(via.host.of(at.bytes), via.port_or_default())
             .ok_or(Reason::ForeignVia)?;
-        let bound = Bound { branch, sent_by: sent_by.as_bytes(), response_address: address };
+        let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
+        let bound = Bound {
+            branch,
+            sent_by: sent_by.as_bytes(),
+            response_address: address,
+            call_id: of(self.message.call_id),
+            from_tag: of(self.message.from_tag),
+        };
         let parameter = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &bound)
             .ok_or(Reason::ForgedVia)?;
         let is_this_process = parameter.incarnation == at.shared.incarnation;

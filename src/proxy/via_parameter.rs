@@ -7,9 +7,10 @@
 //!     1       1         2          1     2      4 (ms)         4           8    bytes
 //! ```
 //!
-//! The tag is over all of these, our branch, our sent-by and the address that the response must go
-//! to, as resolved: never over the bytes of the next Via, for other stacks write Vias anew. So a
-//! response is forwarded only to where its request came from (RFC 6026 §10 names the abuse).
+//! The tag is over all of these, our branch, our sent-by, the address that the response must go to,
+//! as resolved, the Call-ID and the From tag: never over the bytes of the next Via, for other stacks
+//! write Vias anew. So a response is forwarded only to where its request came from (RFC 6026 §10
+//! names the abuse), and says something about its own call only.
 
 use std::net::SocketAddr;
 
@@ -51,6 +52,8 @@ pub(super) struct Bound<'a> {
     /// Our sent-by in its one form: see [`super::Listeners::sent_by_key`].
     pub(super) sent_by: &'a [u8],
     pub(super) response_address: SocketAddr,
+    pub(super) call_id: &'a [u8],
+    pub(super) from_tag: &'a [u8],
 }
 
 impl ViaParameter {
@@ -107,6 +110,8 @@ fn tag(key: &Derived, signed: &[u8], bound: &Bound) -> u64 {
     fields.fixed(&[bound.branch.try_number]);
     fields.field(bound.sent_by);
     fields.field(&address[..address_len]);
+    fields.field(bound.call_id);
+    fields.lower(bound.from_tag);
     fields.tag()
 }
 
@@ -122,6 +127,8 @@ mod tests {
             branch: Branch { hash: 1 << 100, try_number: 0 },
             sent_by: b"us",
             response_address: "192.0.2.9:5062".parse().unwrap(),
+            call_id: b"call",
+            from_tag: b"Tag",
         };
         let parameter = ViaParameter {
             incarnation: 0xabcd,
@@ -136,6 +143,8 @@ mod tests {
             ViaParameter::verify(&value.to_ascii_uppercase(), &keys, &bound),
             Some(parameter)
         );
+        let recased = Bound { from_tag: b"tAG", ..bound };
+        assert_eq!(ViaParameter::verify(&value, &keys, &recased), Some(parameter));
         for at in 0..value.len() {
             let mut changed = value;
             changed[at] = if changed[at] == b'5' { b'6' } else { b'5' };
@@ -146,6 +155,8 @@ mod tests {
             Bound { branch: Branch { try_number: 1, ..bound.branch }, ..bound },
             Bound { sent_by: b"you", ..bound },
             Bound { response_address: "192.0.2.9:5063".parse().unwrap(), ..bound },
+            Bound { call_id: b"Call", ..bound },
+            Bound { from_tag: b"Tug", ..bound },
         ];
         for other in others {
             assert_eq!(ViaParameter::verify(&value, &keys, &other), None, "{other:?}");

@@ -159,6 +159,8 @@ fn what_does_not_verify_is_dropped() {
             ),
             Reason::ForgedVia,
         ),
+        ("another call", good.replacen("Call-ID: forged", "Call-ID: other", 1), Reason::ForgedVia),
+        ("another caller", good.replacen("tag=alice", "tag=mallory", 1), Reason::ForgedVia),
         (
             "no Via below",
             good.replacen("Via: SIP/2.0/UDP 198", "X-Via: SIP/2.0/UDP 198", 1),
@@ -169,6 +171,20 @@ fn what_does_not_verify_is_dropped() {
         assert_eq!(relay.send(A, text).dropped(), reason, "{says}");
     }
     relay.send(A, good).forwarded();
+}
+
+#[test]
+fn a_response_says_nothing_about_another_call() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    let mine = relay.send(CALLER, invite("mine")).forwarded();
+    let theirs = relay.send(CALLER, invite("theirs")).forwarded();
+    relay.send("10.0.0.2:5060", response(&theirs, "200 OK", "b")).forwarded();
+    // The server of one call answers as if it had the other.
+    let claim = response(&mine, "200 OK", "b").replace("Call-ID: mine", "Call-ID: theirs");
+    assert_eq!(relay.send(A, claim).dropped(), Reason::ForgedVia);
+    let mut bye = Request::new("BYE", "theirs");
+    bye.to = "<sip:bob@example.com>;tag=b";
+    assert_eq!(relay.send(CALLER, bye.text()).next_hop(), "10.0.0.2:5060");
 }
 
 #[test]
