@@ -136,7 +136,8 @@ impl Core {
         self.forward(at, outbox, request, Hop { address, listener, slot, how: Forwarded::Token })
     }
 
-    /// A set may let callers' requests follow their route, to addresses that the operator listed.
+    /// A set may let callers' requests follow their route, to addresses that the operator listed;
+    /// to this machine itself only where the destination is on it.
     fn routed_by_caller(&self, at: &Arrival, token: &Token) -> Option<SocketAddr> {
         let destinations = &at.snapshot.destinations;
         let known = destinations.by_address(token.destination)?;
@@ -146,6 +147,7 @@ impl Core {
         }
         self.next_hop_address(at).filter(|address| {
             is_in(&at.snapshot.policy.in_dialog_to, *address)
+                && (token.destination.ip().is_loopback() || !address.ip().is_loopback())
                 && neighbour::may_send_to(*address, &at.shared.listeners)
         })
     }

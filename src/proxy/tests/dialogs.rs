@@ -409,7 +409,7 @@ fn a_caller_that_follows_its_route_is_sent_to_one_host_that_is_not_us() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     relay.snapshot.set_default.in_dialog = InDialog::Route;
     let sent = call(&mut relay, "routed");
-    for uri in ["255.255.255.255", "224.0.1.75", "0.0.0.0", "192.0.2.1"] {
+    for uri in ["255.255.255.255", "224.0.1.75", "0.0.0.0", "192.0.2.1", "127.0.0.1"] {
         let bye = by_caller("BYE", "routed", &routes_of(&sent)).replace("192.168.7.7", uri);
         assert_eq!(relay.send(CALLER, &bye).next_hop(), A, "{uri}");
     }
