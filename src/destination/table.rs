@@ -132,7 +132,10 @@ impl Table {
     pub fn by_source(&self, source: SocketAddr, how: SourceMatch) -> Option<Known> {
         match how {
             SourceMatch::AddressAndPort => self.by_address.get(&source).copied(),
-            SourceMatch::Address => self.by_ip.get(&source.ip()).copied(),
+            // Several may share an address: the one that has the port too, when one has.
+            SourceMatch::Address => {
+                self.by_address.get(&source).or_else(|| self.by_ip.get(&source.ip())).copied()
+            }
         }
     }
 

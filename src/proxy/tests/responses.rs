@@ -269,6 +269,20 @@ fn a_slot_of_another_process_means_nothing_here() {
 }
 
 #[test]
+fn servers_that_share_an_address_are_told_apart_by_their_ports() {
+    let listeners = || Relay::new(&[]).shared.listeners.clone();
+    let both = ["sip:10.0.0.1:5060", "sip:10.0.0.1:5070"];
+    let mut old = Relay::made_of(listeners(), 1, &both[1..]);
+    let mut new = Relay::made_of(listeners(), 2, &both);
+    new.snapshot.policy.source_match = SourceMatch::Address;
+    let sent = old.send(CALLER, invite("shared")).forwarded();
+    new.send("10.0.0.1:5070", response(&sent, "200 OK", "b")).forwarded();
+    let mut bye = Request::new("BYE", "shared");
+    bye.to = "<sip:bob@example.com>;tag=b";
+    assert_eq!(new.send(CALLER, bye.text()).next_hop(), "10.0.0.1:5070");
+}
+
+#[test]
 fn our_via_is_bound_to_the_listener_that_wrote_it() {
     let mut relay = Relay::listening(&["192.0.2.1:5060", "192.0.2.1:5080"], &["sip:10.0.0.1:5060"]);
     let sent = relay.send(CALLER, invite("bound")).forwarded();
