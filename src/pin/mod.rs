@@ -14,6 +14,7 @@ pub use memory::PinMemory;
 pub use table::{Claim, Claimed, PinCounters, PinTable};
 
 use crate::destination::Slot;
+use crate::limits::SLOTS_MAX;
 
 /// The key of a pin: a keyed hash, so that nobody outside can aim at a bucket.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -25,3 +26,8 @@ pub const ANSWERED_NO_DESTINATION: Slot = Slot(u16::MAX);
 pub const ANSWERED_UNAVAILABLE: Slot = Slot(u16::MAX - 1);
 /// In the place of a destination: none is known.
 pub const NO_SLOT: Slot = Slot(u16::MAX - 2);
+
+/// Whether this number stands for a destination, and is none of the reserved ones.
+pub(crate) fn is_destination(slot: Slot) -> bool {
+    usize::from(slot.0) < SLOTS_MAX
+}

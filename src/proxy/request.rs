@@ -283,7 +283,7 @@ impl Core {
     }
 
     /// Forwards to a destination: by its own socket, else the way that the request came, else by
-    /// the one that reaches its family. `None` when the slot stands for none.
+    /// the one that reaches its family. `None` when the slot is one of those that stand for none.
     fn forward_to(
         &mut self,
         at: &Arrival,
@@ -292,7 +292,11 @@ impl Core {
         slot: Slot,
         how: Forwarded,
     ) -> Option<Verdict> {
-        let destination = at.snapshot.destinations.get(slot)?;
+        let Some(destination) = at.snapshot.destinations.get(slot) else {
+            // Workers take a new list over one after the other: another one, with the list that this
+            // one gets next, has chosen. To answer would end a call that goes on there.
+            return pin::is_destination(slot).then_some(Verdict::Dropped(Reason::ListBehind));
+        };
         let arrival = at.shared.listeners.get(at.flow.listener).local;
         let is_same_family = arrival.is_ipv4() == destination.address.is_ipv4();
         let by_family =

@@ -12,7 +12,7 @@ use super::{Arrival, Core, Flow, ListenerId, Outbox};
 use crate::destination::Slot;
 use crate::listener::SentByKey;
 use crate::message::{Method, Span, Via};
-use crate::pin::{Kind, NO_SLOT, State};
+use crate::pin::{self, Kind, NO_SLOT, State};
 
 /// What our own Via said.
 struct Own {
@@ -158,7 +158,8 @@ impl Core {
             _ => Some(State::Final),
         };
         pins.renew(at.now, key, false, state);
-        if at.snapshot.destinations.get(own.slot).is_some() {
+        // Also where this worker's list does not have the destination yet.
+        if pin::is_destination(own.slot) {
             self.note_call(at, own, code);
         }
         Ok(())

@@ -123,6 +123,9 @@ closed_set! {
         SelfLoop = "self_loop",
         /// A copy that arrived while another worker was choosing for the same request.
         PinContended = "pin_contended",
+        /// A message whose pin names a destination that is listed so newly that this worker does not
+        /// know it yet: its copy will find it.
+        ListBehind = "list_behind",
         /// A bug of ours: handling it panicked.
         Panicked = "panicked",
     }

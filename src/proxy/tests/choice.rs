@@ -430,3 +430,30 @@ fn a_fork_of_the_challenged_request_is_not_its_repeat() {
     fork.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-fork-2");
     assert_eq!(relay.send(CALLER, fork.text()).next_hop(), "10.0.0.2:5060");
 }
+
+#[test]
+fn a_worker_with_the_list_before_leaves_what_it_cannot_know_to_the_next_copy() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let before = std::mem::take(&mut relay.snapshot.destinations);
+    relay.load(&["sip:10.0.0.2:5060"]);
+    let sent = relay.send(CALLER, invite("new")).forwarded();
+    assert_eq!(sent.to.to_string(), "10.0.0.2:5060");
+
+    let after = std::mem::replace(&mut relay.snapshot.destinations, before);
+    let cancel = Request::new("CANCEL", "new").text();
+    let mut ack = Request::new("ACK", "new");
+    ack.to = "<sip:bob@example.com>;tag=b";
+    for text in [invite("new"), cancel.clone(), ack.text()] {
+        assert_eq!(relay.send(CALLER, text).dropped(), Reason::ListBehind);
+    }
+    // A response needs no list, and what it says about the call is kept.
+    relay.send("10.0.0.2:5060", response(&sent, "183 Session Progress", "b")).forwarded();
+    let mut prack = Request::new("PRACK", "new");
+    (prack.to, prack.via) = (ack.to, format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-prack"));
+    assert_eq!(relay.send(CALLER, prack.text()).dropped(), Reason::ListBehind);
+
+    relay.snapshot.destinations = after;
+    for text in [invite("new"), cancel, ack.text(), prack.text()] {
+        assert_eq!(relay.send(CALLER, text).next_hop(), "10.0.0.2:5060");
+    }
+}
