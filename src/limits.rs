@@ -85,10 +85,10 @@ pub(crate) const SWEEP_PARTS: usize = 64;
 
 /// Attempts to put a pin in while other workers do the same; then the datagram, a copy of what
 /// another worker forwards at this moment, is dropped.
-pub(crate) const CLAIM_TRIES: usize = 64;
+pub(crate) const CLAIM_TRIES: usize = if cfg!(loom) { 3 } else { 64 };
 
 /// Pauses of the processor between two attempts, some 2 us: longer than the choice takes.
-pub(crate) const CLAIM_SPINS: usize = 64;
+pub(crate) const CLAIM_SPINS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// How long the number of a retired destination is given to no other: as long as any pin lives, that
 /// of a call that rings.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
@@ -17,6 +16,7 @@ use crate::destination::{
 use crate::limits;
 use crate::listener::{ListenerId, Listeners};
 use crate::pin::PinTable;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A load that cannot be taken.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]

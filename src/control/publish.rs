@@ -1,30 +1,26 @@
 //! Publishing: workers get a new snapshot, and the old ones are freed here, never by a worker.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-
-use crate::proxy::Snapshot;
+use crate::sync::{Arc, ArcSwap};
 
 /// The snapshot in force, and those that some worker may still use.
 #[derive(Debug)]
-pub(super) struct Publisher {
-    current: Arc<ArcSwap<Snapshot>>,
-    old: Vec<Arc<Snapshot>>,
+pub(super) struct Publisher<T> {
+    current: Arc<ArcSwap<T>>,
+    old: Vec<Arc<T>>,
 }
 
-impl Publisher {
-    pub(super) fn new(first: Snapshot) -> Self {
+impl<T> Publisher<T> {
+    pub(super) fn new(first: T) -> Self {
         Self { current: Arc::new(ArcSwap::from_pointee(first)), old: Vec::new() }
     }
 
     /// Where workers look.
-    pub(super) fn current(&self) -> Arc<ArcSwap<Snapshot>> {
+    pub(super) fn current(&self) -> Arc<ArcSwap<T>> {
         Arc::clone(&self.current)
     }
 
     /// Puts `next` in force; whoever calls wakes the workers afterwards.
-    pub(super) fn publish(&mut self, next: Snapshot) {
+    pub(super) fn publish(&mut self, next: T) {
         self.old.push(self.current.swap(Arc::new(next)));
     }
 
@@ -38,13 +34,13 @@ impl Publisher {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use arc_swap::Cache;
 
     use super::*;
     use crate::destination::Table;
-    use crate::proxy::{Policy, SetPolicy};
+    use crate::proxy::{Policy, SetPolicy, Snapshot};
 
     fn snapshot(version: u64) -> Snapshot {
         Snapshot {

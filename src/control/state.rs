@@ -23,7 +23,7 @@ pub(super) struct State {
     /// The version of the snapshot published last.
     version: u64,
     /// `None` only until the workers have started.
-    outlet: Option<(Publisher, Arc<[Waker]>)>,
+    outlet: Option<(Publisher<Snapshot>, Arc<[Waker]>)>,
 }
 
 impl State {
@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Where the next snapshots go.
-    pub(super) fn publish_with(&mut self, publisher: Publisher, wakers: Arc<[Waker]>) {
+    pub(super) fn publish_with(&mut self, publisher: Publisher<Snapshot>, wakers: Arc<[Waker]>) {
         self.outlet = Some((publisher, wakers));
     }
 

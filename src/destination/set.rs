@@ -1,11 +1,11 @@
 //! A set and the choice from it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
 use super::Slot;
+use crate::sync::{AtomicU64, Ordering};
 
 /// What of a set outlives a reload: how many turns were taken.
 ///

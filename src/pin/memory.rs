@@ -10,16 +10,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::destination::Slot;
+use crate::sync::{AtomicU64, Ordering};
 
 const VERSION: u64 = 1;
 const HEAD_WORDS: usize = 8;
 const SLOT_WORDS: usize = 4;
-const SLOTS: usize = 1 << 16;
-/// Ways of a bucket: eight words are one cache line.
-pub(super) const WAYS: usize = 8;
+const SLOTS: usize = if cfg!(loom) { 1 } else { 1 << 16 };
+/// Ways of a bucket: eight words are one cache line. A model has as many as it has workers.
+pub(crate) const WAYS: usize = if cfg!(loom) { 3 } else { 8 };
 const PINS_START: usize = HEAD_WORDS + SLOTS * SLOT_WORDS;
 
 const _: () = assert!(PINS_START.is_multiple_of(WAYS));

@@ -11,6 +11,8 @@ mod table;
 
 pub use entry::{Kind, Pin, State};
 pub use memory::PinMemory;
+#[cfg(all(test, loom))]
+pub(crate) use memory::WAYS;
 pub use table::{Claim, Claimed, PinCounters, PinTable};
 
 use crate::destination::Slot;

@@ -15,13 +15,12 @@
 //! # Orderings
 //!
 //! The look again is a store-then-load on two different ways by two workers: of two that put in the
-//! same key at least one must see the other. That needs sequential consistency between each
-//! worker's CAS and its following loads, so these are `SeqCst`. A worker that sees a *tentative* pin
-//! at a higher way than its own takes it away by CAS; the owner's step to *claimed* is a CAS on the
-//! same word, so exactly one of the two succeeds. Everything else is a single word that carries all
-//! it means, and `Relaxed` is enough: no other memory is published through a pin.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! same key at least one must see the other. That needs a `SeqCst` fence between each worker's CAS
+//! and the loads that follow. A worker that sees a *tentative* pin at a higher way than its own
+//! takes it away by CAS; the owner's step to *claimed* is a CAS on the same word, so exactly one of
+//! the two succeeds. Everything else is a single word that carries all it means, and `Relaxed` is
+//! enough: no other memory is published through a pin. `crate::models` runs all of this through every
+//! order of events that these orderings allow.
 
 use super::PinKey;
 use super::entry::{Kind, Pin, State, TAG_BITS, clock_of};
@@ -29,6 +28,7 @@ use super::memory::PinMemory;
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits;
+use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
 
 /// What the try field of a tentative pin says.
 const TENTATIVE: u8 = 0;
@@ -83,7 +83,7 @@ impl Claimed<'_> {
     fn finish(&mut self, word: u64) {
         // It fails only when we stood still for seconds and the way was given to another: then our
         // choice is unpinned, as after an eviction.
-        let _ = self.way.compare_exchange(self.word, word, Ordering::SeqCst, Ordering::Relaxed);
+        let _ = swap(self.way, self.word, word);
         self.word = word;
     }
 }
@@ -184,9 +184,7 @@ impl PinTable {
             };
             let new = Pin { clock, state, ..pin }.pack();
             // Within one unit of the clock nearly nothing changes, and the line stays shared.
-            if new == word
-                || way.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            {
+            if new == word || swap(way, word, new).is_ok() {
                 return true;
             }
         }
@@ -212,7 +210,7 @@ impl PinTable {
             };
             // Two workers that put the same key in at two ways leave two pins with one meaning:
             // the lower way is found, the other expires.
-            if way.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if swap(way, word, new).is_ok() {
                 if is_new {
                     self.count_eviction(word, clock);
                 }
@@ -227,8 +225,7 @@ impl PinTable {
         let (way, word) = find_in(bucket, tag, true, clock_of(now))?;
         let pin = Pin::unpack(word);
         let is_repeat = pin.kind == Kind::Challenge && pin.try_number != cseq_bits & 15;
-        let taken = is_repeat
-            && way.compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let taken = is_repeat && swap(way, word, 0).is_ok();
         taken.then_some(pin.slot)
     }
 
@@ -259,10 +256,7 @@ impl PinTable {
         for way in buckets.flat_map(|bucket| self.memory.bucket(bucket)) {
             let word = way.load(Ordering::Relaxed);
             // A pin that was renewed in between stays: the CAS fails.
-            if word != 0
-                && is_over(Pin::unpack(word))
-                && way.compare_exchange(word, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            {
+            if word != 0 && is_over(Pin::unpack(word)) && swap(way, word, 0).is_ok() {
                 count(&self.counters.swept);
             }
         }
@@ -285,16 +279,18 @@ impl PinTable {
             return None;
         }
         let tentative = pin.pack();
-        way.compare_exchange(old, tentative, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        swap(way, old, tentative).ok()?;
         self.count_eviction(old, clock);
 
+        // Between our word and the look at the others': see the orderings above.
+        fence(Ordering::SeqCst);
         let mut is_below = true;
         for other in bucket {
             if std::ptr::eq(other, way) {
                 is_below = false;
                 continue;
             }
-            let word = other.load(Ordering::SeqCst);
+            let word = other.load(Ordering::Relaxed);
             if !is_same(word, pin.tag, is_call(pin.kind), clock) {
                 continue;
             }
@@ -302,15 +298,13 @@ impl PinTable {
             let is_weaker =
                 theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
             // A weaker one is taken away, unless it has just become stronger.
-            if !(is_weaker
-                && other.compare_exchange(word, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok())
-            {
-                let _ = way.compare_exchange(tentative, 0, Ordering::SeqCst, Ordering::Relaxed);
+            if !(is_weaker && swap(other, word, 0).is_ok()) {
+                let _ = swap(way, tentative, 0);
                 return None;
             }
         }
         let claimed = Pin { try_number: CLAIMED, ..pin }.pack();
-        way.compare_exchange(tentative, claimed, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        swap(way, tentative, claimed).ok()?;
         Some(Claimed { way, word: claimed })
     }
 
@@ -349,7 +343,7 @@ fn victim(bucket: &[AtomicU64], clock: u16) -> (&AtomicU64, u64) {
 /// The lowest way that holds this key and lives.
 fn find_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     bucket.iter().find_map(|way| {
-        let word = way.load(Ordering::SeqCst);
+        let word = way.load(Ordering::Relaxed);
         is_same(word, tag, is_call, clock).then_some((way, word))
     })
 }
@@ -370,9 +364,14 @@ fn is_call(kind: Kind) -> bool {
     matches!(kind, Kind::Dialog | Kind::Challenge)
 }
 
+/// Changes a word when nobody else has; the word that is there instead when somebody has.
+fn swap(way: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
+    way.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
+}
+
 fn wait() {
     for _ in 0..limits::CLAIM_SPINS {
-        std::hint::spin_loop();
+        spin_loop();
     }
 }
 

@@ -6,14 +6,13 @@ mod failure;
 mod summary;
 mod totals;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crossbeam::utils::CachePadded;
 
 pub use failure::SendFailure;
 pub use totals::{PinTotals, Totals};
 
 use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
+use crate::sync::{AtomicU64, Ordering};
 
 /// The counters of one worker, on cache lines of their own.
 #[derive(Debug, Default)]
