@@ -126,9 +126,7 @@ impl PinTable {
     pub fn find(&self, now: Now, key: PinKey, is_call: bool) -> Option<Pin> {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
-        find_in(bucket, tag, is_call, clock)
-            .map(|(_, word)| Pin::unpack(word))
-            .filter(|pin| pin.state != State::Tentative)
+        find_in(bucket, tag, is_call, clock).map(|(_, word)| Pin::unpack(word))
     }
 
     /// Finds the transaction's pin or begins to put it in.
@@ -139,14 +137,17 @@ impl PinTable {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
         let is_call = is_call(kind);
+        let mut has_waited = false;
         for _ in 0..limits::CLAIM_TRIES {
             if let Some((_, word)) = find_in(bucket, tag, is_call, clock) {
-                let pin = Pin::unpack(word);
-                if pin.state != State::Tentative {
-                    return Claim::Found(pin);
-                }
+                return Claim::Found(Pin::unpack(word));
+            }
+            if is_being_put_in(bucket, tag, is_call, clock) {
                 // The other worker is a handful of instructions from its end.
-                count(&self.counters.contended);
+                if !has_waited {
+                    count(&self.counters.contended);
+                    has_waited = true;
+                }
                 wait();
                 continue;
             }
@@ -174,9 +175,6 @@ impl PinTable {
                 return false;
             };
             let pin = Pin::unpack(word);
-            if pin.state == State::Tentative {
-                return true;
-            }
             // A late 1xx does not bring a transaction back that had its final response.
             let state = match (pin.state, state) {
                 (State::Final, _) | (_, None) => pin.state,
@@ -203,10 +201,10 @@ impl PinTable {
                 // A dialog is worth more than a challenge that comes late.
                 Some((_, word)) if kind == Kind::Challenge && is_dialog(word) => return,
                 Some((way, word)) => (way, word, false),
-                None => {
-                    let (way, word) = victim(bucket, clock);
-                    (way, word, true)
-                }
+                None => match victim(bucket, tag, true, clock) {
+                    Some((way, word)) => (way, word, true),
+                    None => continue,
+                },
             };
             // Two workers that put the same key in at two ways leave two pins with one meaning:
             // the lower way is found, the other expires.
@@ -273,11 +271,7 @@ impl PinTable {
 
     fn try_claim<'a>(&'a self, bucket: &'a [AtomicU64], pin: Pin) -> Option<Claimed<'a>> {
         let clock = pin.clock;
-        let (way, old) = victim(bucket, clock);
-        // Another worker has put it in since we looked.
-        if is_same(old, pin.tag, is_call(pin.kind), clock) {
-            return None;
-        }
+        let (way, old) = victim(bucket, pin.tag, is_call(pin.kind), clock)?;
         let tentative = pin.pack();
         swap(way, old, tentative).ok()?;
         self.count_eviction(old, clock);
@@ -290,15 +284,16 @@ impl PinTable {
                 is_below = false;
                 continue;
             }
-            let word = other.load(Ordering::Relaxed);
-            if !is_same(word, pin.tag, is_call(pin.kind), clock) {
-                continue;
-            }
+            let is_same = |word| is_same(word, pin.tag, is_call(pin.kind), clock);
+            let mut word = other.load(Ordering::Relaxed);
             let theirs = Pin::unpack(word);
             let is_weaker =
                 theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
-            // A weaker one is taken away, unless it has just become stronger.
-            if !(is_weaker && swap(other, word, 0).is_ok()) {
+            // A weaker one is taken away, unless it has just become stronger or gone by itself.
+            if is_same(word) && is_weaker {
+                word = swap(other, word, 0).map_or_else(|now| now, |_| 0);
+            }
+            if is_same(word) {
                 let _ = swap(way, tentative, 0);
                 return None;
             }
@@ -318,42 +313,57 @@ impl PinTable {
     }
 }
 
-/// The way to put a new pin in: an empty or expired one, else the one that will be missed least.
-fn victim(bucket: &[AtomicU64], clock: u16) -> (&AtomicU64, u64) {
-    let mut chosen: Option<(&AtomicU64, u64, _)> = None;
+/// The way to put a new pin in: that of a dead one of its own key, else an empty or expired one,
+/// else the one that will be missed least. `None` when there is none: the key has just been put in,
+/// or all ways are being put in at this moment.
+///
+/// A worker whose clock is a little behind may still find the dead pin of our key alive. It is
+/// replaced where it is, so that either that worker renews it or we replace it.
+fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
+    let mut free = None;
+    let mut lowest: Option<(&AtomicU64, u64, _)> = None;
     for way in bucket {
         let word = way.load(Ordering::Relaxed);
         let pin = Pin::unpack(word);
-        if word == 0 || pin.is_expired(clock) {
-            return (way, word);
+        let is_over = word == 0 || pin.is_expired(clock);
+        let is_tentative = pin.state == State::Tentative;
+        if is_of_key(word, tag, is_call) && (is_over || !is_tentative) {
+            return is_over.then_some((way, word));
         }
-        if pin.state == State::Tentative {
-            continue;
-        }
-        let rank = pin.eviction_rank(clock);
-        if chosen.as_ref().is_none_or(|(_, _, lowest)| rank < *lowest) {
-            chosen = Some((way, word, rank));
+        if is_over {
+            free = free.or(Some((way, word)));
+        } else if !is_tentative {
+            let rank = pin.eviction_rank(clock);
+            if lowest.as_ref().is_none_or(|(_, _, lowest)| rank < *lowest) {
+                lowest = Some((way, word, rank));
+            }
         }
     }
-    // All eight tentative: eight workers put pins into one bucket at this moment. The CAS on
-    // a word that nobody holds fails, and the caller tries again.
-    chosen.map_or((&bucket[0], u64::MAX), |(way, word, _)| (way, word))
+    free.or(lowest.map(|(way, word, _)| (way, word)))
 }
 
-/// The lowest way that holds this key and lives.
+/// The lowest way that holds this key, has been committed and lives.
 fn find_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     bucket.iter().find_map(|way| {
         let word = way.load(Ordering::Relaxed);
-        is_same(word, tag, is_call, clock).then_some((way, word))
+        // A tentative one may lie before it: of a worker that will see the committed one and
+        // withdraw.
+        let is_committed = Pin::unpack(word).state != State::Tentative;
+        (is_committed && is_same(word, tag, is_call, clock)).then_some((way, word))
     })
 }
 
+/// Whether some worker is putting this key in.
+fn is_being_put_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> bool {
+    bucket.iter().any(|way| is_same(way.load(Ordering::Relaxed), tag, is_call, clock))
+}
+
 fn is_same(word: u64, tag: u32, wants_call: bool, clock: u16) -> bool {
-    if (word >> 34) as u32 != tag {
-        return false;
-    }
-    let pin = Pin::unpack(word);
-    is_call(pin.kind) == wants_call && !pin.is_expired(clock)
+    is_of_key(word, tag, wants_call) && !Pin::unpack(word).is_expired(clock)
+}
+
+fn is_of_key(word: u64, tag: u32, wants_call: bool) -> bool {
+    (word >> 34) as u32 == tag && is_call(Pin::unpack(word).kind) == wants_call
 }
 
 fn is_dialog(word: u64) -> bool {
@@ -452,6 +462,35 @@ mod tests {
         let (bucket, copy) = attempt(&table, 5, TENTATIVE);
         assert!(table.try_claim(bucket, copy).is_none());
         assert_eq!(slot(&table, NOW, 1), Some(Slot(1)));
+    }
+
+    #[test]
+    fn a_committed_pin_is_found_behind_one_that_is_being_put_in() {
+        let table = one_bucket();
+        put(&table, NOW, 2, 9);
+        put(&table, NOW, 1, 7);
+        let (bucket, copy) = attempt(&table, 5, TENTATIVE);
+        bucket[0].store(copy.pack(), Ordering::Relaxed);
+        assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
+        assert!(table.renew(NOW, PinKey(1), false, Some(State::Final)));
+        assert_eq!(table.find(NOW, PinKey(1), false).unwrap().state, State::Final);
+        assert!(matches!(table.claim(NOW, PinKey(1), Kind::Invite, 0), Claim::Found(_)));
+    }
+
+    #[test]
+    fn a_dead_pin_is_replaced_where_it_is() {
+        let table = one_bucket();
+        put(&table, NOW, 2, 9);
+        put(&table, NOW, 1, 7);
+        // The way before it is free again, and would be taken by any other key.
+        table.clear_slots(|slot| slot == Slot(9));
+        let later = NOW.plus_ms(248_000);
+        let Claim::Claimed(claimed) = table.claim(later, PinKey(1), Kind::Invite, 0) else {
+            panic!()
+        };
+        claimed.commit(Slot(8), State::None);
+        assert_eq!(table.count(), 1, "a worker whose clock is behind could renew it");
+        assert_eq!(slot(&table, later, 1), Some(Slot(8)));
     }
 
     #[test]
