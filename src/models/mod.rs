@@ -5,6 +5,7 @@
 //! all. A *bound* is the number of times that a thread is interrupted in one run: loom then tries
 //! every order with at most so many. `LOOM_MAX_PREEMPTIONS` sets another for all models.
 
+mod calls;
 mod claims;
 
 use loom::thread::{self, JoinHandle};

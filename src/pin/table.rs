@@ -189,30 +189,34 @@ impl PinTable {
         true
     }
 
-    /// Puts a call pin in, or sets the one that is there.
-    pub fn set_call(&self, now: Now, key: PinKey, kind: Kind, slot: Slot, cseq_bits: u8) {
+    /// Puts a call pin in, or sets the one that is there; `worker` is as in [`PinTable::claim`].
+    pub fn set_call(
+        &self,
+        now: Now,
+        key: PinKey,
+        kind: Kind,
+        slot: Slot,
+        cseq_bits: u8,
+        worker: u16,
+    ) {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
         let pin = Pin { tag, slot, clock, kind, state: State::Final, try_number: cseq_bits & 15 };
         let new = pin.pack();
         for _ in 0..limits::CLAIM_TRIES {
-            let (way, word, is_new) = match find_in(bucket, tag, true, clock) {
-                Some((_, word)) if word == new => return,
+            if let Some((way, word)) = find_in(bucket, tag, true, clock) {
                 // A dialog is worth more than a challenge that comes late.
-                Some((_, word)) if kind == Kind::Challenge && is_dialog(word) => return,
-                Some((way, word)) => (way, word, false),
-                None => match victim(bucket, tag, true, clock) {
-                    Some((way, word)) => (way, word, true),
-                    None => continue,
-                },
-            };
-            // Two workers that put the same key in at two ways leave two pins with one meaning:
-            // the lower way is found, the other expires.
-            if swap(way, word, new).is_ok() {
-                if is_new {
-                    self.count_eviction(word, clock);
+                let is_settled = word == new || kind == Kind::Challenge && is_dialog(word);
+                if is_settled || swap(way, word, new).is_ok() {
+                    return;
                 }
-                return;
+                continue;
+            }
+            match self.claim(now, key, kind, worker) {
+                Claim::Claimed(mut claimed) => return claimed.finish(new),
+                // Another worker has put it in: it is set in the next round.
+                Claim::Found(_) => {}
+                Claim::Contended => return,
             }
         }
     }
@@ -220,11 +224,18 @@ impl PinTable {
     /// Takes the pin of a challenge out when it is still there: it serves one request.
     pub fn take_challenge(&self, now: Now, key: PinKey, cseq_bits: u8) -> Option<Slot> {
         let (bucket, tag) = self.place(key);
-        let (way, word) = find_in(bucket, tag, true, clock_of(now))?;
-        let pin = Pin::unpack(word);
-        let is_repeat = pin.kind == Kind::Challenge && pin.try_number != cseq_bits & 15;
-        let taken = is_repeat && swap(way, word, 0).is_ok();
-        taken.then_some(pin.slot)
+        for _ in 0..limits::CLAIM_TRIES {
+            let (way, word) = find_in(bucket, tag, true, clock_of(now))?;
+            let pin = Pin::unpack(word);
+            if pin.kind != Kind::Challenge || pin.try_number == cseq_bits & 15 {
+                return None;
+            }
+            // It fails when it was renewed, by a copy of the challenge, or taken.
+            if swap(way, word, 0).is_ok() {
+                return Some(pin.slot);
+            }
+        }
+        None
     }
 
     /// Clears what has expired in the next part of the table; the control thread calls it about
@@ -430,7 +441,7 @@ mod tests {
     fn a_call_and_a_transaction_of_one_key_are_two_pins() {
         let table = one_bucket();
         put(&table, NOW, 1, 7);
-        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0);
+        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0, 0);
         assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
         assert_eq!(table.find(NOW, PinKey(1), true).map(|pin| pin.slot), Some(Slot(8)));
     }
@@ -549,9 +560,9 @@ mod tests {
     #[test]
     fn renewing_a_call_is_no_eviction() {
         let table = one_bucket();
-        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0);
-        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Dialog, Slot(8), 0);
-        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Challenge, Slot(9), 1);
+        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0, 0);
+        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Dialog, Slot(8), 0, 0);
+        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Challenge, Slot(9), 1, 0);
         assert_eq!(table.count(), 1);
         assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 0);
         assert_eq!(

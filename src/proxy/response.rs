@@ -182,6 +182,7 @@ impl Core {
             call_id.of(at.bytes),
             from_tag.of(at.bytes),
         );
-        at.shared.pins.set_call(at.now, key, kind, own.slot, self.message.cseq_number as u8);
+        let cseq_bits = self.message.cseq_number as u8;
+        at.shared.pins.set_call(at.now, key, kind, own.slot, cseq_bits, self.number);
     }
 }
