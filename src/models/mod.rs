@@ -7,6 +7,7 @@
 
 mod calls;
 mod claims;
+mod clearing;
 
 use loom::thread::{self, JoinHandle};
 

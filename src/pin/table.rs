@@ -252,7 +252,9 @@ impl PinTable {
 
     /// Clears every pin that names one of these slots, before they stand for something else.
     pub fn clear_slots(&self, is_reused: impl Fn(Slot) -> bool) {
-        self.clear(0..self.memory.bucket_count(), |pin| is_reused(pin.slot));
+        // A tentative pin has its worker's number there.
+        let names = |pin: Pin| pin.state != State::Tentative && is_reused(pin.slot);
+        self.clear(0..self.memory.bucket_count(), names);
     }
 
     /// How many pins there are, dead ones included: a walk over all memory, for tests and tools.
@@ -263,10 +265,17 @@ impl PinTable {
 
     fn clear(&self, buckets: std::ops::Range<usize>, is_over: impl Fn(Pin) -> bool) {
         for way in buckets.flat_map(|bucket| self.memory.bucket(bucket)) {
-            let word = way.load(Ordering::Relaxed);
-            // A pin that was renewed in between stays: the CAS fails.
-            if word != 0 && is_over(Pin::unpack(word)) && swap(way, word, 0).is_ok() {
-                count(&self.counters.swept);
+            let mut word = way.load(Ordering::Relaxed);
+            // The CAS fails for a pin that was changed in between: renewed, it no longer is expired,
+            // but it still names its slot. That happens once per copy that comes, so not for long.
+            while word != 0 && is_over(Pin::unpack(word)) {
+                match swap(way, word, 0) {
+                    Ok(_) => {
+                        count(&self.counters.swept);
+                        break;
+                    }
+                    Err(now) => word = now,
+                }
             }
         }
     }
@@ -593,6 +602,17 @@ mod tests {
         put(&table, NOW, 2, 8);
         table.clear_slots(|slot| slot == Slot(7));
         assert_eq!((slot(&table, NOW, 1), slot(&table, NOW, 2)), (None, Some(Slot(8))));
+    }
+
+    #[test]
+    fn clearing_a_slot_spares_the_worker_of_that_number() {
+        let table = one_bucket();
+        let Claim::Claimed(claimed) = table.claim(NOW, PinKey(1), Kind::Invite, 7) else {
+            panic!()
+        };
+        table.clear_slots(|slot| slot == Slot(7));
+        claimed.commit(Slot(8), State::None);
+        assert_eq!(slot(&table, NOW, 1), Some(Slot(8)));
     }
 
     #[test]
