@@ -79,8 +79,7 @@ pub(crate) const EDIT_TEXT_BYTES: usize = 16_384;
 /// has two), twice that room so that buckets rarely fill. 10,000/s are 7.2 million pins, 58 MB.
 pub(crate) const PINS_PER_REQUEST_RATE: usize = 240 * 3 / 2 * 2;
 
-/// Calls of the sweeper for one pass over the table, one a second: every pin is seen every 64 s,
-/// far below the 400 s that the wrapping clock allows.
+/// Seconds in which the sweeper passes the table, and so parts that it passes it in.
 pub(crate) const SWEEP_PARTS: usize = 64;
 
 /// Attempts to put a pin in while other workers do the same; then the datagram, a copy of what

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Zero is an empty way. The clock counts units of 4 s and wraps after 4,096 s; the sweeper clears
-//! long before. Ages are signed: up to eight units in the future is fresh, since two workers may
+//! long before, also after the process was stopped for a while. Ages are signed: up to eight units in the future is fresh, since two workers may
 //! have read their clocks in another order than they write.
 
 use crate::clock::Now;
@@ -64,16 +64,19 @@ const FUTURE: u16 = 8;
 /// Timer C and 64*T1 (180 s + 32 s), rounded up to 240 s, and a unit because the first is not whole.
 const LIFE_UNITS: u16 = 240 / 4 + 1;
 /// 1,800 s for a call that rings: Timer C starts anew with each 1xx.
-const LIFE_RINGING_UNITS: u16 = 1_800 / 4 + 1;
+pub(super) const LIFE_RINGING_UNITS: u16 = 1_800 / 4 + 1;
 /// 64*T1 for what is no INVITE.
 const LIFE_REQUEST_UNITS: u16 = 32 / 4 + 1;
 /// A worker that stopped while it put a pin in does not keep the way for longer.
 const LIFE_TENTATIVE_UNITS: u16 = 2;
 
-const _: () = assert!(LIFE_RINGING_UNITS < WRAP - FUTURE - SWEEP_UNITS_MAX);
+/// The longest that any pin lives, in milliseconds.
+pub(super) const LIFE_MAX_MS: u64 = LIFE_RINGING_UNITS as u64 * UNIT_MS;
 
-/// The sweeper passes every pin at least this often: 400 s.
-pub(super) const SWEEP_UNITS_MAX: u16 = 100;
+// The oldest pin that the sweeper meets lived its whole life, waited for its part of a pass (64 s,
+// and half as much again when calls come late) and stood through a gap as long as a life; its age
+// must not look like a moment in the future.
+const _: () = assert!(LIFE_RINGING_UNITS + 96 / 4 + 1 + LIFE_RINGING_UNITS < WRAP - FUTURE);
 
 pub(super) const TAG_BITS: u32 = 30;
 

@@ -23,7 +23,7 @@
 //! order of events that these orderings allow.
 
 use super::PinKey;
-use super::entry::{Kind, Pin, State, TAG_BITS, clock_of};
+use super::entry::{Kind, LIFE_MAX_MS, Pin, State, TAG_BITS, clock_of};
 use super::memory::PinMemory;
 use crate::clock::Now;
 use crate::destination::Slot;
@@ -39,7 +39,10 @@ const CLAIMED: u8 = 1;
 pub struct PinTable {
     memory: PinMemory,
     counters: PinCounters,
+    /// The bucket where the sweeper goes on.
     sweep_at: AtomicU64,
+    /// When it was called last, in milliseconds; 0 before the first time.
+    swept_ms: AtomicU64,
 }
 
 /// What the table counts. Evictions and contention are rare, so all workers share these.
@@ -99,7 +102,12 @@ impl Drop for Claimed<'_> {
 impl PinTable {
     /// A table in this memory.
     pub fn new(memory: PinMemory) -> Self {
-        Self { memory, counters: PinCounters::default(), sweep_at: AtomicU64::new(0) }
+        Self {
+            memory,
+            counters: PinCounters::default(),
+            sweep_at: AtomicU64::new(0),
+            swept_ms: AtomicU64::new(0),
+        }
     }
 
     /// How many pins a relay needs that sees this many new requests per second at its peak.
@@ -239,14 +247,29 @@ impl PinTable {
     }
 
     /// Clears what has expired in the next part of the table; the control thread calls it about
-    /// once a second, and it passes the whole table in 64 calls.
+    /// once a second. It passes the whole table in 64 s, or at once when it comes late.
+    ///
+    /// When nobody has called it for longer than any pin lives, the process was stopped and every
+    /// pin from before is dead. The clock of pins may have wrapped since, which would make them look
+    /// alive: all are cleared, with the few put in since the process woke up.
     pub fn sweep(&self, now: Now) {
         let buckets = self.memory.bucket_count();
-        let part = buckets.div_ceil(limits::SWEEP_PARTS);
         // Relaxed: the control thread alone sweeps.
+        let swept_ms = self.swept_ms.swap(now.ms(), Ordering::Relaxed);
+        let passed_ms = if swept_ms == 0 { 0 } else { now.ms().saturating_sub(swept_ms) };
+        if passed_ms > LIFE_MAX_MS {
+            self.clear(0..buckets, |_| true);
+            return;
+        }
+        let parts = (passed_ms as usize + 500) / 1_000;
+        let part = buckets.div_ceil(limits::SWEEP_PARTS) * parts.clamp(1, limits::SWEEP_PARTS);
         let start = self.sweep_at.load(Ordering::Relaxed) as usize;
         let end = (start + part).min(buckets);
-        self.clear(start..end, |pin| pin.is_expired(clock_of(now)));
+        let clock = clock_of(now);
+        self.clear(start..end, |pin| pin.is_expired(clock));
+        if part >= buckets {
+            self.clear(0..start, |pin| pin.is_expired(clock));
+        }
         self.sweep_at.store(if end == buckets { 0 } else { end as u64 }, Ordering::Relaxed);
     }
 
@@ -586,13 +609,53 @@ mod tests {
         for key in 0..1000_u64 {
             put(&table, NOW, key.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, 1);
         }
+        table.sweep(NOW);
         let later = NOW.plus_ms(200_000);
         put(&table, later, 77 << 40 | 5, 2);
-        for _ in 0..limits::SWEEP_PARTS {
-            table.sweep(later.plus_ms(100_000));
-        }
+        table.sweep(later.plus_ms(100_000));
         assert_eq!(table.count(), 1);
         assert_eq!(table.counters().swept.load(Ordering::Relaxed), 1000);
+    }
+
+    #[test]
+    fn a_second_s_sweep_passes_a_part_of_the_table() {
+        let table = PinTable::new(PinMemory::on_heap(8 * 64));
+        for key in 0..64_u64 {
+            put(&table, NOW, key << 58 | 1, 1);
+        }
+        let dead = NOW.plus_ms(300_000);
+        table.sweep(dead);
+        for second in 1..64 {
+            assert_eq!(table.counters().swept.load(Ordering::Relaxed), second);
+            table.sweep(dead.plus_ms(second * 1_001));
+        }
+        assert_eq!(table.count(), 0);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_finds_no_pin_alive_again() {
+        // The clock wraps after 4,096 s.
+        for stopped_s in [1_900, 2_300, 3_900, 4_095, 4_096, 4_100, 3 * 4_096 + 60, 1_000_000] {
+            let table = one_bucket();
+            put(&table, NOW, 1, 7);
+            table.renew(NOW, PinKey(1), false, Some(State::Provisional));
+            table.sweep(NOW.plus_ms(1_000));
+            let woken = NOW.plus_ms(stopped_s * 1_000);
+            table.sweep(woken);
+            assert_eq!(slot(&table, woken, 1), None, "after {stopped_s} s");
+            assert_eq!(table.count(), 0, "after {stopped_s} s");
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_for_less_than_a_call_rings_keeps_the_call() {
+        let table = one_bucket();
+        put(&table, NOW, 1, 7);
+        table.renew(NOW, PinKey(1), false, Some(State::Provisional));
+        table.sweep(NOW.plus_ms(1_000));
+        let woken = NOW.plus_ms(1_700_000);
+        table.sweep(woken);
+        assert_eq!(slot(&table, woken, 1), Some(Slot(7)));
     }
 
     #[test]
