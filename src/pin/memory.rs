@@ -3,7 +3,8 @@
 //! ```text
 //! word 0      layout version and bucket count     \
 //!      1      key id                               | head
-//!      2..8   reserved, zero                      /
+//!      2      processes that have used it so far  |
+//!      3..8   reserved, zero                      /
 //!      8..    slots: 4 words each                  identity hash, address (2 words), port and state
 //!      ...    pins: buckets of 8 words             one cache line each
 //! ```
@@ -28,6 +29,9 @@ const _: () = assert!(PINS_START.is_multiple_of(WAYS));
 pub struct PinMemory {
     words: Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>,
     bucket_count: usize,
+    /// How many processes used it before, modulo 256: no two that use it at the same time have the
+    /// same number.
+    generation: u8,
 }
 
 impl std::fmt::Debug for PinMemory {
@@ -42,7 +46,7 @@ impl PinMemory {
         PINS_START + pins.div_ceil(WAYS) * WAYS
     }
 
-    /// Lays a new table out in zeroed words.
+    /// Lays a table out in zeroed words, or joins the one that a process of the same size uses.
     ///
     /// # Panics
     /// When there is not room for a single bucket.
@@ -52,16 +56,22 @@ impl PinMemory {
     ) -> Self {
         let bucket_count = words.len().saturating_sub(PINS_START) / WAYS;
         assert!(bucket_count > 0);
-        // Relaxed: nobody else knows the memory yet.
+        // Relaxed: nobody else knows the memory yet, or these words are the same already.
         words[0].store(VERSION << 56 | bucket_count as u64, Ordering::Relaxed);
         words[1].store(u64::from(key_id), Ordering::Relaxed);
-        Self { words: Box::new(words), bucket_count }
+        let generation = words[2].fetch_add(1, Ordering::Relaxed) as u8;
+        Self { words: Box::new(words), bucket_count, generation }
     }
 
     /// Memory of the process's own, for tests and tools.
     pub fn on_heap(pins: usize) -> Self {
         let words: Vec<AtomicU64> = (0..Self::words_for(pins)).map(|_| AtomicU64::new(0)).collect();
         Self::new(words, 0)
+    }
+
+    /// The number of this process among those that use the memory.
+    pub(super) fn generation(&self) -> u8 {
+        self.generation
     }
 
     pub(super) fn bucket_count(&self) -> usize {

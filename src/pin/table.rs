@@ -139,8 +139,8 @@ impl PinTable {
 
     /// Finds the transaction's pin or begins to put it in.
     ///
-    /// `worker` is the caller's number, equal for no two that run at the same time: it makes
-    /// tentative pins of one key differ, so that no worker takes another's for its own.
+    /// `worker` is the caller's number, equal for no two of a process: with the number of the process
+    /// it makes tentative pins of one key differ, so that no worker takes another's for its own.
     pub fn claim(&self, now: Now, key: PinKey, kind: Kind, worker: u16) -> Claim<'_> {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
@@ -161,7 +161,7 @@ impl PinTable {
             }
             let pin = Pin {
                 tag,
-                slot: Slot(worker),
+                slot: self.seat(worker),
                 clock,
                 kind,
                 state: State::Tentative,
@@ -310,6 +310,12 @@ impl PinTable {
         // that no pin is.
         let tag = (key.0 & ((1 << TAG_BITS) - 1)) as u32;
         (self.memory.bucket(number as usize), tag.max(1))
+    }
+
+    /// What stands in the place of a slot while `worker` puts a pin in.
+    fn seat(&self, worker: u16) -> Slot {
+        const { assert!(limits::WORKERS_MAX <= 1 << u8::BITS) };
+        Slot(u16::from(self.memory.generation()) << u8::BITS | worker & 0xff)
     }
 
     fn try_claim<'a>(&'a self, bucket: &'a [AtomicU64], pin: Pin) -> Option<Claimed<'a>> {
@@ -570,7 +576,7 @@ mod tests {
         let (bucket, tag) = table.place(PinKey(1));
         let pin = Pin {
             tag,
-            slot: Slot(worker),
+            slot: table.seat(worker),
             clock: clock_of(NOW),
             kind: Kind::Invite,
             state: State::Tentative,
@@ -673,7 +679,7 @@ mod tests {
         let Claim::Claimed(claimed) = table.claim(NOW, PinKey(1), Kind::Invite, 7) else {
             panic!()
         };
-        table.clear_slots(|slot| slot == Slot(7));
+        table.clear_slots(|slot| slot == table.seat(7));
         claimed.commit(Slot(8), State::None);
         assert_eq!(slot(&table, NOW, 1), Some(Slot(8)));
     }
