@@ -53,6 +53,49 @@ mod tests {
         }
     }
 
+    /// Frees itself on the control thread only.
+    struct Marked {
+        version: u64,
+        control: std::thread::ThreadId,
+    }
+
+    impl Drop for Marked {
+        fn drop(&mut self) {
+            assert_eq!(std::thread::current().id(), self.control, "freed by a worker");
+        }
+    }
+
+    #[test]
+    fn workers_that_move_on_at_any_moment_free_nothing() {
+        const LAST: u64 = 2_000;
+        let control = std::thread::current().id();
+        let mut publisher = Publisher::new(Marked { version: 0, control });
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3)
+                .map(|_| {
+                    let mut reader = Cache::new(publisher.current());
+                    scope.spawn(move || {
+                        let mut version = 0;
+                        while version < LAST {
+                            let next = reader.load().version;
+                            assert!(next >= version, "{next} after {version}");
+                            version = next;
+                        }
+                        reader
+                    })
+                })
+                .collect();
+            for version in 1..=LAST {
+                publisher.publish(Marked { version, control });
+                publisher.free_old();
+            }
+            let readers: Vec<_> =
+                workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+            assert_eq!(publisher.free_old(), 0);
+            drop(readers);
+        });
+    }
+
     #[test]
     fn an_old_snapshot_lives_until_its_last_reader_moves_on_and_is_freed_here() {
         let mut publisher = Publisher::new(snapshot(1));

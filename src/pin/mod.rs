@@ -7,6 +7,8 @@
 
 mod entry;
 mod memory;
+#[cfg(all(test, not(loom)))]
+mod stress;
 mod table;
 
 pub use entry::{Kind, Pin, State};
