@@ -93,6 +93,10 @@ pub(crate) const CLAIM_SPINS: usize = if cfg!(loom) { 1 } else { 64 };
 /// of a call that rings.
 pub(crate) const SLOT_QUARANTINE_MS: u64 = 1_800_000;
 
+/// How long a load waits for every worker to take a snapshot: each does with its next batch, which
+/// takes milliseconds.
+pub(crate) const MOVE_ON_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Places in a route that are ourselves and are passed at once; more is a loop.
 pub(crate) const OWN_ROUTES_MAX: usize = 4;
 

@@ -98,6 +98,8 @@ struct Round {
 pub struct Registry {
     slots: Vec<Option<SlotState>>,
     slot_of: HashMap<SlotIdentity, Slot>,
+    /// Numbers that were given up and may be given to others.
+    free: Vec<Slot>,
     destinations: Vec<Option<Arc<Destination>>>,
     sets: BTreeMap<u32, SetMemory>,
     place_turns: HashMap<RecordIdentity, Arc<AtomicU64>>,
@@ -123,7 +125,7 @@ impl Registry {
             return Err(errors);
         }
         let records = &reachable(records, listeners);
-        self.assign_slots(now, records, pins)?;
+        self.assign_slots(now, records)?;
         self.describe(records, listeners);
 
         let mut table = Table {
@@ -150,48 +152,60 @@ impl Registry {
         Ok(table)
     }
 
-    fn assign_slots(
-        &mut self,
-        now: Now,
-        records: &[Resolved],
-        pins: &PinTable,
-    ) -> Result<(), Vec<LoadError>> {
+    /// Gives up the numbers of destinations retired long ago, when `records` need more than there
+    /// are; says which. Tables loaded from now on do not know them.
+    ///
+    /// Numbers that were never used come first, so this is for lists that changed completely.
+    pub fn give_up(&mut self, now: Now, records: &[Resolved]) -> Vec<Slot> {
+        let wanted: HashSet<SlotIdentity> = records.iter().flat_map(slot_identities).collect();
+        let new = wanted.iter().filter(|id| !self.slot_of.contains_key(*id)).count();
+        if new <= limits::SLOTS_MAX - self.slots.len() + self.free.len() {
+            return Vec::new();
+        }
+        for (state, destination) in self.slots.iter_mut().zip(&mut self.destinations) {
+            let is_over = state.as_ref().is_some_and(|SlotState { identity, retired_at }| {
+                retired_at.is_some_and(|at| at.plus_ms(limits::SLOT_QUARANTINE_MS) <= now)
+                    && !wanted.contains(identity)
+            });
+            if is_over && let Some(old) = state.take() {
+                self.slot_of.remove(&old.identity);
+                *destination = None;
+            }
+        }
+        let is_free: HashSet<Slot> = self.free.iter().copied().collect();
+        let numbers = (0..self.slots.len()).map(|number| Slot(number as u16));
+        numbers
+            .filter(|slot| self.slots[usize::from(slot.0)].is_none() && !is_free.contains(slot))
+            .collect()
+    }
+
+    /// Lets numbers that were given up be given to others. Whoever calls knows that every worker
+    /// uses a table without them, so that no pin names them once these are cleared.
+    pub fn reuse(&mut self, given_up: Vec<Slot>, pins: &PinTable) {
+        let cleared: HashSet<Slot> = given_up.iter().copied().collect();
+        pins.clear_slots(|slot| cleared.contains(&slot));
+        self.free.extend(given_up);
+    }
+
+    fn assign_slots(&mut self, now: Now, records: &[Resolved]) -> Result<(), Vec<LoadError>> {
         let mut seen = HashSet::new();
         let wanted: Vec<SlotIdentity> =
             records.iter().flat_map(slot_identities).filter(|id| seen.insert(id.clone())).collect();
         let new: Vec<&SlotIdentity> =
             wanted.iter().filter(|id| !self.slot_of.contains_key(*id)).collect();
-        let mut free: Vec<Slot> =
-            (self.slots.len()..limits::SLOTS_MAX).take(new.len()).map(|n| Slot(n as u16)).collect();
-        if free.len() < new.len() {
-            // Numbers that were never used come first; only when they have run out are those of
-            // destinations retired long ago cleared from all pins and given to others.
-            let quarantined_until = |at: Now| at.plus_ms(limits::SLOT_QUARANTINE_MS);
-            let mut reused = HashSet::new();
-            for (number, state) in self.slots.iter().enumerate() {
-                let is_over = state.as_ref().is_some_and(|state| {
-                    state.retired_at.is_some_and(|at| quarantined_until(at) <= now)
-                        && !seen.contains(&state.identity)
-                });
-                if is_over && free.len() < new.len() {
-                    free.push(Slot(number as u16));
-                    reused.insert(Slot(number as u16));
-                }
-            }
-            if free.len() < new.len() {
-                return Err(vec![LoadError::TooMany { wanted: wanted.len() }]);
-            }
-            pins.clear_slots(|slot| reused.contains(&slot));
+        let unused = limits::SLOTS_MAX - self.slots.len();
+        if new.len() > unused + self.free.len() {
+            return Err(vec![LoadError::TooMany { wanted: wanted.len() }]);
         }
-        for (identity, slot) in new.into_iter().zip(free) {
+        for identity in new {
+            let slot = if self.slots.len() < limits::SLOTS_MAX {
+                self.slots.push(None);
+                self.destinations.push(None);
+                Slot((self.slots.len() - 1) as u16)
+            } else {
+                self.free.pop().expect("they were counted")
+            };
             let at = usize::from(slot.0);
-            if at >= self.slots.len() {
-                self.slots.resize_with(at + 1, || None);
-                self.destinations.resize_with(at + 1, || None);
-            }
-            if let Some(old) = self.slots[at].take() {
-                self.slot_of.remove(&old.identity);
-            }
             self.slot_of.insert(identity.clone(), slot);
             self.slots[at] = Some(SlotState { identity: identity.clone(), retired_at: None });
         }
@@ -530,7 +544,16 @@ mod tests {
         let early = NOW.plus_ms(limits::SLOT_QUARANTINE_MS - 1);
         assert!(bench.load(early, &renewed).is_err());
         assert!(bench.pins.find(NOW, PinKey(5), false).is_some());
-        let table = bench.load(NOW.plus_ms(limits::SLOT_QUARANTINE_MS), &renewed).unwrap();
+        assert_eq!(bench.registry.give_up(early, &renewed), []);
+        let late = NOW.plus_ms(limits::SLOT_QUARANTINE_MS);
+        let given_up = bench.registry.give_up(late, &renewed);
+        assert_eq!(given_up, [Slot(0)]);
+        assert!(bench.registry.destinations[0].is_none(), "the next table does not know it");
+        assert!(bench.load(late, &renewed).is_err(), "not before every worker has moved on");
+        assert_eq!(bench.registry.give_up(late, &renewed), [Slot(0)], "asked again");
+        bench.registry.reuse(given_up, &bench.pins);
+        assert_eq!(bench.registry.give_up(late, &renewed), []);
+        let table = bench.load(late, &renewed).unwrap();
         assert_eq!(slot_at(&table, 1 << 20), Some(Known { slot: Slot(0), is_listed: true }));
         assert_eq!(slot_at(&table, 0), None, "its old owner is forgotten");
         assert!(bench.pins.find(NOW, PinKey(5), false).is_none());

@@ -1,6 +1,8 @@
 //! What the control side knows of the destinations, and how it becomes the next snapshot.
 
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 
@@ -8,6 +10,7 @@ use super::error::{self, Error};
 use super::publish::Publisher;
 use crate::config::Config;
 use crate::destination::Resolved;
+use crate::limits;
 use crate::proxy::{Shared, Snapshot};
 use crate::registry::Registry;
 use crate::transport::monotonic_now;
@@ -73,6 +76,7 @@ impl State {
         records: Vec<Resolved>,
         shared: &Shared,
     ) -> Result<u64, Vec<Error>> {
+        self.free_numbers(&records, shared)?;
         let next = self.build(&config, &records, shared)?;
         self.config = config;
         self.records = records;
@@ -102,6 +106,35 @@ impl State {
         if let Some((publisher, _)) = &mut self.outlet {
             publisher.free_old();
         }
+    }
+
+    /// Makes numbers of destinations retired long ago free, when `records` need them: publishes the
+    /// list in force without them, and waits until no worker knows them any more.
+    ///
+    /// Otherwise a worker that is a snapshot behind would pin the old destination under the number
+    /// of the new one, or send a call that was pinned to the new one to the old.
+    fn free_numbers(&mut self, records: &[Resolved], shared: &Shared) -> Result<(), Vec<Error>> {
+        let given_up = self.registry.give_up(monotonic_now(), records);
+        if given_up.is_empty() || self.outlet.is_none() {
+            return Ok(());
+        }
+        let (config, in_force) = (self.config.clone(), self.records.clone());
+        let without = self.build(&config, &in_force, shared)?;
+        let Some((publisher, wakers)) = &mut self.outlet else {
+            return Ok(());
+        };
+        publisher.publish(without);
+        wake(wakers);
+        let begin = Instant::now();
+        while publisher.free_old() > 0 {
+            if begin.elapsed() > limits::MOVE_ON_TIME_MAX {
+                // They stay given up; the next load asks again.
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.registry.reuse(given_up, &shared.pins);
+        Ok(())
     }
 
     fn build(

@@ -10,6 +10,7 @@ use super::verdict::{Forwarded, Reason, Verdict};
 use super::via_parameter::{Bound, ViaParameter};
 use super::{Arrival, Core, Flow, ListenerId, Outbox};
 use crate::destination::Slot;
+use crate::limits;
 use crate::listener::SentByKey;
 use crate::message::{Method, Span, Via};
 use crate::pin::{self, Kind, NO_SLOT, State};
@@ -95,8 +96,11 @@ impl Core {
         };
         let parameter = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &bound)
             .ok_or(Reason::ForgedVia)?;
-        let is_this_process = parameter.incarnation == at.shared.incarnation;
-        let slot = if is_this_process { parameter.slot } else { Self::slot_of_source(at) };
+        // Its number may have been given to another destination as long after it was sent.
+        let age_ms = (at.now.ms() as u32).wrapping_sub(parameter.sent_ms);
+        let is_ours = parameter.incarnation == at.shared.incarnation
+            && u64::from(age_ms) < limits::SLOT_QUARANTINE_MS;
+        let slot = if is_ours { parameter.slot } else { Self::slot_of_source(at) };
         Ok(Own {
             branch,
             from_destination: parameter.from_destination,

@@ -1,6 +1,7 @@
 //! Responses: where they go, and what proves that they may.
 
 use super::*;
+use crate::limits;
 
 const A: &str = "10.0.0.1:5060";
 
@@ -280,6 +281,36 @@ fn servers_that_share_an_address_are_told_apart_by_their_ports() {
     let mut bye = Request::new("BYE", "shared");
     bye.to = "<sip:bob@example.com>;tag=b";
     assert_eq!(new.send(CALLER, bye.text()).next_hop(), "10.0.0.1:5070");
+}
+
+#[test]
+fn the_slot_of_a_request_of_long_ago_means_nothing_any_more() {
+    struct Row {
+        says: &'static str,
+        after_ms: u64,
+        from: &'static str,
+        bye_goes: Option<&'static str>,
+    }
+    let row = |says, after_ms, from, bye_goes| Row { says, after_ms, from, bye_goes };
+    let old = limits::SLOT_QUARANTINE_MS;
+    let rows = [
+        row("in its time it is the slot", old - 1, "10.0.0.1:40000", Some(A)),
+        row("later its source tells", old, A, Some(A)),
+        row("and a stranger is none", old, "10.0.0.1:40000", None),
+    ];
+    for row in rows {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+        let sent = relay.send(CALLER, invite("queue")).forwarded();
+        relay.now = relay.now.plus_ms(row.after_ms);
+        relay.send(row.from, response(&sent, "200 OK", "b")).forwarded();
+        let mut bye = Request::new("BYE", "queue");
+        bye.to = "<sip:bob@example.com>;tag=b";
+        let outcome = relay.send(CALLER, bye.text());
+        match row.bye_goes {
+            Some(hop) => assert_eq!(outcome.next_hop(), hop, "{}", row.says),
+            None => assert!(outcome.answer().contains("481"), "{}", row.says),
+        }
+    }
 }
 
 #[test]
