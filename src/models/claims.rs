@@ -85,7 +85,7 @@ fn three_copies_get_one_answer() {
 
 #[test]
 fn two_copies_in_a_full_bucket_evict_and_count() {
-    explore(Bound::None, || {
+    explore(Bound::Interruptions(2), || {
         let table = one_bucket();
         for way in 0..WAYS as u64 {
             put(&table, NOW, PinKey(10 + way), 1);

@@ -4,10 +4,33 @@
 //! one bucket; loom runs it again and again until no other order is left. `tests/loom` runs them
 //! all. A *bound* is the number of times that a thread is interrupted in one run: loom then tries
 //! every order with at most so many. `LOOM_MAX_PREEMPTIONS` sets another for all models.
+//!
+//! Every atomic of the relay, what it orders, and what shows it:
+//!
+//! | Atomic | Orders | Shown by |
+//! |---|---|---|
+//! | the pins (`pin::table`) | one word says all; a fence between a put and its look again | [`claims`], [`calls`], [`clearing`], [`takeover`]; `pin::stress` |
+//! | the head and the slots of their memory | nothing: one control thread writes; a successor reads after a hand-over | by argument |
+//! | pin counters, `sweep_at`, `swept_ms` | nothing: numbers; one thread sweeps | counts asserted in [`claims`] |
+//! | `Turns`, `Place::turns` | nothing: each number is drawn once | [`turns`] |
+//! | the snapshot in force (arc-swap), counts of the old ones | whoever has the new one sees what was done before it was published; the last count is ours | [`slots`] with a stand-in for arc-swap; `control::publish` tests the real one |
+//! | `WorkerStats` | nothing: one writer each | by argument |
+//! | `WorkerStats::snapshot_version` | nothing: shown, and waited for by a reload, which then touches nothing of the worker's | by argument |
+//! | `Supplies::stop` | nothing: a flag; the threads are joined | by argument |
+//! | `Shared::cores` | nothing: numbers differ | by argument |
+//! | `DispatchLog`: crossbeam's ring, `stop` | release and acquire: what was pushed before the stop is written or counted | its test with real threads |
+//! | lost lines of both logs, `HELPERS` of the resolver | nothing: numbers | by argument |
+//! | `Limited` | nothing: an exchange lets one through | [`turns`] |
 
 mod calls;
 mod claims;
 mod clearing;
+mod slots;
+mod takeover;
+mod turns;
+
+#[path = "../control/publish.rs"]
+mod publish;
 
 use loom::thread::{self, JoinHandle};
 

@@ -198,6 +198,7 @@ impl PinTable {
     }
 
     /// Puts a call pin in, or sets the one that is there; `worker` is as in [`PinTable::claim`].
+    /// False when another worker took too long to put it in.
     pub fn set_call(
         &self,
         now: Now,
@@ -206,7 +207,7 @@ impl PinTable {
         slot: Slot,
         cseq_bits: u8,
         worker: u16,
-    ) {
+    ) -> bool {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
         let pin = Pin { tag, slot, clock, kind, state: State::Final, try_number: cseq_bits & 15 };
@@ -216,17 +217,21 @@ impl PinTable {
                 // A dialog is worth more than a challenge that comes late.
                 let is_settled = word == new || kind == Kind::Challenge && is_dialog(word);
                 if is_settled || swap(way, word, new).is_ok() {
-                    return;
+                    return true;
                 }
                 continue;
             }
             match self.claim(now, key, kind, worker) {
-                Claim::Claimed(mut claimed) => return claimed.finish(new),
+                Claim::Claimed(mut claimed) => {
+                    claimed.finish(new);
+                    return true;
+                }
                 // Another worker has put it in: it is set in the next round.
                 Claim::Found(_) => {}
-                Claim::Contended => return,
+                Claim::Contended => break,
             }
         }
+        false
     }
 
     /// Takes the pin of a challenge out when it is still there: it serves one request.
@@ -671,6 +676,17 @@ mod tests {
         put(&table, NOW, 2, 8);
         table.clear_slots(|slot| slot == Slot(7));
         assert_eq!((slot(&table, NOW, 1), slot(&table, NOW, 2)), (None, Some(Slot(8))));
+    }
+
+    #[test]
+    fn two_processes_on_one_memory_never_put_the_same_word_in() {
+        let words: std::sync::Arc<[AtomicU64]> =
+            (0..PinMemory::words_for(8)).map(|_| AtomicU64::new(0)).collect();
+        let process = || PinTable::new(PinMemory::new(std::sync::Arc::clone(&words), 0));
+        let (old, new) = (process(), process());
+        assert_ne!(attempt(&old, 5, TENTATIVE).1.pack(), attempt(&new, 5, TENTATIVE).1.pack());
+        put(&old, NOW, 1, 7);
+        assert_eq!(slot(&new, NOW, 1), Some(Slot(7)), "they share what is pinned");
     }
 
     #[test]

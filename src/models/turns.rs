@@ -1,0 +1,53 @@
+//! Numbers that are drawn: the turns of the round, and the line a second of a log site.
+
+use super::*;
+use crate::destination::{Place, Set, Turns};
+use crate::log::Limited;
+
+/// A set of three, of which one record has two addresses; each reload makes a table of its own.
+fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
+    let place = |slots: &[u16]| Place {
+        slots: slots.iter().copied().map(Slot).collect(),
+        turns: Shared::clone(place_turns),
+    };
+    Set {
+        id: 1,
+        active: [place(&[1, 2]), place(&[3])].into(),
+        turns: Shared::clone(turns),
+        invite_offset: 0,
+        other_offset: 0,
+        active_members: [1, 2, 3].map(Slot).into(),
+    }
+}
+
+#[test]
+fn no_turn_is_lost_or_taken_twice_while_tables_change() {
+    explore(Bound::None, || {
+        let (turns, places) = (Shared::new(Turns::default()), Shared::new(AtomicU64::new(0)));
+        // Two workers, one with the old table, one with the new.
+        let workers = (0..2).map(|_| {
+            let set = set(&turns, &places);
+            thread::spawn(move || [set.choose(true).unwrap().0, set.choose(true).unwrap().0])
+        });
+        let mut chosen: Vec<u16> = join(workers.collect()).into_iter().flatten().collect();
+        chosen.sort_unstable();
+        assert_eq!(chosen, [1, 2, 3, 3]);
+        assert_eq!(get(turns.of(true)), 4);
+        assert_eq!(get(turns.of(false)), 0);
+    });
+}
+
+#[test]
+fn a_log_site_writes_one_line_and_counts_the_others() {
+    explore(Bound::None, || {
+        let limited = Shared::new(Limited::default());
+        let threads = (0..2).map(|_| {
+            let limited = Shared::clone(&limited);
+            thread::spawn(move || limited.allow(NOW).map(|more| more.0))
+        });
+        let told = join(threads.collect());
+        assert_eq!(told.iter().flatten().count(), 1, "{told:?}");
+        let later = limited.allow(NOW.plus_ms(1_000)).unwrap();
+        assert_eq!(told.into_iter().flatten().sum::<u64>() + later.0, 1);
+    });
+}
