@@ -96,9 +96,17 @@ fn two_copies_in_a_full_bucket_evict_and_count() {
     });
 }
 
-/// A pin lives 61 units: at this moment a worker finds it dead that finds it alive a unit before.
-const DIES: Now = NOW.plus_ms(62 * 4_000);
-const LIVES_YET: Now = JUST_BEFORE.plus_ms(62 * 4_000);
+/// One takes the way of a pin that the other, whose clock is behind, finds alive: neither has seen
+/// the other's attempt before its own.
+#[test]
+fn two_copies_that_put_in_at_two_ways_get_one_answer() {
+    explore(Bound::None, || {
+        let table = one_bucket();
+        put(&table, NOW, OTHER_KEY, 1);
+        let (relay, copies) = copies(table, &[LIVES_YET, DIES]);
+        assert_one_choice_at(DIES, &relay, &copies);
+    });
+}
 
 #[test]
 fn two_copies_replace_a_dead_pin_of_their_key() {

@@ -64,6 +64,10 @@ const NOW: Now = Now::from_ms(4_000_000_000);
 /// The last millisecond of the unit before.
 const JUST_BEFORE: Now = Now::from_ms(4_000_000_000 - 1);
 
+/// A pin lives 61 units: at this moment a worker finds it dead that finds it alive a unit before.
+const DIES: Now = NOW.plus_ms(62 * 4_000);
+const LIVES_YET: Now = JUST_BEFORE.plus_ms(62 * 4_000);
+
 const KEY: PinKey = PinKey(1);
 /// Another key of the same bucket.
 const OTHER_KEY: PinKey = PinKey(2);
