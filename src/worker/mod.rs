@@ -23,6 +23,7 @@ pub(crate) use guard::catch;
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Pool, Seat, wake};
 
+use crate::limits::READ_AGAIN_MS;
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict};
 use crate::stats::WorkerStats;
@@ -62,6 +63,8 @@ pub(crate) struct Worker {
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
+    /// Reads that failed since the last one that did not.
+    failed_reads: u32,
 }
 
 /// The token of the waker; listeners have their numbers as tokens.
@@ -91,6 +94,7 @@ impl Worker {
             send: SendQueue::new(listeners)?,
             outbox: Outbox::new(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
+            failed_reads: 0,
             supplies,
         };
         Ok((worker, waker))
@@ -132,7 +136,9 @@ impl Worker {
 
     /// Waits for an event, or only looks for one while there is work.
     fn wait(&mut self) {
-        let timeout = (!self.ready.is_empty()).then_some(Duration::ZERO);
+        // What fails once was an error that was pending; what fails on is given time.
+        let pause = if self.failed_reads > 1 { READ_AGAIN_MS } else { 0 };
+        let timeout = (!self.ready.is_empty()).then_some(Duration::from_millis(pause));
         if self.poll.poll(&mut self.events, timeout).is_err() {
             // A signal came in between; what is ready is reported again.
             return;
@@ -169,9 +175,11 @@ impl Worker {
             Err(_) => {
                 // An error that was pending on the socket; having been read, it is gone.
                 self.stats().receive_failed();
+                self.failed_reads = self.failed_reads.saturating_add(1);
                 return true;
             }
         };
+        self.failed_reads = 0;
         let now = monotonic_now();
         let Self { number, supplies, snapshots, receive, send, outbox, proxy, .. } = self;
         let snapshot = snapshots.load();

@@ -1,6 +1,6 @@
 //! A network that loses packets: retransmissions heal it, and follow what they repeat.
 
-use crate::harness::sipp::{Running, list};
+use crate::harness::sipp::{list, patient_servers};
 use crate::harness::{Relay, Sipp};
 
 /// SIPp drops one in twenty of what it would send, and of what it receives, on both sides.
@@ -8,18 +8,7 @@ const LOSS: [&str; 2] = ["-lost", "5"];
 
 #[test]
 fn calls_complete_although_packets_are_lost() {
-    let servers: Vec<Running> = (1..=3)
-        .map(|n| {
-            Sipp::scenario("uas_patient")
-                .named(&format!("ms{n}"))
-                .with(&LOSS)
-                .with(&["-rtcheck", "loose"])
-                // On a slow machine an INVITE is repeated although its answer is on the way: SIPp
-                // need not give up a call for a copy that comes later than it thought.
-                .with(&["-default_behaviors", "all,-abortunexp"])
-                .serve()
-        })
-        .collect();
+    let servers = patient_servers(3, &LOSS);
     let relay = Relay::with_list(&list(&servers)).start();
 
     // A second and a half for each call, in which a lost ACK is made good.

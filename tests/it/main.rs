@@ -7,6 +7,7 @@ mod calls;
 mod dialogs;
 mod drain;
 mod empty;
+mod faults;
 mod loss;
 mod networks;
 mod reload;

@@ -1,6 +1,7 @@
 //! What the tests are written with: the relay's own binary, SIPp, addresses nobody else has, and
 //! network namespaces. Everything started here is ended here, by its process id.
 
+pub(crate) mod ends;
 pub(crate) mod loopback;
 pub(crate) mod netns;
 pub(crate) mod process;
@@ -8,5 +9,6 @@ pub(crate) mod relay;
 pub(crate) mod sipp;
 pub(crate) mod wait;
 
+pub(crate) use ends::Ends;
 pub(crate) use relay::Relay;
 pub(crate) use sipp::Sipp;

@@ -1,7 +1,12 @@
 //! Networks of our own: namespaces joined by veth pairs, gone when the test ends. They need root.
 
+use std::fs::File;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
 
 /// A network namespace.
 #[derive(Debug)]
@@ -25,6 +30,26 @@ impl Namespace {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A UDP socket in it.
+    pub(crate) fn socket(&self, address: SocketAddr) -> UdpSocket {
+        let file = File::open(format!("/var/run/netns/{}", self.name)).expect("our namespace");
+        // A socket stays where it was made; the thread that went there ends.
+        let bind = move || {
+            setns(file, CloneFlags::CLONE_NEWNET).expect("root");
+            UdpSocket::bind(address).expect("an address of the namespace")
+        };
+        thread::spawn(bind).join().expect("a socket")
+    }
+
+    /// Runs `ip` or `tc` in it.
+    #[track_caller]
+    pub(crate) fn run(&self, command: &str) {
+        let (program, arguments) = command.split_once(' ').expect("a program and its arguments");
+        let mut all = vec!["netns", "exec", &self.name, program];
+        all.extend(arguments.split(' '));
+        ip(&all);
     }
 
     /// Joins two namespaces by a link whose ends have these addresses (`address/bits`).

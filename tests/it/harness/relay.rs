@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -25,6 +26,28 @@ pub(crate) struct Builder {
     config: Option<String>,
     arguments: Vec<String>,
     namespace: Option<String>,
+    wrapper: Vec<String>,
+    fault: Option<String>,
+    stderr: Stderr,
+}
+
+/// Where a relay's standard error goes.
+#[derive(Debug, Default)]
+enum Stderr {
+    /// To the test, line by line.
+    #[default]
+    Read,
+    /// To the test, which stops reading after the ready line until [`Relay::read_on`].
+    Blocked,
+    /// Into this file.
+    File(File),
+}
+
+/// What stops the reading of standard error while its first half is held.
+#[derive(Debug, Default)]
+struct Gate {
+    held: Option<Sender<()>>,
+    passed: Option<Receiver<()>>,
 }
 
 /// A relay that serves.
@@ -35,6 +58,10 @@ pub(crate) struct Relay {
     process: Process,
     lines: Arc<Mutex<Vec<String>>>,
     files: TempDir,
+    /// It was asked to panic, so that its summary may tell of it.
+    may_panic: bool,
+    /// Its standard error is not read while this is held.
+    gate: Option<Sender<()>>,
 }
 
 /// What the relay counted, by counter.
@@ -50,6 +77,9 @@ impl Relay {
             config: None,
             arguments: Vec::new(),
             namespace: None,
+            wrapper: Vec::new(),
+            fault: None,
+            stderr: Stderr::Read,
         }
     }
 
@@ -72,19 +102,75 @@ impl Relay {
     pub(crate) fn reload(&self, list: &str) -> usize {
         let before = self.log().len();
         fs::write(self.list_file(), list).expect("a writable temporary folder");
-        self.process.signal(Signal::SIGHUP);
+        self.signal(Signal::SIGHUP);
         before
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until nothing is left to be read, and each worker waits for a datagram without a time
+    /// limit: nothing wakes it.
+    pub(crate) fn wait_at_rest(&self) {
+        let ports: Vec<_> = self.listeners.iter().map(|l| format!(":{:04X}", l.port())).collect();
+        let has_read_all = || {
+            ["udp", "udp6"].iter().all(|table| {
+                let path = format!("/proc/{}/net/{table}", self.pid());
+                let sockets = fs::read_to_string(path).unwrap_or_default();
+                sockets.lines().skip(1).map(|line| line.split_whitespace()).all(|mut words| {
+                    let is_ours = ports.iter().any(|port| words.nth(1).unwrap().ends_with(port));
+                    // Bytes to be sent and bytes to be read.
+                    !is_ours || words.nth(2).unwrap().ends_with(":00000000")
+                })
+            })
+        };
+        let tasks = format!("/proc/{}/task", self.pid());
+        let is_at_rest = |task: PathBuf| {
+            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            if !name.starts_with("worker-") {
+                return true;
+            }
+            // Number and arguments of the call that it is in.
+            let call = fs::read_to_string(task.join("syscall")).unwrap_or_default();
+            let words: Vec<_> = call.split(' ').collect();
+            words[0] == libc::SYS_epoll_wait.to_string() && words[4].ends_with("ffffffff")
+        };
+        wait::until("workers at rest", || {
+            let mut tasks = fs::read_dir(&tasks).expect("a running relay");
+            let are_at_rest = tasks.all(|task| is_at_rest(task.expect("a thread").path()));
+            (are_at_rest && has_read_all()).then_some(())
+        });
+    }
+
+    /// Reads its standard error again, which [`Builder::unread`] had stopped.
+    pub(crate) fn read_on(&mut self) {
+        self.gate = None;
     }
 
     /// Asks it to end, without waiting for it.
     pub(crate) fn terminate(&self) {
-        self.process.signal(Signal::SIGTERM);
+        self.signal(Signal::SIGTERM);
     }
 
     /// Ends it, and returns what it counted.
     pub(crate) fn stop(self) -> Summary {
         self.terminate();
         self.wait()
+    }
+
+    /// Ends it, and returns what it counted and all that it said.
+    pub(crate) fn stop_and_read(self) -> (Summary, Vec<String>) {
+        let lines = Arc::clone(&self.lines);
+        let summary = self.stop();
+        let lines = lines.lock().expect("the reader does not panic").clone();
+        (summary, lines)
     }
 
     /// Waits for its end, which must be a clean one, and returns what it counted.
@@ -97,10 +183,18 @@ impl Relay {
         assert!(status.success(), "the relay left with {status}:\n{line}");
         let summary = Summary::read(&line);
         summary.assert_law();
+        assert!(self.may_panic || summary.get("panicked") == 0, "{line}");
         summary
     }
 
-    fn list_file(&self) -> PathBuf {
+    /// Waits for its end, which must be a clean one, when nobody reads what it says.
+    pub(crate) fn wait_unheard(mut self) {
+        let status = self.process.wait();
+        assert!(status.success(), "the relay left with {status}");
+    }
+
+    /// The file with its destinations.
+    pub(crate) fn list_file(&self) -> PathBuf {
         self.files.path().join("dispatcher.list")
     }
 }
@@ -135,11 +229,79 @@ impl Builder {
         self
     }
 
+    /// Behind a program that ends by running it: `strace -D`, `prlimit`, `sh -c 'exec "$@"'` ….
+    pub(crate) fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper.extend(wrapper.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Panics where a datagram is handled that holds this text.
+    pub(crate) fn panicking_at(mut self, text: &str) -> Self {
+        self.fault = Some(text.into());
+        self
+    }
+
+    /// Nobody reads its standard error after the ready line, until [`Relay::read_on`].
+    pub(crate) fn unread(mut self) -> Self {
+        self.stderr = Stderr::Blocked;
+        self
+    }
+
+    /// Writes to this file what it says.
+    pub(crate) fn saying_into(mut self, file: File) -> Self {
+        self.stderr = Stderr::File(file);
+        self
+    }
+
     /// Starts it, and returns when it serves.
     pub(crate) fn start(mut self) -> Relay {
         if self.listen.is_empty() {
             self.listen.push(format!("udp:{}:0", loopback::fresh_ip()));
         }
+        let (mut process, files, gate) = self.spawn();
+        let lines = read_lines(&mut process, gate.passed);
+        let ready = wait_line(&mut process, &lines, 0, &["ready"]);
+        Relay {
+            listeners: listeners(&ready),
+            process,
+            lines,
+            files,
+            may_panic: self.fault.is_some(),
+            gate: gate.held,
+        }
+    }
+
+    /// Starts it where nobody hears what it says, and returns when it listens at this address.
+    pub(crate) fn start_unheard(mut self, address: SocketAddr) -> Relay {
+        self.listen.push(format!("udp:{address}"));
+        let (mut process, files, _) = self.spawn();
+        process.wait_bound(address);
+        Relay {
+            listeners: vec![address],
+            process,
+            lines: Arc::default(),
+            files,
+            may_panic: self.fault.is_some(),
+            gate: None,
+        }
+    }
+
+    /// Starts it where it cannot start; returns what it says.
+    pub(crate) fn refused(mut self) -> String {
+        if self.listen.is_empty() {
+            self.listen.push(format!("udp:{}:0", loopback::fresh_ip()));
+        }
+        let (mut process, _files, _) = self.spawn();
+        let lines = read_lines(&mut process, None);
+        let status = process.wait();
+        assert_eq!(status.code(), Some(1), "{status}: {:?}", lines.lock());
+        wait::until("the words of the relay", || {
+            let lines = lines.lock().expect("the reader does not panic");
+            (!lines.is_empty()).then(|| lines.join("\n"))
+        })
+    }
+
+    fn spawn(&mut self) -> (Process, TempDir, Gate) {
         let files = TempDir::new().expect("a temporary folder");
         let write = |name: &str, text: &str| {
             let file = files.path().join(name);
@@ -149,15 +311,14 @@ impl Builder {
         let list = write("dispatcher.list", &self.list);
         let binary = env::var("STROWGER_TEST_BINARY")
             .unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").to_owned());
-        let mut command = match &self.namespace {
-            Some(name) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", name, &binary]);
-                command
-            }
-            None => Command::new(&binary),
+        let mut words = match &self.namespace {
+            Some(name) => ["ip", "netns", "exec", name].map(str::to_owned).to_vec(),
+            None => Vec::new(),
         };
-        command.arg("run");
+        words.append(&mut self.wrapper);
+        words.push(binary);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("run");
         if let Some(text) = &self.config {
             command.arg("--config").arg(write("strowger.toml", text));
         }
@@ -173,10 +334,21 @@ impl Builder {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut process = Process::start("strowger", &mut command);
-        let lines = read_lines(&mut process);
-        let ready = wait_line(&mut process, &lines, 0, &["ready"]);
-        Relay { listeners: listeners(&ready), process, lines, files }
+        if let Some(text) = &self.fault {
+            command.env("STROWGER_FAULT_PANIC", text);
+        }
+        let mut gate = Gate::default();
+        match std::mem::take(&mut self.stderr) {
+            Stderr::Read => {}
+            Stderr::Blocked => {
+                let (sender, receiver) = mpsc::channel();
+                gate = Gate { held: Some(sender), passed: Some(receiver) };
+            }
+            Stderr::File(file) => {
+                command.stderr(file);
+            }
+        }
+        (Process::start("strowger", &mut command), files, gate)
     }
 }
 
@@ -200,7 +372,6 @@ impl Summary {
     fn assert_law(&self) {
         let ends = ["forwarded", "answered", "dropped"].map(|end| self.get(end));
         assert_eq!(self.get("received"), ends.iter().sum::<u64>(), "{:?}", self.0);
-        assert_eq!(self.get("panicked"), 0, "{:?}", self.0);
     }
 
     /// Fails unless these counters have these values.
@@ -227,14 +398,19 @@ fn listeners(line: &str) -> Vec<SocketAddr> {
     found
 }
 
-fn read_lines(process: &mut Process) -> Arc<Mutex<Vec<String>>> {
+/// Reads what it says; with a `gate`, from the ready line on only when nobody holds its other end.
+fn read_lines(process: &mut Process, gate: Option<Receiver<()>>) -> Arc<Mutex<Vec<String>>> {
     let stderr = process.child().stderr.take().expect("a pipe");
     let lines = Arc::new(Mutex::new(Vec::new()));
     let ours = Arc::clone(&lines);
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             eprintln!("relay: {line}");
+            let is_ready = line.contains("ready");
             ours.lock().expect("nobody panics with it").push(line);
+            if is_ready && let Some(gate) = &gate {
+                let _ = gate.recv();
+            }
         }
     });
     lines

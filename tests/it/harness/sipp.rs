@@ -290,6 +290,22 @@ pub(crate) fn servers(scenario: &str, count: usize) -> Vec<Running> {
     (1..=count).map(|n| Sipp::scenario(scenario).named(&format!("ms{n}")).serve()).collect()
 }
 
+/// `count` servers that stand the loss of packets, named `ms1`, `ms2` ….
+pub(crate) fn patient_servers(count: usize, more: &[&str]) -> Vec<Running> {
+    (1..=count)
+        .map(|n| {
+            Sipp::scenario("uas_patient")
+                .named(&format!("ms{n}"))
+                .with(more)
+                .with(&["-rtcheck", "loose"])
+                // On a slow machine an INVITE is repeated although its answer is on the way: SIPp
+                // need not give up a call for a copy that comes later than it thought.
+                .with(&["-default_behaviors", "all,-abortunexp"])
+                .serve()
+        })
+        .collect()
+}
+
 /// The names `ms1`, `ms2` … of `count` servers in turn, `calls` of them.
 pub(crate) fn in_turn(count: usize, calls: usize) -> Vec<String> {
     (0..calls).map(|call| format!("ms{}", call % count + 1)).collect()
