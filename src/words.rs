@@ -1,4 +1,6 @@
-//! The word that was probably meant, for everything that an operator types.
+//! Help in words: what an operator probably meant to type, and what the machine would have to allow.
+
+use std::io;
 
 /// The known word that `word` was probably meant to be.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -25,6 +27,25 @@ pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
 fn one_of(words: &[&str]) -> String {
     let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
     if words.len() == 1 { list } else { format!("one of {list}") }
+}
+
+/// What helps against an error that comes of a limit of the machine.
+pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error()? {
+        libc::EMFILE => Some("allow the relay more open files (ulimit -n, LimitNOFILE=)"),
+        libc::ENFILE => Some("allow the machine more open files (sysctl fs.file-max)"),
+        libc::EAGAIN => Some("allow the relay more threads (ulimit -u, TasksMax=)"),
+        libc::ENOMEM => Some("allow the relay more memory (ulimit -v, MemoryMax=)"),
+        _ => None,
+    }
+}
+
+/// An error of the machine, and what helps against it.
+pub(crate) fn with_remedy(error: &io::Error) -> String {
+    match remedy(error) {
+        Some(remedy) => format!("{error}: {remedy}"),
+        None => error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use thiserror::Error as ThisError;
 use crate::config::Problem;
 use crate::registry::LoadError;
 use crate::transport::BindError;
+use crate::words::with_remedy;
 use crate::worker::StartError;
 
 /// One thing that is wrong; each is the operator's or the machine's, as its words say.
@@ -25,7 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Worker(#[from] StartError),
     /// With a control thread.
-    #[error("cannot start the {name} thread: {source}")]
+    #[error("cannot start the {name} thread: {}", with_remedy(.source))]
     Thread {
         /// Its name.
         name: &'static str,

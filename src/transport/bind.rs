@@ -18,6 +18,7 @@ use super::sys;
 use crate::config::{ListenConfig, Steering};
 use crate::limits;
 use crate::proxy::{Listener, ListenerId, Listeners, name_hash};
+use crate::words::with_remedy;
 
 /// Why we cannot listen.
 #[derive(Debug, Error)]
@@ -32,7 +33,7 @@ pub enum BindError {
     #[error("cannot listen on udp:{0}: not permitted; ports below 1024 need CAP_NET_BIND_SERVICE")]
     NotPermitted(SocketAddr),
     /// Anything else that the kernel says.
-    #[error("cannot listen on udp:{address}: {source}")]
+    #[error("cannot listen on udp:{address}: {}", with_remedy(.source))]
     Other {
         /// The address.
         address: SocketAddr,

@@ -12,13 +12,14 @@ use tracing::{error, warn};
 
 use super::{Supplies, Worker, guard};
 use crate::config::Workers;
+use crate::words::with_remedy;
 
 /// Called on each worker's own thread, with its number, right before it handles its first datagram.
 pub type OnStart = fn(usize);
 
 /// Why the workers cannot start.
 #[derive(Debug, Error)]
-#[error("cannot start worker {number}: {source}")]
+#[error("cannot start worker {number}: {}", with_remedy(.source))]
 pub struct StartError {
     number: usize,
     source: io::Error,

@@ -3,5 +3,6 @@
 //! and by cause, nothing spins, and nobody has to restart anything.
 
 mod network;
+mod start;
 mod stopped;
 mod syscalls;
