@@ -21,7 +21,7 @@ pub use error::Error;
 
 use crate::config::{Config, Flags, Source};
 use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
-use crate::log::{DispatchLog, DispatchThread};
+use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
@@ -221,6 +221,8 @@ impl Relay {
         self.end_control();
         let inner = Arc::clone(&self.inner);
         drop(self);
+        // So that a line that cannot be written is counted below.
+        log::flush();
         inner.totals()
     }
 
@@ -251,6 +253,7 @@ impl Inner {
         totals.socket_drops = self.sockets.drops();
         totals.pins = self.shared.pins.counters().into();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
+        totals.log_lost += log::dispatch_lines_lost();
         totals
     }
 

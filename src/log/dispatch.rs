@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -140,9 +141,15 @@ impl DispatchLog {
             let is_late = deadline.is_some_and(|end| now >= end);
             let record = if is_late { None } else { self.ring.pop() };
             if let Some(record) = &record {
-                line.clear();
-                self.template.format(record, &mut line);
-                write(&line);
+                // A panic, which the hook says, costs this line and not all that follow.
+                let written = catch_unwind(AssertUnwindSafe(|| {
+                    line.clear();
+                    self.template.format(record, &mut line);
+                    write(&line);
+                }));
+                if written.is_err() {
+                    self.dropped.fetch_add(1, Ordering::Relaxed);
+                }
             }
             let is_over = is_stopping && record.is_none();
             if is_over {
@@ -232,6 +239,21 @@ mod tests {
         });
         assert_eq!(count + log.dropped(), 1_000);
         assert!(count <= 5, "{count}");
+    }
+
+    #[test]
+    fn a_panic_costs_one_line() {
+        let log = DispatchLog::new(Template::parse("$ci").unwrap(), 8);
+        (0..5).for_each(|number| log.push(record(&number.to_string())));
+        let mut lines = Vec::new();
+        // Not told to stop before the last line: to say a panic may take longer than the end waits.
+        let stop = AtomicBool::new(false);
+        log.run_with(&stop, |line| {
+            assert_ne!(line, "2");
+            lines.push(line.to_owned());
+            stop.store(line == "4", Ordering::Release);
+        });
+        assert_eq!((lines.concat().as_str(), log.dropped()), ("0134", 1));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod uri;
 pub use dispatch::{DispatchLog, DispatchRecord, DispatchThread};
 pub use limited::{Limited, More};
 pub use stderr::{LogGuard, init};
+pub(crate) use stderr::{dispatch_lines_lost, flush};
 pub use template::{Template, TemplateError};
 
 /// The target of dispatch lines: they were asked for, so they are written at every level.

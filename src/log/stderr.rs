@@ -1,11 +1,14 @@
 //! Standard error as a place that may be slow, full or closed.
 //!
 //! A line is copied into a bounded queue; one thread writes. When the queue is full the newest line
-//! is dropped and counted, and a failed write is nobody's trouble.
+//! is lost, when standard error cannot be written to the line in hand is, and nobody waits. What was
+//! lost is counted, and told as soon as something can be told.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use super::DISPATCH;
 use crate::limits;
+use crate::words::with_remedy;
 
 /// Sends all logs to standard error, from `level` upwards, as text or JSON; colours only on a
 /// terminal. Keep the guard until the end: dropping it writes what waits, for at most a second.
@@ -26,13 +30,14 @@ use crate::limits;
 /// When the log thread cannot be started.
 pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     let lines = Lines::start(io::stderr)?;
+    // A second call, in a process that already logs, changes nothing.
+    let _ = STANDARD_ERROR.set(lines.clone());
     let guard = LogGuard { lines: lines.clone() };
     let wanted = Targets::new()
         .with_default(LevelFilter::from_level(level))
         .with_target(DISPATCH, LevelFilter::INFO.max(LevelFilter::from_level(level)));
     // Never let the subscriber report a failed write: it would do so on standard error, and panic.
     let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(lines);
-    // A second call, in a process that already logs, changes nothing.
     let registry = tracing_subscriber::registry().with(wanted);
     let _ = if json {
         tracing::subscriber::set_global_default(registry.with(layer.json()))
@@ -44,6 +49,21 @@ pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     };
     Ok(guard)
 }
+
+/// Writes what waits, for at most a second.
+pub(crate) fn flush() {
+    if let Some(lines) = STANDARD_ERROR.get() {
+        lines.flush(FLUSH_TIME_MAX);
+    }
+}
+
+/// Dispatch lines that were lost so far on the way to standard error.
+pub(crate) fn dispatch_lines_lost() -> u64 {
+    STANDARD_ERROR.get().map_or(0, |lines| lines.losses.dispatch())
+}
+
+/// The queue that [`init`] made.
+static STANDARD_ERROR: OnceLock<Lines> = OnceLock::new();
 
 /// Writes what waits when it is dropped.
 #[derive(Debug)]
@@ -58,26 +78,58 @@ impl Drop for LogGuard {
 }
 
 enum Item {
-    Line(Vec<u8>),
+    Line(Line),
     Flush(Sender<()>),
+}
+
+struct Line {
+    bytes: Vec<u8>,
+    is_dispatch: bool,
+}
+
+/// Lines lost, of all kinds and of one.
+#[derive(Debug, Default)]
+struct Losses {
+    all: AtomicU64,
+    dispatch: AtomicU64,
+}
+
+impl Losses {
+    fn add(&self, is_dispatch: bool) {
+        // Relaxed, here and below: counts, which order nothing.
+        self.all.fetch_add(1, Ordering::Relaxed);
+        self.dispatch.fetch_add(u64::from(is_dispatch), Ordering::Relaxed);
+    }
+
+    fn all(&self) -> u64 {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    fn dispatch(&self) -> u64 {
+        self.dispatch.load(Ordering::Relaxed)
+    }
 }
 
 /// The queue's entrance.
 #[derive(Clone, Debug)]
 struct Lines {
     sender: Sender<Item>,
-    dropped: Arc<AtomicU64>,
+    losses: Arc<Losses>,
 }
 
 impl Lines {
     fn start<W: Write>(out: impl FnOnce() -> W + Send + 'static) -> io::Result<Self> {
         let (sender, receiver) = bounded(limits::LOG_LINES_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
+        let losses = Arc::new(Losses::default());
+        let counted = Arc::clone(&losses);
         thread::Builder::new()
             .name("log".into())
-            .spawn(move || write_lines(&receiver, out(), &counter))?;
-        Ok(Self { sender, dropped })
+            .spawn(move || Pen::new(out(), counted).write_lines(&receiver))
+            .map_err(|error| {
+                let told = format!("cannot start the log thread: {}", with_remedy(&error));
+                io::Error::new(error.kind(), told)
+            })?;
+        Ok(Self { sender, losses })
     }
 
     fn flush(&self, time_max: Duration) {
@@ -89,65 +141,126 @@ impl Lines {
     }
 }
 
-fn write_lines(receiver: &Receiver<Item>, mut out: impl Write, dropped: &AtomicU64) {
-    let mut told = Instant::now();
-    loop {
-        match receiver.recv_timeout(TELL_INTERVAL) {
-            Ok(Item::Line(line)) => {
-                let _ = out.write_all(&line);
+/// What the log thread writes with.
+struct Pen<W> {
+    out: W,
+    losses: Arc<Losses>,
+    /// How many of the losses are written down.
+    told: u64,
+    told_at: Instant,
+    /// The last line was written in part.
+    is_torn: bool,
+}
+
+impl<W: Write> Pen<W> {
+    fn new(out: W, losses: Arc<Losses>) -> Self {
+        Self { out, losses, told: 0, told_at: Instant::now(), is_torn: false }
+    }
+
+    fn write_lines(mut self, receiver: &Receiver<Item>) {
+        OWN_LINE.set(Some(Vec::new()));
+        loop {
+            match receiver.recv_timeout(TELL_INTERVAL) {
+                Ok(Item::Line(line)) => {
+                    if self.put(&line.bytes).is_err() {
+                        self.losses.add(line.is_dispatch);
+                    }
+                }
+                Ok(Item::Flush(done)) => {
+                    self.tell();
+                    let _ = done.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            Ok(Item::Flush(done)) => {
-                let _ = out.flush();
-                let _ = done.send(());
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        if told.elapsed() >= TELL_INTERVAL {
-            told = Instant::now();
-            // Relaxed: a count, which orders nothing.
-            let count = dropped.swap(0, Ordering::Relaxed);
-            if count > 0 {
-                tracing::warn!("{count} log lines dropped: standard error is too slow");
+            if self.told_at.elapsed() >= TELL_INTERVAL {
+                self.tell();
             }
         }
     }
+
+    /// Writes down how many lines were lost, past the queue, which may be full.
+    fn tell(&mut self) {
+        self.told_at = Instant::now();
+        let all = self.losses.all();
+        if all == self.told {
+            return;
+        }
+        let count = all - self.told;
+        tracing::warn!(
+            "{count} log lines lost: standard error is too slow or cannot be written to"
+        );
+        let line = OWN_LINE.with_borrow_mut(|line| line.as_mut().map(std::mem::take));
+        if line.is_some_and(|line| self.put(&line).is_ok()) {
+            self.told = all;
+        }
+    }
+
+    /// Writes a whole line, or says why not. A panic costs the line and not the thread.
+    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.put_bytes(line)));
+        written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    }
+
+    fn put_bytes(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            // What follows a half line begins a line of its own.
+            self.out.write_all(b"\n")?;
+            self.is_torn = false;
+        }
+        let mut at = 0;
+        while at < line.len() {
+            match self.out.write(&line[at..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => at += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.is_torn = at < line.len();
+        }
+        Ok(())
+    }
+}
+
+thread_local! {
+    /// What the log thread itself has to say; `None` on every other thread.
+    static OWN_LINE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 /// One event on its way into the queue.
 struct Event<'a> {
     lines: &'a Lines,
-    may_wait: bool,
+    is_dispatch: bool,
 }
 
 impl<'a> MakeWriter<'a> for Lines {
     type Writer = Event<'a>;
 
     fn make_writer(&'a self) -> Event<'a> {
-        Event { lines: self, may_wait: false }
+        Event { lines: self, is_dispatch: false }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Event<'a> {
-        Event {
-            lines: self,
-            // The dispatch thread has a queue of its own and nobody waits for it; that queue's
-            // count of dropped lines is the exact one.
-            may_wait: metadata.target() == DISPATCH,
-        }
+        Event { lines: self, is_dispatch: metadata.target() == DISPATCH }
     }
 }
 
 impl Write for Event<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let item = Item::Line(line.to_vec());
-        let is_taken = if self.may_wait {
+        let is_own = OWN_LINE
+            .with_borrow_mut(|own| own.as_mut().map(|own| own.extend_from_slice(line)).is_some());
+        if is_own {
+            return Ok(line.len());
+        }
+        let item = Item::Line(Line { bytes: line.to_vec(), is_dispatch: self.is_dispatch });
+        // The dispatch thread has a queue of its own and nobody waits for it.
+        let is_taken = if self.is_dispatch {
             self.lines.sender.send_timeout(item, DISPATCH_WAIT_MAX).is_ok()
         } else {
             self.lines.sender.try_send(item).is_ok()
         };
         if !is_taken {
-            // Relaxed: a count, which orders nothing.
-            self.lines.dropped.fetch_add(1, Ordering::Relaxed);
+            self.lines.losses.add(self.is_dispatch);
         }
         Ok(line.len())
     }
@@ -215,11 +328,58 @@ mod tests {
             lines.make_writer().write_all(b"line\n").unwrap();
         }
         // One line is in the writer's hands, unless it has not begun yet.
-        let dropped = lines.dropped.load(Ordering::Relaxed);
-        assert!((99..=100).contains(&dropped), "{dropped}");
+        let lost = lines.losses.all();
+        assert!((99..=100).contains(&lost), "{lost}");
         lines.flush(Duration::from_millis(1));
         drop(release);
         lines.flush(Duration::from_secs(10));
         assert!(lines.sender.is_empty());
+        // None of those that waited could be written either.
+        assert_eq!(lines.losses.all(), count as u64);
+    }
+
+    /// A disk with room for some bytes, until more is given; it panics once.
+    #[derive(Clone)]
+    struct Disk(Arc<Mutex<(Vec<u8>, usize, bool)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let (text, room, is_broken) = &mut *guard;
+            assert!(!std::mem::take(is_broken), "a disk that panics");
+            let count = bytes.len().min(*room);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            text.extend_from_slice(&bytes[..count]);
+            *room -= count;
+            Ok(count)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_costs_is_counted_and_the_next_line_is_whole() {
+        let disk = Disk(Arc::new(Mutex::new((Vec::new(), 8, false))));
+        let copy = disk.clone();
+        let lines = Lines::start(move || copy).unwrap();
+        let say = |line: &str, is_dispatch| {
+            Event { lines: &lines, is_dispatch }.write_all(line.as_bytes()).unwrap();
+            lines.flush(Duration::from_secs(10));
+        };
+        say("one\n", false);
+        say("torn apart\n", true);
+        say("two\n", true);
+        assert_eq!((lines.losses.all(), lines.losses.dispatch()), (2, 2));
+        disk.0.lock().unwrap().1 = 100;
+        say("three\n", true);
+        disk.0.lock().unwrap().2 = true;
+        say("panicked\n", false);
+        say("four\n", false);
+        assert_eq!((lines.losses.all(), lines.losses.dispatch()), (3, 2));
+        let guard = disk.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        assert_eq!(String::from_utf8_lossy(&guard.0), "one\ntorn\nthree\nfour\n");
     }
 }

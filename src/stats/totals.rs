@@ -31,7 +31,7 @@ pub struct Totals {
     pub send_retried: u64,
     /// What the pin table counted.
     pub pins: PinTotals,
-    /// Dispatch lines that were lost because the log was behind.
+    /// Dispatch lines that were lost: the log was behind, or standard error could not be written to.
     pub log_lost: u64,
     /// Times that a worker had to begin anew.
     pub worker_restarts: u64,

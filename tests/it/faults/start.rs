@@ -35,6 +35,12 @@ const ROWS: &[Row] = &[
         config: "",
         wants: &["cannot start worker ", "Resource temporarily unavailable", "ulimit -u"],
     },
+    Row {
+        says: "no thread at all",
+        under: &[STRACE[0], STRACE[1], STRACE[2], STRACE[3], "inject=clone3:error=EAGAIN:when=1+"],
+        config: "",
+        wants: &["cannot start the log thread", "Resource temporarily unavailable", "ulimit -u"],
+    },
 ];
 
 /// The tracer as a child of the relay, not its parent; what it writes is of no use here.
