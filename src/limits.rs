@@ -147,6 +147,12 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a list: as many lines as there are slots, each as long as Kamailio reads one (1,023).
 pub const LIST_BYTES_MAX: u64 = 64 << 20;
 
+/// How long a file must stand still before what was read of it counts, in milliseconds: an editor or
+/// a shell empties a file and fills it within 1 ms, and the kernel notes a change to 4 ms.
+pub(crate) const FILE_STILL_MS: u64 = 20;
+/// How often a file that changes is read, half a second in all.
+pub(crate) const FILE_LOOKS_MAX: u32 = 25;
+
 /// Bytes of a key file: four lines of 69 bytes, and room for comments.
 pub const KEY_FILE_BYTES_MAX: u64 = 16_384;
 

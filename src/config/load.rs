@@ -1,10 +1,12 @@
 //! A file and flags become a [`Config`], or every problem of both.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::document::{Document, Later, Section};
 use super::flags::{self, FORMATS, Flags, LEVELS};
@@ -13,6 +15,7 @@ use super::{Config, LogConfig, Problem, RelayConfig, Source, dispatch, relay, va
 use crate::limits;
 use crate::log::Template;
 use crate::proxy::{InDialog, Policy, SetPolicy};
+use crate::words::remedy;
 
 const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "log"];
 
@@ -252,26 +255,49 @@ fn read_file(path: &Path) -> Result<String, Problem> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The bytes of a file that an operator named.
+/// The bytes of a file that an operator named, once it stands still: who reloads may still be
+/// writing, and half a list is a list too.
 pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, values::Mistake> {
     let cannot = |error: std::io::Error| {
         let right = match error.kind() {
             std::io::ErrorKind::NotFound => "name a file that exists",
             std::io::ErrorKind::PermissionDenied => "let the relay's user read it",
-            _ => "name a file that can be read",
+            _ => remedy(&error).unwrap_or("name a file that can be read"),
         };
         (format!("cannot be read ({error})"), right.to_owned())
     };
-    let file = File::open(path).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > bytes_max {
-        let right = format!("keep it within {bytes_max} bytes");
-        return Err(("is too long".into(), right));
+    for _ in 0..limits::FILE_LOOKS_MAX {
+        // A pipe would keep us waiting, perhaps for ever, and with us the signal that ends the relay.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
+        let before = file.metadata().map_err(cannot)?;
+        if before.file_type().is_fifo() {
+            return Err((
+                "is a pipe".into(),
+                "name a file: it is read again at each reload".into(),
+            ));
+        }
+        let mut bytes = Vec::new();
+        file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(cannot)?;
+        if bytes.len() as u64 > bytes_max {
+            let right = format!("keep it within {bytes_max} bytes");
+            return Err(("is too long".into(), right));
+        }
+        thread::sleep(Duration::from_millis(limits::FILE_STILL_MS));
+        let after = fs::metadata(path).map_err(cannot)?;
+        let state = |of: &Metadata| (of.dev(), of.ino(), of.len(), of.mtime(), of.mtime_nsec());
+        if state(&before) == state(&after) {
+            return Ok(bytes);
+        }
     }
-    Ok(bytes)
+    Err(("is being written".into(), "write it under another name, then rename it".into()))
+}
+
+/// A file that is there and has nothing in it, when it is read again.
+pub(crate) fn blank(name: &str) -> Problem {
+    Problem::of(name, "is empty", "write a comment into it (#) if nothing else is wanted")
 }
 
 fn is_readable_by_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o044 != 0)
+    fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o044 != 0)
 }

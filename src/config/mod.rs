@@ -17,7 +17,7 @@ pub(crate) mod values;
 
 pub use flags::Flags;
 pub use load::Draft;
-pub(crate) use load::read_at_most;
+pub(crate) use load::{blank, read_at_most};
 pub use problem::Problem;
 pub(crate) use problem::in_order;
 

@@ -1,6 +1,8 @@
 //! SIGHUP: the file is read again, and what cannot change while the process runs stays.
 
-use super::{Config, Flags, Problem, RelayConfig};
+use std::fs;
+
+use super::{Config, Flags, Problem, RelayConfig, blank};
 use crate::keys::MasterKey;
 
 impl Config {
@@ -11,6 +13,12 @@ impl Config {
     /// Everything that is wrong; the configuration in use stays as it is.
     pub fn reload(&self, flags: &Flags) -> Result<(Self, Vec<String>), Vec<Problem>> {
         let new = Self::load(flags)?;
+        // Without its `allow` a relay would take calls from everybody.
+        if let Some(path) = &flags.config
+            && fs::metadata(path).is_ok_and(|file| file.len() == 0)
+        {
+            return Err(vec![blank(&path.display().to_string())]);
+        }
         let changed = self
             .fixed_changes(&new)
             .into_iter()

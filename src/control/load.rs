@@ -16,6 +16,11 @@ pub(super) fn read(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<
     source::load_and_resolve(config).map_err(error::all)
 }
 
+/// As [`read`], for a relay at work.
+pub(super) fn read_again(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Error>> {
+    source::reload_and_resolve(config).map_err(error::all)
+}
+
 /// The records, with the names that have no address asked for once more; `None` when nothing was
 /// won.
 pub(super) fn resolve_missing(mut records: Vec<Resolved>) -> Option<Vec<Resolved>> {

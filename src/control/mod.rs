@@ -265,7 +265,7 @@ impl Inner {
             Some(flags) => old.reload(flags).map_err(error::all)?,
             None => (old, Vec::new()),
         };
-        let (records, warnings) = load::read(&config)?;
+        let (records, warnings) = load::read_again(&config)?;
         notes.extend(config.warnings.iter().cloned().chain(warnings));
         let version = self.state().replace(config, records, &self.shared)?;
         self.wait_until_used(version);

@@ -20,6 +20,8 @@ pub struct List {
     pub records: Vec<Record>,
     /// Names of attributes that we do not know, each once.
     pub unknown: Vec<String>,
+    /// There was not a single byte to read.
+    pub is_blank: bool,
 }
 
 /// Reads a list from a file.
@@ -85,7 +87,8 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<List, Vec<Problem>> {
     }
     // The sort is stable: what is equal stays as listed.
     records.sort_by_key(|record: &Record| (record.set, std::cmp::Reverse(record.priority)));
-    Ok(List { records, unknown: unknown.into_iter().collect() })
+    let unknown = unknown.into_iter().collect();
+    Ok(List { records, unknown, is_blank: bytes.is_empty() })
 }
 
 type Mistake = (String, String);

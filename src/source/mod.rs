@@ -6,7 +6,7 @@ mod resolve;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{Config, Problem, Source, values};
+use crate::config::{Config, Problem, Source, blank, values};
 use crate::destination::{Flags, Record, Resolved};
 
 pub use list::{List, parse, read};
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub records: Vec<Record>,
     /// What is allowed but perhaps not meant, one sentence each.
     pub warnings: Vec<String>,
+    /// The source was there without a single byte in it.
+    pub is_blank: bool,
 }
 
 /// Reads what the configuration names as its source.
@@ -51,7 +53,7 @@ pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
         };
         warnings.push(format!("{name}: {what} in set {set}: every call is refused"));
     }
-    Ok(Loaded { records: list.records, warnings })
+    Ok(Loaded { records: list.records, warnings, is_blank: list.is_blank })
 }
 
 /// Reads what the configuration names as its source and resolves its names, within
@@ -60,7 +62,24 @@ pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
 /// # Errors
 /// As [`load`].
 pub fn load_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
+    Ok(resolve_loaded(load(config)?))
+}
+
+/// As [`load_and_resolve`], for a relay at work: a list without a single byte is one that is about to
+/// be written, or was lost with its disk, and refused.
+///
+/// # Errors
+/// As [`load`].
+pub fn reload_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
     let loaded = load(config)?;
+    if loaded.is_blank {
+        let Source::List(path) = &config.source;
+        return Err(vec![blank(&path.display().to_string())]);
+    }
+    Ok(resolve_loaded(loaded))
+}
+
+fn resolve_loaded(loaded: Loaded) -> (Vec<Resolved>, Vec<String>) {
     let resolved = resolve(loaded.records, RESOLVE_TIME_MAX);
     let mut warnings = loaded.warnings;
     let names = unresolved(&resolved);
@@ -68,7 +87,7 @@ pub fn load_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>),
         warnings
             .push(format!("no address is known for {}: listed, but not used", names.join(", ")));
     }
-    Ok((resolved, warnings))
+    (resolved, warnings)
 }
 
 /// What is wrong with a record beside the listeners of this configuration.
