@@ -38,6 +38,9 @@ pub enum Error {
         "no memory for the table of calls: {0}; relay.peak_requests_per_second says how large it is"
     )]
     Pins(io::Error),
+    /// A reload that panicked.
+    #[error("a bug, please report it: the reload panicked")]
+    Panicked,
     /// No randomness.
     #[error("the machine gives no random numbers: {0}")]
     Random(getrandom::Error),

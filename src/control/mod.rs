@@ -25,7 +25,7 @@ use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
-use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch};
+use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, catch_here, mark_this_thread};
 use publish::Publisher;
 use state::State;
 
@@ -65,6 +65,7 @@ struct Inner {
     dispatch_log: Option<Arc<DispatchLog>>,
     state: Mutex<State>,
     flags: Option<Flags>,
+    fault: Option<Fault>,
     /// Held through a whole reload, so that of two the later one wins.
     reloading: Mutex<()>,
 }
@@ -113,7 +114,7 @@ impl Relay {
             stats: Arc::clone(&counters),
             stop: Arc::new(AtomicBool::new(false)),
             dispatch_log: dispatch_log.clone(),
-            fault: options.fault,
+            fault: options.fault.clone(),
         };
         let pool =
             Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;
@@ -125,6 +126,7 @@ impl Relay {
             dispatch_log,
             state: Mutex::new(state),
             flags: options.flags,
+            fault: options.fault,
             reloading: Mutex::new(()),
         });
         let (alive, gone) = channel::bounded(0);
@@ -183,7 +185,7 @@ impl Relay {
     /// # Errors
     /// Everything that is wrong; then nothing changes.
     pub fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
-        self.inner.reload()
+        catch_here(|| self.inner.reload()).unwrap_or_else(|| Err(vec![Error::Panicked]))
     }
 
     /// The counters as of now.
@@ -248,6 +250,12 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn strike(&self, work: &[u8]) {
+        if let Some(fault) = &self.fault {
+            fault.strike(work);
+        }
+    }
+
     fn totals(&self) -> Totals {
         let mut totals: Totals = self.stats.iter().collect();
         totals.socket_drops = self.sockets.drops();
@@ -258,6 +266,7 @@ impl Inner {
     }
 
     fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
+        self.strike(b"strowger reload");
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         // Files are read and names resolved without the lock of the state: they may take long.
         let old = self.state().config().clone();
@@ -310,6 +319,7 @@ impl Inner {
 /// The thread that tidies up every second.
 fn spawn_keeper(inner: Arc<Inner>, gone: Receiver<()>) -> Result<JoinHandle<()>, Vec<Error>> {
     let tick = move || {
+        inner.strike(b"strowger control");
         inner.shared.pins.sweep(monotonic_now());
         inner.sockets.drops();
         inner.state().free_old_snapshots();
@@ -336,7 +346,11 @@ fn spawn(
     name: &'static str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, Vec<Error>> {
-    thread::Builder::new().name(name.into()).spawn(work).map_err(thread_error(name))
+    let guarded = || {
+        mark_this_thread();
+        work();
+    };
+    thread::Builder::new().name(name.into()).spawn(guarded).map_err(thread_error(name))
 }
 
 fn thread_error(name: &'static str) -> impl FnOnce(io::Error) -> Vec<Error> {

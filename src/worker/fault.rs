@@ -1,8 +1,9 @@
-//! A fault point: tests choose datagrams whose handling panics.
+//! A fault point: tests choose datagrams whose handling panics, or a work of the control threads.
 
 use memchr::memmem::Finder;
 
-/// Datagrams that hold this text panic where they are handled.
+/// Datagrams that hold this text panic where they are handled, and so does what is called so:
+/// `strowger reload`, or `strowger control` for the thread that tidies up.
 #[derive(Clone, Debug)]
 pub struct Fault {
     text: Finder<'static>,

@@ -1,5 +1,5 @@
-//! A panic while one datagram is handled loses that datagram only, and is said at most once a
-//! second.
+//! A panic while one datagram is handled loses that datagram only, one on a control thread that
+//! thread's work of a second, and it is said at most once a second, in the log.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -11,7 +11,7 @@ use crate::log::Limited;
 use crate::transport::monotonic_now;
 
 thread_local! {
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `work`; `None` when it panicked.
@@ -23,9 +23,18 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// Makes panics of this thread be said at most once a second.
+/// As [`catch`], on a thread that may not be ours.
+pub(crate) fn catch_here<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = IS_GUARDED.replace(true);
+    let done = catch(work);
+    IS_GUARDED.set(before);
+    done
+}
+
+/// Makes panics of this thread be said at most once a second, in the log: the standard hook would
+/// wait for standard error, which may be stuck.
 pub(crate) fn mark_this_thread() {
-    IS_WORKER.set(true);
+    IS_GUARDED.set(true);
 }
 
 /// Puts our hook before the one that is there; other threads keep that one.
@@ -34,7 +43,7 @@ pub(crate) fn install_hook() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if IS_WORKER.get() {
+            if IS_GUARDED.get() {
                 say(info);
             } else {
                 previous(info);
@@ -48,6 +57,8 @@ fn say(info: &PanicHookInfo<'_>) {
     if let Some(more) = SAID.allow(monotonic_now()) {
         let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
         let what = info.payload_as_str().unwrap_or("no message");
-        error!("a bug, please report it: a worker panicked{place}: {what}; it goes on{more}");
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a thread");
+        error!("a bug, please report it: {name} panicked{place}: {what}; it goes on{more}");
     }
 }

@@ -19,7 +19,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use fault::Fault;
-pub(crate) use guard::catch;
+pub(crate) use guard::{catch, catch_here, mark_this_thread};
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Pool, Seat, wake};
 

@@ -5,6 +5,7 @@
 mod control;
 mod log;
 mod network;
+mod panics;
 mod start;
 mod stopped;
 mod syscalls;
