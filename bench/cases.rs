@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use strowger::clock::Now;
 use strowger::destination::{Attributes, DestinationUri, Flags, Record, Resolved, Slot, Table};
@@ -86,6 +87,23 @@ impl Core {
     /// Lets time pass.
     pub(crate) fn pass_ms(&mut self, ms: u64) {
         self.now = self.now.plus_ms(ms);
+    }
+
+    /// Sets the clock, also back.
+    pub(crate) fn set_ms(&mut self, ms: u64) {
+        self.now = Now::from_ms(ms);
+    }
+
+    /// Pins thrown out of full buckets so far, living ones and those of ended transactions.
+    pub(crate) fn evicted(&self) -> u64 {
+        let counters = self.shared.pins.counters();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        count(&counters.evicted_live) + count(&counters.evicted_final)
+    }
+
+    /// How many pins fit.
+    pub(crate) fn capacity(&self) -> usize {
+        self.shared.pins.capacity()
     }
 
     /// How many pins there are; a walk over the whole table.

@@ -3,6 +3,7 @@
 //!
 //! Criterion rather than divan: `iter_custom` leaves the making of new messages out of the time.
 
+#[allow(dead_code, reason = "the bounds need more")]
 mod cases;
 mod messages;
 

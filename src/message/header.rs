@@ -2,6 +2,7 @@
 
 use super::cursor::is_token;
 use super::span::Span;
+use crate::limits::HEADER_LINES_MAX;
 
 /// The header fields that forwarding looks at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,13 +83,14 @@ pub struct Row {
 pub struct Rows<'a> {
     bytes: &'a [u8],
     at: usize,
+    lines_left: usize,
     blank_line: Option<usize>,
 }
 
 impl<'a> Rows<'a> {
     /// The rows of `bytes` from offset `at`, where a row begins.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, blank_line: None }
+        Self { bytes, at, lines_left: HEADER_LINES_MAX, blank_line: None }
     }
 
     /// Where the line end is that closes the header, once the walk has come there; `None` when the
@@ -127,7 +129,7 @@ impl Iterator for Rows<'_> {
         }
         let has_name = name_len > 0 && rest.get(colon) == Some(&b':');
         let value_start = if has_name { colon + 1 } else { 0 };
-        let end = find_row_end(rest, value_start);
+        let end = find_row_end(rest, value_start, &mut self.lines_left);
         self.at = start + end.after;
         Some(Row {
             name: if has_name { HeaderName::of(&rest[..name_len]) } else { HeaderName::Other },
@@ -144,11 +146,15 @@ struct RowEnd {
     is_well_formed: bool,
 }
 
-/// The end of the row that holds offset `at`: the first line end that no blank follows.
+/// The end of the row that holds offset `at`: the first line end that no blank follows. Without a
+/// line left the row is all the rest, and malformed.
 #[inline]
-fn find_row_end(bytes: &[u8], mut at: usize) -> RowEnd {
+fn find_row_end(bytes: &[u8], mut at: usize, lines_left: &mut usize) -> RowEnd {
     let mut is_well_formed = true;
-    while let Some(found) = memchr::memchr2(b'\r', b'\n', &bytes[at..]) {
+    while *lines_left > 0
+        && let Some(found) = memchr::memchr2(b'\r', b'\n', &bytes[at..])
+    {
+        *lines_left -= 1;
         let before = at + found;
         let is_line_end = bytes[before..].starts_with(b"\r\n");
         let after = before + 1 + usize::from(is_line_end);

@@ -2,6 +2,7 @@
 
 use super::cursor::Cursor;
 use super::span::Span;
+use crate::limits::PARAMETERS_MAX;
 
 /// What is used of a From, To or Route value.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +47,9 @@ impl NameAddr {
             return None;
         }
         let mut read = Self { uri, has_brackets, tag: None, end: cursor.at() };
+        let mut parameters_left = PARAMETERS_MAX;
         while cursor.eat_separator(b';') {
+            parameters_left = parameters_left.checked_sub(1)?;
             let parameter = cursor.parameter()?;
             read.end = parameter.value.map_or(parameter.name.end(), Span::end);
             let name = parameter.name.of(bytes);

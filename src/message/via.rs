@@ -3,6 +3,7 @@
 use super::cursor::{Cursor, Parameter, is_lws, number};
 use super::span::Span;
 use super::uri::host_len;
+use crate::limits::PARAMETERS_MAX;
 
 /// `rport` (RFC 3581).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -81,9 +82,13 @@ impl Via {
             via.port?;
             value_end = digits.end();
         }
-        loop {
+        for count in 0.. {
             let semicolon = cursor.after_lws();
             if !cursor.eat_separator(b';') {
+                break;
+            }
+            if count == PARAMETERS_MAX {
+                via.is_well_formed = false;
                 break;
             }
             let Some(parameter) = cursor.parameter() else {
