@@ -16,9 +16,12 @@ pub(super) fn read(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<
     source::load_and_resolve(config).map_err(error::all)
 }
 
-/// As [`read`], for a relay at work.
-pub(super) fn read_again(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Error>> {
-    source::reload_and_resolve(config).map_err(error::all)
+/// As [`read`], for a relay that has these destinations.
+pub(super) fn read_again(
+    config: &Config,
+    known: &[Resolved],
+) -> Result<(Vec<Resolved>, Vec<String>), Vec<Error>> {
+    source::reload_and_resolve(config, known).map_err(error::all)
 }
 
 /// The records, with the names that have no address asked for once more; `None` when nothing was

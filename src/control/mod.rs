@@ -269,12 +269,15 @@ impl Inner {
         self.strike(b"strowger reload");
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         // Files are read and names resolved without the lock of the state: they may take long.
-        let old = self.state().config().clone();
+        let (old, known) = {
+            let state = self.state();
+            (state.config().clone(), state.records().to_vec())
+        };
         let (config, mut notes) = match &self.flags {
             Some(flags) => old.reload(flags).map_err(error::all)?,
             None => (old, Vec::new()),
         };
-        let (records, warnings) = load::read_again(&config)?;
+        let (records, warnings) = load::read_again(&config, &known)?;
         notes.extend(config.warnings.iter().cloned().chain(warnings));
         let version = self.state().replace(config, records, &self.shared)?;
         self.wait_until_used(version);

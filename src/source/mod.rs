@@ -3,11 +3,12 @@
 mod list;
 mod resolve;
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{Config, Problem, Source, blank, values};
-use crate::destination::{Flags, Record, Resolved};
+use crate::destination::{Flags, Host, Record, Resolved};
 
 pub use list::{List, parse, read};
 pub use resolve::{resolve, unresolved};
@@ -62,26 +63,34 @@ pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
 /// # Errors
 /// As [`load`].
 pub fn load_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
-    Ok(resolve_loaded(load(config)?))
+    Ok(resolve_loaded(load(config)?, &[]))
 }
 
 /// As [`load_and_resolve`], for a relay at work: a list without a single byte is one that is about to
-/// be written, or was lost with its disk, and refused.
+/// be written, or was lost with its disk, and refused; a name that nobody answers for keeps the
+/// addresses that are known of it, since those who answer for names fail more often than servers move.
 ///
 /// # Errors
 /// As [`load`].
-pub fn reload_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
+pub fn reload_and_resolve(
+    config: &Config,
+    known: &[Resolved],
+) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
     let loaded = load(config)?;
     if loaded.is_blank {
         let Source::List(path) = &config.source;
         return Err(vec![blank(&path.display().to_string())]);
     }
-    Ok(resolve_loaded(loaded))
+    Ok(resolve_loaded(loaded, known))
 }
 
-fn resolve_loaded(loaded: Loaded) -> (Vec<Resolved>, Vec<String>) {
-    let resolved = resolve(loaded.records, RESOLVE_TIME_MAX);
+fn resolve_loaded(loaded: Loaded, known: &[Resolved]) -> (Vec<Resolved>, Vec<String>) {
+    let mut resolved = resolve(loaded.records, RESOLVE_TIME_MAX);
     let mut warnings = loaded.warnings;
+    let kept = keep_known(&mut resolved, known);
+    if !kept.is_empty() {
+        warnings.push(format!("no answer for {}: the addresses from before stay", kept.join(", ")));
+    }
     let names = unresolved(&resolved);
     if !names.is_empty() {
         warnings
@@ -90,10 +99,33 @@ fn resolve_loaded(loaded: Loaded) -> (Vec<Resolved>, Vec<String>) {
     (resolved, warnings)
 }
 
+/// Gives names without an address the one from before; says which.
+fn keep_known(resolved: &mut [Resolved], known: &[Resolved]) -> Vec<String> {
+    let name_and_port = |record: &Record| match &record.uri.host {
+        Host::Name(name) if record.flags.bits() & Flags::NO_DNS_A == 0 => {
+            Some((name.clone(), record.uri.port_or_default()))
+        }
+        _ => None,
+    };
+    let known: HashMap<_, _> = known
+        .iter()
+        .filter(|known| !known.addresses.is_empty())
+        .filter_map(|known| Some((name_and_port(&known.record)?, &known.addresses)))
+        .collect();
+    let mut kept = BTreeSet::new();
+    for resolved in resolved.iter_mut().filter(|resolved| resolved.addresses.is_empty()) {
+        if let Some(key) = name_and_port(&resolved.record)
+            && let Some(addresses) = known.get(&key)
+        {
+            resolved.addresses.clone_from(addresses);
+            kept.insert(key.0);
+        }
+    }
+    kept.into_iter().collect()
+}
+
 /// What is wrong with a record beside the listeners of this configuration.
 fn beside_listeners(file: &str, record: &Record, config: &Config) -> Option<Problem> {
-    use crate::destination::Host;
-
     let listen = &config.relay.listen;
     if let Some(socket) = &record.attributes.socket
         && !listen.iter().any(|entry| covers(entry.address, socket.0))
@@ -157,4 +189,27 @@ impl List {
 /// `udp:ADDRESS:PORT` of an attribute.
 fn socket_attribute(text: &str) -> Result<SocketAddr, values::Mistake> {
     values::listen_address(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_nobody_answers_for_keeps_its_addresses_and_only_its_own() {
+        let records = |text: &str| {
+            let records = parse("d.list", text.as_bytes()).unwrap().records.into_iter();
+            records.map(|record| Resolved { record, addresses: Vec::new() }).collect::<Vec<_>>()
+        };
+        let mut known = records("1 sip:a.invalid\n1 sip:b.invalid:5070\n1 sip:c.invalid\n");
+        known[0].addresses = vec!["192.0.2.1:5060".parse().unwrap()];
+        known[1].addresses = vec!["192.0.2.2:5070".parse().unwrap()];
+        let text =
+            "2 sip:b.invalid:5070\n2 sip:b.invalid:5071\n2 sip:a.invalid 16\n2 sip:c.invalid\n";
+        let mut new = records(text);
+        assert_eq!(keep_known(&mut new, &known), ["b.invalid"]);
+        let counts: Vec<_> = new.iter().map(|resolved| resolved.addresses.len()).collect();
+        assert_eq!(counts, [1, 0, 0, 0]);
+        assert_eq!(new[0].addresses, known[1].addresses);
+    }
 }
