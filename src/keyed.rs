@@ -70,14 +70,14 @@ impl Fields {
             change(room);
             return;
         }
-        for part in bytes.chunks(HASHED_BYTES / 2) {
+        for part in bytes.chunks(HASHED_BYTES - FOLDED_BYTES) {
             let room = self.room(part.len());
             room.copy_from_slice(part);
             change(room);
         }
     }
 
-    /// Room for at most half a buffer, or for what still fits.
+    /// Room for what still fits, or for all but what the rest is folded into.
     fn room(&mut self, len: usize) -> &mut [u8] {
         if self.len + len > HASHED_BYTES {
             let mut hasher = sip128::SipHasher24::new_with_keys(self.key.0, self.key.1);
@@ -91,6 +91,9 @@ impl Fields {
         &mut self.bytes[start..self.len]
     }
 }
+
+/// What a full buffer is folded into.
+const FOLDED_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
