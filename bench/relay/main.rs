@@ -12,12 +12,16 @@
     reason = "counts and times become rates, and none is negative or past 2^52"
 )]
 
+#[path = "../subject/datagrams.rs"]
 mod datagrams;
+#[path = "../subject/kamailio.rs"]
+mod kamailio;
 mod load;
 #[path = "../messages.rs"]
 #[allow(dead_code, reason = "the flood needs only the INVITE")]
 mod messages;
 mod null;
+#[path = "../subject/processor.rs"]
 mod processor;
 mod round;
 mod subject;

@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::kamailio;
+
 /// Which relay.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum Kind {
@@ -35,7 +37,7 @@ impl Kind {
 
     /// Whether it is on this machine.
     pub(super) fn is_here(self) -> bool {
-        self != Self::Kamailio || Path::new(KAMAILIO).exists()
+        self != Self::Kamailio || Path::new(kamailio::PROGRAM).exists()
     }
 }
 
@@ -168,35 +170,9 @@ fn kamailio_arguments(
 ) -> io::Result<Arguments> {
     let config = folder.join("kamailio.cfg");
     let list = write_list(folder, servers)?;
-    let text = format!(
-        "#!KAMAILIO\ndebug=-1\nlog_stderror=yes\nchildren=1\ndisable_tcp=yes\nauto_aliases=no\n\
-         dns=no\nrev_dns=no\nlisten=udp:{listen}\n\
-         loadmodule \"dispatcher.so\"\n\
-         modparam(\"dispatcher\", \"list_file\", \"{list}\")\n\
-         {KAMAILIO_ROUTE}"
-    );
+    let text = kamailio::config(listen, 1, &list, KAMAILIO_SETTINGS, KAMAILIO_ROUTE);
     fs::write(&config, text)?;
-    let folder = folder.display().to_string();
-    let arguments = [
-        KAMAILIO,
-        "-f",
-        &config.display().to_string(),
-        "-DD",
-        "-E",
-        "-x",
-        "tlsf",
-        "-X",
-        "tlsf",
-        "-m",
-        "512",
-        "-M",
-        "32",
-        "-w",
-        &folder,
-        "-Y",
-        &folder,
-    ];
-    Ok(arguments.map(str::to_owned).to_vec())
+    Ok(kamailio::arguments(&config, folder))
 }
 
 fn write_list(folder: &Path, servers: &[SocketAddrV4]) -> io::Result<String> {
@@ -212,7 +188,8 @@ fn free_address() -> io::Result<SocketAddrV4> {
     super::null::v4(socket.local_addr()?)
 }
 
-const KAMAILIO: &str = "/usr/sbin/kamailio";
+/// Nothing is logged.
+const KAMAILIO_SETTINGS: &str = "debug=-1\n";
 /// Without Record-Route, which Strowger writes.
 const KAMAILIO_ROUTE: &str = "\
 request_route {

@@ -1,0 +1,50 @@
+//! Kamailio as a relay to compare with: its configuration around a route, and its command line.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+
+/// Where Debian puts it.
+pub(super) const PROGRAM: &str = "/usr/sbin/kamailio";
+
+/// A configuration with the dispatcher module and this list: UDP only, no names, and what
+/// `settings` and `route` say.
+pub(super) fn config(
+    listen: SocketAddrV4,
+    children: usize,
+    list: &str,
+    settings: &str,
+    route: &str,
+) -> String {
+    format!(
+        "#!KAMAILIO\nlog_stderror=yes\nchildren={children}\ndisable_tcp=yes\nauto_aliases=no\n\
+         dns=no\nrev_dns=no\nlisten=udp:{listen}\n\
+         loadmodule \"dispatcher.so\"\n\
+         modparam(\"dispatcher\", \"list_file\", \"{list}\")\n\
+         {settings}{route}"
+    )
+}
+
+/// The command line: in the foreground, with its best allocator and its files in `folder`.
+pub(super) fn arguments(config: &Path, folder: &Path) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let arguments = [
+        PROGRAM,
+        "-f",
+        &config.display().to_string(),
+        "-DD",
+        "-E",
+        "-x",
+        "tlsf",
+        "-X",
+        "tlsf",
+        "-m",
+        "512",
+        "-M",
+        "32",
+        "-w",
+        &folder,
+        "-Y",
+        &folder,
+    ];
+    arguments.map(str::to_owned).to_vec()
+}
