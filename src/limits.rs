@@ -65,6 +65,17 @@ pub const SCRATCH_BYTES: usize = SLOT_BYTES + 4096;
 /// Slots for destinations: a slot's number is 16 bits wide, and the last 16 are reserved.
 pub const SLOTS_MAX: usize = 65_520;
 
+/// The longest answer of our own to a request of this length: an eighth more.
+///
+/// The source of a request may be forged, and then its answer is traffic that one stranger chose
+/// for another. An answer adds a tag (21 bytes), `received` (25, over IPv6 49) and `rport` (12); it
+/// leaves out Max-Forwards (18) and most of the first line. So over IPv4 every request of 320 bytes
+/// is answered and over IPv6 every one of 512, and of shorter ones those that have a Content-Length,
+/// a Contact or the name of a program, as all but made-up ones do.
+pub(crate) const fn answer_max(request_len: usize) -> usize {
+    request_len + request_len / 8
+}
+
 const _: () = assert!(SLOT_BYTES > PAYLOAD_IPV6_MAX);
 const _: () = assert!(BATCH <= 1 << u8::BITS);
 

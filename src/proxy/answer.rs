@@ -1,7 +1,8 @@
 //! Our own answers: those of a stateless UAS (RFC 3261 §8.2.6, §8.2.7).
 //!
 //! A copy of the request gets the same bytes again, the ACK is known by the To tag, and an answer
-//! is hardly longer than its request, so nobody can use us to multiply traffic.
+//! is hardly longer than its request ([`limits::answer_max`]), so nobody can use us to multiply
+//! traffic.
 
 use super::branch::Branch;
 use super::forward::payload_max;
@@ -9,6 +10,7 @@ use super::neighbour;
 use super::request::own_to_tag;
 use super::verdict::{Answer, Reason, Verdict};
 use super::{Arrival, Cause, Core, Flow, Outbox};
+use crate::limits;
 use crate::message::{Fault, HeaderName, Row, Rows, trim};
 
 /// Puts the answer into the outbox.
@@ -20,21 +22,34 @@ pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: A
     if !neighbour::may_send_to(address, &at.shared.listeners) {
         return Verdict::Dropped(Reason::Unanswerable);
     }
-    outbox.begin();
-    write_status_line(at, outbox, with);
-    write_rows(core, at, outbox);
-    if with == Answer::BadExtension {
-        write_unsupported(core, at, outbox);
+    let flow = Flow::udp(at.flow.listener, address);
+    let len_max = limits::answer_max(at.bytes.len());
+    for form in [Form::Usual, Form::Short] {
+        outbox.begin();
+        write_status_line(at, outbox, with, form);
+        write_rows(core, at, outbox);
+        if with == Answer::BadExtension {
+            write_unsupported(core, at, outbox);
+        }
+        outbox.write(if form == Form::Usual { b"Content-Length: 0\r\n\r\n" } else { b"\r\n" });
+        if outbox.finish(flow, Cause::Answer, payload_max(address).min(len_max)) {
+            return Verdict::Answered(with);
+        }
     }
-    outbox.write(b"Content-Length: 0\r\n\r\n");
-    if outbox.finish(Flow::udp(at.flow.listener, address), Cause::Answer, payload_max(address)) {
-        Verdict::Answered(with)
-    } else {
-        Verdict::Dropped(Reason::TooLarge)
-    }
+    let is_short = len_max < payload_max(address);
+    Verdict::Dropped(if is_short { Reason::TooShort } else { Reason::TooLarge })
 }
 
-fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer) {
+/// How an answer is written.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Form {
+    /// With the words of its code and a Content-Length.
+    Usual,
+    /// Without both, which may be left out over UDP (§7.2, §20.14), for a short request.
+    Short,
+}
+
+fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form) {
     let no_destination = &at.snapshot.set_policy(at.snapshot.policy.set).no_destination;
     let (code, reason) = match with {
         Answer::Ok => (200, "OK"),
@@ -53,7 +68,9 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer) {
     let digit = |value: u16| b'0' + (value % 10) as u8;
     outbox.write(b"SIP/2.0 ");
     outbox.write(&[digit(code / 100), digit(code / 10), digit(code), b' ']);
-    outbox.write(reason.as_bytes());
+    if form == Form::Usual {
+        outbox.write(reason.as_bytes());
+    }
     outbox.write(b"\r\n");
 }
 

@@ -103,6 +103,8 @@ closed_set! {
         StrayAck = "stray_ack",
         /// A malformed request that cannot be answered, for its Via is unreadable.
         Unanswerable = "unanswerable",
+        /// A request so short that every answer would be longer ([`crate::limits::answer_max`]).
+        TooShort = "too_short",
         /// A malformed response.
         MalformedResponse = "malformed_response",
         /// A response whose top Via is not ours (§18.1.2).

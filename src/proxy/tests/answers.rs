@@ -385,6 +385,72 @@ fn an_answer_has_its_via_or_is_not_sent() {
     }
 }
 
+/// Whoever forges a source must gain nothing by it.
+#[test]
+fn an_answer_is_hardly_longer_than_its_request() {
+    struct Row {
+        says: &'static str,
+        request: &'static str,
+        wants: Result<&'static str, Reason>,
+    }
+    let rows = [
+        Row {
+            says: "one with all that a request must have gets all that an answer may have",
+            request: "BYE sip:bob@198.51.100.20:5060 SIP/2.0\r\n\
+                      Via: SIP/2.0/UDP 10.1.2.3:5060;branch=z9hG4bK776asdhds\r\n\
+                      Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=1928301774\r\n\
+                      To: <sip:bob@example.com>;tag=a6c85cf\r\nCall-ID: a84b4c76e66710\r\n\
+                      CSeq: 231 BYE\r\nContent-Length: 0\r\n\r\n",
+            wants: Ok("SIP/2.0 481 Call/Transaction Does Not Exist"),
+        },
+        Row {
+            says: "a short one gets an answer without its words and without Content-Length",
+            request: "BYE sip:bob@h SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.2.3;branch=z9hG4bK776\r\n\
+                      Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=19\r\n\
+                      To: <sip:bob@example.com>;tag=a6\r\nCall-ID: a84b\r\nCSeq: 2 BYE\r\n\r\n",
+            wants: Ok("SIP/2.0 481 "),
+        },
+        Row {
+            says: "the shortest that is complete gets none",
+            request: "B sip:b SIP/2.0\r\nv:SIP/2.0/UDP a\r\nf:a:a\r\nt:a:a;tag=a\r\ni:1\r\n\
+                      CSeq:1 B\r\n\r\n",
+            wants: Err(Reason::TooShort),
+        },
+        Row {
+            says: "nor does a Via and nothing else",
+            request: "B sip:b SIP/2.0\r\nv:SIP/2.0/UDP a\r\n\r\n",
+            wants: Err(Reason::TooShort),
+        },
+    ];
+    for row in rows {
+        let outcome = Relay::new(&["sip:10.0.0.1:5060"]).send(CALLER, row.request);
+        let Some(sent) = &outcome.sent else {
+            assert_eq!(Err(outcome.dropped()), row.wants, "{}", row.says);
+            continue;
+        };
+        let text = sent.text();
+        assert_eq!(Ok(text.lines().next().unwrap()), row.wants, "{}", row.says);
+        let has_words = !text.starts_with("SIP/2.0 481 \r\n");
+        assert_eq!(text.contains("Content-Length"), has_words, "{}", row.says);
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
+        assert!(sent.bytes.len() * 8 <= row.request.len() * 9, "{}", row.says);
+    }
+}
+
+/// The least that a phone may send (RFC 3261 §8.1.1) is answered, whatever is told to its Via.
+#[test]
+fn every_proper_request_is_long_enough_to_be_answered() {
+    for (method, wants) in [("OPTIONS", "SIP/2.0 200 OK"), ("CANCEL", "SIP/2.0 481 ")] {
+        let request = format!(
+            "{method} sip:192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.2.3;rport;branch=z9hG4bK77\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@10.1.2.3>;tag=1\r\nTo: <sip:192.0.2.1>\r\n\
+             Call-ID: 1@10.1.2.3\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = Relay::new(&["sip:10.0.0.1:5060"]).send(CALLER, request).answer();
+        assert!(answer.starts_with(wants), "{answer}");
+    }
+}
+
 #[test]
 fn no_answer_goes_to_ourselves() {
     let mut relay = Relay::new(&[]);
