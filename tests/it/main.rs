@@ -8,6 +8,7 @@ mod dialogs;
 mod drain;
 mod empty;
 mod faults;
+mod hostile_icmp;
 mod loss;
 mod networks;
 mod reload;

@@ -5,6 +5,7 @@ pub(crate) mod ends;
 pub(crate) mod loopback;
 pub(crate) mod netns;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod relay;
 pub(crate) mod sipp;
 pub(crate) mod wait;

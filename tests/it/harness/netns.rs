@@ -34,13 +34,7 @@ impl Namespace {
 
     /// A UDP socket in it.
     pub(crate) fn socket(&self, address: SocketAddr) -> UdpSocket {
-        let file = File::open(format!("/var/run/netns/{}", self.name)).expect("our namespace");
-        // A socket stays where it was made; the thread that went there ends.
-        let bind = move || {
-            setns(file, CloneFlags::CLONE_NEWNET).expect("root");
-            UdpSocket::bind(address).expect("an address of the namespace")
-        };
-        thread::spawn(bind).join().expect("a socket")
+        self.enter(|| UdpSocket::bind(address).expect("an address of the namespace"))
     }
 
     /// Runs `ip` or `tc` in it.
@@ -50,6 +44,16 @@ impl Namespace {
         let mut all = vec!["netns", "exec", &self.name, program];
         all.extend(arguments.split(' '));
         ip(&all);
+    }
+
+    /// Does something inside, on a thread of its own: the sockets that it opens stay inside.
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let enter = || {
+            let file = File::open(format!("/run/netns/{}", self.name)).expect("our namespace");
+            setns(file, CloneFlags::CLONE_NEWNET).expect("root may enter it");
+            work()
+        };
+        thread::scope(|scope| scope.spawn(enter).join()).expect("the work does not panic")
     }
 
     /// Joins two namespaces by a link whose ends have these addresses (`address/bits`).
