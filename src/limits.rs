@@ -29,6 +29,17 @@ pub const BATCH: usize = 64;
 /// comes back to the same set early.
 pub(crate) const SLOT_STAGGER_BYTES: usize = 17 * 64;
 
+/// Bytes that one socket may have on their way out.
+///
+/// What is sent to a neighbour that does not answer (a server that is switched off, a forged source
+/// of our own network) waits in the kernel for some seconds, up to 212,992 bytes for each
+/// (`unres_qlen_bytes`), and all of it counts here: with the usual buffer of the same size one such
+/// neighbour stops everything else. The kernel remembers at most 1,024 neighbours (`gc_thresh3`);
+/// this is room for all of them. It is a bound, nothing is reserved.
+pub(crate) const SEND_BUFFER_BYTES: usize = 256 << 20;
+
+const _: () = assert!(SEND_BUFFER_BYTES >= 1_024 * 212_992);
+
 /// How long a worker waits for a full send buffer to take another message, in milliseconds, and how
 /// often in one batch: a buffer of 200 KiB drains in under 2 ms at 1 Gbit/s, and 4 ms of standstill
 /// fill no receive buffer of 4 MiB below 1,000,000 messages/s.

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::sys;
+use crate::limits::SEND_BUFFER_BYTES;
 
 /// How a socket is bound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +40,10 @@ pub(crate) fn open(
     // grants what it grants, and the caller asks how much that is.
     if sys::force_receive_buffer(socket.as_fd(), receive_buffer_bytes).is_err() {
         socket.set_recv_buffer_size(receive_buffer_bytes)?;
+    }
+    // Without the privilege, as much as net.core.wmem_max allows.
+    if sys::force_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES).is_err() {
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     }
     // Whoever binds without SO_REUSEPORT is refused when the address is taken, even by sockets that
     // would share it. Set right after that, the option lets our own further sockets in, and leaves

@@ -304,6 +304,12 @@ pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value)
 }
 
+/// Sets the send buffer past `net.core.wmem_max`; needs `CAP_NET_ADMIN`.
+pub(crate) fn force_send_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let value = i32::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, value)
+}
+
 /// What a BPF map holds, from `enum bpf_map_type`. Keys are 32 bits wide in each of these.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum MapKind {

@@ -9,6 +9,7 @@ mod drain;
 mod empty;
 mod faults;
 mod hostile_icmp;
+mod hostile_neighbours;
 mod loss;
 mod networks;
 mod reload;
