@@ -10,7 +10,7 @@
 #[path = "../../bench/cases.rs"]
 #[allow(dead_code, reason = "of the benches' core only the core is used")]
 mod cases;
-#[path = "../../bench/relay/datagrams.rs"]
+#[path = "../../bench/subject/datagrams.rs"]
 #[allow(dead_code, reason = "the null relay's half is not needed")]
 mod datagrams;
 mod memory;
