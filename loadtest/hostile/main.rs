@@ -37,13 +37,14 @@ mod watch;
 
 use std::fs;
 use std::io;
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use attacks::ATTACKS;
-use stage::{Effort, Stage};
+use stage::{Effort, Row, Stage};
 use subject::Kind;
 use table::Table;
 
@@ -120,7 +121,13 @@ fn campaign(args: &Args) -> io::Result<bool> {
     for (number, attack) in attacks.iter().enumerate() {
         for kind in &kinds {
             eprintln!("[{}/{}] {} on {}", number + 1, attacks.len(), attack.name, kind.name());
-            for row in Stage::run(attack, *kind, effort)? {
+            // What one attack could not do to one relay is a row too, and the others go on.
+            let run = panic::catch_unwind(|| Stage::run(attack, *kind, effort));
+            let run = run.unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+            let rows = run.unwrap_or_else(|error| {
+                vec![Row::new("the attack", "comes to its end", error.to_string(), false)]
+            });
+            for row in rows {
                 eprintln!("        {}: {}", row.what, row.figure);
                 table.add(attack.name, *kind, row);
             }

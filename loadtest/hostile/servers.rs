@@ -126,7 +126,8 @@ fn answer(shared: &Shared, message: &[u8]) -> Option<Vec<u8>> {
     }
     let status = match is_call {
         true => "200 OK",
-        false if is("OPTIONS ") => "200 OK",
+        // A 200 would bring a session description.
+        false if is("OPTIONS ") => "202 Accepted",
         false if is("INVITE ") => "486 Busy Here",
         false => "404 Not Found",
     };

@@ -133,7 +133,8 @@ impl Stage {
     /// Waits until nothing that the attack caused arrives any more.
     pub(super) fn settle(&self) -> io::Result<()> {
         let now = || (self.watch.packets(), self.servers.strangers());
-        let end = Instant::now() + Duration::from_secs(30);
+        // A stateful relay goes on for 32 s after its last answer.
+        let end = Instant::now() + Duration::from_secs(90);
         let mut last = (now(), Instant::now());
         while last.1.elapsed() < Duration::from_millis(250) {
             std::thread::sleep(Duration::from_millis(20));

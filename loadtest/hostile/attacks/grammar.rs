@@ -218,7 +218,7 @@ fn is_served(probe: &UdpSocket, number: u64) -> io::Result<bool> {
         let mut answer = [0; 2_048];
         while let Ok(len) = probe.recv(&mut answer) {
             let answer = &answer[..len];
-            if answer.starts_with(b"SIP/2.0 200")
+            if answer.starts_with(b"SIP/2.0 20")
                 && memmem::find(answer, call_id.as_bytes()).is_some()
             {
                 return Ok(true);

@@ -8,7 +8,7 @@ use super::super::messages::response;
 use super::super::random::Random;
 use super::super::stage::{Row, Stage};
 use super::super::subject::Kind;
-use super::texts::{in_dialog, replaced, request, value};
+use super::texts::{in_dialog, request, value};
 
 const MUST: &str = "0 packets to the stranger";
 const PACKETS: u64 = 100_000;
@@ -148,6 +148,5 @@ fn own_call(stage: &Stage) -> io::Result<OwnCall> {
 fn tamper(route: &str) -> String {
     let Some(at) = route.find('@') else { return route.to_owned() };
     let other = if route.as_bytes()[at - 1] == b'5' { "6" } else { "5" };
-    let tampered = [&route[..at - 1], other, &route[at..]].concat();
-    String::from_utf8_lossy(&replaced(tampered.as_bytes(), "<sip:", "<sip:")).into_owned()
+    [&route[..at - 1], other, &route[at..]].concat()
 }

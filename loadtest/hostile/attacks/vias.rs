@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::super::arena::{RELAY, STRANGER};
 use super::super::stage::{Row, Stage};
-use super::texts::{in_dialog, replaced};
+use super::texts::in_dialog;
 
 const PACKETS: u64 = 100_000;
 
@@ -67,7 +67,7 @@ pub(super) fn run(stage: &mut Stage) -> io::Result<Vec<Row>> {
         |n: u64| SocketAddrV4::new(Ipv4Addr::from(SOURCES[n as usize % SOURCES.len()]), 5060);
     stage.flood().datagrams(count, |n| (from(n), refused(n, "203.0.113.2")), RELAY)?;
     // And with nothing but our own name, so that an answer would come back to us.
-    let own = replaced(&refused(0, "192.0.2.1:5060"), "BYE ", "BYE ");
+    let own = refused(0, "192.0.2.1:5060");
     stage.flood().datagrams(count / 10, |_| (RELAY, own.clone()), RELAY)?;
     stage.settle()?;
     let out = stage.watch.tally().packets;
