@@ -52,7 +52,7 @@ use table::Table;
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "these are flags of a command line")]
 struct Args {
-    /// A twentieth of the packets: under two minutes
+    /// A twentieth of the packets
     #[arg(long)]
     quick: bool,
     /// Only these attacks
