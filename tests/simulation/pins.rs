@@ -1,0 +1,195 @@
+//! What the relay must still remember, as the documentation promises it: followed from what was seen
+//! to leave, with the lives that are written there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use strowger::proxy::{Answer, ListenerId, Verdict};
+
+use crate::observer::{Case, wants};
+use crate::relay::Relay;
+use crate::sip::Sip;
+use crate::truth::RelayId;
+
+/// Timer C and 64*T1, rounded up.
+const LIFE_MS: u64 = 240_000;
+const LIFE_RINGING_MS: u64 = 1_800_000;
+/// 64*T1.
+const LIFE_REQUEST_MS: u64 = 32_000;
+
+/// What a relay did with a transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct At {
+    pub(crate) branch: String,
+    pub(crate) next: Option<SocketAddr>,
+    pub(crate) egress: ListenerId,
+    pub(crate) answered: Option<Answer>,
+    pub(crate) incarnation: u16,
+    pub(crate) key_generation: u8,
+    pub(crate) list: usize,
+    pub(crate) is_provisional: bool,
+    pub(crate) is_final: bool,
+    is_invite: bool,
+    touched: u64,
+}
+
+impl At {
+    /// After this datagram.
+    pub(crate) fn new(case: Case, seen: Option<&Self>, is_invite: bool) -> Result<Self, String> {
+        let Case { relay, handled, .. } = case;
+        let is_same = seen.is_some_and(|at| at.incarnation == relay.incarnation);
+        let mut at = Self {
+            branch: seen.map_or(String::new(), |at| at.branch.clone()),
+            next: None,
+            egress: case.listener,
+            answered: None,
+            incarnation: relay.incarnation,
+            key_generation: relay.key_generation,
+            list: handled.list,
+            is_provisional: is_same && seen.is_some_and(|at| at.is_provisional),
+            is_final: is_same && seen.is_some_and(|at| at.is_final),
+            is_invite,
+            touched: case.now,
+        };
+        match (&handled.sent, handled.verdict) {
+            (Some(sent), Verdict::Forwarded(_)) => {
+                let left = Sip::read(&sent.bytes).ok_or("unreadable")?;
+                let branch = left.branch();
+                if let Some(seen) = seen
+                    && seen.key_generation == relay.key_generation
+                    && !seen.branch.is_empty()
+                {
+                    wants(branch == seen.branch, "the same branch")?;
+                }
+                at.branch = branch;
+                at.next = Some(sent.to);
+                at.egress = sent.listener;
+            }
+            (_, Verdict::Answered(answer)) => at.answered = Some(answer),
+            _ => {}
+        }
+        Ok(at)
+    }
+
+    pub(crate) fn touch(&mut self, relay: &Relay, now: u64) {
+        if self.incarnation == relay.incarnation {
+            self.touched = now;
+        }
+    }
+
+    /// Its pin must be there.
+    pub(crate) fn is_sure(&self, relay: &Relay, now: u64) -> bool {
+        let is_pinned = match self.answered {
+            // Only our own answers for want of a destination are pinned, and only to INVITE.
+            Some(answer) => {
+                self.is_invite && matches!(answer, Answer::NoDestination | Answer::Unavailable)
+            }
+            None => self.next.is_some(),
+        };
+        let life = match (self.is_invite, self.is_provisional && !self.is_final) {
+            (true, true) => LIFE_RINGING_MS,
+            (true, false) => LIFE_MS,
+            (false, _) => LIFE_REQUEST_MS,
+        };
+        is_pinned && self.incarnation == relay.incarnation && now - self.touched <= life
+    }
+}
+
+/// Relay, Call-ID and the caller's tag.
+pub(crate) type CallKey = (RelayId, (String, String));
+
+/// What responses said about a call.
+#[derive(Clone, Debug)]
+pub(crate) struct CallPin {
+    pub(crate) destination: SocketAddr,
+    incarnation: u16,
+    touched: u64,
+    cseq: u32,
+    /// It was written for certain.
+    is_certain: bool,
+}
+
+impl CallPin {
+    pub(crate) fn is_sure(&self, relay: &Relay, now: u64) -> bool {
+        self.is_certain && self.incarnation == relay.incarnation && now - self.touched <= LIFE_MS
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CallPins {
+    dialogs: BTreeMap<CallKey, CallPin>,
+    challenges: BTreeMap<CallKey, CallPin>,
+    /// Who took part in which call.
+    takers: BTreeSet<((String, String), SocketAddr)>,
+}
+
+impl CallPins {
+    /// A destination began a dialog in this call.
+    pub(crate) fn takes_part(&mut self, call: &(String, String), destination: SocketAddr) {
+        self.takers.insert((call.clone(), destination));
+    }
+
+    pub(crate) fn took_part(&self, call: &(String, String), destination: SocketAddr) -> bool {
+        self.takers.contains(&(call.clone(), destination))
+    }
+
+    pub(crate) fn begin_dialog(
+        &mut self,
+        key: CallKey,
+        relay: &Relay,
+        now: u64,
+        destination: SocketAddr,
+        is_certain: bool,
+    ) {
+        let pin = CallPin {
+            destination,
+            incarnation: relay.incarnation,
+            touched: now,
+            cseq: 0,
+            is_certain,
+        };
+        self.challenges.remove(&key);
+        self.dialogs.insert(key, pin);
+    }
+
+    pub(crate) fn challenge(
+        &mut self,
+        key: CallKey,
+        relay: &Relay,
+        now: u64,
+        destination: SocketAddr,
+        cseq: u32,
+        is_certain: bool,
+    ) {
+        if self.dialogs.get(&key).is_some_and(|pin| pin.is_sure(relay, now)) {
+            return;
+        }
+        let incarnation = relay.incarnation;
+        let pin = CallPin { destination, incarnation, touched: now, cseq, is_certain };
+        self.challenges.insert(key, pin);
+    }
+
+    pub(crate) fn dialog(&self, key: &CallKey, relay: &Relay) -> Option<&CallPin> {
+        self.dialogs.get(key).filter(|pin| pin.incarnation == relay.incarnation)
+    }
+
+    /// It serves one request with another `CSeq`.
+    pub(crate) fn take_challenge(
+        &mut self,
+        key: &CallKey,
+        relay: &Relay,
+        cseq: u32,
+    ) -> Option<CallPin> {
+        let pin = self.challenges.get(key)?;
+        let is_repeat = pin.cseq != cseq && pin.incarnation == relay.incarnation;
+        if is_repeat { self.challenges.remove(key) } else { None }
+    }
+
+    pub(crate) fn touch(&mut self, key: &CallKey, relay: &Relay, now: u64) {
+        if let Some(pin) = self.dialogs.get_mut(key)
+            && pin.incarnation == relay.incarnation
+        {
+            pin.touched = now;
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! One relay: the public core as a process drives it. Several workers over one table of pins, a
+//! registry, lists that each worker takes over at its own time, restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strowger::clock::Now;
+use strowger::destination::{
+    Attributes, DestinationUri, Flags, Record, Resolved, SocketName, SourceMatch,
+};
+use strowger::keys::{Keys, MasterKey};
+use strowger::pin::{PinMemory, PinTable};
+use strowger::proxy::{
+    Cause, Flow, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy, Shared,
+    Snapshot, Verdict,
+};
+use strowger::registry::Registry;
+
+/// One line of a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) uri: String,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) is_active: bool,
+    pub(crate) socket: Option<SocketAddr>,
+}
+
+/// What was published at one time.
+#[derive(Clone, Debug)]
+pub(crate) struct List {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) is_draining: bool,
+    /// The destinations that a worker with this list knows, retired ones included.
+    pub(crate) known: BTreeSet<SocketAddr>,
+}
+
+impl List {
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.is_active)
+    }
+
+    pub(crate) fn lists(&self, address: SocketAddr) -> bool {
+        self.lines.iter().any(|line| line.addresses.contains(&address))
+    }
+}
+
+/// What a relay is made of, and stays.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) aliases: Vec<(String, u16)>,
+    pub(crate) secret: u8,
+    pub(crate) key_id: u8,
+    pub(crate) workers: usize,
+    pub(crate) pins: usize,
+    pub(crate) policy: Policy,
+    pub(crate) set: SetPolicy,
+}
+
+pub(crate) struct Relay {
+    pub(crate) spec: Spec,
+    pub(crate) lists: Vec<List>,
+    /// The first list of this process.
+    pub(crate) first_list: usize,
+    /// Counts the processes: pins and slots of another mean nothing.
+    pub(crate) incarnation: u16,
+    /// Counts the keys that signed.
+    pub(crate) key_generation: u8,
+    shared: Arc<Shared>,
+    registry: Registry,
+    snapshots: Vec<Rc<Snapshot>>,
+    workers: Vec<(Proxy, usize)>,
+    outbox: Outbox,
+    swept_at_ms: u64,
+    words: Words,
+}
+
+/// A message that left.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) to: SocketAddr,
+    pub(crate) listener: ListenerId,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) cause: Cause,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Debug)]
+pub(crate) struct Handled {
+    pub(crate) verdict: Verdict,
+    pub(crate) sent: Option<Sent>,
+    /// The number of the list that the worker decided by.
+    pub(crate) list: usize,
+}
+
+impl Relay {
+    pub(crate) fn new(spec: Spec, lines: Vec<Line>, now_ms: u64) -> Self {
+        let words = Words::take(spec.pins);
+        let shared = share(&spec, 1, 0, words);
+        let mut relay = Self {
+            lists: Vec::new(),
+            first_list: 0,
+            incarnation: 1,
+            key_generation: 0,
+            shared,
+            registry: Registry::default(),
+            snapshots: Vec::new(),
+            workers: Vec::new(),
+            outbox: Outbox::new(),
+            swept_at_ms: now_ms,
+            words,
+            spec,
+        };
+        relay.publish(now_ms, lines, false);
+        relay.start_workers();
+        relay
+    }
+
+    pub(crate) fn newest(&self) -> usize {
+        self.lists.len() - 1
+    }
+
+    pub(crate) fn worker_count(&self) -> usize {
+        self.spec.workers
+    }
+
+    /// The listener at this address.
+    pub(crate) fn listener_at(&self, address: SocketAddr) -> Option<ListenerId> {
+        let at = self.spec.listeners.iter().position(|l| l.local == address)?;
+        Some(ListenerId(at as u16))
+    }
+
+    pub(crate) fn listener(&self, id: ListenerId) -> &Listener {
+        &self.spec.listeners[usize::from(id.0)]
+    }
+
+    /// The destination that a worker with this list takes the source for.
+    pub(crate) fn destination_of(&self, list: usize, source: SocketAddr) -> Option<SocketAddr> {
+        let List { lines, known, .. } = &self.lists[list];
+        if self.spec.policy.source_match == SourceMatch::AddressAndPort || known.contains(&source) {
+            return known.get(&source).copied();
+        }
+        let listed = lines.iter().flat_map(|line| &line.addresses);
+        listed.chain(known).find(|address| address.ip() == source.ip()).copied()
+    }
+
+    pub(crate) fn is_destination(&self, list: usize, source: SocketAddr) -> bool {
+        self.destination_of(list, source).is_some()
+    }
+
+    /// Whether that destination is in the list now: a new request from it is refused.
+    pub(crate) fn is_listed(&self, list: usize, source: SocketAddr) -> bool {
+        let lines = &self.lists[list].lines;
+        let mut addresses = lines.iter().flat_map(|line| &line.addresses);
+        match self.spec.policy.source_match {
+            SourceMatch::AddressAndPort => addresses.any(|address| *address == source),
+            SourceMatch::Address => addresses.any(|address| address.ip() == source.ip()),
+        }
+    }
+
+    /// The control thread publishes; workers take it over one after the other.
+    pub(crate) fn publish(&mut self, now_ms: u64, lines: Vec<Line>, is_draining: bool) {
+        let records: Vec<Resolved> =
+            lines.iter().enumerate().map(|(at, line)| record(line, at)).collect();
+        let destinations = self
+            .registry
+            .load(Now::from_ms(now_ms), &records, &self.shared.listeners, &self.shared.pins)
+            .expect("the world makes lists that can be taken");
+        let mut known = match self.lists.get(self.first_list) {
+            Some(_) => self.lists[self.newest()].known.clone(),
+            None => BTreeSet::new(),
+        };
+        known.extend(lines.iter().flat_map(|line| line.addresses.iter().copied()));
+        self.snapshots.push(Rc::new(Snapshot {
+            version: self.lists.len() as u64,
+            policy: self.spec.policy.clone(),
+            set_default: self.spec.set.clone(),
+            sets: BTreeMap::new(),
+            draining: is_draining,
+            destinations,
+        }));
+        self.lists.push(List { lines, is_draining, known });
+    }
+
+    /// One worker takes over the newest list.
+    pub(crate) fn catch_up(&mut self, worker: usize) {
+        self.workers[worker].1 = self.newest();
+    }
+
+    /// A new process with the same configuration and no pins. A new key may sign; the old one still
+    /// verifies.
+    pub(crate) fn restart(&mut self, now_ms: u64, has_new_key: bool) {
+        self.incarnation += 1;
+        self.key_generation += u8::from(has_new_key);
+        self.words.clear();
+        self.shared = share(&self.spec, self.incarnation, self.key_generation, self.words);
+        self.registry = Registry::default();
+        let lines = self.lists[self.newest()].lines.clone();
+        self.first_list = self.lists.len();
+        self.publish(now_ms, lines, false);
+        self.start_workers();
+    }
+
+    /// A worker panicked and starts anew.
+    pub(crate) fn reset_worker(&mut self, worker: usize) {
+        self.workers[worker].0.reset();
+    }
+
+    /// What the control thread does once a second.
+    pub(crate) fn sweep_until(&mut self, now_ms: u64) {
+        while self.swept_at_ms + 1_000 <= now_ms {
+            self.swept_at_ms += 1_000;
+            self.shared.pins.sweep(Now::from_ms(self.swept_at_ms));
+        }
+    }
+
+    pub(crate) fn evictions(&self) -> (u64, u64, u64) {
+        let counters = self.shared.pins.counters();
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (of(&counters.evicted_final), of(&counters.evicted_live), of(&counters.swept))
+    }
+
+    pub(crate) fn datagram(
+        &mut self,
+        now_ms: u64,
+        worker: usize,
+        listener: ListenerId,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Handled {
+        let (proxy, list) = &mut self.workers[worker];
+        let snapshot = &self.snapshots[*list];
+        let flow = Flow::udp(listener, from);
+        let verdict = proxy.datagram(Now::from_ms(now_ms), snapshot, flow, bytes, &mut self.outbox);
+        let entries = self.outbox.entries();
+        assert!(entries.len() <= 1, "more than one message for one datagram");
+        let sent = entries.first().map(|entry| Sent {
+            to: entry.flow.peer,
+            listener: entry.flow.listener,
+            bytes: self.outbox.to_vec(entry, bytes),
+            cause: entry.cause,
+        });
+        Handled { verdict, sent, list: *list }
+    }
+
+    fn start_workers(&mut self) {
+        let newest = self.newest();
+        let shared = &self.shared;
+        self.workers =
+            (0..self.spec.workers).map(|_| (Proxy::new(Arc::clone(shared)), newest)).collect();
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.words.give_back();
+    }
+}
+
+fn share(spec: &Spec, incarnation: u16, key_generation: u8, words: Words) -> Arc<Shared> {
+    let listeners = Listeners::new(spec.listeners.clone(), &spec.aliases);
+    let masters: Vec<MasterKey> = (0..=key_generation)
+        .rev()
+        .take(3)
+        .map(|generation| MasterKey {
+            id: spec.key_id + generation,
+            secret: [spec.secret ^ generation << 4; 32],
+        })
+        .collect();
+    let pins = PinTable::new(PinMemory::new(words.0, spec.key_id));
+    Arc::new(Shared::new(listeners, Keys::new(&masters), pins, incarnation))
+}
+
+fn record(line: &Line, at: usize) -> Resolved {
+    let flags = if line.is_active { 0 } else { Flags::DISABLED };
+    let attributes = Attributes { socket: line.socket.map(SocketName), ..Attributes::default() };
+    Resolved {
+        record: Record {
+            set: 1,
+            uri: DestinationUri::parse(&line.uri).expect("the world writes good URIs"),
+            flags: Flags::from_bits(flags).expect("a known flag"),
+            priority: 0,
+            attributes,
+            line: at + 1,
+        },
+        addresses: line.addresses.clone(),
+    }
+}
+
+/// The memory of a table of pins, which is 2 MiB of mostly untouched slots: a run clears the little
+/// that it touched and leaves it to the next run.
+#[derive(Clone, Copy)]
+struct Words(&'static [AtomicU64]);
+
+/// Words before the first pin that a run may have touched: the head and 512 slots.
+const TOUCHED: usize = 8 + 512 * 4;
+
+thread_local! {
+    static SPARE: std::cell::RefCell<Vec<Words>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+impl Words {
+    fn take(pins: usize) -> Self {
+        let len = PinMemory::words_for(pins);
+        let spare = SPARE.with_borrow_mut(|spare| {
+            let at = spare.iter().position(|words| words.0.len() == len)?;
+            Some(spare.swap_remove(at))
+        });
+        spare.unwrap_or_else(|| {
+            Self(Box::leak((0..len).map(|_| AtomicU64::new(0)).collect::<Box<[_]>>()))
+        })
+    }
+
+    fn clear(self) {
+        let pins_start = PinMemory::words_for(0);
+        for word in self.0[..TOUCHED].iter().chain(&self.0[pins_start..]) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn give_back(self) {
+        self.clear();
+        SPARE.with_borrow_mut(|spare| spare.push(self));
+    }
+}
