@@ -138,7 +138,7 @@ impl DestinationUri {
             }
         }
         let (host, port) = split_host(host_port)?;
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let host = match bare.parse::<IpAddr>() {
             Ok(ip) if ip.is_ipv6() == host.starts_with('[') => Host::Address(ip),
             Err(_) if is_host_name(host) => Host::Name(host.to_ascii_lowercase()),

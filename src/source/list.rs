@@ -425,6 +425,7 @@ mod tests {
         ("1 sip:192.0.2.1:0", "is not a port", "1 to 65535"),
         ("1 sip:192.0.2.300", "is not a host", "write sip:HOST:PORT"),
         ("1 sip:2001:db8::1", "is not", "write"),
+        ("1 sip:[[2001:db8::1]", "is not a host", "in brackets"),
         ("1 sips:a.example", "scheme \"sips\" is not supported", "write sip:"),
         ("1 sip:a.example;transport=tcp", "transport \"tcp\" is not supported", "udp"),
         ("1 sip:user@192.0.2.1", "no user part", "write sip:192.0.2.1"),
