@@ -1,6 +1,6 @@
 //! What is wrong with what the operator wrote, where, and what would be right.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::limits;
 
@@ -33,11 +33,28 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        write!(f, "{}", Shown(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        write!(f, ": {}: {}", self.what, self.right)
+        write!(f, ": {}: {}", Shown(&self.what), Shown(&self.right))
+    }
+}
+
+/// A text as a terminal may show it: what is wrong often quotes the file, and that may hold
+/// anything.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -66,5 +83,14 @@ mod tests {
         let told = in_order(many);
         assert_eq!(told.len(), limits::PROBLEMS_MAX + 1);
         assert_eq!(told.last().unwrap().to_string(), "f: 900 more problems: mend these first");
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let problem = Problem::at("f", 1, "a user \u{1b}]0;x\u{7}", "write sip:\0\u{9b}\u{e9}");
+        assert_eq!(
+            problem.to_string(),
+            "f:1: a user \\u{1b}]0;x\\u{7}: write sip:\\u{0}\\u{9b}\u{e9}"
+        );
     }
 }

@@ -154,6 +154,9 @@ fn read_uri(text: &str) -> Result<DestinationUri, Mistake> {
     if text.contains('#') {
         return Err((format!("{text:?}: a # in a URI"), "put a blank before a comment".into()));
     }
+    if text.chars().any(char::is_control) {
+        return Err((format!("{text:?}: a control character"), "remove it".into()));
+    }
     let uri = DestinationUri::parse(text).map_err(|error| {
         // The error says both, separated by the last colon and blank before its advice.
         let told = error.to_string();
@@ -428,6 +431,7 @@ mod tests {
         ("1 sip:[[2001:db8::1]", "is not a host", "in brackets"),
         ("1 sips:a.example", "scheme \"sips\" is not supported", "write sip:"),
         ("1 sip:a.example;transport=tcp", "transport \"tcp\" is not supported", "udp"),
+        ("1 sip:a.example;x=\u{1b}[2J", "a control character", "remove it"),
         ("1 sip:user@192.0.2.1", "no user part", "write sip:192.0.2.1"),
         ("1 sip:0.0.0.0", "not the address of a server", "own address"),
         ("1 sip:[ff02::1]", "not the address of a server", "own address"),
