@@ -60,8 +60,7 @@ impl<'a> Document<'a> {
         what: impl Into<String>,
         right: impl Into<String>,
     ) {
-        // Only the first are told; a file that is no configuration at all is not searched to its end.
-        if self.problems.len() >= 10 * limits::PROBLEMS_MAX {
+        if self.has_enough() {
             return;
         }
         let (line, column) = self.line_and_column(place.start);
@@ -78,12 +77,17 @@ impl<'a> Document<'a> {
     }
 
     fn syntax(&mut self, error: &toml::de::Error) {
-        let (line, column) = self.line_and_column(error.span().map_or(0, |span| span.start));
+        let at = error.span().map_or(0, |span| span.start);
+        // One mistake often makes several errors on its line; the first says it.
+        if self.has_enough() || !self.broken_lines.insert(self.line_of(at)) {
+            return;
+        }
+        let (line, column) = self.line_and_column(at);
         let (what, expected) = match error.message().split_once(", expected ") {
             Some((what, expected)) => (what, Some(expected)),
             None => (error.message(), None),
         };
-        let written = self.text.lines().nth(line - 1).unwrap_or("");
+        let written = self.text[self.line_starts[line - 1]..].lines().next().unwrap_or("");
         let right = if written.contains(['“', '”', '„', '‘', '’']) {
             "write straight quotes: \"…\"".to_owned()
         } else if let Some(expected) = expected {
@@ -93,16 +97,18 @@ impl<'a> Document<'a> {
         } else {
             "write key = value lines under [section] lines, strings in quotes".to_owned()
         };
-        // One mistake often makes several errors on its line; the first says it.
-        if self.broken_lines.insert(line) {
-            self.problems.push(Problem {
-                file: self.file.into(),
-                line: Some(line),
-                column: Some(column),
-                what: what.into(),
-                right,
-            });
-        }
+        self.problems.push(Problem {
+            file: self.file.into(),
+            line: Some(line),
+            column: Some(column),
+            what: what.into(),
+            right,
+        });
+    }
+
+    /// Only the first are told; a file that is no configuration at all is not searched to its end.
+    fn has_enough(&self) -> bool {
+        self.problems.len() >= 10 * limits::PROBLEMS_MAX
     }
 
     fn line_and_column(&self, at: usize) -> (usize, usize) {
@@ -110,9 +116,13 @@ impl<'a> Document<'a> {
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let line = self.line_starts.partition_point(|start| *start <= at);
+        let line = self.line_of(at);
         let line_start = self.line_starts[line - 1];
         (line, 1 + self.text[line_start..at].chars().count())
+    }
+
+    fn line_of(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= at)
     }
 }
 

@@ -400,6 +400,17 @@ fn a_reload_takes_what_it_can_and_names_the_rest() {
     assert!(gone[0].to_string().contains("cannot be read"), "{gone:?}");
 }
 
+/// A list or a program in the place of the configuration: each line is a mistake of its own, and
+/// all of them looked at took minutes.
+#[test]
+fn a_file_that_is_no_configuration_is_not_searched_to_its_end() {
+    for text in ["x\n".repeat(100_000), "[a]\n".repeat(100_000)] {
+        let problems = read(&text).unwrap_err();
+        assert_eq!(problems.len(), crate::limits::PROBLEMS_MAX + 1);
+        assert_eq!(problems.last().unwrap().what, "900 more problems");
+    }
+}
+
 #[test]
 fn a_broken_line_hides_no_other() {
     let text = format!("{MINIMAL}[log]\nlevel = \nformat = \"xml\"\n[dispatch]\nset = \"1\"\n");
