@@ -1,0 +1,245 @@
+//! A request that was forwarded, and what its two ends may do afterwards. Whatever they do by the
+//! rules must succeed.
+
+use std::net::SocketAddr;
+
+use strowger::keys::MasterKey;
+use strowger::message::{Message, Method};
+use strowger::proxy::{Forwarded, InDialog as Follow, Reason, Verdict};
+
+use super::naive::{Habits, InDialog, Parts, find, name_of, response, value_of};
+use super::relay::{Relay, Sent, Way, response_address};
+
+/// A request that was forwarded.
+pub(crate) struct Call {
+    /// As its sender wrote it.
+    pub(crate) request: Vec<u8>,
+    pub(crate) way: Way,
+    /// As its next hop got it.
+    pub(crate) sent: Sent,
+    pub(crate) how: Forwarded,
+    response_address: SocketAddr,
+    method: Method,
+    at_ms: u64,
+    lives: usize,
+    /// The number and secret of the key that it was signed with.
+    key: (u8, [u8; 32]),
+    policy: u64,
+}
+
+impl Call {
+    pub(crate) fn new(
+        relay: &Relay,
+        way: Way,
+        request: Vec<u8>,
+        sent: Sent,
+        how: Forwarded,
+        policy: u64,
+    ) -> Self {
+        let message = Message::read(&request);
+        Self {
+            response_address: response_address(&relay.shared, way, &message),
+            method: message.method,
+            request,
+            way,
+            sent,
+            how,
+            at_ms: relay.now.ms(),
+            lives: relay.lives,
+            key: identity(&relay.keys[0]),
+            policy,
+        }
+    }
+
+    /// The pin of its transaction is there, and nothing that would be decided differently now.
+    fn is_pinned(&self, relay: &Relay, policy: u64) -> bool {
+        self.how == Forwarded::Chosen
+            && self.lives == relay.lives
+            && self.policy == policy
+            && relay.now.ms() - self.at_ms < 24_000
+            && !relay.has_evicted()
+            && relay.snapshot.policy.allows(&self.way.peer)
+    }
+
+    /// §16.11: a copy, at whichever worker, goes where the first one went, with the same branch.
+    pub(crate) fn repeat(&self, relay: &mut Relay, worker: usize, policy: u64) {
+        let is_pinned = self.is_pinned(relay, policy);
+        let outcome = relay.send(Way { worker, ..self.way }, &self.request);
+        if is_pinned {
+            assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::Pinned));
+            self.assert_went_along(&outcome.sent.expect("forwarded"));
+        }
+    }
+
+    /// The CANCEL of an INVITE, and the ACK to its non-2xx, follow it.
+    pub(crate) fn follow(&self, relay: &mut Relay, worker: usize, method: &str, policy: u64) {
+        let is_expected = self.is_pinned(relay, policy)
+            && self.method == Method::Invite
+            && relay.snapshot.policy.max_breadth.is_none();
+        let text = self.hop_by_hop(method);
+        let outcome = relay.send(Way { worker, ..self.way }, &text);
+        if is_expected {
+            assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::Pinned), "{method}");
+            self.assert_went_along(&outcome.sent.expect("forwarded"));
+        }
+    }
+
+    fn assert_went_along(&self, sent: &Sent) {
+        assert_eq!((sent.to, sent.listener), (self.sent.to, self.sent.listener));
+        assert_eq!(branch(&sent.bytes), branch(&self.sent.bytes));
+    }
+
+    /// §9.1, §17.1.1.3: the Request-URI, Call-ID, From, the number of the `CSeq` and the topmost
+    /// Via of the request.
+    fn hop_by_hop(&self, method: &str) -> Vec<u8> {
+        let parts = Parts::of(&self.request);
+        let message = Message::read(&self.request);
+        let via = message.via.expect("it was forwarded").value.of(&self.request);
+        let tag: &[u8] = if method == "ACK" { b";tag=answered" } else { b"" };
+        [
+            format!("{method} ").as_bytes(),
+            parts.uri(),
+            b" SIP/2.0\r\nVia: ",
+            via,
+            b"\r\n",
+            parts.first("from"),
+            parts.first("to").trim_ascii_end(),
+            tag,
+            b"\r\n",
+            parts.first("call-id"),
+            format!("CSeq: {} {method}\r\n\r\n", message.cseq_number).as_bytes(),
+        ]
+        .concat()
+    }
+
+    /// A response of the next hop comes to who asked, without our Via and otherwise as it was.
+    pub(crate) fn answer(&self, relay: &mut Relay, worker: usize, status: &str, habits: Habits) {
+        let text = response(&self.sent.bytes, status, "callee", habits);
+        let way = Way { worker, listener: self.sent.listener, peer: self.sent.to };
+        let mut is_expected = self.is_signed_by_us(relay) && self.can_be_answered(relay, way.peer);
+        if habits.drops_parameter {
+            let policy = &relay.snapshot.policy;
+            let table = &relay.snapshot.destinations;
+            let message = Message::read(&self.request);
+            is_expected &= identity(&relay.keys[0]) == self.key
+                && table.by_source(way.peer, policy.source_match).is_some()
+                && message.via.is_some_and(|via| via.usable_branch(&self.request).is_some());
+        }
+        let outcome = relay.send(way, &text);
+        if !is_expected {
+            return;
+        }
+        let wanted =
+            if habits.drops_parameter { Forwarded::ViaParameterLost } else { Forwarded::Response };
+        assert_eq!(outcome.verdict, Verdict::Forwarded(wanted));
+        let sent = outcome.sent.expect("forwarded");
+        assert_eq!(sent.to, self.response_address);
+        if !habits.drops_parameter {
+            let is_same_family = self.way.peer.is_ipv4() == self.response_address.is_ipv4();
+            assert!(!is_same_family || sent.listener == self.way.listener, "by the way it came");
+        }
+        if !habits.joins_vias {
+            let parts = Parts::of(&text);
+            let top = parts.first("via");
+            let at = find(&text, top).expect("it stands there");
+            assert_eq!(sent.bytes, [&text[..at], &text[at + top.len()..]].concat());
+        }
+    }
+
+    fn is_signed_by_us(&self, relay: &Relay) -> bool {
+        relay.keys.iter().any(|key| identity(key) == self.key)
+    }
+
+    fn can_be_answered(&self, relay: &Relay, peer: SocketAddr) -> bool {
+        relay.snapshot.policy.allows(&peer)
+            && !relay.is_ours(peer)
+            && !relay.is_ours(self.response_address)
+    }
+
+    /// The values of the Record-Routes that are ours.
+    pub(crate) fn own_routes(&self) -> Vec<Vec<u8>> {
+        let before = Parts::of(&self.request).all("record-route").len();
+        let after = Parts::of(&self.sent.bytes).all("record-route");
+        let own = after.len() - before;
+        after[..own].iter().map(|row| value_of(row).to_vec()).collect()
+    }
+
+    /// A request in the dialog by our Record-Route, from the caller or the callee.
+    pub(crate) fn go_on(&self, relay: &mut Relay, worker: usize, method: &str, says: Says) {
+        let own = self.own_routes();
+        if own.is_empty() {
+            return;
+        }
+        let parts = Parts::of(&self.request);
+        let caller = value_of(parts.first("from")).to_vec();
+        let callee = [value_of(parts.first("to")), b";tag=callee"].concat();
+        let (from, to, peer, listener) = if says.is_callee {
+            (callee, caller, self.sent.to, self.sent.listener)
+        } else {
+            (caller, callee, self.way.peer, self.way.listener)
+        };
+        let mut routes = own;
+        if !says.is_callee {
+            // §12.1.2: the caller's route set is in reverse order.
+            routes.reverse();
+        }
+        let mut uri = b"sip:contact@somewhere.example".to_vec();
+        if says.by_a_strict_router {
+            let first = routes.remove(0);
+            routes.push([b"<", &*uri, b">"].concat());
+            uri = first.strip_prefix(b"<").and_then(|r| r.strip_suffix(b">")).unwrap().to_vec();
+        }
+        if let Some(further) = says.further_route {
+            routes.push(further.as_bytes().to_vec());
+        }
+        let via = format!("SIP/2.0/UDP {peer};rport;branch=z9hG4bK-in-{method}");
+        let call_id = value_of(parts.first("call-id")).to_vec();
+        let text = InDialog { method, uri, from, to, call_id, routes, via }.text();
+        let way = Way { worker, listener, peer };
+        let wanted = if says.is_callee { self.response_address } else { self.sent.to };
+        let has_other_tag = Message::read(&self.request)
+            .from_tag
+            .is_none_or(|tag| !tag.of(&self.request).eq_ignore_ascii_case(b"callee"));
+        let is_expected = self.is_signed_by_us(relay)
+            && relay.snapshot.policy.allows(&peer)
+            && !relay.is_ours(peer)
+            && has_other_tag
+            && relay.snapshot.policy.max_breadth.is_none();
+        // Where an operator lets requests follow their route, the route may lead elsewhere.
+        let may_be_routed = says.further_route.is_some()
+            && (says.is_callee || relay.snapshot.set_default.in_dialog == Follow::Route);
+        let outcome = relay.send(way, &text);
+        if !is_expected {
+            return;
+        }
+        if relay.is_ours(wanted) {
+            assert!(may_be_routed || outcome.verdict == Verdict::Dropped(Reason::SelfLoop));
+            return;
+        }
+        assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::Token));
+        if !may_be_routed {
+            assert_eq!(outcome.sent.expect("forwarded").to, wanted);
+        }
+    }
+}
+
+fn identity(key: &MasterKey) -> (u8, [u8; 32]) {
+    (key.id, key.secret)
+}
+
+/// How a request in a dialog is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Says {
+    pub(crate) is_callee: bool,
+    pub(crate) by_a_strict_router: bool,
+    /// A Route value behind ours.
+    pub(crate) further_route: Option<&'static str>,
+}
+
+/// The branch of the topmost Via, which we wrote.
+pub(crate) fn branch(bytes: &[u8]) -> Vec<u8> {
+    let parts = Parts::of(bytes);
+    let via = parts.rows.iter().find(|row| name_of(row) == "via").expect("ours");
+    let at = find(via, b";branch=").expect("ours") + 8;
+    via[at..].split(|b| *b == b';').next().unwrap_or_default().to_vec()
+}

@@ -1,0 +1,46 @@
+//! What is fuzzed, and what must hold: one function per target, which takes any bytes and panics
+//! when something does not hold.
+//!
+//! The fuzzers of `fuzz_targets/` and the replay in `tests/corpus.rs` include this file, so that a
+//! corpus proves the same on every toolchain. Beside it they include the slow reader and checker of
+//! `tests/oracle` as `oracle` and the comparison of `tests/agreement` as `agreement`.
+
+// Each fuzzer uses one target of them all.
+#![allow(dead_code)]
+
+mod call;
+mod config;
+mod core;
+mod keyfile;
+mod list;
+mod message;
+mod naive;
+mod reader;
+mod relay;
+mod template;
+mod tokens;
+mod uri;
+mod via;
+mod world;
+
+/// A target: what is done with an input.
+pub(crate) type Target = fn(&[u8]);
+
+/// All targets by the names of their corpora.
+pub(crate) const ALL: [(&str, Target); 9] = [
+    ("reader", reader::run),
+    ("uri", uri::run),
+    ("via", via::run),
+    ("core", core::run),
+    ("tokens", tokens::run),
+    ("list", list::run),
+    ("config", config::run),
+    ("keyfile", keyfile::run),
+    ("template", template::run),
+];
+
+/// Runs the target of this name.
+pub(crate) fn run(name: &str, input: &[u8]) {
+    let found = ALL.iter().find(|(known, _)| *known == name);
+    found.expect("a target of ours").1(input);
+}

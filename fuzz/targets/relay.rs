@@ -1,0 +1,374 @@
+//! A relay without sockets, and the law that holds for every datagram that it gets.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use strowger::clock::Now;
+use strowger::destination::Slot;
+use strowger::keys::{Keys, MasterKey};
+use strowger::limits;
+use strowger::log::{DispatchRecord, Template};
+use strowger::message::{Message, Method, StartLine};
+use strowger::pin::{PinMemory, PinTable};
+use strowger::proxy::{
+    Answer, Cause, Flow, ForeignRoute, Forwarded, ListenerId, Outbox, Proxy, Reason, Rewrite,
+    Shared, Snapshot, Verdict, split_host_port,
+};
+use strowger::registry::Registry;
+use strowger::source::parse;
+
+use super::list::resolved;
+use super::naive::find;
+use super::world;
+use crate::oracle::edits;
+
+/// What a message of ours may be longer than what it was made from: our Via of 150 bytes, two
+/// Record-Routes with tokens of IPv6 addresses of 160 each, `received` and `rport` of 70, and two
+/// fields that were missing.
+const GROWTH_MAX: usize = 600;
+
+/// A relay: two workers, three listeners, the control thread's memory and a clock.
+pub(crate) struct Relay {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) now: Now,
+    /// The keys in use, the one that signs first.
+    pub(crate) keys: Vec<MasterKey>,
+    /// Counts what makes pins void: restarts.
+    pub(crate) lives: usize,
+    registry: Registry,
+    workers: [Proxy; 2],
+    /// All that were ever listed: tokens and pins may still name them.
+    destinations: HashSet<SocketAddr>,
+    /// Those that may be chosen now.
+    active: HashSet<SocketAddr>,
+    /// The response addresses of all requests that were forwarded.
+    callers: HashSet<SocketAddr>,
+}
+
+/// A datagram on its way in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) worker: usize,
+    pub(crate) listener: ListenerId,
+    pub(crate) peer: SocketAddr,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    pub(crate) sent: Option<Sent>,
+}
+
+/// A message that left.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) to: SocketAddr,
+    pub(crate) listener: ListenerId,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Relay {
+    /// A relay with a secret of its own for each `seed`, so that no input can hold what another
+    /// input's relay has signed.
+    pub(crate) fn new(seed: u64, pins: usize) -> Self {
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&seed.to_be_bytes());
+        let keys = vec![MasterKey { id: 1, secret }];
+        let shared = share(&keys, pins, 1);
+        Self {
+            workers: [0, 1].map(|_| Proxy::new(Arc::clone(&shared))),
+            shared,
+            snapshot: world::snapshot(),
+            now: Now::from_ms(1_000_000_000),
+            keys,
+            lives: 0,
+            registry: Registry::default(),
+            destinations: HashSet::new(),
+            active: HashSet::new(),
+            callers: HashSet::new(),
+        }
+    }
+
+    /// Takes over a list, which must be a good one.
+    pub(crate) fn load(&mut self, list: &str) {
+        let list = parse("list", list.as_bytes()).expect("a good list");
+        let records: Vec<_> = list.records.iter().map(resolved).collect();
+        let Shared { listeners, pins, .. } = &*self.shared;
+        self.snapshot.version += 1;
+        self.snapshot.destinations =
+            self.registry.load(self.now, &records, listeners, pins).expect("a good list");
+        let all = records.iter().flat_map(|record| &record.addresses);
+        self.destinations.extend(all);
+        let set = self.snapshot.policy.set;
+        self.active = records
+            .iter()
+            .filter(|r| r.record.set == set && r.record.flags.is_selectable())
+            .flat_map(|record| record.addresses.iter().copied())
+            .collect();
+    }
+
+    /// Ends and starts again: pins are lost, slots are given anew, keys stay, get a new one in
+    /// front, or are lost too.
+    pub(crate) fn restart(&mut self, keys: Vec<MasterKey>) {
+        self.lives += 1;
+        self.keys = keys;
+        let pins = self.shared.pins.capacity();
+        self.shared = share(&self.keys, pins, self.shared.incarnation.wrapping_add(1));
+        self.workers = [0, 1].map(|_| Proxy::new(Arc::clone(&self.shared)));
+        self.registry = Registry::default();
+    }
+
+    /// Whether pins were evicted: then nothing is promised that needs them.
+    pub(crate) fn has_evicted(&self) -> bool {
+        let counters = self.shared.pins.counters();
+        [&counters.evicted_final, &counters.evicted_live]
+            .iter()
+            .any(|counter| counter.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Whether this address is one of ours.
+    pub(crate) fn is_ours(&self, address: SocketAddr) -> bool {
+        self.shared.listeners.is_our_address(address.ip(), address.port())
+    }
+
+    /// One datagram, and the law.
+    pub(crate) fn send(&mut self, way: Way, bytes: &[u8]) -> Outcome {
+        let flow = Flow::udp(way.listener, way.peer);
+        let (verdict, cause, sent) = OUTBOX.with_borrow_mut(|outbox| {
+            let worker = &mut self.workers[way.worker];
+            let verdict = worker.datagram(self.now, &self.snapshot, flow, bytes, outbox);
+            let entries = outbox.entries();
+            assert!(entries.len() <= limits::OUTBOX_MAX, "{} messages for one", entries.len());
+            let Some(entry) = entries.first() else {
+                return (verdict, None, None);
+            };
+            let sent = Sent {
+                to: entry.flow.peer,
+                listener: entry.flow.listener,
+                bytes: outbox.to_vec(entry, bytes),
+            };
+            assert_eq!(entry.len, sent.bytes.len());
+            (verdict, Some(entry.cause), Some(sent))
+        });
+        match (verdict, &sent) {
+            (Verdict::Dropped(reason), None) => {
+                assert_ne!(reason, Reason::Panicked);
+            }
+            (Verdict::Answered(answer), Some(sent)) => {
+                assert_eq!(cause, Some(Cause::Answer));
+                self.assert_answer(way, bytes, answer, sent);
+            }
+            (Verdict::Forwarded(how), Some(sent)) => {
+                assert_eq!(cause, Some(Cause::Forward));
+                self.assert_forwarded(way, bytes, how, sent);
+            }
+            (verdict, sent) => panic!("{verdict:?} with {sent:?}"),
+        }
+        if verdict == Verdict::Forwarded(Forwarded::Chosen) {
+            self.assert_told(way, flow, bytes);
+        }
+        Outcome { verdict, sent }
+    }
+
+    /// To the sender only, by the way it came, and neither to an ACK nor to a response.
+    fn assert_answer(&self, way: Way, bytes: &[u8], answer: Answer, sent: &Sent) {
+        assert_eq!((sent.to.ip(), sent.listener), (way.peer.ip(), way.listener));
+        assert!(!self.is_ours(sent.to), "{} is our own", sent.to);
+        let text = bytes.trim_ascii_start();
+        let is_ack =
+            text.starts_with(b"ACK") && !text.get(3).is_some_and(u8::is_ascii_alphanumeric);
+        assert!(!is_ack || Message::read(bytes).method != Method::Ack, "an answer to an ACK");
+        assert!(!text.to_ascii_uppercase().starts_with(b"SIP/2.0 "), "an answer to a response");
+        assert!(sent.bytes.len() <= bytes.len() + GROWTH_MAX);
+        let read = Message::read(&sent.bytes);
+        let StartLine::Response { code } = read.start_line else {
+            panic!("no response: {:?}", sent.bytes);
+        };
+        let wanted = match answer {
+            Answer::NoDestination => 404,
+            other => other.label().parse().expect("a code"),
+        };
+        assert_eq!(code, wanted);
+        let asked = Message::read(bytes);
+        if asked.fault.is_none() {
+            assert_eq!(read.fault, None);
+            let [call_id, theirs] = [(&read, &*sent.bytes), (&asked, bytes)]
+                .map(|(message, bytes)| message.call_id.expect("no fault").of(bytes));
+            assert_eq!(call_id, theirs);
+            assert!(read.to_tag.is_some(), "§8.2.6.2: an answer has a To tag");
+        }
+    }
+
+    /// To where it may go, and still the message that came.
+    fn assert_forwarded(&mut self, way: Way, bytes: &[u8], how: Forwarded, sent: &Sent) {
+        let Sent { to, listener, bytes: out } = sent;
+        let local = self.shared.listeners.get(*listener).local;
+        assert_eq!(local.is_ipv4(), to.is_ipv4(), "from {local} to {to}");
+        assert!(out.len() <= bytes.len() + GROWTH_MAX);
+        let came = Message::read(bytes);
+        let left = Message::read(out);
+        assert_eq!((came.fault, left.fault), (None, None), "{}", shown(bytes, out));
+        let is_response = matches!(how, Forwarded::Response | Forwarded::ViaParameterLost);
+        assert_eq!(matches!(came.start_line, StartLine::Response { .. }), is_response);
+        match how {
+            Forwarded::Chosen => {
+                assert!(self.active.contains(to), "{to} is not active");
+                assert!(!self.snapshot.draining);
+            }
+            Forwarded::Pinned | Forwarded::CallPin | Forwarded::RequestUri => {
+                assert!(self.destinations.contains(to), "{to} was never listed");
+            }
+            Forwarded::Token => assert!(
+                self.destinations.contains(to) || self.callers.contains(to) || self.is_route(*to),
+                "{to} is nobody of this dialog"
+            ),
+            Forwarded::Response | Forwarded::ViaParameterLost => {
+                assert!(self.callers.contains(to), "{to} has asked nothing");
+                assert!(!self.is_ours(*to));
+            }
+        }
+        if !is_response {
+            self.callers.insert(response_address(&self.shared, way, &came));
+            let sent_by = &self.shared.listeners.get(*listener).sent_by;
+            let ours = format!("\r\nVia: SIP/2.0/UDP {sent_by};branch=z9hG4bK");
+            assert!(find(out, ours.as_bytes()).is_some());
+        }
+        let checked = if is_response {
+            edits::check_response(bytes, out)
+        } else {
+            self.check_request(way, bytes, how, sent)
+        };
+        if let Err(difference) = checked {
+            panic!("{difference}{}", shown(bytes, out));
+        }
+    }
+
+    /// Only what a proxy must change was changed.
+    fn check_request(
+        &self,
+        way: Way,
+        bytes: &[u8],
+        how: Forwarded,
+        Sent { to, bytes: out, .. }: &Sent,
+    ) -> Result<(), String> {
+        let listeners = &self.shared.listeners;
+        let set = self.snapshot.set_policy(self.snapshot.policy.set);
+        let mut names = world::names();
+        names.extend(listeners.iter().filter_map(|(_, listener)| {
+            split_host_port(&listener.sent_by).map(|(host, port)| (host.to_owned(), port))
+        }));
+        let relay = edits::Relay {
+            sent_by: listeners.iter().map(|(_, listener)| listener.sent_by.clone()).collect(),
+            names,
+            record_route: set.record_route,
+            keeps_foreign_routes: set.foreign_route == ForeignRoute::Keep,
+            max_breadth: self.snapshot.policy.max_breadth,
+            force_rport: listeners.get(way.listener).force_rport,
+        };
+        let check = |how| edits::check_request(bytes, out, way.peer, &relay, &how);
+        let is_dispatched = matches!(how, Forwarded::Chosen | Forwarded::Pinned);
+        match how {
+            Forwarded::Token => check(edits::How::Token),
+            _ if is_dispatched && set.rewrite == Rewrite::Domain => {
+                // Of several destinations at one address any may be meant.
+                let table = &self.snapshot.destinations;
+                let slots = (0..SLOTS_USED as u16).filter_map(|slot| table.get(Slot(slot)));
+                slots
+                    .filter(|destination| destination.address == *to)
+                    .map(|found| {
+                        check(edits::How::Dispatched { rewrite: Some(found.host_port.clone()) })
+                    })
+                    .reduce(Result::or)
+                    .expect("it is listed")
+            }
+            _ if is_dispatched => check(edits::How::Dispatched { rewrite: None }),
+            _ => check(edits::How::Other),
+        }
+    }
+
+    /// A place that the operator lets requests in a dialog be routed to.
+    fn is_route(&self, to: SocketAddr) -> bool {
+        let is_one_host = !to.ip().is_multicast() && !to.ip().is_unspecified() && to.port() != 0;
+        let allowed = &self.snapshot.policy.in_dialog_to;
+        is_one_host && !self.is_ours(to) && allowed.iter().any(|prefix| prefix.contains(to.ip()))
+    }
+
+    /// A new call can be told in one line.
+    fn assert_told(&self, way: Way, flow: Flow, bytes: &[u8]) {
+        thread_local! {
+            static TEMPLATE: Template = Template::parse(
+                "$rm $ru $rU $rd $rp $fu $fU $fd $tu $tU $td $du $dd $dp $ci $si $sp $pr",
+            )
+            .unwrap();
+        }
+        let dispatched = self.workers[way.worker].dispatched(&self.snapshot, bytes);
+        let record = DispatchRecord::new(&dispatched.expect("a new call"), &flow);
+        let mut line = String::new();
+        TEMPLATE.with(|template| template.format(&record, &mut line));
+        assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");
+    }
+}
+
+/// §18.2.2 and RFC 3581: where answers to this request go.
+pub(crate) fn response_address(shared: &Shared, way: Way, request: &Message) -> SocketAddr {
+    let via = request.via.expect("no fault");
+    let asks = via.rport_whole.is_some() || shared.listeners.get(way.listener).force_rport;
+    SocketAddr::new(way.peer.ip(), if asks { way.peer.port() } else { via.port.unwrap_or(5060) })
+}
+
+fn share(keys: &[MasterKey], pins: usize, incarnation: u16) -> Arc<Shared> {
+    let memory = PinMemory::new(Words::zeroed(PinMemory::words_for(pins)), keys[0].id);
+    Arc::new(Shared::new(world::listeners(), Keys::new(keys), PinTable::new(memory), incarnation))
+}
+
+/// Memory for pins, used again: its part for slots alone is 2 MiB, too much to clear for each input.
+struct Words {
+    all: Option<Box<[AtomicU64]>>,
+    len: usize,
+}
+
+const PINS_MAX: usize = 4_096;
+/// More slots than all lists together need.
+const SLOTS_USED: usize = 64;
+
+thread_local! {
+    /// One for all relays: it is cleared for each datagram.
+    static OUTBOX: RefCell<Outbox> = RefCell::new(Outbox::new());
+    static SPARE: Cell<Option<Box<[AtomicU64]>>> = const { Cell::new(None) };
+}
+
+impl Words {
+    fn zeroed(len: usize) -> Self {
+        let new = || (0..PinMemory::words_for(PINS_MAX)).map(|_| AtomicU64::new(0)).collect();
+        let all = SPARE.take().unwrap_or_else(new);
+        assert!(len <= all.len());
+        for word in all[..8 + 4 * SLOTS_USED].iter().chain(&all[PinMemory::words_for(0)..]) {
+            word.store(0, Ordering::Relaxed);
+        }
+        Self { all: Some(all), len }
+    }
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        &self.all.as_deref().expect("until it is dropped")[..self.len]
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        SPARE.set(self.all.take());
+    }
+}
+
+fn shown(came: &[u8], left: &[u8]) -> String {
+    format!("\n{}\nbecame\n{}", came.escape_ascii(), left.escape_ascii()).replace("\\r\\n", "\n")
+}
