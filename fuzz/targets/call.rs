@@ -7,7 +7,7 @@ use strowger::keys::MasterKey;
 use strowger::message::{Message, Method};
 use strowger::proxy::{Forwarded, InDialog as Follow, Reason, Verdict};
 
-use super::naive::{Habits, InDialog, Parts, find, name_of, response, value_of};
+use super::naive::{Habits, InDialog, Parts, find, name_of, response, trim, value_of};
 use super::relay::{Relay, Sent, Way, response_address};
 
 /// A request that was forwarded.
@@ -103,7 +103,7 @@ impl Call {
             via,
             b"\r\n",
             parts.first("from"),
-            parts.first("to").trim_ascii_end(),
+            trim(parts.first("to")),
             tag,
             b"\r\n",
             parts.first("call-id"),

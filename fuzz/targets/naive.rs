@@ -63,7 +63,15 @@ pub(crate) fn name_of(row: &[u8]) -> String {
 /// What stands after the colon, without blanks at its ends.
 pub(crate) fn value_of(row: &[u8]) -> &[u8] {
     let colon = row.iter().position(|b| *b == b':').map_or(row.len(), |at| at + 1);
-    row[colon..].trim_ascii()
+    trim(&row[colon..])
+}
+
+/// Without blanks and line ends at both ends; a form feed is none of them.
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let start = text.iter().take_while(|byte| is_blank(byte)).count();
+    let end = text.len() - text[start..].iter().rev().take_while(|byte| is_blank(byte)).count();
+    &text[start..end]
 }
 
 pub(crate) fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
@@ -104,7 +112,7 @@ pub(crate) fn response(request: &[u8], status: &str, to_tag: &str, habits: Habit
         parts.all(name).into_iter().for_each(|row| rest.extend_from_slice(row));
     }
     let to = parts.first("to");
-    rest.extend_from_slice(to.trim_ascii_end());
+    rest.extend_from_slice(trim(to));
     if !has_tag(to) {
         rest.extend_from_slice(format!(";tag={to_tag}").as_bytes());
     }
