@@ -56,3 +56,26 @@ fn one_byte_less_or_twice_is_read_alike() {
         }
     }
 }
+
+#[test]
+fn the_bounds_of_a_message_are_read_alike() {
+    let message = |rows: &str, via: &str, to: &str| {
+        format!(
+            "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx{via}\r\nFrom: <sip:a@b>;tag=a\r\n\
+             To: <sip:b@c>{to}\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n{rows}\r\n"
+        )
+    };
+    let (row, fold, parameter) = ("x:\r\n", "x:\r\n \r\n", ";x");
+    let rows: [(&str, String, bool); 7] = [
+        ("1,024 lines", message(&row.repeat(1_019), "", ""), true),
+        ("one more", message(&row.repeat(1_020), "", ""), false),
+        ("a fold is a line", message(&(fold.repeat(509) + row), "", ""), true),
+        ("one fold more", message(&fold.repeat(510), "", ""), false),
+        ("256 parameters of a Via", message("", &parameter.repeat(255), ""), true),
+        ("one more", message("", &parameter.repeat(256), ""), false),
+        ("and of To", message("", "", &parameter.repeat(257)), false),
+    ];
+    for (says, text, is_good) in rows {
+        assert_eq!(assert_same(text.as_bytes()).fault.is_none(), is_good, "{says}");
+    }
+}

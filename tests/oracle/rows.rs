@@ -23,9 +23,10 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads what follows the first line.
+    /// Reads what follows the first line. A header has at most 1,024 lines: in a longer one the rest
+    /// is one bad row.
     pub(crate) fn read(text: &str) -> Self {
-        let mut rows = Vec::new();
+        let (mut rows, mut lines) = (Vec::new(), 0);
         let mut rest = text;
         loop {
             if let Some(body) = rest.strip_prefix("\r\n") {
@@ -35,6 +36,11 @@ impl Header {
                 return Self { rows, body: None };
             }
             let (row, after) = rest.split_at(row_len(rest));
+            lines += row.replace("\r\n", "\n").matches(['\r', '\n']).count();
+            if lines > 1_024 {
+                rows.push(Row { is_good: false, ..Row::read(rest) });
+                return Self { rows, body: None };
+            }
             rows.push(Row::read(row));
             rest = after;
         }

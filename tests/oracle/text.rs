@@ -122,10 +122,11 @@ pub(crate) fn parameter(text: &str) -> Option<Parameter> {
     is_good.then(|| (name, Some(value.to_owned())))
 }
 
-/// All parameters of `;a;b=c…`; `None` when one is malformed or something else comes first.
+/// All parameters of `;a;b=c…`; `None` when one is malformed, something else comes first, or there
+/// are more than a relay reads.
 pub(crate) fn parameters(text: &str) -> Option<Vec<Parameter>> {
     let mut pieces = split_outside(text, ';').into_iter();
-    if pieces.next().is_some_and(|before| !trim(before).is_empty()) {
+    if pieces.next().is_some_and(|before| !trim(before).is_empty()) || pieces.len() > 256 {
         return None;
     }
     pieces.map(parameter).collect()
