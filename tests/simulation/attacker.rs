@@ -132,16 +132,23 @@ impl World {
             let mut parties = self.parties(&came);
             parties.extend(left.as_ref().map_or(Vec::new(), |left| self.parties(left)));
             (base.bytes.clone(), parties, came.from)
+        } else if self.random.chance(10) {
+            // Hardly a request: every answer to it would be longer.
+            let bytes = b"BYE sip:x SIP/2.0\r\nv:SIP/2.0/UDP x;rport\r\n\r\n".to_vec();
+            (bytes, Vec::new(), self.attackers_address())
         } else {
             let len = self.random.below(200);
-            let bytes = (0..len).map(|_| self.random.u64() as u8).collect();
+            let mut bytes = (0..len).map(|_| self.random.u64() as u8).collect();
+            self.damage(&mut bytes);
             (bytes, Vec::new(), self.attackers_address())
         };
         if self.random.chance(50) {
             from = self.attackers_address();
         }
-        for _ in 0..=self.random.below(3) {
-            self.damage(&mut bytes);
+        if !may_reach.is_empty() {
+            for _ in 0..=self.random.below(3) {
+                self.damage(&mut bytes);
+            }
         }
         may_reach.push(from);
         Forgery {
