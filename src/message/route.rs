@@ -14,6 +14,8 @@ use crate::limits::ROUTES_MAX;
 pub struct RouteValue {
     /// Its URI, without the angle brackets.
     pub uri: Span,
+    /// The same, read.
+    pub parts: Uri,
     /// From its first byte to its last, parameters included.
     value: Span,
     row: Span,
@@ -71,12 +73,13 @@ impl Routes {
             let Some(read) = NameAddr::read(bytes, rest) else {
                 return false;
             };
-            let is_uri = Uri::read(bytes, read.uri).is_some_and(|uri| !uri.has_headers);
-            if !is_uri || self.count == ROUTES_MAX {
+            let parts = Uri::read(bytes, read.uri).filter(|uri| !uri.has_headers);
+            let (Some(parts), Some(place)) = (parts, self.values.get_mut(self.count)) else {
                 return false;
-            }
-            self.values[self.count] = RouteValue {
+            };
+            *place = RouteValue {
                 uri: read.uri,
+                parts,
                 value: Span::new(rest.start(), read.end),
                 row,
                 has_brackets: read.has_brackets,
@@ -103,7 +106,8 @@ impl Routes {
     }
 
     fn left(&self) -> impl Iterator<Item = (usize, RouteValue)> + '_ {
-        self.values[..self.count].iter().copied().enumerate().filter(|(_, value)| !value.is_removed)
+        let all = self.values[..self.count].iter().enumerate();
+        all.filter(|(_, value)| !value.is_removed).map(|(number, value)| (number, *value))
     }
 
     /// Marks a value for removal.
@@ -151,14 +155,9 @@ impl Routes {
 }
 
 impl RouteValue {
-    /// Its URI, read; `None` when it is malformed.
-    pub fn read_uri(&self, bytes: &[u8]) -> Option<Uri> {
-        Uri::read(bytes, self.uri)
-    }
-
     /// Whether its URI says loose routing: `lr`, `LR` or `lr=…` (§19.1.1).
     pub fn is_loose(&self, bytes: &[u8]) -> bool {
-        self.read_uri(bytes).is_some_and(|uri| uri.has_parameter(bytes, b"lr"))
+        self.parts.has_parameter(bytes, b"lr")
             // Without angle brackets the parameters of the URI are those of the field.
             || (!self.has_brackets && self.has_parameter(bytes, b"lr"))
     }

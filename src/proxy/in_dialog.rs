@@ -37,10 +37,10 @@ impl Core {
         let mut last_user: Option<&[u8]> = None;
         let mut taken = 0;
         while let Some((number, route)) = self.routes.top() {
-            let Some(uri) = route.read_uri(at.bytes).filter(|uri| is_us(at, uri)) else {
+            if !is_us(at, &route.parts) {
                 break;
-            };
-            let user = uri.user.unwrap_or_default().of(at.bytes);
+            }
+            let user = route.parts.user.unwrap_or_default().of(at.bytes);
             self.routes.remove(number);
             // We wrote the same token twice where the call changed listeners.
             if last_user.is_some_and(|last| !last.is_empty() && last.eq_ignore_ascii_case(user)) {
@@ -168,7 +168,7 @@ impl Core {
     /// The next Route, else the Request-URI, when it is an address that some listener can reach.
     fn next_hop_address(&self, at: &Arrival) -> Option<SocketAddr> {
         let uri = match (self.routes.top(), self.request_uri_edited) {
-            (Some((_, route)), _) => route.read_uri(at.bytes)?,
+            (Some((_, route)), _) => route.parts,
             (None, Some(edited)) => Uri::read(at.bytes, edited)?,
             (None, None) => self.message.uri,
         };
