@@ -82,7 +82,7 @@ impl Core {
             return Err(Reason::ForgedVia);
         };
         let Some(value) = via.own else {
-            return self.own_via_without_parameter(at, branch, next);
+            return self.own_via_without_parameter(at, branch, next, address);
         };
         let sent_by = SentByKey::new(via.host.of(at.bytes), via.port_or_default())
             .ok_or(Reason::ForeignVia)?;
@@ -111,13 +111,18 @@ impl Core {
     }
 
     /// A server that drops Via parameters: the branch, computed anew, is proof enough when it comes
-    /// from a destination.
+    /// from a destination. It does not prove the address that the next Via names, so that one must
+    /// at least be where requests may come from.
     fn own_via_without_parameter(
         &self,
         at: &Arrival,
         branch: Branch,
         next: &Via,
+        address: SocketAddr,
     ) -> Result<Own, Reason> {
+        if !at.snapshot.policy.allows(&address) {
+            return Err(Reason::ForgedVia);
+        }
         let known =
             at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
         let expected = Branch::of_response(&at.shared.keys, &self.message, next, at.bytes);

@@ -202,6 +202,14 @@ fn a_server_that_drops_our_parameter_is_believed_only_where_destinations_are() {
     assert_eq!(relay.send("203.0.113.66:5060", &text).dropped(), Reason::ForgedVia);
     relay.load(&[]);
     relay.send(A, &text).forwarded();
+    // The branch does not prove `received`: it must be where requests may come from.
+    let elsewhere =
+        text.replacen("198.51.100.7:5062;", "198.51.100.7:5062;received=203.0.113.66;", 1);
+    assert_eq!(relay.send(A, &elsewhere).next_hop(), "203.0.113.66:5062");
+    relay.snapshot.policy.allow =
+        ["198.51.100.0", "10.0.0.0"].map(|ip| Prefix::new(ip.parse().unwrap(), 24).unwrap()).into();
+    assert_eq!(relay.send(A, &elsewhere).dropped(), Reason::ForgedVia);
+    relay.send(A, &text).forwarded();
 }
 
 #[test]
