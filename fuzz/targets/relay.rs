@@ -294,9 +294,13 @@ impl Relay {
 
     /// A place that the operator lets requests in a dialog be routed to.
     fn is_route(&self, to: SocketAddr) -> bool {
-        let is_one_host = !to.ip().is_multicast() && !to.ip().is_unspecified() && to.port() != 0;
+        let ip = to.ip();
+        let is_one_host = !ip.is_multicast() && !ip.is_unspecified() && to.port() != 0;
         let allowed = &self.snapshot.policy.in_dialog_to;
-        is_one_host && !self.is_ours(to) && allowed.iter().any(|prefix| prefix.contains(to.ip()))
+        is_one_host
+            && !ip.is_loopback()
+            && !self.is_ours(to)
+            && allowed.iter().any(|prefix| prefix.contains(ip))
     }
 
     /// A new call can be told in one line.
