@@ -150,6 +150,7 @@ shapes! {
     "one value of quotes"                    Invite Value "\"";
     "display name"                           Invite Display "a ";
     "display name of quotes"                 Invite Display "\"a\" ";
+    "display name of quoted pairs"           Invite Display "\"\\";
     "display name that never closes"         Invite Display "\"aaaa\\\"";
     "From URI parameters"                    Invite FromUri ";a=b";
     "From parameters"                        Invite From ";a=b";

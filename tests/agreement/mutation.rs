@@ -235,13 +235,15 @@ impl Change {
                 // Two rows of one name become one list.
                 let name =
                     |row: &[u8]| row.split(|b| *b == b':').next().unwrap().to_ascii_lowercase();
-                let pair = (1..lines.rows.len())
-                    .find(|at| name(&lines.rows[*at - 1]) == name(&lines.rows[*at]));
+                let pair = (1..lines.rows.len()).find(|at| {
+                    let (first, second) = (&lines.rows[*at - 1], &lines.rows[*at]);
+                    name(first) == name(second) && second.contains(&b':')
+                });
                 if let Some(at) = pair {
                     let second = lines.rows.remove(at);
                     let value = &second[name(&second).len() + 1..];
                     let first = &mut lines.rows[at - 1];
-                    first.truncate(first.len() - 2);
+                    first.truncate(first.len().saturating_sub(2));
                     first.push(b',');
                     first.extend_from_slice(value);
                     *bytes = lines.joined();
