@@ -121,7 +121,8 @@ impl Call {
             let policy = &relay.snapshot.policy;
             let table = &relay.snapshot.destinations;
             let message = Message::read(&self.request);
-            is_expected &= identity(&relay.keys[0]) == self.key
+            is_expected &= policy.allows(&self.response_address)
+                && identity(&relay.keys[0]) == self.key
                 && table.by_source(way.peer, policy.source_match).is_some()
                 && message.via.is_some_and(|via| via.usable_branch(&self.request).is_some());
         }

@@ -4,6 +4,7 @@
 //! here they are white space like any other.
 
 use super::span::Span;
+use crate::limits::NAME_BYTES_MAX;
 
 /// A place in the datagram, and where the piece under reading ends.
 #[derive(Clone, Copy, Debug)]
@@ -152,10 +153,11 @@ pub(crate) struct Parameter {
 }
 
 impl Parameter {
-    /// Its value, unless that stands in quotes: what is a token or an address never does, and one
-    /// server would take the quotes for a part of it and the next one would not.
+    /// Its value, unless that stands in quotes or is longer than what is hashed: what is a token or an
+    /// address never has quotes, and one server would take them for a part of it and the next one
+    /// would not.
     pub(crate) fn plain_value(&self, bytes: &[u8]) -> Option<Span> {
-        self.value.filter(|value| value.of(bytes)[0] != b'"')
+        self.value.filter(|value| value.of(bytes)[0] != b'"' && value.len() <= NAME_BYTES_MAX)
     }
 }
 

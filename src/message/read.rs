@@ -8,6 +8,7 @@ use super::span::Span;
 use super::start_line::StartLine;
 use super::uri::Uri;
 use super::via::Via;
+use crate::limits::NAME_BYTES_MAX;
 
 /// The first thing found wrong with a message: the fields that we use must be well-formed
 /// (§16.3 item 1), all others pass through as they are.
@@ -39,8 +40,6 @@ pub enum Fault {
     MaxForwards,
     /// Content-Length, or the datagram is shorter than it says.
     ContentLength,
-    /// A Route, or more of them than we look at.
-    Route,
 }
 
 /// A Max-Breadth: used only where the operator wants it, so a bad one is no [`Fault`].
@@ -241,7 +240,8 @@ impl Message {
                 let value = trim(bytes, row.value);
                 // callid = word [ "@" word ]: no white space and no control bytes inside.
                 let is_in_word = |b: &u8| *b > b' ' && *b != 0x7f;
-                let is_good = !value.is_empty() && value.of(bytes).iter().all(is_in_word);
+                let is_good = (1..=NAME_BYTES_MAX).contains(&value.len())
+                    && value.of(bytes).iter().all(is_in_word);
                 self.note_unless(is_good, Fault::CallId);
                 self.call_id = Some(value);
             }

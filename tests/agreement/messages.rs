@@ -66,7 +66,13 @@ fn the_bounds_of_a_message_are_read_alike() {
         )
     };
     let (row, fold, parameter) = ("x:\r\n", "x:\r\n \r\n", ";x");
-    let rows: [(&str, String, bool); 7] = [
+    let call_id = |len: usize| {
+        message("", "", "").replace("Call-ID: c", &format!("Call-ID: {}", "c".repeat(len)))
+    };
+    let branch = |len: usize| {
+        message("", "", "").replace("z9hG4bKx", &format!("z9hG4bK{}", "x".repeat(len - 7)))
+    };
+    let rows: [(&str, String, bool); 13] = [
         ("1,024 lines", message(&row.repeat(1_019), "", ""), true),
         ("one more", message(&row.repeat(1_020), "", ""), false),
         ("a fold is a line", message(&(fold.repeat(509) + row), "", ""), true),
@@ -74,6 +80,12 @@ fn the_bounds_of_a_message_are_read_alike() {
         ("256 parameters of a Via", message("", &parameter.repeat(255), ""), true),
         ("one more", message("", &parameter.repeat(256), ""), false),
         ("and of To", message("", "", &parameter.repeat(257)), false),
+        ("a tag of 4,096 bytes", message("", "", &format!(";tag={}", "t".repeat(4_096))), true),
+        ("one more", message("", "", &format!(";tag={}", "t".repeat(4_097))), false),
+        ("a Call-ID of 4,096 bytes", call_id(4_096), true),
+        ("one more", call_id(4_097), false),
+        ("a branch of 4,096 bytes", branch(4_096), true),
+        ("one more", branch(4_097), false),
     ];
     for (says, text, is_good) in rows {
         assert_eq!(assert_same(text.as_bytes()).fault.is_none(), is_good, "{says}");

@@ -6,7 +6,7 @@
 
 use super::rows::{Header, Row};
 use super::text::{bytes_of, is_control, text_of};
-use super::{NextVia, Reading};
+use super::{NextVia, Reading, StartLine};
 
 /// What a reader allows itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,9 +105,12 @@ pub(crate) fn difference(
 ) -> Option<String> {
     let mut strict = strict.clone();
     let mut liberal = liberal.clone();
-    // How the whole values are spelt decides nothing.
+    // How the whole values are spelt decides nothing, nor does a Route of a response.
     for reading in [&mut strict, &mut liberal] {
         (reading.from, reading.to) = (None, None);
+        if matches!(reading.start_line, StartLine::Response { .. }) {
+            reading.routes = None;
+        }
         reading.max_breadth = reading.max_breadth.filter(|_| uses_max_breadth);
     }
     // A Via below the topmost decides nothing where the message goes now: it is for the next one to

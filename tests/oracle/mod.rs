@@ -18,7 +18,7 @@ pub(crate) mod via;
 
 use name_addr::{NameAddr, Route};
 use rows::{Header, Row, leading_token};
-use text::{BLANKS, is_control, is_token, number, split_outside, text_of, trim};
+use text::{BLANKS, is_control, is_token, is_too_long, number, split_outside, text_of, trim};
 use uri::Uri;
 use via::Via;
 
@@ -220,7 +220,8 @@ impl Reading {
             //
             // More generous: all that is printable and not blank.
             "call-id" => {
-                if value.is_empty() || value.contains(|c| c == ' ' || is_control(c)) {
+                let is_bad = |c| c == ' ' || is_control(c);
+                if value.is_empty() || value.contains(is_bad) || is_too_long(value) {
                     faults.push(Fault::CallId);
                 }
                 self.call_id = Some(value.to_owned());

@@ -1,6 +1,6 @@
 //! From, To and Route values (RFC 3261 §20.10, §20.34, §25.1).
 
-use super::text::{Parameter, parameters, quoted_len, trim};
+use super::text::{Parameter, is_too_long, parameters, quoted_len, trim};
 use super::uri::Uri;
 
 /// A URI and the parameters of the field.
@@ -43,12 +43,14 @@ impl NameAddr {
         Some(Self { uri: uri.to_owned(), has_brackets, parameters: parameters(rest)? })
     }
 
-    /// The tag; an error when it is there twice, without a value or in quotes.
+    /// The tag; an error when it is there twice, without a value, in quotes or too long.
     pub(crate) fn tag(&self) -> Result<Option<String>, String> {
         let mut tags = self.parameters.iter().filter(|(name, _)| name == "tag");
         match (tags.next(), tags.next()) {
             (None, _) => Ok(None),
-            (Some((_, Some(tag))), None) if !tag.starts_with('"') => Ok(Some(tag.clone())),
+            (Some((_, Some(tag))), None) if !tag.starts_with('"') && !is_too_long(tag) => {
+                Ok(Some(tag.clone()))
+            }
             _ => Err(format!("no tag: {:?}", self.parameters)),
         }
     }

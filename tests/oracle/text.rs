@@ -122,6 +122,11 @@ pub(crate) fn parameter(text: &str) -> Option<Parameter> {
     is_good.then(|| (name, Some(value.to_owned())))
 }
 
+/// Whether a Call-ID, a tag or a branch is longer than a relay compares.
+pub(crate) fn is_too_long(name: &str) -> bool {
+    name.chars().count() > 4_096
+}
+
 /// All parameters of `;a;b=c…`; `None` when one is malformed, something else comes first, or there
 /// are more than a relay reads.
 pub(crate) fn parameters(text: &str) -> Option<Vec<Parameter>> {

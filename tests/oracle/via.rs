@@ -1,6 +1,8 @@
 //! One Via value (RFC 3261 §20.42, §25.1; RFC 3581 §3).
 
-use super::text::{host_and_rest, is_token, number, parameters, port, split_outside, trim};
+use super::text::{
+    host_and_rest, is_token, is_too_long, number, parameters, port, split_outside, trim,
+};
 
 /// `rport`
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,9 +61,11 @@ impl Via {
         if has_bare("branch") || has_bare("received") {
             return None;
         }
-        // Tokens and addresses do not stand in quotes.
-        let is_quoted = |name| value_of(name).is_some_and(|value| value.starts_with('"'));
-        if is_quoted("branch") || is_quoted("received") {
+        // Tokens and addresses do not stand in quotes, and have an end.
+        let is_bad = |name| {
+            value_of(name).is_some_and(|value| value.starts_with('"') || is_too_long(&value))
+        };
+        if is_bad("branch") || is_bad("received") {
             return None;
         }
         let rport = match find("rport") {
