@@ -369,13 +369,9 @@ impl World {
     fn token_with_its_call(&mut self) -> Option<Forgery> {
         let (datagram, mut sip) = self.overheard_dialog()?;
         let mut may_reach = self.parties(&datagram);
-        let places = [
-            "203.0.113.200:5060",
-            "127.0.0.1:22",
-            "224.0.1.75",
-            "[2001:db8:ffff::1]",
-            "192.0.2.1:5060",
-        ];
+        let itself = datagram.to.to_string();
+        let places =
+            ["203.0.113.200:5060", "127.0.0.1:22", "224.0.1.75", "[2001:db8:ffff::1]", &itself];
         let place = *self.random.pick(&places);
         let from = match self.random.below(3) {
             0 => datagram.from,
