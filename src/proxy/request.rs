@@ -14,7 +14,7 @@ use super::{Arrival, Core, ForeignRoute, Outbox};
 use crate::destination::{Known, Slot};
 use crate::hex;
 use crate::keys::Keys;
-use crate::message::{MaxBreadth, Method, StartLine, UriScheme};
+use crate::message::{MaxBreadth, Method, Span, StartLine, UriScheme};
 use crate::pin::{self, Claim, Claimed, Kind, Pin, PinKey, State};
 
 /// A request that passed the checks, and what is known of it.
@@ -237,7 +237,7 @@ impl Core {
         if !self.message.has_credentials {
             return None;
         }
-        let key = self.call_key(at, request.sender.is_some())?;
+        let key = self.call_key(at, request.sender.is_some(), None)?;
         let slot = at.shared.pins.take_challenge(at.now, key, self.message.cseq_number as u8)?;
         let set = at.snapshot.destinations.set(set)?;
         set.is_active(slot).then_some(slot)
@@ -251,8 +251,8 @@ impl Core {
         outbox: &mut Outbox,
         request: &Request,
     ) -> Option<Verdict> {
-        self.message.to_tag?;
-        let pinned = self.call_key(at, request.sender.is_some()).and_then(|key| {
+        let to_tag = self.message.to_tag?;
+        let pinned = self.call_key(at, request.sender.is_some(), Some(to_tag)).and_then(|key| {
             let pin =
                 at.shared.pins.find(at.now, key, true).filter(|pin| pin.kind == Kind::Dialog)?;
             at.shared.pins.renew(at.now, key, true, None);
@@ -276,10 +276,16 @@ impl Core {
     }
 
     /// The key of the call's pin, as seen from the sender of this request.
-    fn call_key(&self, at: &Arrival, from_destination: bool) -> Option<PinKey> {
+    fn call_key(
+        &self,
+        at: &Arrival,
+        from_destination: bool,
+        callee_tag: Option<Span>,
+    ) -> Option<PinKey> {
         let call_id = self.message.call_id?.of(at.bytes);
         let from_tag = self.message.from_tag?.of(at.bytes);
-        Some(call_key(&at.shared.keys, from_destination, call_id, from_tag))
+        let callee_tag = callee_tag.unwrap_or_default().of(at.bytes);
+        Some(call_key(&at.shared.keys, from_destination, call_id, from_tag, callee_tag))
     }
 
     /// Forwards to a destination: by its own socket, else the way that the request came, else by
@@ -340,16 +346,20 @@ pub(super) fn own_to_tag(keys: &Keys, branch: Branch) -> [u8; 16] {
     tag
 }
 
-/// The key of a call's pin: who sends, Call-ID and the tag of the one who called.
+/// The key of a call's pin: who sends, Call-ID, the tag of the one who called, and that of the one
+/// who answered: several may have, each with a dialog of its own. A challenge begins no dialog, and
+/// its key has none.
 pub(super) fn call_key(
     keys: &Keys,
     from_destination: bool,
     call_id: &[u8],
     caller_tag: &[u8],
+    callee_tag: &[u8],
 ) -> PinKey {
     let mut fields = keys.pin();
     fields.fixed(&[u8::from(from_destination)]);
     fields.field(call_id);
     fields.lower(caller_tag);
+    fields.lower(callee_tag);
     PinKey(fields.spread())
 }

@@ -185,11 +185,13 @@ impl Core {
         let (Some(call_id), Some(from_tag)) = (self.message.call_id, self.message.from_tag) else {
             return;
         };
+        let callee_tag = self.message.to_tag.filter(|_| kind == Kind::Dialog);
         let key = call_key(
             &at.shared.keys,
             own.from_destination,
             call_id.of(at.bytes),
             from_tag.of(at.bytes),
+            callee_tag.unwrap_or_default().of(at.bytes),
         );
         let cseq_bits = self.message.cseq_number as u8;
         at.shared.pins.set_call(at.now, key, kind, own.slot, cseq_bits, self.number);

@@ -316,7 +316,9 @@ impl Observer {
             let is_same_family = relay.listener(way).local.is_ipv4() == sent.to.is_ipv4();
             return wants(sent.listener == way || !is_same_family, "the listener of the call");
         }
-        let key = (case.number, self.txs[tx].call_key.clone());
+        let sip = Sip::read(&datagram.bytes).ok_or("a request in a dialog")?;
+        let key =
+            ((case.number, self.txs[tx].call_key.clone()), tag(sip.get("To")).to_ascii_lowercase());
         let list = &relay.lists[handled.list];
         let is_sure = !self.has_small_pins;
         match (self.pins.dialog(&key, relay), handled.verdict) {
@@ -329,7 +331,7 @@ impl Observer {
             }
             (_, Verdict::Forwarded(Forwarded::CallPin)) => {
                 let to = sent(case)?.to;
-                let is_other = self.pins.took_part(&key.1, to);
+                let is_other = self.pins.took_part(&key.0.1, to);
                 wants(to == pass.next || is_other, "the callee")?;
             }
             (_, Verdict::Forwarded(Forwarded::RequestUri)) => {
@@ -435,7 +437,10 @@ impl Observer {
         };
         let key = (case.number, self.txs[tx].call_key.clone());
         match code {
-            _ if begins_dialog => self.pins.begin_dialog(key, relay, now, destination, is_ours),
+            _ if begins_dialog => {
+                let key = (key, tag(sip.get("To")).to_ascii_lowercase());
+                self.pins.begin_dialog(key, relay, now, destination, is_ours);
+            }
             401 | 407 => self.pins.challenge(key, relay, now, destination, cseq, is_ours),
             _ => {}
         }

@@ -98,6 +98,9 @@ impl At {
 /// Relay, Call-ID and the caller's tag.
 pub(crate) type CallKey = (RelayId, (String, String));
 
+/// A dialog of it: the tag of the one who answered.
+pub(crate) type DialogKey = (CallKey, String);
+
 /// What responses said about a call.
 #[derive(Clone, Debug)]
 pub(crate) struct CallPin {
@@ -117,7 +120,7 @@ impl CallPin {
 
 #[derive(Debug, Default)]
 pub(crate) struct CallPins {
-    dialogs: BTreeMap<CallKey, CallPin>,
+    dialogs: BTreeMap<DialogKey, CallPin>,
     challenges: BTreeMap<CallKey, CallPin>,
     /// Who took part in which call.
     takers: BTreeSet<((String, String), SocketAddr)>,
@@ -135,7 +138,7 @@ impl CallPins {
 
     pub(crate) fn begin_dialog(
         &mut self,
-        key: CallKey,
+        key: DialogKey,
         relay: &Relay,
         now: u64,
         destination: SocketAddr,
@@ -148,7 +151,6 @@ impl CallPins {
             cseq: 0,
             is_certain,
         };
-        self.challenges.remove(&key);
         self.dialogs.insert(key, pin);
     }
 
@@ -161,15 +163,12 @@ impl CallPins {
         cseq: u32,
         is_certain: bool,
     ) {
-        if self.dialogs.get(&key).is_some_and(|pin| pin.is_sure(relay, now)) {
-            return;
-        }
         let incarnation = relay.incarnation;
         let pin = CallPin { destination, incarnation, touched: now, cseq, is_certain };
         self.challenges.insert(key, pin);
     }
 
-    pub(crate) fn dialog(&self, key: &CallKey, relay: &Relay) -> Option<&CallPin> {
+    pub(crate) fn dialog(&self, key: &DialogKey, relay: &Relay) -> Option<&CallPin> {
         self.dialogs.get(key).filter(|pin| pin.incarnation == relay.incarnation)
     }
 
@@ -185,7 +184,7 @@ impl CallPins {
         if is_repeat { self.challenges.remove(key) } else { None }
     }
 
-    pub(crate) fn touch(&mut self, key: &CallKey, relay: &Relay, now: u64) {
+    pub(crate) fn touch(&mut self, key: &DialogKey, relay: &Relay, now: u64) {
         if let Some(pin) = self.dialogs.get_mut(key)
             && pin.incarnation == relay.incarnation
         {

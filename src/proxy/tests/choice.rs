@@ -457,3 +457,25 @@ fn a_worker_with_the_list_before_leaves_what_it_cannot_know_to_the_next_copy() {
         assert_eq!(relay.send(CALLER, text).next_hop(), "10.0.0.2:5060");
     }
 }
+
+#[test]
+fn each_callee_of_a_call_has_a_dialog_of_its_own() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    let first = relay.send(CALLER, invite("twice")).forwarded();
+    relay.send("10.0.0.1:5060", response(&first, "200 OK", "one")).forwarded();
+    // A fork, or somebody who knows Call-ID and tag.
+    let mut other = Request::new("INVITE", "twice");
+    other.via = "SIP/2.0/UDP 198.51.100.9:5062;branch=z9hG4bK-other".into();
+    let second = relay.send("198.51.100.9:5062", other.text()).forwarded();
+    relay.send("10.0.0.2:5060", response(&second, "200 OK", "two")).forwarded();
+    for (tag, hop) in [("one", "10.0.0.1:5060"), ("two", "10.0.0.2:5060"), ("ONE", "10.0.0.1:5060")]
+    {
+        let to = format!("<sip:bob@example.com>;tag={tag}");
+        let mut bye = Request::new("BYE", "twice");
+        bye.to = &to;
+        assert_eq!(relay.send(CALLER, bye.text()).next_hop(), hop, "{tag}");
+    }
+    let mut bye = Request::new("BYE", "twice");
+    bye.to = "<sip:bob@example.com>;tag=three";
+    assert!(relay.send(CALLER, bye.text()).answer().contains("481"));
+}
