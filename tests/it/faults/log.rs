@@ -58,12 +58,24 @@ fn a_full_disk_costs_lines_and_no_calls() {
         .saying_into(file)
         .start_unheard(address);
     call(&mut ends, &relay, 3_000);
-    // The operator makes room: as a log that is rotated by copying and truncating it.
+    // The operator makes room: as a log that is rotated by copying and truncating it. Nothing is
+    // written in between, for the disk is full.
     let read = || fs::read_to_string(&path).expect("a log in UTF-8");
-    let before = read();
-    File::options().write(true).open(&path).and_then(|log| log.set_len(0)).expect("our file");
+    let mut before = String::new();
+    let mut make_room = || {
+        let text = read();
+        let is_full = text.len() >= 1 << 20;
+        if is_full {
+            before += &text;
+            File::options().write(true).open(&path).and_then(|log| log.set_len(0)).expect("ours");
+        }
+        is_full
+    };
+    wait::until("a full disk", || make_room().then_some(()));
     call(&mut ends, &relay, 100);
     wait::until("the number of lines lost", || {
+        // Lines that waited may have filled the room that was made.
+        make_room();
         read().contains("log lines lost: standard error").then_some(())
     });
     relay.terminate();
@@ -75,7 +87,7 @@ fn a_full_disk_costs_lines_and_no_calls() {
     // What was torn by the end of the disk was lost; what followed it stands on a line of its own.
     let whole = lines.iter().filter(|line| line.ends_with("xxx") && line.len() > 1_000).cloned();
     assert_eq!(dispatched(&whole.collect::<Vec<_>>()) + lost, 3_100);
-    assert!(lost > 1_500, "the disk was never full: {lost}");
+    assert!(lost > 0, "the disk was never full");
     assert!(
         lines
             .iter()
