@@ -5,27 +5,38 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An address that no other program of any test has, with a port that was free.
+/// An address that no other program of any test has, with a port that is free.
 pub(crate) fn fresh() -> SocketAddr {
     with_free_port(fresh_ip().into())
 }
 
 /// An IPv4 address that no other program of any test has.
 pub(crate) fn fresh_ip() -> Ipv4Addr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Relaxed: only the number matters.
-    let n = NEXT.fetch_add(1, Ordering::Relaxed);
     // Neighbouring process ids are 64 addresses apart; 127.0.0.0/16 stays free for everybody else.
-    let offset = (process::id().wrapping_mul(64) + n) % 0x00fd_0000;
+    let offset = (process::id().wrapping_mul(64) + next()) % 0x00fd_0000;
     Ipv4Addr::from(0x7f01_0001 + offset)
 }
 
-/// The IPv6 loopback address with a port that was free.
+/// The IPv6 loopback address with a port that is free.
 pub(crate) fn fresh_v6() -> SocketAddr {
     with_free_port(Ipv6Addr::LOCALHOST.into())
 }
 
+/// A port that stays free until its program binds it: it is below those that the kernel gives to
+/// sockets without a port (from 32,768), which lie on every address while they are open.
 fn with_free_port(ip: IpAddr) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
-    socket.local_addr().expect("a bound socket")
+    loop {
+        let n = process::id().wrapping_mul(64) + next();
+        let address = SocketAddr::new(ip, (10_000 + n % 20_000) as u16);
+        if UdpSocket::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A number that this process has not had.
+fn next() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Relaxed: only the number matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
