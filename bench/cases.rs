@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strowger::clock::Now;
-use strowger::destination::{Attributes, DestinationUri, Flags, Record, Resolved, Slot, Table};
+use strowger::destination::{
+    Attributes, DestinationUri, Flags, Origin, Record, Resolved, Slot, Table,
+};
 use strowger::keys::{Keys, MasterKey};
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinMemory, PinTable, State};
@@ -340,9 +342,9 @@ fn record(number: usize) -> Resolved {
             flags: Flags::default(),
             priority: 0,
             attributes: Attributes::default(),
-            line: number + 1,
+            origin: Origin::Line(number + 1),
         },
-        addresses: vec![address],
+        addresses: vec![address.into()],
     }
 }
 

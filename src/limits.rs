@@ -191,6 +191,9 @@ pub(crate) const FILE_LOOKS_MAX: u32 = 25;
 /// Bytes of a key file: four lines of 69 bytes, and room for comments.
 pub const KEY_FILE_BYTES_MAX: u64 = 16_384;
 
+/// Columns of `db_extra_attrs`, as many as Kamailio takes.
+pub const EXTRA_ATTRIBUTES_MAX: usize = 27;
+
 /// Problems of one file that are told one by one; of the rest only the number is told.
 pub const PROBLEMS_MAX: usize = 100;
 

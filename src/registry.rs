@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::clock::Now;
 use crate::destination::{
-    Destination, DestinationUri, Host, Known, Place, Record, Resolved, Set, Slot, SocketName,
-    Table, Turns,
+    Destination, DestinationUri, Host, Known, Origin, Place, Record, Resolved, Set, Slot,
+    SocketName, Table, Turns,
 };
 use crate::limits;
 use crate::listener::{ListenerId, Listeners};
@@ -31,10 +31,10 @@ pub enum LoadError {
         wanted: usize,
     },
     /// A `socket=` attribute that names none of our listeners.
-    #[error("line {line}: socket=udp:{socket} is not one of our listeners: {listeners}")]
+    #[error("{origin}: socket=udp:{socket} is not one of our listeners: {listeners}")]
     NoSuchSocket {
-        /// The line of the list.
-        line: usize,
+        /// Where it was written.
+        origin: Origin,
         /// What it says.
         socket: SocketAddr,
         /// What would be right.
@@ -42,12 +42,12 @@ pub enum LoadError {
     },
     /// An address of a family that none of our listeners has.
     #[error(
-        "line {line}: {uri} cannot be reached: {listeners} has no {family} address",
+        "{origin}: {uri} cannot be reached: {listeners} has no {family} address",
         family = if *.is_ipv4 { "IPv4" } else { "IPv6" }
     )]
     NoListener {
-        /// The line of the list.
-        line: usize,
+        /// Where it was written.
+        origin: Origin,
         /// The destination.
         uri: String,
         /// Which family it has.
@@ -359,7 +359,7 @@ fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
     };
     let mut records = records.to_vec();
     for Resolved { record, addresses } in &mut records {
-        addresses.retain(|address| is_reached(record, address));
+        addresses.retain(|address| is_reached(record, &address.socket));
     }
     records
 }
@@ -374,7 +374,7 @@ fn slot_identities(resolved: &Resolved) -> impl Iterator<Item = SlotIdentity> + 
     resolved
         .addresses
         .iter()
-        .map(move |address| (record.uri.text.clone(), record.attributes.socket, *address))
+        .map(move |address| (record.uri.text.clone(), record.attributes.socket, address.socket))
 }
 
 fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<ListenerId> {
@@ -387,7 +387,7 @@ fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
         return None;
     }
     Some(LoadError::NoSuchSocket {
-        line: record.line,
+        origin: record.origin,
         socket: socket.0,
         listeners: names_of(listeners),
     })
@@ -403,7 +403,7 @@ fn family_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
         None => listeners.iter().any(|(_, listener)| listener.local.is_ipv4() == ip.is_ipv4()),
     };
     (!is_reached).then(|| LoadError::NoListener {
-        line: record.line,
+        origin: record.origin,
         uri: record.uri.text.clone(),
         is_ipv4: ip.is_ipv4(),
         listeners: record
@@ -496,9 +496,15 @@ mod tests {
         let uri = DestinationUri::parse(&format!("sip:{ip}")).unwrap();
         let socket = socket.map(|text| SocketName(text.parse().unwrap()));
         let attributes = Attributes { socket, ..Attributes::default() };
-        let record =
-            Record { set: 1, uri, flags: Flags::default(), priority: 0, attributes, line: 3 };
-        Resolved { record, addresses: vec![SocketAddr::new(ip.into(), 5060)] }
+        let record = Record {
+            set: 1,
+            uri,
+            flags: Flags::default(),
+            priority: 0,
+            attributes,
+            origin: Origin::Line(3),
+        };
+        Resolved { record, addresses: vec![SocketAddr::new(ip.into(), 5060).into()] }
     }
 
     fn slot_at(table: &Table, number: u32) -> Option<Known> {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use strowger::clock::Now;
 use strowger::config::Problem;
-use strowger::destination::{Host, Record, Resolved};
+use strowger::destination::{Host, Origin, Record, Resolved};
 use strowger::limits;
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{Listener, Listeners};
@@ -45,7 +45,7 @@ pub(crate) fn assert_problems(problems: &[Problem], lines: usize) {
 
 fn assert_ordered(list: &List) {
     let places: Vec<_> =
-        list.records.iter().map(|r| (r.set, std::cmp::Reverse(r.priority), r.line)).collect();
+        list.records.iter().map(|r| (r.set, std::cmp::Reverse(r.priority), r.origin)).collect();
     assert!(places.is_sorted());
     assert!(places.iter().all(|(set, ..)| *set <= limits::SET_MAX));
     for record in &list.records {
@@ -57,7 +57,10 @@ fn assert_written_again(list: &List) {
     let text: String = list.records.iter().map(written).collect();
     let again = parse("again", text.as_bytes()).expect("it was accepted");
     let bare = |list: &List| {
-        list.records.iter().map(|r| Record { line: 0, ..r.clone() }).collect::<Vec<_>>()
+        list.records
+            .iter()
+            .map(|r| Record { origin: Origin::Command, ..r.clone() })
+            .collect::<Vec<_>>()
     };
     assert_eq!(bare(&again), bare(list), "{text:?}");
     assert_eq!(again.unknown, list.unknown);
@@ -94,7 +97,7 @@ fn assert_loads(list: &List) {
         let members: Vec<_> = resolved.iter().filter(|r| r.record.set == set.id).collect();
         let is_active = |r: &&&Resolved| r.record.flags.is_selectable() && !r.addresses.is_empty();
         let active: Vec<SocketAddr> =
-            members.iter().filter(is_active).flat_map(|r| r.addresses.clone()).collect();
+            members.iter().filter(is_active).flat_map(|r| &r.addresses).map(|a| a.socket).collect();
         assert_eq!(set.has_active(), !active.is_empty());
         for _ in 0..active.len().min(8) {
             let slot = set.choose(true).expect("it has active ones");
@@ -107,10 +110,10 @@ fn assert_loads(list: &List) {
 /// A name has two addresses, one that ends in a zero none.
 pub(crate) fn resolved(record: &Record) -> Resolved {
     let addresses = match &record.uri.host {
-        Host::Address(ip) => vec![SocketAddr::new(*ip, record.uri.port_or_default())],
+        Host::Address(ip) => vec![SocketAddr::new(*ip, record.uri.port_or_default()).into()],
         Host::Name(name) if name.ends_with('0') => Vec::new(),
         Host::Name(_) => ["203.0.113.1", "203.0.113.2"]
-            .map(|ip| SocketAddr::new(ip.parse().unwrap(), record.uri.port_or_default()))
+            .map(|ip| SocketAddr::new(ip.parse().unwrap(), record.uri.port_or_default()).into())
             .into(),
     };
     Resolved { record: record.clone(), addresses }

@@ -103,13 +103,14 @@ impl Relay {
         self.snapshot.version += 1;
         self.snapshot.destinations =
             self.registry.load(self.now, &records, listeners, pins).expect("a good list");
-        let all = records.iter().flat_map(|record| &record.addresses);
+        let all = records.iter().flat_map(|record| &record.addresses).map(|address| address.socket);
         self.destinations.extend(all);
         let set = self.snapshot.policy.set;
         self.active = records
             .iter()
             .filter(|r| r.record.set == set && r.record.flags.is_selectable())
-            .flat_map(|record| record.addresses.iter().copied())
+            .flat_map(|record| &record.addresses)
+            .map(|address| address.socket)
             .collect();
     }
 

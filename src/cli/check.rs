@@ -60,8 +60,9 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
         }
     } else if has_source {
         // Not beside the listeners: they may be what is wrong.
-        let Source::List(path) = &config.source;
-        problems.extend(source::read(path).err().unwrap_or_default());
+        if let Source::List(path) = &config.destinations.source {
+            problems.extend(source::read(path).err().unwrap_or_default());
+        }
     }
     let key = match keyfile::look(&config.relay) {
         Ok(Some(path)) => path.display().to_string(),

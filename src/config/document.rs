@@ -71,6 +71,7 @@ impl<'a> Document<'a> {
             file: self.file.into(),
             line: Some(line),
             column: Some(column),
+            row: None,
             what: what.into(),
             right: right.into(),
         });
@@ -101,6 +102,7 @@ impl<'a> Document<'a> {
             file: self.file.into(),
             line: Some(line),
             column: Some(column),
+            row: None,
             what: what.into(),
             right,
         });

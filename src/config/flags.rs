@@ -23,6 +23,11 @@ pub struct Flags {
     /// List of destinations in the format of Kamailio's dispatcher.list
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
+    /// Database of destinations: mysql://USER:PASSWORD@HOST/DATABASE, postgres://… or sqlite:PATH
+    /// [default: sqlite:strowger.db]. Others on the machine see a command line; a configuration file
+    /// may keep a password
+    #[arg(long, value_name = "URL", conflicts_with = "list")]
+    pub db: Option<String>,
     /// Set that requests are dispatched to [default: 1]
     #[arg(long, value_name = "N")]
     pub set: Option<u32>,
@@ -90,6 +95,12 @@ pub(super) fn overlay(
     }
     if let Some(path) = &flags.list {
         *source = Some(Source::List(path.clone()));
+    }
+    if let Some(url) = &flags.db {
+        match values::source(url) {
+            Ok(named) => *source = Some(named),
+            Err(mistake) => wrong("--db", mistake),
+        }
     }
     match flags.set {
         Some(set) if set <= limits::SET_MAX => config.policy.set = set,

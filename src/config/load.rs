@@ -4,23 +4,25 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use super::document::{Document, Later, Section};
 use super::flags::{self, FORMATS, Flags, LEVELS};
 use super::problem::in_order;
-use super::{Config, LogConfig, Problem, RelayConfig, Source, dispatch, relay, values};
+use super::{
+    Config, ControlConfig, DestinationsConfig, LogConfig, Problem, RelayConfig, Source, control,
+    destinations, dispatch, relay, values,
+};
 use crate::limits;
 use crate::log::Template;
 use crate::proxy::{InDialog, Policy, SetPolicy};
 use crate::words::remedy;
 
-const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "log"];
+const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "control", "log"];
 
 const SECTIONS_LATER: Later = &[
-    ("control", "leave the section out; SIGHUP reads the list and the configuration again"),
     ("metrics", "leave the section out"),
     ("probing", "leave the section out: destinations are not probed"),
 ];
@@ -86,10 +88,8 @@ impl Draft {
         let (mut document, table) = Document::parse(&name, text);
         let top = Section::top(table.get_ref());
         let (mut config, mut source) = read(&mut document, &top);
-        if let (Some(Source::List(list)), Some(directory)) =
-            (&mut source, file.and_then(Path::parent))
-        {
-            *list = directory.join(&list);
+        if let (Some(source), Some(directory)) = (&mut source, file.and_then(Path::parent)) {
+            source.relative_to(directory);
         }
         if let Some(file) = file
             && !config.relay.keys.is_empty()
@@ -114,9 +114,12 @@ impl Draft {
                 "write [relay] listen = [\"udp:ADDRESS:PORT\"], or give --listen udp:ADDRESS:PORT";
             problems.push(Problem::of(&name, "nothing to listen on", right));
         }
-        if flags.list.is_none() && !is_broken && !is_written("destinations", "source") {
-            let right = "write [destinations] source = \"list:PATH\", or give --list PATH";
-            problems.push(Problem::of(&name, "no source of destinations", right));
+        if !is_broken && !is_written("destinations", "source") {
+            let mut embedded = Source::Sqlite("strowger.db".into());
+            if let Some(directory) = file.and_then(Path::parent) {
+                embedded.relative_to(directory);
+            }
+            source = Some(embedded);
         }
         let mut problems = in_order(problems);
         flags::overlay(flags, &mut config, &mut source, &mut problems);
@@ -127,7 +130,7 @@ impl Draft {
         config.warnings.extend(warnings(&config));
         let has_source = source.is_some();
         if let Some(source) = source {
-            config.source = source;
+            config.destinations.source = source;
         }
         Self { config, has_source, problems }
     }
@@ -145,7 +148,8 @@ impl Default for Config {
             policy: Policy::default(),
             set_default: SetPolicy::default(),
             sets: BTreeMap::new(),
-            source: Source::List(PathBuf::new()),
+            destinations: DestinationsConfig::default(),
+            control: ControlConfig::default(),
             log: LogConfig { level: tracing::Level::INFO, json: false, dispatch: None },
             warnings: Vec::new(),
         }
@@ -172,30 +176,17 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
     }
     let mut source = None;
     if let Some(section) = top.section(document, "destinations") {
-        source = read_destinations(document, &section);
+        let (read, has_source) = destinations::read(document, &section);
+        source = has_source.then(|| read.source.clone());
+        config.destinations = read;
+    }
+    if let Some(section) = top.section(document, "control") {
+        config.control = control::read(document, &section);
     }
     if let Some(section) = top.section(document, "log") {
         read_log(document, &section, &mut config.log);
     }
     (config, source)
-}
-
-fn read_destinations(document: &mut Document, section: &Section) -> Option<Source> {
-    let of_databases = "leave it out: it belongs to databases, and source is a list";
-    let later: Later = &[
-        ("table", of_databases),
-        ("db_url", "write source = \"list:PATH\""),
-        ("load_mode", "leave it out: a list with a mistake is refused as a whole"),
-    ];
-    section.only(document, &["source"], later);
-    let (text, place) = section.string(document, "source")?;
-    match values::source(text) {
-        Ok(source) => Some(source),
-        Err((what, right)) => {
-            document.wrong(&place, section.what(&what), right);
-            None
-        }
-    }
 }
 
 fn read_log(document: &mut Document, section: &Section, log: &mut LogConfig) {

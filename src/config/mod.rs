@@ -3,6 +3,8 @@
 //! Files and flags are read to their end and every [`Problem`] is told at once. Nothing here opens
 //! a socket or resolves a name; the list of destinations is read by [`source`](crate::source).
 
+mod control;
+mod destinations;
 mod dispatch;
 mod document;
 mod flags;
@@ -15,6 +17,8 @@ mod reload;
 mod rows;
 pub(crate) mod values;
 
+pub use control::{ControlConfig, ControlSocket};
+pub use destinations::{DatabaseUrl, DestinationsConfig, LoadMode, Source, TableNames};
 pub use flags::Flags;
 pub use load::Draft;
 pub(crate) use load::{blank, read_at_most};
@@ -42,7 +46,9 @@ pub struct Config {
     /// `[set.N]`, each with the defaults filled in.
     pub sets: BTreeMap<u32, SetPolicy>,
     /// `[destinations]`
-    pub source: Source,
+    pub destinations: DestinationsConfig,
+    /// `[control]`
+    pub control: ControlConfig,
     /// `[log]`
     pub log: LogConfig,
     /// What is allowed but perhaps not meant, one sentence each.
@@ -103,13 +109,6 @@ pub enum Steering {
     Auto,
     /// Not at all: it goes by source address.
     Off,
-}
-
-/// Where destinations come from.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Source {
-    /// `list:PATH`, Kamailio's `dispatcher.list`.
-    List(PathBuf),
 }
 
 /// `[log]`

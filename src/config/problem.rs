@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::destination::Origin;
 use crate::limits;
 
 /// One mistake in a file or a flag.
@@ -13,6 +14,8 @@ pub struct Problem {
     pub line: Option<usize>,
     /// The column in characters, from 1.
     pub column: Option<usize>,
+    /// The `id` of the row, when it is of a database's table.
+    pub row: Option<i64>,
     /// What is wrong.
     pub what: String,
     /// What would be right.
@@ -22,12 +25,28 @@ pub struct Problem {
 impl Problem {
     /// A problem of a whole file, or of a flag.
     pub fn of(file: &str, what: impl Into<String>, right: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, column: None, what: what.into(), right: right.into() }
+        let (what, right) = (what.into(), right.into());
+        Self { file: file.into(), line: None, column: None, row: None, what, right }
     }
 
     /// A problem of one line.
     pub fn at(file: &str, line: usize, what: impl Into<String>, right: impl Into<String>) -> Self {
         Self { line: Some(line), ..Self::of(file, what, right) }
+    }
+
+    /// A problem of one record of a source.
+    pub fn of_record(
+        source: &str,
+        origin: Origin,
+        what: impl Into<String>,
+        right: impl Into<String>,
+    ) -> Self {
+        let whole = Self::of(source, what, right);
+        match origin {
+            Origin::Line(line) => Self { line: Some(line), ..whole },
+            Origin::Row(id) => Self { row: Some(id), ..whole },
+            Origin::Command => whole,
+        }
     }
 }
 
@@ -36,6 +55,9 @@ impl fmt::Display for Problem {
         write!(f, "{}", Shown(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
+        }
+        if let Some(row) = self.row {
+            write!(f, ": row {row}")?;
         }
         write!(f, ": {}: {}", Shown(&self.what), Shown(&self.right))
     }

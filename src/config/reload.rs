@@ -24,7 +24,12 @@ impl Config {
             .into_iter()
             .map(|key| format!("{key} changed: takes effect at the next start"))
             .collect();
-        let kept = Self { relay: self.relay.clone(), log: self.log.clone(), ..new };
+        let kept = Self {
+            relay: self.relay.clone(),
+            control: self.control.clone(),
+            log: self.log.clone(),
+            ..new
+        };
         Ok((kept, changed))
     }
 
@@ -57,6 +62,7 @@ impl Config {
             ("relay.grace_s", *grace != new.relay.grace),
             ("relay.state_dir", *state_dir != new.relay.state_dir),
             ("relay.keys", !same_keys),
+            ("control", self.control != new.control),
             ("log.level", self.log.level != new.log.level),
             ("log.format", self.log.json != new.log.json),
             ("log.dispatch", self.log.dispatch != new.log.dispatch),

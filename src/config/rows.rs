@@ -33,7 +33,7 @@ fn defaults() {
     assert_eq!(config.policy.set, 1);
     assert_eq!(config.policy.max_breadth, None);
     assert_eq!(config.set_default.no_destination.code, 404);
-    assert_eq!(config.source, Source::List("d.list".into()));
+    assert_eq!(config.destinations.source, Source::List("d.list".into()));
     assert!(config.set_default.record_route && config.warnings.is_empty());
     assert!(config.policy.allows(&"203.0.113.9:5060".parse().unwrap()));
 }
@@ -111,7 +111,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!((set.no_destination.code, set.no_destination.reason.as_str()), (503, "Später"));
     assert_eq!(config.sets[&3].foreign_route, ForeignRoute::Refuse);
     assert!(!config.sets[&3].record_route, "a set starts from the defaults");
-    assert_eq!(config.source, Source::List("/etc/d.list".into()));
+    assert_eq!(config.destinations.source, Source::List("/etc/d.list".into()));
     assert_eq!((config.log.level, config.log.json), (tracing::Level::WARN, true));
     assert!(config.log.dispatch.is_some());
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
@@ -223,7 +223,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "forwarding = \"statefull\"",
         "[dispatch] forwarding: \"stateful\" is not available in this version",
     ),
-    ("control", "fifo = \"/run/x\"", "\"control\" is not available in this version"),
+    ("probing", "interval_s = 5", "\"probing\" is not available in this version"),
     ("dispach", "set = 1", "unknown key \"dispach\": did you mean \"dispatch\"?"),
     (
         "log",
@@ -317,7 +317,7 @@ fn wrong_relays() {
 
 #[test]
 fn all_problems_in_the_order_of_the_lines() {
-    let text = "[relay]\nlisten = [\"udp:x\"]\nworkers = 999\n[destinations]\nsource = \"mysql://u:secret@h/d\"\n[log]\nlevel = 5\n";
+    let text = "[relay]\nlisten = [\"udp:x\"]\nworkers = 999\n[destinations]\nsource = \"oracle://u:secret@h/d\"\n[log]\nlevel = 5\n";
     let flags = Flags {
         set: Some(u32::MAX),
         algorithm: Some("rr".into()),
@@ -344,6 +344,7 @@ fn flags_alone_and_over_a_file() {
     let flags = Flags {
         listen: vec!["udp:127.0.0.1:5080".into()],
         list: Some("x.list".into()),
+        db: None,
         set: Some(3),
         algorithm: Some("4".into()),
         workers: Some(2),
@@ -357,13 +358,13 @@ fn flags_alone_and_over_a_file() {
     for config in [alone, over] {
         assert_eq!(config.relay.listen.len(), 1);
         assert_eq!(config.relay.listen[0].address.port(), 5080);
-        assert_eq!(config.source, Source::List("x.list".into()));
+        assert_eq!(config.destinations.source, Source::List("x.list".into()));
         assert_eq!((config.policy.set, config.relay.workers), (3, Workers::Count(2)));
         assert_eq!((config.log.level, config.log.json), (tracing::Level::DEBUG, true));
         assert!(config.log.dispatch.is_some());
     }
     let nothing = Config::load(&Flags::default()).unwrap_err();
-    assert_eq!(nothing.len(), 2, "{nothing:?}");
+    assert_eq!(nothing.len(), 1, "{nothing:?}");
     assert!(nothing[0].to_string().contains("--listen udp:ADDRESS:PORT"));
 }
 
@@ -371,7 +372,7 @@ fn flags_alone_and_over_a_file() {
 fn a_path_in_a_file_is_beside_that_file() {
     let file = Path::new("/etc/strowger/strowger.toml");
     let config = Config::from_text(file, MINIMAL, &Flags::default()).unwrap();
-    assert_eq!(config.source, Source::List("/etc/strowger/d.list".into()));
+    assert_eq!(config.destinations.source, Source::List("/etc/strowger/d.list".into()));
 }
 
 #[test]
@@ -392,8 +393,8 @@ fn a_reload_takes_what_it_can_and_names_the_rest() {
     assert_eq!(changed, wants);
     assert_eq!((new.policy.set, new.policy.allow.len()), (5, 1));
     assert_eq!(new.relay.workers, Workers::PerCore);
-    assert_eq!(new.source, Source::List(directory.path().join("e.list")));
-    write("[relay]\nlisten = 5\n");
+    assert_eq!(new.destinations.source, Source::List(directory.path().join("e.list")));
+    write("[relay]\nlisten = 5\n[log]\nlevel = 5\n");
     assert_eq!(new.reload(&flags).unwrap_err().len(), 2);
     std::fs::remove_file(directory.path().join("strowger.toml")).unwrap();
     let gone = new.reload(&flags).unwrap_err();
@@ -438,5 +439,113 @@ proptest! {
         value in "\"[ -!#-~]{0,20}\"|\\[\"[ -!#-~]{0,20}\"\\]|-?[0-9]{1,25}|0x[0-9a-f]{1,20}|true|[0-9]\\.[0-9]|\\{ code = [0-9]{1,4} \\}|1979-05-27"
     ) {
         let _ = read(&format!("{key} = {value}\n"));
+    }
+}
+
+#[test]
+fn destinations_of_a_database() {
+    let text = r#"
+[relay]
+listen = ["udp:192.0.2.1:5060"]
+[destinations]
+source = "mysql://kamailio:p@ss/w?rd@db.example.com:3307/kamailio"
+table = "ds"
+version_table = "v"
+setid_col = "a"
+destination_col = "b"
+flags_col = "c"
+priority_col = "d"
+attrs_col = "e"
+db_extra_attrs = "duid=node_id; weight=share;"
+load_mode = "skip"
+removed_percent_max = 0
+write_back = true
+name_servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+"#;
+    let read = Config::from_text(Path::new("f.toml"), text, &Flags::default()).unwrap();
+    let read = read.destinations;
+    let names = TableNames {
+        table: "ds".into(),
+        version_table: "v".into(),
+        set: "a".into(),
+        destination: "b".into(),
+        flags: "c".into(),
+        priority: "d".into(),
+        attributes: "e".into(),
+    };
+    let Source::Mysql(url) = &read.source else { panic!("{read:?}") };
+    assert_eq!(url.secret(), "mysql://kamailio:p@ss/w?rd@db.example.com:3307/kamailio");
+    assert_eq!(read.source.to_string(), "mysql://db.example.com:3307/kamailio");
+    assert_eq!(read.table, names);
+    let pairs = [("duid", "node_id"), ("weight", "share")];
+    assert_eq!(read.extra_attributes, pairs.map(|(name, column)| (name.into(), column.into())));
+    assert_eq!((read.load_mode, read.removed_percent_max), (LoadMode::Skip, 0));
+    assert!(read.write_back);
+    let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|text| text.parse().unwrap());
+    assert_eq!(read.name_servers, servers);
+}
+
+#[test]
+fn a_database_beside_the_file_when_none_is_named() {
+    let text = "[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n";
+    let read = Config::from_text(Path::new("/etc/s/f.toml"), text, &Flags::default()).unwrap();
+    assert_eq!(read.destinations.source, Source::Sqlite("/etc/s/strowger.db".into()));
+    let flags = Flags { db: Some("sqlite:x.db".into()), ..Flags::default() };
+    let read = Config::from_text(Path::new("/etc/s/f.toml"), text, &flags).unwrap();
+    assert_eq!(read.destinations.source, Source::Sqlite("x.db".into()));
+}
+
+#[test]
+fn doors() {
+    let with = |lines: &str| format!("{MINIMAL}[control]\n{lines}\n");
+    let read = |lines: &str| {
+        let read = Config::from_text(Path::new("f.toml"), &with(lines), &Flags::default());
+        read.unwrap().control
+    };
+    assert_eq!(read(""), ControlConfig::default());
+    let all = "socket = \"/run/s/s.sock\"\nfifo = \"/run/s/f\"\nfifo_reply_dir = \"/run/s\"\n\
+               datagram = \"unixd:/run/s/d\"\nbinrpc = \"/run/s/ctl\"\nhttp = \"[::1]:8060\"";
+    let wants = ControlConfig {
+        socket: ControlSocket::At("/run/s/s.sock".into()),
+        fifo: Some("/run/s/f".into()),
+        fifo_reply_dir: "/run/s".into(),
+        datagram: Some("/run/s/d".into()),
+        binrpc: Some("/run/s/ctl".into()),
+        http: Some("[::1]:8060".parse().unwrap()),
+    };
+    assert_eq!(read(all), wants);
+    assert_eq!(read("socket = \"off\"").socket, ControlSocket::Off);
+    let long = format!("fifo = \"/{}\"", "x".repeat(107));
+    for (lines, wants) in [
+        ("fifo = \"rpc.fifo\"", "not an absolute path"),
+        (long.as_str(), "of at most 107 bytes"),
+        ("http = \"0.0.0.0:8060\"", "can be reached from other machines"),
+        ("http = \"8060\"", "not an address and port"),
+        ("fifos = \"/x\"", "did you mean \"fifo\"?"),
+    ] {
+        let told = told(&with(lines), &Flags::default());
+        assert_eq!(told.len(), 1, "{lines}: {told:?}");
+        assert!(told[0].contains(wants), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn mistakes_about_databases() {
+    for (lines, wants) in [
+        ("source = \"mysql://h\"", "does not name a database"),
+        ("source = \"postgres:///d\"", "does not name a host and a database"),
+        ("source = \"mysql://h/?x\"", "does not name a host and a database"),
+        ("source = \"sqlite:\"", "lacks the path"),
+        ("source = \"list:d\"\ntable = \"a; DROP\"", "table: \"a; DROP\" is not a name"),
+        ("source = \"list:d\"\nload_mode = \"strict\"", "is not a load_mode"),
+        ("source = \"list:d\"\nremoved_percent_max = 101", "0 to 100 %"),
+        ("source = \"list:d\"\nname_servers = [\"ns1\"]", "\"ns1\" is not an address"),
+        ("source = \"list:d\"\ndb_extra_attrs = \"duid\"", "an attribute and a column"),
+        ("db_url = \"mysql://h/d\"", "write source = "),
+    ] {
+        let text = format!("[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n[destinations]\n{lines}\n");
+        let told = told(&text, &Flags::default());
+        assert_eq!(told.len(), 1, "{lines}: {told:?}");
+        assert!(told[0].contains(wants), "{lines}: {told:?}");
     }
 }

@@ -5,10 +5,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::Source;
 use super::document::{Later, choose};
+use super::{DatabaseUrl, Source};
 use crate::destination::{Algorithm, DestinationUri};
 use crate::keys::MasterKey;
+use crate::limits;
 use crate::proxy::Prefix;
 use crate::words::nearest;
 
@@ -143,21 +144,77 @@ pub(crate) fn algorithm(text: &str) -> Result<Algorithm, Mistake> {
 
 /// `list:PATH`, or a database.
 pub(crate) fn source(text: &str) -> Result<Source, Mistake> {
-    const INSTEAD: &str = "write source = \"list:PATH\" and keep the destinations in a text file";
+    const INSTEAD: &str =
+        "write list:PATH, sqlite:PATH, mysql://USER:PASSWORD@HOST/DATABASE or postgres://…";
     match text.split_once(':') {
         Some(("list", path)) if !path.is_empty() => Ok(Source::List(path.into())),
         Some(("list", _)) => {
             Err(("source lacks the path of the list".into(), "write \"list:PATH\"".into()))
         }
+        // sqlite:///PATH is how Kamailio writes it.
+        Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
+            "" => Err((
+                "source lacks the path of the database".into(),
+                "write \"sqlite:PATH\"".into(),
+            )),
+            path => Ok(Source::Sqlite(path.into())),
+        },
         // What follows the scheme may hold a password, so it is not told.
-        Some((scheme @ ("mysql" | "postgres" | "postgresql" | "sqlite"), _)) => {
-            Err((format!("a {scheme} source is not available in this version"), INSTEAD.into()))
+        Some((scheme @ ("mysql" | "mariadb" | "postgres" | "postgresql"), rest)) => {
+            let right = format!("write {scheme}://USER:PASSWORD@HOST/DATABASE");
+            let database = rest.strip_prefix("//").and_then(|rest| rest.rsplit_once('/'));
+            let Some((host, database)) = database else {
+                return Err(("source does not name a database".into(), right));
+            };
+            let database = database.split('?').next().unwrap_or("");
+            if database.is_empty() || host.is_empty() {
+                return Err(("source does not name a host and a database".into(), right));
+            }
+            Ok(match scheme {
+                "mysql" | "mariadb" => Source::Mysql(DatabaseUrl::new(format!("mysql:{rest}"))),
+                _ => Source::Postgres(DatabaseUrl::new(format!("postgres:{rest}"))),
+            })
         }
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
             Err((format!("{scheme:?} is not a kind of source"), INSTEAD.into()))
         }
         _ => Err(("source does not say its kind".into(), "write \"list:PATH\"".into())),
     }
+}
+
+/// Whether this may stand for a table or a column in a statement as it is.
+pub(crate) fn is_sql_name(text: &str) -> bool {
+    // The shortest limit of the three databases is that of PostgreSQL.
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// `attribute=column;…`, as `ds_db_extra_attrs`.
+pub(crate) fn extra_attributes(text: &str) -> Result<Vec<(String, String)>, Mistake> {
+    let right = "write ATTRIBUTE=COLUMN;ATTRIBUTE=COLUMN";
+    let pairs = text.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| match pair.split_once('=') {
+        Some((name, column)) if is_sql_name(column.trim()) && !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), column.trim().to_owned()))
+        }
+        _ => Err((format!("{pair:?} does not name an attribute and a column"), right.into())),
+    });
+    let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
+    if pairs.len() > limits::EXTRA_ATTRIBUTES_MAX {
+        let right = format!("name at most {}", limits::EXTRA_ATTRIBUTES_MAX);
+        return Err((format!("{} columns", pairs.len()), right));
+    }
+    Ok(pairs)
+}
+
+/// `ADDRESS[:PORT]` of a name server, port 53 when none is written.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, Mistake> {
+    let address = text.parse().ok();
+    address.or_else(|| Some(SocketAddr::new(text.parse().ok()?, 53))).ok_or_else(|| {
+        let right = "write ADDRESS or ADDRESS:PORT, such as \"192.0.2.53\"";
+        (format!("{text:?} is not an address"), right.into())
+    })
 }
 
 /// `ID:64 hex digits`. Nothing of the text is told.

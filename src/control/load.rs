@@ -71,7 +71,9 @@ pub(super) fn incarnation() -> Result<u16, Vec<Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::{Attributes, DestinationUri, Flags};
+    use std::net::SocketAddr;
+
+    use crate::destination::{Attributes, DestinationUri, Flags, Origin};
 
     fn record(uri: &str, line: usize) -> Resolved {
         Resolved {
@@ -81,7 +83,7 @@ mod tests {
                 flags: Flags::default(),
                 priority: 0,
                 attributes: Attributes::default(),
-                line,
+                origin: Origin::Line(line),
             },
             addresses: Vec::new(),
         }
@@ -90,15 +92,15 @@ mod tests {
     #[test]
     fn only_what_has_no_address_is_asked_for() {
         let known = Resolved {
-            addresses: vec!["192.0.2.1:5060".parse().unwrap()],
+            addresses: vec!["192.0.2.1:5060".parse::<SocketAddr>().unwrap().into()],
             ..record("sip:localhost", 1)
         };
         assert_eq!(resolve_missing(vec![known.clone()]), None);
         let records = vec![known.clone(), record("sip:localhost:5070", 2)];
         let records = resolve_missing(records).unwrap();
         assert_eq!(records[0], known);
-        assert!(records[1].addresses[0].ip().is_loopback());
-        assert_eq!(records[1].addresses[0].port(), 5070);
+        assert!(records[1].addresses[0].socket.ip().is_loopback());
+        assert_eq!(records[1].addresses[0].socket.port(), 5070);
     }
 
     #[test]

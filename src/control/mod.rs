@@ -1,6 +1,7 @@
 //! The relay as one thing: started, reloaded, drained and stopped; and what its control threads do
 //! meanwhile.
 
+mod desk;
 mod error;
 mod load;
 mod publish;
@@ -17,9 +18,13 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use tracing::{error, info, warn};
 
+pub use desk::{
+    Change, Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, Plan, ReloadHow,
+    Reloaded, Which,
+};
 pub use error::Error;
 
-use crate::config::{Config, Flags, Source};
+use crate::config::{Config, Flags};
 use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
@@ -174,8 +179,8 @@ impl Relay {
     /// For people, on one line: the source, and how many destinations of each set are active.
     pub fn describe_destinations(&self) -> String {
         let state = self.inner.state();
-        let Source::List(path) = &state.config().source;
-        format!("{} of {}", ready::sets(state.records()), path.display())
+        let source = &state.config().destinations.source;
+        format!("{} of {source}", ready::sets(state.records()))
     }
 
     /// Reads configuration and destinations again and puts them in force as one, on all workers
@@ -186,6 +191,11 @@ impl Relay {
     /// Everything that is wrong; then nothing changes.
     pub fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
         catch_here(|| self.inner.reload()).unwrap_or_else(|| Err(vec![Error::Panicked]))
+    }
+
+    /// What operators may ask of it.
+    pub fn desk(&self) -> Desk {
+        Desk::new(Arc::clone(&self.inner))
     }
 
     /// The counters as of now.

@@ -72,7 +72,9 @@ mod tests {
     use core_affinity::CoreId;
 
     use super::*;
-    use crate::destination::{Attributes, DestinationUri, Flags, Record};
+    use std::net::SocketAddr;
+
+    use crate::destination::{Attributes, DestinationUri, Flags, Origin, Record};
     use crate::proxy::Listener;
 
     fn resolved(set: u32, flags: u32, address: Option<&str>) -> Resolved {
@@ -83,9 +85,9 @@ mod tests {
                 flags: Flags::from_bits(flags).unwrap(),
                 priority: 0,
                 attributes: Attributes::default(),
-                line: 1,
+                origin: Origin::Line(1),
             },
-            addresses: address.iter().map(|a| a.parse().unwrap()).collect(),
+            addresses: address.iter().map(|a| a.parse::<SocketAddr>().unwrap().into()).collect(),
         }
     }
 

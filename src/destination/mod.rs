@@ -1,11 +1,14 @@
 //! Whom we may choose: the operator's records, the sets made of them, and the choice.
 
+mod flags;
 mod record;
 mod set;
 mod table;
 
+pub use flags::{Flags, State};
 pub use record::{
-    Algorithm, Attributes, DestinationUri, Flags, Host, Record, Resolved, SocketName, UriError,
+    Address, Algorithm, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName,
+    UriError,
 };
 pub use set::Set;
 pub use table::{Destination, Known, SourceMatch, Table};

@@ -1,8 +1,11 @@
 //! A destination as the operator wrote it: one row of the table or one line of the list.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
+
+use super::Flags;
 
 /// How a set chooses.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -10,40 +13,6 @@ pub enum Algorithm {
     /// In turn; Kamailio's algorithm 4.
     #[default]
     RoundRobin,
-}
-
-/// The flags of a destination (Kamailio's `ds_flags`).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Flags(u32);
-
-impl Flags {
-    /// Not selected until a probe succeeds.
-    pub const INACTIVE: u32 = 1;
-    /// Selected, but on its way to inactive.
-    pub const TRYING: u32 = 2;
-    /// Not selected and never probed, by the operator's will.
-    pub const DISABLED: u32 = 4;
-    /// Probed.
-    pub const PROBING: u32 = 8;
-    /// No A or AAAA lookup.
-    pub const NO_DNS_A: u32 = 16;
-    /// Never probed.
-    pub const NO_PING: u32 = 32;
-
-    /// The flags with these bits; `None` when one of them means nothing.
-    pub const fn from_bits(bits: u32) -> Option<Self> {
-        if bits < 64 { Some(Self(bits)) } else { None }
-    }
-
-    /// The bits.
-    pub const fn bits(self) -> u32 {
-        self.0
-    }
-
-    /// Whether it may be chosen.
-    pub const fn is_selectable(self) -> bool {
-        self.0 & (Self::INACTIVE | Self::DISABLED) == 0
-    }
 }
 
 /// A `socket=` attribute: the listener that a destination is reached through.
@@ -175,8 +144,30 @@ pub struct Record {
     pub priority: i32,
     /// Its attributes.
     pub attributes: Attributes,
-    /// Where it was written: the line of the list, from 1.
-    pub line: usize,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// Where a record was written.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Origin {
+    /// The line of the list, from 1.
+    Line(usize),
+    /// The row of the table with this `id`.
+    Row(i64),
+    /// An operator's command; no source knows of it.
+    #[default]
+    Command,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(id) => write!(f, "row {id}"),
+            Self::Command => f.write_str("added by a command"),
+        }
+    }
 }
 
 /// A record and the addresses of its host; none when the name did not resolve.
@@ -185,7 +176,24 @@ pub struct Resolved {
     /// The record.
     pub record: Record,
     /// Its addresses, in a fixed order.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
+}
+
+/// One address of a destination's host, as RFC 2782 ranks the servers of a name.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Address {
+    /// The lower is used first; 0 when no SRV record told one.
+    pub priority: u16,
+    /// Its share among those of one priority; 0 when no SRV record told one.
+    pub weight: u16,
+    /// Where it is reached.
+    pub socket: SocketAddr,
+}
+
+impl From<SocketAddr> for Address {
+    fn from(socket: SocketAddr) -> Self {
+        Self { priority: 0, weight: 0, socket }
+    }
 }
 
 fn split_host(host_port: &str) -> Result<(&str, Option<&str>), UriError> {

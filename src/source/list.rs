@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::socket_attribute;
 use crate::config::{Problem, in_order, read_at_most};
-use crate::destination::{Attributes, DestinationUri, Flags, Host, Record, SocketName};
+use crate::destination::{Attributes, DestinationUri, Flags, Host, Origin, Record, SocketName};
 use crate::limits;
 use crate::words::nearest;
 
@@ -126,9 +126,14 @@ fn read_line(line: &[u8], line_number: usize) -> Result<Option<Record>, Vec<Mist
         None => Attributes::default(),
     };
     match (set, uri, flags, priority) {
-        (Ok(set), Ok(uri), Ok(flags), Ok(priority)) if mistakes.is_empty() => {
-            Ok(Some(Record { set, uri, flags, priority, attributes, line: line_number }))
-        }
+        (Ok(set), Ok(uri), Ok(flags), Ok(priority)) if mistakes.is_empty() => Ok(Some(Record {
+            set,
+            uri,
+            flags,
+            priority,
+            attributes,
+            origin: Origin::Line(line_number),
+        })),
         _ => Err(mistakes),
     }
 }
@@ -411,7 +416,7 @@ mod tests {
         assert_eq!(record.uri.host, Host::Name("a.example".into()));
         assert_eq!(record.flags.bits(), 0x28);
         assert_eq!(record.priority, 7);
-        assert_eq!(record.line, 1);
+        assert_eq!(record.origin, Origin::Line(1));
         let socket = record.attributes.socket.unwrap();
         assert_eq!(socket.0, "192.0.2.8:5060".parse().unwrap());
         assert_eq!(record.attributes.unknown, ["prefix", "own#1"]);

@@ -32,8 +32,10 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong with it, in the order of its lines.
 pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
-    let Source::List(path) = &config.source;
-    let name = path.display().to_string();
+    let name = config.destinations.source.to_string();
+    let Source::List(path) = &config.destinations.source else {
+        return Err(vec![Problem::of(&name, "is a database", "name a list")]);
+    };
     let list = read(path)?;
     let problems = list
         .records
@@ -78,8 +80,7 @@ pub fn reload_and_resolve(
 ) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
     let loaded = load(config)?;
     if loaded.is_blank {
-        let Source::List(path) = &config.source;
-        return Err(vec![blank(&path.display().to_string())]);
+        return Err(vec![blank(&config.destinations.source.to_string())]);
     }
     Ok(resolve_loaded(loaded, known))
 }
@@ -137,14 +138,14 @@ fn beside_listeners(file: &str, record: &Record, config: &Config) -> Option<Prob
             .join(", ");
         let what = format!("socket=udp:{} is not one of our listeners", socket.0);
         let right = format!("name one of {ours}, or add it to relay.listen");
-        return Some(Problem::at(file, record.line, what, right));
+        return Some(Problem::of_record(file, record.origin, what, right));
     }
     if let Host::Address(ip) = record.uri.host {
         let address = SocketAddr::new(ip, record.uri.port_or_default());
         if listen.iter().any(|entry| entry.address == address) {
             let what = format!("{} is this relay itself", record.uri.text);
             let right = "name a server, or listen on another address";
-            return Some(Problem::at(file, record.line, what, right));
+            return Some(Problem::of_record(file, record.origin, what, right));
         }
     }
     None
@@ -171,7 +172,7 @@ impl List {
                 .records
                 .iter()
                 .filter(|record| record.flags.bits() & bit != 0)
-                .map(|record| record.line)
+                .map(|record| record.origin)
                 .collect::<Vec<_>>();
             lines.sort_unstable();
             if let Some(first) = lines.first() {
@@ -179,7 +180,7 @@ impl List {
                     1 => String::new(),
                     n => format!(" and {} more", n - 1),
                 };
-                warnings.push(format!("{name}:{first}{more}: {says}"));
+                warnings.push(format!("{name}: {first}{more}: {says}"));
             }
         }
         warnings
@@ -201,9 +202,10 @@ mod tests {
             let records = parse("d.list", text.as_bytes()).unwrap().records.into_iter();
             records.map(|record| Resolved { record, addresses: Vec::new() }).collect::<Vec<_>>()
         };
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap().into();
         let mut known = records("1 sip:a.invalid\n1 sip:b.invalid:5070\n1 sip:c.invalid\n");
-        known[0].addresses = vec!["192.0.2.1:5060".parse().unwrap()];
-        known[1].addresses = vec!["192.0.2.2:5070".parse().unwrap()];
+        known[0].addresses = vec![address("192.0.2.1:5060")];
+        known[1].addresses = vec![address("192.0.2.2:5070")];
         let text =
             "2 sip:b.invalid:5070\n2 sip:b.invalid:5071\n2 sip:a.invalid 16\n2 sip:c.invalid\n";
         let mut new = records(text);

@@ -59,7 +59,7 @@ fn resolve_with(records: Vec<Record>, timeout: Duration, lookup: Lookup) -> Vec<
                 Host::Name(_) if record.flags.bits() & Flags::NO_DNS_A != 0 => Vec::new(),
                 Host::Name(name) => found.get(name).cloned().unwrap_or_default(),
             };
-            let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+            let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port).into()).collect();
             Resolved { record, addresses }
         })
         .collect()
@@ -151,7 +151,7 @@ mod tests {
         resolved
             .iter()
             .map(|resolved| {
-                let addresses = resolved.addresses.iter().map(ToString::to_string);
+                let addresses = resolved.addresses.iter().map(|a| a.socket.to_string());
                 addresses.collect::<Vec<_>>().join(" ")
             })
             .collect()
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn loopback_by_its_name() {
         let resolved = resolve(records("1 sip:localhost:5070\n"), Duration::from_mins(1));
-        assert!(resolved[0].addresses.iter().all(|a| a.ip().is_loopback()));
+        assert!(resolved[0].addresses.iter().all(|a| a.socket.ip().is_loopback()));
         assert!(!resolved[0].addresses.is_empty());
     }
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use strowger::clock::Now;
-use strowger::destination::{Attributes, DestinationUri, Flags, Host, Record, Resolved, Table};
+use strowger::destination::{
+    Attributes, DestinationUri, Flags, Host, Origin, Record, Resolved, Table,
+};
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
@@ -185,13 +187,13 @@ impl Relay {
 fn table(shared: &Shared, now: Now, options: Options) -> Table {
     let uri = DestinationUri::parse(&format!("sip:{DESTINATION}")).unwrap();
     let Host::Address(ip) = uri.host else { panic!("an address") };
-    let addresses = vec![SocketAddr::new(ip, uri.port_or_default())];
+    let addresses = vec![SocketAddr::new(ip, uri.port_or_default()).into()];
     let socket = options
         .has_two_listeners
         .then(|| strowger::destination::SocketName(INNER.parse().unwrap()));
     let attributes = Attributes { socket, ..Attributes::default() };
     let flags = Flags::from_bits(0).unwrap();
-    let record = Record { set: 1, uri, flags, priority: 0, attributes, line: 1 };
+    let record = Record { set: 1, uri, flags, priority: 0, attributes, origin: Origin::Line(1) };
     let records = [Resolved { record, addresses }];
     Registry::default().load(now, &records, &shared.listeners, &shared.pins).unwrap()
 }

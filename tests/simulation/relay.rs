@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use strowger::clock::Now;
 use strowger::destination::{
-    Attributes, DestinationUri, Flags, Record, Resolved, SocketName, SourceMatch,
+    Attributes, DestinationUri, Flags, Origin, Record, Resolved, SocketName, SourceMatch,
 };
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
@@ -284,9 +284,9 @@ fn record(line: &Line, at: usize) -> Resolved {
             flags: Flags::from_bits(flags).expect("a known flag"),
             priority: 0,
             attributes,
-            line: at + 1,
+            origin: Origin::Line(at + 1),
         },
-        addresses: line.addresses.clone(),
+        addresses: line.addresses.iter().map(|address| (*address).into()).collect(),
     }
 }
 

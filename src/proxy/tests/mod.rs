@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::*;
-use crate::destination::{Attributes, DestinationUri, Flags, Record, Resolved, SocketName};
+use crate::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved, SocketName};
 use crate::keys::MasterKey;
 use crate::pin::PinMemory;
 use crate::registry::Registry;
@@ -249,15 +249,24 @@ fn record(line: &str, at: usize) -> Resolved {
     let socket =
         words.next().map(|word| SocketName(word.strip_prefix("socket=").unwrap().parse().unwrap()));
     let addresses = match uri.host {
-        crate::destination::Host::Address(ip) => vec![SocketAddr::new(ip, uri.port_or_default())],
-        crate::destination::Host::Name(_) => {
-            vec!["203.0.113.1:5060".parse().unwrap(), "203.0.113.2:5060".parse().unwrap()]
+        crate::destination::Host::Address(ip) => {
+            vec![SocketAddr::new(ip, uri.port_or_default()).into()]
         }
+        crate::destination::Host::Name(_) => ["203.0.113.1:5060", "203.0.113.2:5060"]
+            .map(|text| text.parse::<SocketAddr>().unwrap().into())
+            .into(),
     };
     let attributes = Attributes { socket, ..Attributes::default() };
     let flags = Flags::from_bits(flags).unwrap();
     Resolved {
-        record: Record { set: 1, uri, flags, priority: 0, attributes, line: at + 1 },
+        record: Record {
+            set: 1,
+            uri,
+            flags,
+            priority: 0,
+            attributes,
+            origin: Origin::Line(at + 1),
+        },
         addresses,
     }
 }
