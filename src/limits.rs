@@ -210,6 +210,15 @@ pub const DISPATCH_VALUE_BYTES: usize = 256;
 /// Bytes of the template of a dispatch line: a line of a log, not a page.
 pub const DISPATCH_TEMPLATE_BYTES_MAX: usize = 1_024;
 
+/// Reloads, additions and removals that wait for the one at work. Each reads the source itself, so that
+/// its answer is true of a moment after it was asked for; 32 of them wait at most 32 times the time of a
+/// database that does not answer.
+pub const RELOADS_WAITING_MAX: usize = 32;
+
+/// Threads for databases, name servers and operators' tools: enough that one that computes holds up no
+/// other, and none of it is on a message's way.
+pub(crate) const CONTROL_THREADS: usize = 2;
+
 /// Dispatch lines that wait for the log thread: 0.4 s of 10,000 calls a second, 6 MB.
 pub const DISPATCH_LINES_MAX: usize = 4_096;
 

@@ -10,7 +10,7 @@ use strowger::config::{Config, Flags};
 use strowger::control::{Options, Relay};
 use strowger::stats::Totals;
 use strowger::worker::Fault;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// Relays calls until SIGTERM or SIGINT.
 ///
@@ -64,29 +64,13 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
         if signal != SIGHUP {
             break;
         }
-        reload(&relay);
+        // The log tells what became of it.
+        let _ = relay.reload();
     }
     info!("draining: new requests get 503, calls in progress go on");
     relay.drain(config.relay.grace, || signals.pending().any(|signal| signal != SIGHUP));
     sum_up(&relay.stop());
     Ok(())
-}
-
-fn reload(relay: &Relay) {
-    match relay.reload() {
-        Ok(notes) => {
-            for note in notes {
-                warn!("{note}");
-            }
-            info!("reloaded: {}", relay.describe_destinations());
-        }
-        Err(errors) => {
-            for error in errors {
-                error!("{error}");
-            }
-            error!("not reloaded: nothing has changed");
-        }
-    }
 }
 
 /// A table for who sits before a terminal, a line for who reads logs.

@@ -1,13 +1,20 @@
 //! What an operator may ask of a running relay. Every door and the command line end here, so that a
 //! question has one answer.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Inner;
+use tracing::info;
+
 use super::error::Error;
-use crate::destination::{Address, Attributes, Flags, Origin, Slot, State};
+use super::plan::Plan;
+use super::{Inner, meant};
+use crate::destination::{Address, Attributes, Flags, Origin, Resolved, Slot, State};
+use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
+use crate::worker::catch_here;
 
 /// A running relay, as operators see it.
 #[derive(Clone, Debug)]
@@ -77,32 +84,8 @@ pub struct Reloaded {
     pub plan: Plan,
     /// What is to be warned of, one sentence each.
     pub notes: Vec<String>,
-}
-
-/// What a reload changes.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// Records that are new.
-    pub added: Vec<Change>,
-    /// Records that are gone.
-    pub removed: Vec<Change>,
-    /// Records that stay, with other flags, priority, attributes or addresses.
-    pub changed: Vec<Change>,
-    /// Records that stay as they are.
-    pub unchanged: usize,
-    /// By set: the share of calls, in percent, that a hash algorithm would send elsewhere.
-    pub moved_percent: Vec<(u32, f64)>,
-}
-
-/// One line of a [`Plan`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Change {
-    /// The set.
-    pub set: u32,
-    /// The URI.
-    pub uri: String,
-    /// What is different, such as `flags 0 -> 4`; empty for what is new or gone.
-    pub what: String,
+    /// Of a dry run: why it would be refused unless forced, one sentence each.
+    pub refused: Vec<String>,
 }
 
 /// Which destinations of a set are meant.
@@ -138,16 +121,28 @@ impl Desk {
 
     /// The destinations in force.
     pub fn list(&self) -> Listing {
-        Listing::default()
+        let state = self.inner.state();
+        let mut listing = Listing::default();
+        for resolved in state.records().iter() {
+            let id = resolved.record.set;
+            if listing.sets.last().is_none_or(|set| set.id != id) {
+                listing.sets.push(ListedSet { id, records: Vec::new() });
+            }
+            let set = listing.sets.last_mut().expect("there is one now");
+            set.records.push(listed(resolved, state.registry()));
+        }
+        listing
     }
 
-    /// Reads configuration and destinations again and puts them in force as one.
+    /// Reads configuration and destinations again and puts them in force as one, on all workers when
+    /// it returns; tells the log what became of it.
     ///
     /// # Errors
     /// Everything that is wrong; then nothing changes.
-    pub fn reload(&self, _how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
-        let notes = self.inner.reload()?;
-        Ok(Reloaded { plan: Plan::default(), notes })
+    pub fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
+        let result = guarded("the reload", || self.inner.reload(how));
+        self.inner.tell(how, &result);
+        result
     }
 
     /// Puts destinations into another state; says how many records were meant.
@@ -156,41 +151,63 @@ impl Desk {
     /// When none is.
     pub fn set_state(
         &self,
-        _set: u32,
-        _which: &Which,
-        _state: State,
-        _is_probed: bool,
+        set: u32,
+        which: &Which,
+        state: State,
+        is_probed: bool,
     ) -> Result<usize, Vec<Error>> {
-        Err(vec![Error::Panicked])
+        guarded("a change of state", || {
+            let inner = &self.inner;
+            let mut all = inner.state();
+            let meant = meant::find(all.records(), set, which).map_err(|error| vec![error])?;
+            let version = all.put(&meant, state, is_probed, &inner.shared)?;
+            drop(all);
+            inner.wait_until_used(version);
+            let letters = Flags::default().in_state(state, is_probed).letters();
+            info!("set {set}: {which} put to {letters} by a command");
+            Ok(meant.len())
+        })
     }
 
     /// Adds one record; `save` writes it to the source too (`None`: as `write_back` says).
     ///
     /// # Errors
     /// What is wrong with it; then nothing changes.
-    pub fn add(&self, _new: &NewRecord, _save: Option<bool>) -> Result<Vec<String>, Vec<Error>> {
-        Err(vec![Error::Panicked])
+    pub fn add(&self, new: &NewRecord, save: Option<bool>) -> Result<Vec<String>, Vec<Error>> {
+        let notes = guarded("an addition", || self.inner.add(new, save))?;
+        info!("set {}: {} added by a command", new.set, new.uri);
+        Ok(notes)
     }
 
     /// Removes the records of a set with this URI; says how many there were.
     ///
     /// # Errors
     /// When the source cannot be written to; then nothing changes.
-    pub fn remove(&self, _set: u32, _uri: &str, _save: Option<bool>) -> Result<usize, Vec<Error>> {
-        Err(vec![Error::Panicked])
+    pub fn remove(&self, set: u32, uri: &str, save: Option<bool>) -> Result<usize, Vec<Error>> {
+        let count = guarded("a removal", || self.inner.remove(set, uri, save))?;
+        if count > 0 {
+            info!("set {set}: {uri} removed by a command");
+        }
+        Ok(count)
     }
 
     /// Whether destinations are pinged; sets it when `now` says so. Returns what was before.
-    pub fn ping_active(&self, _now: Option<bool>) -> bool {
-        true
+    pub fn ping_active(&self, now: Option<bool>) -> bool {
+        // Relaxed: the flag carries nothing but itself.
+        let flag = &self.inner.ping_active;
+        now.map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed))
     }
 
     /// Refuses new requests, or takes them again. Returns what was before.
     ///
     /// # Errors
     /// When it cannot be put in force.
-    pub fn drain(&self, _on: bool) -> Result<bool, Vec<Error>> {
-        Err(vec![Error::Panicked])
+    pub fn drain(&self, on: bool) -> Result<bool, Vec<Error>> {
+        guarded("the draining", || {
+            let (version, before) = self.inner.state().drain(on, &self.inner.shared)?;
+            self.inner.wait_until_used(version);
+            Ok(before)
+        })
     }
 
     /// The counters as of now.
@@ -200,6 +217,46 @@ impl Desk {
 
     /// How long the relay has been running.
     pub fn uptime(&self) -> Duration {
-        Duration::ZERO
+        self.inner.started.elapsed()
     }
+}
+
+/// As errors and logs call it.
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all destinations"),
+            Self::Uri(uri) => f.write_str(uri),
+            Self::Duid(duid) => write!(f, "duid={duid}"),
+        }
+    }
+}
+
+fn listed(resolved: &Resolved, registry: &Registry) -> ListedRecord {
+    let record = &resolved.record;
+    let (flags, of_addresses) = registry.flags(resolved);
+    let addresses = resolved.addresses.iter().zip(of_addresses);
+    ListedRecord {
+        uri: record.uri.text.clone(),
+        flags,
+        priority: record.priority,
+        attributes: record.attributes.clone(),
+        origin: record.origin,
+        iuid: RecordIdentity::of(record).iuid(),
+        addresses: addresses
+            .map(|(address, flags)| ListedAddress {
+                address: *address,
+                flags,
+                slot: registry.slot(record, address.socket),
+            })
+            .collect(),
+    }
+}
+
+/// A command that panics is lost, and nothing else.
+fn guarded<T>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, Vec<Error>>,
+) -> Result<T, Vec<Error>> {
+    catch_here(work).unwrap_or_else(|| Err(vec![Error::Panicked(what)]))
 }

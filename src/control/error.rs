@@ -5,6 +5,8 @@ use std::io;
 use thiserror::Error as ThisError;
 
 use crate::config::Problem;
+use crate::destination::Origin;
+use crate::limits;
 use crate::registry::LoadError;
 use crate::transport::BindError;
 use crate::words::with_remedy;
@@ -38,9 +40,72 @@ pub enum Error {
         "no memory for the table of calls: {0}; relay.peak_requests_per_second says how large it is"
     )]
     Pins(io::Error),
-    /// A reload that panicked.
-    #[error("a bug, please report it: the reload panicked")]
-    Panicked,
+    /// A command that panicked.
+    #[error("a bug, please report it: {0} panicked")]
+    Panicked(&'static str),
+    /// A reload that would take all destinations of a set.
+    #[error(
+        "set {set} would have none of its {had} destinations left: mend the source, or say \
+         strowger reload --force"
+    )]
+    WouldEmpty {
+        /// The set.
+        set: u32,
+        /// How many it has from the source.
+        had: usize,
+    },
+    /// A reload that would take more of a set than `removed_percent_max`.
+    #[error(
+        "set {set} would lose {lost} of its {had} destinations, more than removed_percent_max = \
+         {percent_max}: mend the source, or say strowger reload --force"
+    )]
+    WouldShrink {
+        /// The set.
+        set: u32,
+        /// How many fewer it would have.
+        lost: usize,
+        /// How many it has from the source.
+        had: usize,
+        /// How many percent it may lose.
+        percent_max: u8,
+    },
+    /// More reloads than may wait for each other.
+    #[error("{} reloads are waiting already: try again", limits::RELOADS_WAITING_MAX)]
+    Busy,
+    /// A set that no record is in.
+    #[error("there is no set {set}: the sets are {has}")]
+    NoSuchSet {
+        /// Its number.
+        set: u32,
+        /// The sets that there are.
+        has: String,
+    },
+    /// A destination that the set does not have.
+    #[error("set {set} has no destination {wanted}: it has {has}")]
+    NoSuchDestination {
+        /// The set.
+        set: u32,
+        /// What was asked for.
+        wanted: String,
+        /// Some of those that it has.
+        has: String,
+    },
+    /// A record that is to be added and is there.
+    #[error("{uri} is in set {set} already, {origin}")]
+    Already {
+        /// The URI of the one that is there.
+        uri: String,
+        /// The set.
+        set: u32,
+        /// Where that one was written.
+        origin: Origin,
+    },
+    /// A source that records cannot be written back to.
+    #[error("{source_name} cannot be written to by commands: change it there, then reload")]
+    NoWriteBack {
+        /// The source.
+        source_name: String,
+    },
     /// No randomness.
     #[error("the machine gives no random numbers: {0}")]
     Random(getrandom::Error),

@@ -24,6 +24,12 @@ pub(super) fn read_again(
     source::reload_and_resolve(config, known).map_err(error::all)
 }
 
+/// One record with the addresses of its name.
+pub(super) fn resolve(record: Record) -> Resolved {
+    let mut resolved = source::resolve(vec![record], source::RESOLVE_TIME_MAX);
+    resolved.pop().expect("as many as were asked for")
+}
+
 /// The records, with the names that have no address asked for once more; `None` when nothing was
 /// won.
 pub(super) fn resolve_missing(mut records: Vec<Resolved>) -> Option<Vec<Resolved>> {

@@ -2,36 +2,46 @@
 //! meanwhile.
 
 mod desk;
+mod edit;
 mod error;
 mod load;
+mod meant;
+mod moved;
+mod plan;
 mod publish;
 mod ready;
+mod reload;
+mod runtime;
 mod state;
+mod write_back;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
 pub use desk::{
-    Change, Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, Plan, ReloadHow,
-    Reloaded, Which,
+    Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Which,
 };
 pub use error::Error;
+pub use plan::{Change, Plan};
 
 use crate::config::{Config, Flags};
+use crate::destination::Resolved;
 use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
-use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, catch_here, mark_this_thread};
+use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, mark_this_thread};
 use publish::Publisher;
+use runtime::ControlRuntime;
 use state::State;
 
 /// What a relay is told besides its configuration.
@@ -59,6 +69,8 @@ pub struct Relay {
     /// The control threads end when it is dropped.
     alive: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
+    /// What runs on it ends first, and is not waited for.
+    runtime: Option<ControlRuntime>,
 }
 
 /// What the control threads share.
@@ -71,8 +83,14 @@ struct Inner {
     state: Mutex<State>,
     flags: Option<Flags>,
     fault: Option<Fault>,
-    /// Held through a whole reload, so that of two the later one wins.
+    /// Held through a whole reload, addition or removal, so that of two the later one wins.
     reloading: Mutex<()>,
+    /// How many want it, the one that has it included.
+    reloads: AtomicUsize,
+    /// Whether an operator wants destinations to be pinged.
+    ping_active: AtomicBool,
+    started: Instant,
+    handle: Handle,
 }
 
 impl Relay {
@@ -81,6 +99,7 @@ impl Relay {
     /// # Errors
     /// Everything that is wrong, not only the first; then nothing is left running.
     pub fn start(config: &Config, options: Options) -> Result<Self, Vec<Error>> {
+        let runtime = ControlRuntime::start().map_err(thread_error("control-io"))?;
         let seats = Seat::assign(config.relay.workers);
         let bound = Sockets::bind(
             &config.relay.listen,
@@ -133,6 +152,10 @@ impl Relay {
             flags: options.flags,
             fault: options.fault,
             reloading: Mutex::new(()),
+            reloads: AtomicUsize::new(0),
+            ping_active: AtomicBool::new(true),
+            started: Instant::now(),
+            handle: runtime.handle().clone(),
         });
         let (alive, gone) = channel::bounded(0);
         let keeper = spawn_keeper(Arc::clone(&inner), gone.clone())?;
@@ -145,6 +168,7 @@ impl Relay {
             spread,
             alive: Some(alive),
             keeper: Some(keeper),
+            runtime: Some(runtime),
         })
     }
 
@@ -178,19 +202,16 @@ impl Relay {
 
     /// For people, on one line: the source, and how many destinations of each set are active.
     pub fn describe_destinations(&self) -> String {
-        let state = self.inner.state();
-        let source = &state.config().destinations.source;
-        format!("{} of {source}", ready::sets(state.records()))
+        self.inner.describe_destinations()
     }
 
     /// Reads configuration and destinations again and puts them in force as one, on all workers
-    /// when it returns. Says what is to be warned of, such as keys whose change takes effect only
-    /// at the next start.
+    /// when it returns; tells the log what became of it.
     ///
     /// # Errors
     /// Everything that is wrong; then nothing changes.
-    pub fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
-        catch_here(|| self.inner.reload()).unwrap_or_else(|| Err(vec![Error::Panicked]))
+    pub fn reload(&self) -> Result<Reloaded, Vec<Error>> {
+        self.desk().reload(ReloadHow::default())
     }
 
     /// What operators may ask of it.
@@ -211,7 +232,7 @@ impl Relay {
     /// Answers new requests with 503 while calls and transactions in progress go on, and returns
     /// when nothing has been forwarded for a second, when `grace` is over, or when `hurry` says so.
     pub fn drain(&self, grace: Duration, mut hurry: impl FnMut() -> bool) {
-        let refused = self.inner.state().drain(&self.inner.shared);
+        let refused = self.inner.state().drain(true, &self.inner.shared);
         for error in refused.err().into_iter().flatten() {
             error!("cannot refuse new requests while shutting down: {error}");
         }
@@ -239,6 +260,7 @@ impl Relay {
     }
 
     fn end_control(&mut self) {
+        self.runtime = None;
         self.alive = None;
         if let Some(keeper) = self.keeper.take()
             && keeper.join().is_err()
@@ -260,6 +282,24 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The runtime of what waits for databases, name servers and operators' tools.
+    #[expect(dead_code, reason = "nothing waits for others yet")]
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The configuration and the records in force.
+    fn in_force(&self) -> (Config, Arc<[Resolved]>) {
+        let state = self.state();
+        (state.config().clone(), Arc::clone(state.records()))
+    }
+
+    fn describe_destinations(&self) -> String {
+        let state = self.state();
+        let source = &state.config().destinations.source;
+        format!("{} of {source}", ready::sets(state.records(), state.registry()))
+    }
+
     fn strike(&self, work: &[u8]) {
         if let Some(fault) = &self.fault {
             fault.strike(work);
@@ -273,25 +313,6 @@ impl Inner {
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
         totals
-    }
-
-    fn reload(&self) -> Result<Vec<String>, Vec<Error>> {
-        self.strike(b"strowger reload");
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        // Files are read and names resolved without the lock of the state: they may take long.
-        let (old, known) = {
-            let state = self.state();
-            (state.config().clone(), state.records().to_vec())
-        };
-        let (config, mut notes) = match &self.flags {
-            Some(flags) => old.reload(flags).map_err(error::all)?,
-            None => (old, Vec::new()),
-        };
-        let (records, warnings) = load::read_again(&config, &known)?;
-        notes.extend(config.warnings.iter().cloned().chain(warnings));
-        let version = self.state().replace(config, records, &self.shared)?;
-        self.wait_until_used(version);
-        Ok(notes)
     }
 
     fn version_in_use(&self) -> u64 {
@@ -321,7 +342,9 @@ impl Inner {
         let mut state = inner.state();
         if state.generation() == generation {
             match state.replace_records(records, &inner.shared) {
-                Ok(_) => info!("host names resolved: {}", ready::sets(state.records())),
+                Ok(_) => {
+                    info!("host names resolved: {}", ready::sets(state.records(), state.registry()));
+                }
                 Err(errors) => errors.iter().for_each(|e| error!("destinations not changed: {e}")),
             }
         }

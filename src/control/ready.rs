@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::destination::Resolved;
 use crate::proxy::Listeners;
+use crate::registry::Registry;
 use crate::transport::Spread;
 use crate::worker::Seat;
 
@@ -17,12 +18,12 @@ pub(super) fn listeners(listeners: &Listeners) -> String {
 }
 
 /// `set 1: 2/3 destinations active, set 2: 1/1 destinations active`
-pub(super) fn sets(records: &[Resolved]) -> String {
+pub(super) fn sets(records: &[Resolved], registry: &Registry) -> String {
     let mut sets = BTreeMap::<u32, (usize, usize)>::new();
     for resolved in records {
         let (active, all) = sets.entry(resolved.record.set).or_default();
         *all += 1;
-        if resolved.record.flags.is_selectable() && !resolved.addresses.is_empty() {
+        if registry.flags(resolved).1.iter().any(|flags| flags.is_selectable()) {
             *active += 1;
         }
     }
@@ -120,9 +121,9 @@ mod tests {
             "1 worker, not pinned to cores"
         );
         assert_eq!(
-            sets(&records),
+            sets(&records, &Registry::default()),
             "set 1: 1/2 destinations active, set 2: 0/1 destinations active"
         );
-        assert_eq!(sets(&[]), "no destinations");
+        assert_eq!(sets(&[], &Registry::default()), "no destinations");
     }
 }

@@ -1,5 +1,6 @@
 //! What the control side knows of the destinations, and how it becomes the next snapshot.
 
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,9 +8,10 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use super::error::{self, Error};
+use super::meant::Meant;
 use super::publish::Publisher;
 use crate::config::Config;
-use crate::destination::Resolved;
+use crate::destination::{self, Resolved};
 use crate::limits;
 use crate::proxy::{Shared, Snapshot};
 use crate::registry::Registry;
@@ -20,7 +22,7 @@ use crate::worker::wake;
 #[derive(Debug)]
 pub(super) struct State {
     config: Config,
-    records: Vec<Resolved>,
+    records: Arc<[Resolved]>,
     registry: Registry,
     draining: bool,
     /// The version of the snapshot published last.
@@ -38,15 +40,13 @@ impl State {
     ) -> Result<(Self, Snapshot), Vec<Error>> {
         let mut state = Self {
             config,
-            records,
+            records: records.into(),
             registry: Registry::default(),
             draining: false,
             version: 0,
             outlet: None,
         };
-        let (config, records) = (state.config.clone(), std::mem::take(&mut state.records));
-        let first = state.build(&config, &records, shared)?;
-        state.records = records;
+        let first = state.build(shared)?;
         Ok((state, first))
     }
 
@@ -59,13 +59,24 @@ impl State {
         &self.config
     }
 
-    pub(super) fn records(&self) -> &[Resolved] {
+    /// Those in force, as the source and the name servers say.
+    pub(super) fn records(&self) -> &Arc<[Resolved]> {
         &self.records
+    }
+
+    /// The states that are kept over reloads.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Changes whenever something is published.
     pub(super) fn generation(&self) -> u64 {
         self.version
+    }
+
+    /// What these records would be refused for.
+    pub(super) fn errors(&self, records: &[Resolved], shared: &Shared) -> Vec<Error> {
+        error::all(self.registry.errors(records, &shared.listeners))
     }
 
     /// Publishes these in place of those in force and says under which version; when they cannot be
@@ -77,14 +88,15 @@ impl State {
         shared: &Shared,
     ) -> Result<u64, Vec<Error>> {
         self.free_numbers(&records, shared)?;
-        let next = self.build(&config, &records, shared)?;
-        self.config = config;
-        self.records = records;
-        if let Some((publisher, wakers)) = &mut self.outlet {
-            publisher.publish(next);
-            wake(wakers);
+        let before = (mem::replace(&mut self.config, config), self.records.clone());
+        self.records = records.into();
+        match self.build(shared) {
+            Ok(next) => Ok(self.publish(next)),
+            Err(errors) => {
+                (self.config, self.records) = before;
+                Err(errors)
+            }
         }
-        Ok(self.version)
     }
 
     /// As [`State::replace`], with the configuration as it is.
@@ -96,10 +108,36 @@ impl State {
         self.replace(self.config.clone(), records, shared)
     }
 
-    /// From now on every snapshot tells the workers to refuse new requests.
-    pub(super) fn drain(&mut self, shared: &Shared) -> Result<u64, Vec<Error>> {
-        self.draining = true;
-        self.replace_records(self.records.clone(), shared)
+    /// Puts what is meant into another state; says under which version.
+    pub(super) fn put(
+        &mut self,
+        meant: &[Meant],
+        state: destination::State,
+        is_probed: bool,
+        shared: &Shared,
+    ) -> Result<u64, Vec<Error>> {
+        for (at, address) in meant {
+            self.registry.put_state(&self.records[*at], *address, state, is_probed);
+        }
+        // It was taken before, and nothing else has changed.
+        let next = self.build(shared)?;
+        Ok(self.publish(next))
+    }
+
+    /// From now on every snapshot tells the workers to refuse new requests, or to take them again.
+    /// Says what they were told before.
+    pub(super) fn drain(&mut self, on: bool, shared: &Shared) -> Result<(u64, bool), Vec<Error>> {
+        let before = mem::replace(&mut self.draining, on);
+        let next = self.build(shared)?;
+        Ok((self.publish(next), before))
+    }
+
+    fn publish(&mut self, next: Snapshot) -> u64 {
+        if let Some((publisher, wakers)) = &mut self.outlet {
+            publisher.publish(next);
+            wake(wakers);
+        }
+        self.version
     }
 
     pub(super) fn free_old_snapshots(&mut self) {
@@ -118,8 +156,7 @@ impl State {
         if given_up.is_empty() || self.outlet.is_none() {
             return Ok(());
         }
-        let (config, in_force) = (self.config.clone(), self.records.clone());
-        let without = self.build(&config, &in_force, shared)?;
+        let without = self.build(shared)?;
         let Some((publisher, wakers)) = &mut self.outlet else {
             return Ok(());
         };
@@ -137,23 +174,18 @@ impl State {
         Ok(())
     }
 
-    fn build(
-        &mut self,
-        config: &Config,
-        records: &[Resolved],
-        shared: &Shared,
-    ) -> Result<Snapshot, Vec<Error>> {
-        let now = monotonic_now();
+    /// The next snapshot, of what is in force.
+    fn build(&mut self, shared: &Shared) -> Result<Snapshot, Vec<Error>> {
         let destinations = self
             .registry
-            .load(now, records, &shared.listeners, &shared.pins)
+            .load(monotonic_now(), &self.records, &shared.listeners, &shared.pins)
             .map_err(error::all)?;
         self.version += 1;
         Ok(Snapshot {
             version: self.version,
-            policy: config.policy.clone(),
-            set_default: config.set_default.clone(),
-            sets: config.sets.clone(),
+            policy: self.config.policy.clone(),
+            set_default: self.config.set_default.clone(),
+            sets: self.config.sets.clone(),
             draining: self.draining,
             destinations,
         })

@@ -1,5 +1,6 @@
 //! A destination as the operator wrote it: one row of the table or one line of the list.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,21 @@ pub struct Attributes {
     pub text: String,
     /// The names that we do not know. They are kept: operators store their own there.
     pub unknown: Vec<String>,
+}
+
+impl Attributes {
+    /// The value of this attribute, whatever the case of its name, without the quotes around it.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let mut is_quoted = false;
+        let parts = self.text.split(|c| {
+            is_quoted ^= c == '"';
+            c == ';' && !is_quoted
+        });
+        let value = parts
+            .filter_map(|part| part.split_once('='))
+            .find_map(|(known, value)| known.eq_ignore_ascii_case(name).then_some(value))?;
+        Some(value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value))
+    }
 }
 
 /// The host of a destination.
@@ -125,6 +141,19 @@ impl DestinationUri {
         Ok(Self { text: format!("{scheme}:{rest}"), host, port })
     }
 
+    /// Whether both mean the same server: 5060 is the port when none is written, and UDP the
+    /// transport. Other parameters count, in any order and case.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.host == other.host
+            && self.port_or_default() == other.port_or_default()
+            && self.parameters() == other.parameters()
+    }
+
+    fn parameters(&self) -> BTreeSet<String> {
+        let parameters = self.text.split(';').skip(1).map(|p| p.trim().to_ascii_lowercase());
+        parameters.filter(|p| !p.is_empty() && p != "transport=udp").collect()
+    }
+
     /// The port that is used: 5060 when none is written.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(5060)
@@ -216,4 +245,25 @@ fn is_host_name(host: &str) -> bool {
         && !host.starts_with(['-', '.'])
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         && !host.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_attributes() {
+        let text = "Duid=ms1;class=\"a;duid=no\";weight=50;flag;empty=;weight=60";
+        let attributes = Attributes { text: text.into(), ..Attributes::default() };
+        for (name, wants) in [
+            ("duid", Some("ms1")),
+            ("CLASS", Some("a;duid=no")),
+            ("weight", Some("50")),
+            ("empty", Some("")),
+            ("flag", None),
+            ("uid", None),
+        ] {
+            assert_eq!(attributes.value(name), wants, "{name}");
+        }
+    }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::routes::listener_of;
-use crate::destination::{Host, Origin, Record};
+use super::routes::{is_reached, listener_of};
+use crate::destination::{Host, Origin, Record, Resolved};
 use crate::limits;
 use crate::listener::Listeners;
 
@@ -48,7 +48,13 @@ pub enum LoadError {
     },
 }
 
-pub(super) fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
+/// What is wrong with each record beside our listeners.
+pub(super) fn errors(records: &[Resolved], listeners: &Listeners) -> Vec<LoadError> {
+    let of = |record| socket_error(record, listeners).or_else(|| family_error(record, listeners));
+    records.iter().filter_map(|resolved| of(&resolved.record)).collect()
+}
+
+fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
     let socket = record.attributes.socket?;
     if listener_of(socket, listeners).is_some() {
         return None;
@@ -61,15 +67,11 @@ pub(super) fn socket_error(record: &Record, listeners: &Listeners) -> Option<Loa
 }
 
 /// An address whose family neither its socket nor, without one, any listener has.
-pub(super) fn family_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
+fn family_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
     let Host::Address(ip) = record.uri.host else {
         return None;
     };
-    let is_reached = match record.attributes.socket {
-        Some(socket) => socket.0.is_ipv4() == ip.is_ipv4(),
-        None => listeners.iter().any(|(_, listener)| listener.local.is_ipv4() == ip.is_ipv4()),
-    };
-    (!is_reached).then(|| LoadError::NoListener {
+    (!is_reached(record, ip, listeners)).then(|| LoadError::NoListener {
         origin: record.origin,
         uri: record.uri.text.clone(),
         is_ipv4: ip.is_ipv4(),

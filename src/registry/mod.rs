@@ -2,27 +2,28 @@
 //! reload, and builds the tables that workers read.
 
 mod checks;
+mod identity;
 mod routes;
 mod sets;
 mod slots;
+mod states;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 pub use checks::LoadError;
+pub use identity::RecordIdentity;
 
 use crate::clock::Now;
 use crate::destination::{Destination, Resolved, Slot, Table};
 use crate::listener::Listeners;
 use crate::pin::PinTable;
-use crate::sync::AtomicU64;
-use checks::{family_error, socket_error};
 use routes::reachable;
-use sets::{RecordIdentity, SetMemory};
+use sets::SetMemory;
 use slots::{SlotIdentity, SlotState};
+use states::States;
 
 /// What the control thread remembers between loads.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ pub struct Registry {
     free: Vec<Slot>,
     destinations: Vec<Option<Arc<Destination>>>,
     sets: BTreeMap<u32, SetMemory>,
-    place_turns: HashMap<RecordIdentity, Arc<AtomicU64>>,
+    states: States,
 }
 
 impl Registry {
@@ -46,40 +47,31 @@ impl Registry {
         listeners: &Listeners,
         pins: &PinTable,
     ) -> Result<Table, Vec<LoadError>> {
-        let errors: Vec<_> = records
-            .iter()
-            .filter_map(|r| {
-                socket_error(&r.record, listeners).or_else(|| family_error(&r.record, listeners))
-            })
-            .collect();
+        let errors = checks::errors(records, listeners);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let records = &reachable(records, listeners);
-        self.assign_slots(now, records)?;
-        self.describe(records, listeners);
+        let identities: Vec<_> =
+            records.iter().map(|r| Arc::new(RecordIdentity::of(&r.record))).collect();
+        let reached = &reachable(records, listeners);
+        let slots = &self.assign_slots(now, reached, pins)?;
+        self.states.follow(records, &identities);
+        self.describe(reached, slots, listeners);
 
         let mut table = Table {
             slots: self.destinations.clone(),
             set_of: vec![None; self.destinations.len()],
             ..Table::default()
         };
-        self.index_addresses(records, &mut table);
-        self.build_sets(records, &mut table);
-        for (number, state) in self.slots.iter().enumerate() {
-            if let Some(SlotState { identity, retired_at }) = state {
-                let mut hasher = siphasher::sip::SipHasher13::new();
-                (&identity.0, identity.1).hash(&mut hasher);
-                pins.memory().write_slot(
-                    Slot(number as u16),
-                    hasher.finish(),
-                    identity.2,
-                    retired_at.is_some(),
-                );
-            }
-        }
-        // What no set uses any more is not kept for ever.
-        self.place_turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        self.index_addresses(reached, slots, &mut table);
+        self.build_sets(reached, slots, &identities, &mut table);
         Ok(table)
+    }
+
+    /// What a load of these records would be refused for.
+    pub fn errors(&self, records: &[Resolved], listeners: &Listeners) -> Vec<LoadError> {
+        let mut errors = checks::errors(records, listeners);
+        errors.extend(self.too_many(&reachable(records, listeners)));
+        errors
     }
 }

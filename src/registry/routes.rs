@@ -1,28 +1,36 @@
 //! How each destination is reached: by which listener, under which name.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Registry;
-use super::slots::slot_identities;
-use crate::destination::{Destination, Host, Record, Resolved, SocketName};
+use crate::destination::{Destination, Host, Record, Resolved, Slot, SocketName};
 use crate::listener::{ListenerId, Listeners};
 
 impl Registry {
     /// Says how each listed destination is reached; retired ones keep what was said.
-    pub(super) fn describe(&mut self, records: &[Resolved], listeners: &Listeners) {
-        for resolved in records {
+    pub(super) fn describe(
+        &mut self,
+        records: &[Resolved],
+        slots: &[Vec<Slot>],
+        listeners: &Listeners,
+    ) {
+        for (resolved, slots) in records.iter().zip(slots) {
             let record = &resolved.record;
-            let listener =
-                record.attributes.socket.and_then(|socket| listener_of(socket, listeners));
-            for identity in slot_identities(resolved) {
-                let address = identity.2;
-                let slot = self.slot_of[&identity];
-                self.destinations[usize::from(slot.0)] = Some(Arc::new(Destination {
+            for (address, slot) in resolved.addresses.iter().zip(slots) {
+                let address = address.socket;
+                let place = &mut self.destinations[usize::from(slot.0)];
+                let fallback_listener = route_to(address, listeners);
+                // The rest is the slot's identity and our listeners, which never change.
+                if place.as_ref().is_some_and(|old| old.fallback_listener == fallback_listener) {
+                    continue;
+                }
+                let socket = record.attributes.socket;
+                *place = Some(Arc::new(Destination {
                     uri: record.uri.text.clone(),
                     address,
-                    listener,
-                    fallback_listener: route_to(address, listeners),
+                    listener: socket.and_then(|socket| listener_of(socket, listeners)),
+                    fallback_listener,
                     host_port: host_port(record),
                 }));
             }
@@ -33,15 +41,19 @@ impl Registry {
 /// The records with those of their addresses that can be sent to: from their socket, else from any
 /// listener.
 pub(super) fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
-    let is_reached = |record: &Record, address: &SocketAddr| match record.attributes.socket {
-        Some(socket) => socket.0.is_ipv4() == address.is_ipv4(),
-        None => listeners.iter().any(|(_, listener)| listener.local.is_ipv4() == address.is_ipv4()),
-    };
     let mut records = records.to_vec();
     for Resolved { record, addresses } in &mut records {
-        addresses.retain(|address| is_reached(record, &address.socket));
+        addresses.retain(|address| is_reached(record, address.socket.ip(), listeners));
     }
     records
+}
+
+/// Whether a listener, or the one of its socket, is of the family of this address.
+pub(super) fn is_reached(record: &Record, address: IpAddr, listeners: &Listeners) -> bool {
+    match record.attributes.socket {
+        Some(socket) => socket.0.is_ipv4() == address.is_ipv4(),
+        None => listeners.iter().any(|(_, listener)| listener.local.is_ipv4() == address.is_ipv4()),
+    }
 }
 
 pub(super) fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<ListenerId> {

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Registry;
-use super::slots::slot_identities;
-use crate::destination::{Place, Resolved, Set, Slot, SocketName, Table, Turns};
+use super::{RecordIdentity, Registry};
+use crate::destination::{Place, Resolved, Set, Slot, Table, Turns};
 use crate::sync::Ordering;
 
-/// What makes two records of two loads the same.
-pub(super) type RecordIdentity = (u32, String, Option<SocketName>);
+type Identity = Arc<RecordIdentity>;
 
 /// Where each active record stands among the active ones.
 type Places<'a> = HashMap<&'a RecordIdentity, u64>;
@@ -18,9 +16,9 @@ type Places<'a> = HashMap<&'a RecordIdentity, u64>;
 pub(super) struct SetMemory {
     turns: Arc<Turns>,
     /// The active records in the order of the table that is in force.
-    active: Vec<RecordIdentity>,
+    active: Vec<Identity>,
     /// All records in that order.
-    listed: Vec<RecordIdentity>,
+    listed: Vec<Identity>,
     invite: Round,
     other: Round,
 }
@@ -33,52 +31,58 @@ struct Round {
     /// The turns taken when that table was built.
     turn: u64,
     /// The record that took the last turn.
-    last_used: Option<RecordIdentity>,
+    last_used: Option<Identity>,
 }
 
 impl Registry {
-    pub(super) fn build_sets(&mut self, records: &[Resolved], table: &mut Table) {
-        let mut by_set: BTreeMap<u32, Vec<&Resolved>> = BTreeMap::new();
-        for resolved in records {
-            by_set.entry(resolved.record.set).or_default().push(resolved);
+    /// Puts in the sets of these records, which have these numbers and identities.
+    pub(super) fn build_sets(
+        &mut self,
+        records: &[Resolved],
+        slots: &[Vec<Slot>],
+        identities: &[Identity],
+        table: &mut Table,
+    ) {
+        let mut by_set: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, resolved) in records.iter().enumerate() {
+            by_set.entry(resolved.record.set).or_default().push(at);
         }
         // A set that is gone keeps its counters: it may come back.
         for id in self.sets.keys() {
             by_set.entry(*id).or_default();
         }
         for (id, listed) in by_set {
-            let is_active =
-                |r: &&&Resolved| r.record.flags.is_selectable() && !r.addresses.is_empty();
-            let active: Vec<RecordIdentity> =
-                listed.iter().filter(is_active).map(|r| record_identity(r)).collect();
-            let slots_of = |r: &Resolved| -> Vec<Slot> {
-                slot_identities(r).map(|identity| self.slot_of[&identity]).collect()
-            };
-            for slot in listed.iter().flat_map(|r| slots_of(r)) {
-                // Sets come in order of their numbers, so the first one is the lowest.
-                table.set_of[usize::from(slot.0)].get_or_insert(id);
+            let mut active = Vec::new();
+            let mut places = Vec::new();
+            for &at in &listed {
+                for slot in &slots[at] {
+                    // Sets come in order of their numbers, so the first one is the lowest.
+                    table.set_of[usize::from(slot.0)].get_or_insert(id);
+                }
+                let state = self.states.of(&identities[at]).expect("it follows these records");
+                let addresses = records[at].addresses.iter().zip(&slots[at]);
+                let chosen_from = addresses
+                    .filter(|(address, _)| state.flags(address.socket).is_selectable())
+                    .map(|(_, slot)| *slot)
+                    .collect::<Box<[Slot]>>();
+                if !chosen_from.is_empty() {
+                    active.push(Arc::clone(&identities[at]));
+                    places.push(Place { slots: chosen_from, turns: Arc::clone(&state.turns) });
+                }
             }
-            let active_members = sorted(listed.iter().filter(is_active).flat_map(|r| slots_of(r)));
-            let places = listed
-                .iter()
-                .filter(is_active)
-                .map(|r| Place {
-                    slots: slots_of(r).into(),
-                    turns: Arc::clone(self.place_turns.entry(record_identity(r)).or_default()),
-                })
-                .collect();
+            let active_members =
+                sorted(places.iter().flat_map(|place| place.slots.iter().copied()));
 
             let memory = self.sets.entry(id).or_default();
-            let listed_now: Vec<RecordIdentity> =
-                listed.iter().map(|r| record_identity(r)).collect();
-            let place_of: HashMap<_, _> = active.iter().zip(0..).collect();
-            memory.go_on(true, &place_of, &listed_now);
-            memory.go_on(false, &place_of, &listed_now);
+            let listed: Vec<_> = listed.iter().map(|at| Arc::clone(&identities[*at])).collect();
+            let place_of: Places = active.iter().map(AsRef::as_ref).zip(0..).collect();
+            memory.go_on(true, &place_of, &listed);
+            memory.go_on(false, &place_of, &listed);
             memory.active = active;
-            memory.listed = listed_now;
+            memory.listed = listed;
             table.sets.push(Set {
                 id,
-                active: places,
+                active: places.into(),
                 turns: Arc::clone(&memory.turns),
                 invite_offset: memory.invite.offset,
                 other_offset: memory.other.offset,
@@ -90,7 +94,7 @@ impl Registry {
 
 impl SetMemory {
     /// Makes the next turn fall on the active record after the last one used.
-    fn go_on(&mut self, is_invite: bool, places: &Places, listed: &[RecordIdentity]) {
+    fn go_on(&mut self, is_invite: bool, places: &Places, listed: &[Identity]) {
         // Relaxed: a turn drawn by the old table at this moment is as good as one drawn before.
         let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
         let round = if is_invite { &mut self.invite } else { &mut self.other };
@@ -117,16 +121,12 @@ impl SetMemory {
 fn first_active(
     from: &RecordIdentity,
     steps: usize,
-    list: &[RecordIdentity],
+    list: &[Identity],
     places: &Places,
 ) -> Option<u64> {
-    let at = list.iter().position(|id| id == from)?;
-    (steps..=list.len()).find_map(|step| places.get(&list[(at + step) % list.len()])).copied()
-}
-
-fn record_identity(resolved: &Resolved) -> RecordIdentity {
-    let record = &resolved.record;
-    (record.set, record.uri.text.clone(), record.attributes.socket)
+    let at = list.iter().position(|id| **id == *from)?;
+    let after = |step: usize| &*list[(at + step) % list.len()];
+    (steps..=list.len()).find_map(|step| places.get(after(step))).copied()
 }
 
 fn sorted(slots: impl Iterator<Item = Slot>) -> Box<[Slot]> {

@@ -1,11 +1,12 @@
 //! The numbers of destinations: who has which, and when it may be another's.
 
 use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
 use super::{LoadError, Registry};
 use crate::clock::Now;
-use crate::destination::{DestinationUri, Host, Known, Resolved, Slot, SocketName, Table};
+use crate::destination::{DestinationUri, Host, Known, Record, Resolved, Slot, SocketName, Table};
 use crate::limits;
 use crate::pin::PinTable;
 
@@ -24,9 +25,14 @@ impl Registry {
     ///
     /// Numbers that were never used come first, so this is for lists that changed completely.
     pub fn give_up(&mut self, now: Now, records: &[Resolved]) -> Vec<Slot> {
+        // So many at most are new, and then nothing need be compared.
+        let room = limits::SLOTS_MAX - self.slots.len() + self.free.len();
+        if records.iter().map(|resolved| resolved.addresses.len()).sum::<usize>() <= room {
+            return Vec::new();
+        }
         let wanted: HashSet<SlotIdentity> = records.iter().flat_map(slot_identities).collect();
         let new = wanted.iter().filter(|id| !self.slot_of.contains_key(*id)).count();
-        if new <= limits::SLOTS_MAX - self.slots.len() + self.free.len() {
+        if new <= room {
             return Vec::new();
         }
         for (state, destination) in self.slots.iter_mut().zip(&mut self.destinations) {
@@ -54,47 +60,88 @@ impl Registry {
         self.free.extend(given_up);
     }
 
+    /// The error when these records need more numbers than there are.
+    pub(super) fn too_many(&self, records: &[Resolved]) -> Option<LoadError> {
+        let room = limits::SLOTS_MAX - self.slots.len() + self.free.len();
+        if records.iter().map(|resolved| resolved.addresses.len()).sum::<usize>() <= room {
+            return None;
+        }
+        let wanted: HashSet<SlotIdentity> = records.iter().flat_map(slot_identities).collect();
+        let new = wanted.iter().filter(|id| !self.slot_of.contains_key(*id)).count();
+        (new > room).then_some(LoadError::TooMany { wanted: wanted.len() })
+    }
+
+    /// The number of this destination; `None` when it never had one.
+    pub fn slot(&self, record: &Record, address: SocketAddr) -> Option<Slot> {
+        let identity = (record.uri.text.clone(), record.attributes.socket, address);
+        self.slot_of.get(&identity).copied()
+    }
+
+    /// Gives every address its number, the one that it had or a new one, and retires all others.
+    /// Returns the numbers of each record in the order of its addresses.
     pub(super) fn assign_slots(
         &mut self,
         now: Now,
         records: &[Resolved],
-    ) -> Result<(), Vec<LoadError>> {
-        let mut seen = HashSet::new();
-        let wanted: Vec<SlotIdentity> =
-            records.iter().flat_map(slot_identities).filter(|id| seen.insert(id.clone())).collect();
-        let new: Vec<&SlotIdentity> =
-            wanted.iter().filter(|id| !self.slot_of.contains_key(*id)).collect();
-        let unused = limits::SLOTS_MAX - self.slots.len();
-        if new.len() > unused + self.free.len() {
-            return Err(vec![LoadError::TooMany { wanted: wanted.len() }]);
+        pins: &PinTable,
+    ) -> Result<Vec<Vec<Slot>>, Vec<LoadError>> {
+        if let Some(error) = self.too_many(records) {
+            return Err(vec![error]);
         }
-        for identity in new {
-            let slot = if self.slots.len() < limits::SLOTS_MAX {
-                self.slots.push(None);
-                self.destinations.push(None);
-                Slot((self.slots.len() - 1) as u16)
-            } else {
-                self.free.pop().expect("they were counted")
-            };
-            let at = usize::from(slot.0);
-            self.slot_of.insert(identity.clone(), slot);
-            self.slots[at] = Some(SlotState { identity: identity.clone(), retired_at: None });
+        let slots: Vec<Vec<Slot>> = records
+            .iter()
+            .map(|resolved| {
+                slot_identities(resolved).map(|identity| self.assign(identity, pins)).collect()
+            })
+            .collect();
+        let mut is_listed = vec![false; self.slots.len()];
+        for slot in slots.iter().flatten() {
+            is_listed[usize::from(slot.0)] = true;
         }
-        for state in self.slots.iter_mut().flatten() {
-            state.retired_at =
-                if seen.contains(&state.identity) { None } else { state.retired_at.or(Some(now)) };
+        for (number, (state, is_listed)) in self.slots.iter_mut().zip(is_listed).enumerate() {
+            if let Some(state) = state
+                && state.retired_at.is_none() != is_listed
+            {
+                state.retired_at = if is_listed { None } else { Some(now) };
+                state.note(Slot(number as u16), pins);
+            }
         }
-        Ok(())
+        Ok(slots)
     }
 
-    pub(super) fn index_addresses(&self, records: &[Resolved], table: &mut Table) {
-        for resolved in records {
-            for identity in slot_identities(resolved) {
-                let known = Known { slot: self.slot_of[&identity], is_listed: true };
-                table.by_address.entry(identity.2).or_insert(known);
-                table.by_ip.entry(identity.2.ip()).or_insert(known);
-                if let Host::Name(name) = &resolved.record.uri.host {
-                    let key = (name.as_bytes().into(), resolved.record.uri.port_or_default());
+    fn assign(&mut self, identity: SlotIdentity, pins: &PinTable) -> Slot {
+        if let Some(slot) = self.slot_of.get(&identity) {
+            return *slot;
+        }
+        let slot = if self.slots.len() < limits::SLOTS_MAX {
+            self.slots.push(None);
+            self.destinations.push(None);
+            Slot((self.slots.len() - 1) as u16)
+        } else {
+            self.free.pop().expect("they were counted")
+        };
+        self.slot_of.insert(identity.clone(), slot);
+        let state = SlotState { identity, retired_at: None };
+        state.note(slot, pins);
+        self.slots[usize::from(slot.0)] = Some(state);
+        slot
+    }
+
+    pub(super) fn index_addresses(
+        &self,
+        records: &[Resolved],
+        slots: &[Vec<Slot>],
+        table: &mut Table,
+    ) {
+        table.by_address.reserve(self.slots.len());
+        table.by_ip.reserve(self.slots.len());
+        for (Resolved { record, addresses }, slots) in records.iter().zip(slots) {
+            for (address, slot) in addresses.iter().zip(slots) {
+                let known = Known { slot: *slot, is_listed: true };
+                table.by_address.entry(address.socket).or_insert(known);
+                table.by_ip.entry(address.socket.ip()).or_insert(known);
+                if let Host::Name(name) = &record.uri.host {
+                    let key = (name.as_bytes().into(), record.uri.port_or_default());
                     table.by_name.entry(key).or_insert(known.slot);
                 }
             }
@@ -115,7 +162,17 @@ impl Registry {
     }
 }
 
-pub(super) fn slot_identities(resolved: &Resolved) -> impl Iterator<Item = SlotIdentity> + '_ {
+impl SlotState {
+    /// Notes beside the pins what this number stands for.
+    fn note(&self, slot: Slot, pins: &PinTable) {
+        let (uri, socket, address) = &self.identity;
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        (uri, socket).hash(&mut hasher);
+        pins.memory().write_slot(slot, hasher.finish(), *address, self.retired_at.is_some());
+    }
+}
+
+fn slot_identities(resolved: &Resolved) -> impl Iterator<Item = SlotIdentity> + '_ {
     let record = &resolved.record;
     resolved
         .addresses

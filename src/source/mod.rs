@@ -126,7 +126,7 @@ fn keep_known(resolved: &mut [Resolved], known: &[Resolved]) -> Vec<String> {
 }
 
 /// What is wrong with a record beside the listeners of this configuration.
-fn beside_listeners(file: &str, record: &Record, config: &Config) -> Option<Problem> {
+pub(crate) fn beside_listeners(file: &str, record: &Record, config: &Config) -> Option<Problem> {
     let listen = &config.relay.listen;
     if let Some(socket) = &record.attributes.socket
         && !listen.iter().any(|entry| covers(entry.address, socket.0))

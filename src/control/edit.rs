@@ -1,0 +1,119 @@
+//! One record added or removed by a command: nothing else changes, and no call notices.
+
+use std::cmp::Reverse;
+
+use super::desk::NewRecord;
+use super::error::{self, Error};
+use super::meant::has_uri;
+use super::{Inner, load, write_back};
+use crate::config::{Config, Problem};
+use crate::destination::{Origin, Record, Resolved};
+use crate::source;
+
+impl Inner {
+    pub(super) fn add(
+        &self,
+        new: &NewRecord,
+        save: Option<bool>,
+    ) -> Result<Vec<String>, Vec<Error>> {
+        let _turn = self.take_turn()?;
+        let (config, records) = self.in_force();
+        let record = read(&config, new)?;
+        if let Some(there) = records.iter().find(|there| is_same_place(&there.record, &record)) {
+            let Record { uri, set, origin, .. } = there.record.clone();
+            return Err(vec![Error::Already { uri: uri.text, set, origin }]);
+        }
+        let mut resolved = load::resolve(record);
+        let errors = self.state().errors(&with(&records, resolved.clone()), &self.shared);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut notes = Vec::new();
+        if resolved.addresses.is_empty() {
+            let uri = &resolved.record.uri.text;
+            notes.push(format!("no address is known for {uri}: listed, but not used"));
+        }
+        if save.unwrap_or(config.destinations.write_back) {
+            resolved.record.origin = write_back::add(&config, &resolved.record)?;
+        } else {
+            notes.push("not written to the source: the next reload removes it".into());
+        }
+        let mut state = self.state();
+        // Names may have been resolved meanwhile; which records there are has not changed.
+        let records = with(state.records(), resolved);
+        let version = state.replace_records(records, &self.shared)?;
+        drop(state);
+        self.wait_until_used(version);
+        Ok(notes)
+    }
+
+    pub(super) fn remove(
+        &self,
+        set: u32,
+        uri: &str,
+        save: Option<bool>,
+    ) -> Result<usize, Vec<Error>> {
+        let _turn = self.take_turn()?;
+        let (config, records) = self.in_force();
+        let has_uri = has_uri(uri);
+        let is_meant =
+            |resolved: &Resolved| resolved.record.set == set && has_uri(&resolved.record);
+        let meant: Vec<Record> =
+            records.iter().filter(|r| is_meant(r)).map(|r| r.record.clone()).collect();
+        if meant.is_empty() {
+            return Ok(0);
+        }
+        if save.unwrap_or(config.destinations.write_back) {
+            write_back::remove(&config, &meant)?;
+        }
+        let mut state = self.state();
+        let records = state.records().iter().filter(|r| !is_meant(r)).cloned().collect();
+        let version = state.replace_records(records, &self.shared)?;
+        drop(state);
+        self.wait_until_used(version);
+        Ok(meant.len())
+    }
+}
+
+/// The record with all that a source's row is looked at for.
+fn read(config: &Config, new: &NewRecord) -> Result<Record, Vec<Error>> {
+    let NewRecord { set, uri, flags, priority, attributes } = new;
+    let wrong = |what: String, right: &str| {
+        Err(vec![Error::Problem(Problem::of("the new destination", what, right))])
+    };
+    let blank = |text: &str| text.is_empty() || text.contains(char::is_whitespace);
+    if blank(uri) {
+        return wrong(format!("{uri:?} is not a URI"), "write sip:HOST:PORT");
+    }
+    if !attributes.is_empty() && (blank(attributes) || attributes.starts_with('#')) {
+        let right = "write name=value;name=value without blanks";
+        return wrong(format!("{attributes:?} are not attributes"), right);
+    }
+    // The fields of a line have the rules of a row; only priorities below 0 are a table's alone.
+    let line = format!("{set} {uri} {flags} 0 {attributes}");
+    let list = source::parse("the new destination", line.as_bytes()).map_err(|problems| {
+        error::all(problems.into_iter().map(|p| Problem { line: None, ..p }).collect())
+    })?;
+    let record = list.records.into_iter().next().expect("one line is one record");
+    let record = Record { priority: *priority, origin: Origin::Command, ..record };
+    match source::beside_listeners("the new destination", &record, config) {
+        Some(problem) => Err(vec![problem.into()]),
+        None => Ok(record),
+    }
+}
+
+/// Whether both are one destination of one set; a source with both would be refused.
+fn is_same_place(a: &Record, b: &Record) -> bool {
+    let place = |r: &Record| (r.set, r.uri.port_or_default(), r.attributes.socket);
+    place(a) == place(b) && a.uri.host == b.uri.host
+}
+
+/// These records with one more: after all of its set that are not below its priority, as it would
+/// stand when it were read last.
+fn with(records: &[Resolved], new: Resolved) -> Vec<Resolved> {
+    let key = |resolved: &Resolved| (resolved.record.set, Reverse(resolved.record.priority));
+    let at = records.partition_point(|known| key(known) <= key(&new));
+    let mut records = records.to_vec();
+    records.insert(at, new);
+    records
+}

@@ -1,0 +1,96 @@
+//! Which share of calls would go elsewhere after a reload, were they spread by a hash.
+//!
+//! Kamailio's hash algorithms take the destination at `hash % n` in the order of choice, and when
+//! that may not be chosen the next that may. Round robin moves nothing: its calls keep what they have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::destination::Resolved;
+use crate::registry::{RecordIdentity, Registry};
+
+/// By set, of these sets: how many percent of all hashes lead to another record in `new` than in
+/// `old`. Sets that had nothing to choose from before have no calls to move and are left out.
+pub(super) fn percent(
+    old: &[Resolved],
+    new: &[Resolved],
+    registry: &Registry,
+    sets: BTreeSet<u32>,
+) -> Vec<(u32, f64)> {
+    let (old, new) = (rounds(old, registry, &sets), rounds(new, registry, &sets));
+    let none = Vec::new();
+    sets.into_iter()
+        .filter_map(|set| {
+            let before = old.get(&set)?;
+            let share = share(before, new.get(&set).unwrap_or(&none))?;
+            Some((set, share * 100.0))
+        })
+        .collect()
+}
+
+/// One record in the order of choice, and whether it may be chosen.
+type Step = (RecordIdentity, bool);
+
+fn rounds(
+    records: &[Resolved],
+    registry: &Registry,
+    sets: &BTreeSet<u32>,
+) -> BTreeMap<u32, Vec<Step>> {
+    let mut rounds = BTreeMap::<u32, Vec<Step>>::new();
+    for resolved in records.iter().filter(|resolved| sets.contains(&resolved.record.set)) {
+        let (_, addresses) = registry.flags(resolved);
+        let is_active = addresses.iter().any(|flags| flags.is_selectable());
+        let step = (RecordIdentity::of(&resolved.record), is_active);
+        rounds.entry(resolved.record.set).or_default().push(step);
+    }
+    rounds
+}
+
+/// `None` when nothing could be chosen before.
+fn share(old: &[Step], new: &[Step]) -> Option<f64> {
+    let (before, after) = (taken(old), taken(new));
+    if !before.iter().any(Option::is_some) {
+        return None;
+    }
+    let is_moved = |hash: u64| at(&before, hash) != at(&after, hash);
+    // Two rounds meet again after the least common multiple of their lengths; one without a length
+    // has the other's.
+    let (a, b) = (before.len() as u64, after.len().max(1) as u64);
+    let period = a / common_divisor(a, b) * b;
+    if period <= SAMPLES {
+        return Some(share_of(&is_moved, period));
+    }
+    // The golden ratio's fraction spreads over all 32 bits evenly, and the same at every call.
+    let hash = |number: u64| (number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 32;
+    Some(share_of(&|number| is_moved(hash(number)), SAMPLES))
+}
+
+fn share_of(is_moved: &dyn Fn(u64) -> bool, all: u64) -> f64 {
+    let moved = (0..all).filter(|number| is_moved(*number)).count();
+    f64::from(moved as u32) / f64::from(all as u32)
+}
+
+/// For each place of the round the record that a call which falls there gets.
+fn taken(round: &[Step]) -> Vec<Option<&RecordIdentity>> {
+    let mut taken = vec![None; round.len()];
+    let mut next = None;
+    // Twice around, from the end, so that the last places find the first record.
+    for at in (0..round.len()).rev().chain((0..round.len()).rev()) {
+        let (identity, is_active) = &round[at];
+        if *is_active {
+            next = Some(identity);
+        }
+        taken[at] = next;
+    }
+    taken
+}
+
+fn at<'a>(taken: &[Option<&'a RecordIdentity>], hash: u64) -> Option<&'a RecordIdentity> {
+    if taken.is_empty() { None } else { taken[(hash % taken.len() as u64) as usize] }
+}
+
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
+}
+
+/// Hashes that are tried when all would be too many: the share is then right to about 1 %.
+const SAMPLES: u64 = 10_000;

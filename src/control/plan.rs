@@ -1,0 +1,138 @@
+//! What a reload would change, told by the identity of records, and whether that is too much to be
+//! meant.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use super::error::Error;
+use super::moved;
+use crate::destination::{Origin, Record, Resolved};
+use crate::registry::{RecordIdentity, Registry};
+
+/// What a reload changes.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Records that are new.
+    pub added: Vec<Change>,
+    /// Records that are gone.
+    pub removed: Vec<Change>,
+    /// Records that stay, with other flags, priority, attributes or addresses.
+    pub changed: Vec<Change>,
+    /// Records that stay as they are.
+    pub unchanged: usize,
+    /// By set, of those in which something changes: the share of calls, in percent, that a hash
+    /// algorithm would send elsewhere.
+    pub moved_percent: Vec<(u32, f64)>,
+}
+
+/// One line of a [`Plan`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The set.
+    pub set: u32,
+    /// The URI.
+    pub uri: String,
+    /// What is different, such as `flags 0 -> 4`; empty for what is new or gone.
+    pub what: String,
+}
+
+/// `2 added, 1 removed, 0 changed`
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (added, removed, changed) = (self.added.len(), self.removed.len(), self.changed.len());
+        write!(f, "{added} added, {removed} removed, {changed} changed")
+    }
+}
+
+impl Plan {
+    /// What `new` changes in a relay that has `old` in force.
+    pub(super) fn of(old: &[Resolved], new: &[Resolved], registry: &Registry) -> Self {
+        let mut plan = Self::default();
+        let mut before: HashMap<RecordIdentity, &Resolved> =
+            old.iter().map(|r| (RecordIdentity::of(&r.record), r)).collect();
+        for resolved in new {
+            match before.remove(&RecordIdentity::of(&resolved.record)) {
+                None => plan.added.push(Change::new(resolved, String::new())),
+                Some(old) => {
+                    let what = differences(old, resolved);
+                    if what.is_empty() {
+                        plan.unchanged += 1;
+                    } else {
+                        plan.changed.push(Change::new(resolved, what));
+                    }
+                }
+            }
+        }
+        let is_gone = |r: &&Resolved| before.contains_key(&RecordIdentity::of(&r.record));
+        plan.removed = old.iter().filter(is_gone).map(|r| Change::new(r, String::new())).collect();
+
+        let changes = plan.added.iter().chain(&plan.removed).chain(&plan.changed);
+        let sets = changes.map(|change| change.set).collect();
+        plan.moved_percent = moved::percent(old, new, registry, sets);
+        plan
+    }
+}
+
+impl Change {
+    fn new(resolved: &Resolved, what: String) -> Self {
+        let record = &resolved.record;
+        Self { set: record.set, uri: record.uri.text.clone(), what }
+    }
+}
+
+/// What a reload is refused for unless it is forced: a set that would have nothing left, or would
+/// lose more than `percent_max` of what the source gave it, what it gains taken off.
+///
+/// Records that a command added count for neither side: they are gone with every reload.
+pub(super) fn guard(old: &[Resolved], new: &[Resolved], percent_max: u8) -> Vec<Error> {
+    let mut sets = BTreeMap::<u32, (usize, usize)>::new();
+    for record in old.iter().map(|r| &r.record).filter(|r| r.origin != Origin::Command) {
+        sets.entry(record.set).or_default().0 += 1;
+    }
+    for resolved in new {
+        if let Some((_, has)) = sets.get_mut(&resolved.record.set) {
+            *has += 1;
+        }
+    }
+    let too_much = sets.into_iter().filter_map(|(set, (had, has))| {
+        // Removed less added is what it had less what it has.
+        let lost = had.saturating_sub(has);
+        if has == 0 {
+            Some(Error::WouldEmpty { set, had })
+        } else if lost * 100 > had * usize::from(percent_max) {
+            Some(Error::WouldShrink { set, lost, had, percent_max })
+        } else {
+            None
+        }
+    });
+    too_much.collect()
+}
+
+fn differences(old: &Resolved, new: &Resolved) -> String {
+    let Record { flags, priority, attributes, .. } = &old.record;
+    let mut told = Vec::new();
+    if *flags != new.record.flags {
+        told.push(format!("flags {} -> {}", flags.bits(), new.record.flags.bits()));
+    }
+    if *priority != new.record.priority {
+        told.push(format!("priority {priority} -> {}", new.record.priority));
+    }
+    if *attributes != new.record.attributes {
+        let shown = |text: &str| if text.is_empty() { "none".into() } else { text.to_owned() };
+        let (old, new) = (shown(&attributes.text), shown(&new.record.attributes.text));
+        told.push(format!("attributes {old} -> {new}"));
+    }
+    if old.addresses != new.addresses {
+        let (old, new) = (addresses(old), addresses(new));
+        told.push(format!("addresses {old} -> {new}"));
+    }
+    told.join(", ")
+}
+
+fn addresses(resolved: &Resolved) -> String {
+    if resolved.addresses.is_empty() {
+        return "none".into();
+    }
+    let texts = resolved.addresses.iter().map(|address| address.socket.to_string());
+    texts.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,92 @@
+//! A reload: everything is read and looked at first; then it is put in force as one, or nothing is.
+
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+
+use tracing::{error, info, warn};
+
+use super::desk::{ReloadHow, Reloaded};
+use super::error::{self, Error};
+use super::plan::{self, Plan};
+use super::{Inner, load};
+use crate::limits;
+
+/// The right to change which records there are.
+pub(super) struct Turn<'a> {
+    inner: &'a Inner,
+    _one_at_a_time: MutexGuard<'a, ()>,
+}
+
+impl Inner {
+    /// Waits until no other reload, addition or removal is at work.
+    ///
+    /// Those that wait each run, and none takes the result of another: who changed the source and
+    /// then asked for a reload must get one that began after he asked.
+    pub(super) fn take_turn(&self) -> Result<Turn<'_>, Vec<Error>> {
+        // Relaxed: a count, which orders nothing.
+        if self.reloads.fetch_add(1, Ordering::Relaxed) > limits::RELOADS_WAITING_MAX {
+            self.reloads.fetch_sub(1, Ordering::Relaxed);
+            return Err(vec![Error::Busy]);
+        }
+        let guard = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Turn { inner: self, _one_at_a_time: guard })
+    }
+
+    /// Tells the log what became of a reload.
+    pub(super) fn tell(&self, how: ReloadHow, result: &Result<Reloaded, Vec<Error>>) {
+        match result {
+            _ if how.dry_run => {}
+            Ok(reloaded) => {
+                for note in &reloaded.notes {
+                    warn!("{note}");
+                }
+                info!("reloaded: {}; {}", reloaded.plan, self.describe_destinations());
+            }
+            Err(errors) => {
+                for error in errors {
+                    error!("{error}");
+                }
+                error!("not reloaded: nothing has changed");
+            }
+        }
+    }
+
+    pub(super) fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
+        self.strike(b"strowger reload");
+        let _turn = self.take_turn()?;
+        // Sources are read and names resolved without the lock of the state: they may take long.
+        let (old, known) = self.in_force();
+        let (config, mut notes) = match &self.flags {
+            Some(flags) => old.reload(flags).map_err(error::all)?,
+            None => (old, Vec::new()),
+        };
+        let (records, warnings) = load::read_again(&config, &known)?;
+        notes.extend(config.warnings.iter().cloned().chain(warnings));
+
+        let mut state = self.state();
+        let errors = state.errors(&records, &self.shared);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let plan = Plan::of(state.records(), &records, state.registry());
+        let percent_max = config.destinations.removed_percent_max;
+        let refused = plan::guard(state.records(), &records, percent_max);
+        if how.dry_run {
+            let refused = refused.iter().map(ToString::to_string).collect();
+            return Ok(Reloaded { plan, notes, refused });
+        }
+        if !refused.is_empty() && !how.force {
+            return Err(refused);
+        }
+        let version = state.replace(config, records, &self.shared)?;
+        drop(state);
+        self.wait_until_used(version);
+        Ok(Reloaded { plan, notes, refused: Vec::new() })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.inner.reloads.fetch_sub(1, Ordering::Relaxed);
+    }
+}
