@@ -13,6 +13,8 @@ mod ready;
 mod reload;
 mod runtime;
 mod state;
+#[cfg(test)]
+mod tests;
 mod write_back;
 
 use std::io;
@@ -343,7 +345,10 @@ impl Inner {
         if state.generation() == generation {
             match state.replace_records(records, &inner.shared) {
                 Ok(_) => {
-                    info!("host names resolved: {}", ready::sets(state.records(), state.registry()));
+                    info!(
+                        "host names resolved: {}",
+                        ready::sets(state.records(), state.registry())
+                    );
                 }
                 Err(errors) => errors.iter().for_each(|e| error!("destinations not changed: {e}")),
             }

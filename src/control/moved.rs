@@ -94,3 +94,53 @@ fn common_divisor(a: u64, b: u64) -> u64 {
 
 /// Hashes that are tried when all would be too many: the share is then right to about 1 %.
 const SAMPLES: u64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved as Row};
+
+    /// A set of these destinations: a number is active, `-` before it disabled.
+    fn set(numbers: &[i32]) -> Vec<Row> {
+        let row = |number: &i32| {
+            let uri = DestinationUri::parse(&format!("sip:192.0.2.1:{}", number.abs())).unwrap();
+            let flags = Flags::from_bits(if *number < 0 { Flags::DISABLED } else { 0 }).unwrap();
+            let attributes = Attributes::default();
+            let record =
+                Record { set: 1, uri, flags, priority: 0, attributes, origin: Origin::Line(1) };
+            let address: std::net::SocketAddr = "192.0.2.1:5060".parse().unwrap();
+            Row { record, addresses: vec![address.into()] }
+        };
+        numbers.iter().map(row).collect()
+    }
+
+    #[test]
+    fn shares() {
+        let many: Vec<i32> = (1..=1_000).collect();
+        for (says, old, new, wants) in [
+            ("nothing", &[1, 2, 3][..], &[1, 2, 3][..], Some(0.0)),
+            ("one more of three: four of six hashes", &[1, 2], &[1, 2, 3], Some(66.67)),
+            ("the last of three leaves", &[1, 2, 3], &[1, 2], Some(66.67)),
+            ("one is disabled: its own share", &[1, 2, 3], &[1, -2, 3], Some(33.33)),
+            ("it comes back", &[1, -2, 3], &[1, 2, 3], Some(33.33)),
+            ("the last is disabled: round to the first", &[1, 2], &[1, -2], Some(50.0)),
+            ("one is replaced", &[1, 2, 3, 4], &[1, 2, 3, 5], Some(25.0)),
+            ("the order is another", &[1, 2], &[2, 1], Some(100.0)),
+            ("all leave", &[1, 2], &[], Some(100.0)),
+            ("none was there", &[], &[1, 2], None),
+            ("none could be chosen", &[-1], &[1], None),
+            ("one of a thousand leaves: sampled", &many, &many[1..], Some(100.0)),
+            ("the last of a thousand", &many, &many[..999], Some(99.9)),
+        ] {
+            let registry = Registry::default();
+            let told = percent(&set(old), &set(new), &registry, [1].into());
+            match (told.as_slice(), wants) {
+                ([], None) => {}
+                ([(1, share)], Some(wants)) => {
+                    assert!((share - wants).abs() < 0.5, "{says}: {share}, not {wants}");
+                }
+                _ => panic!("{says}: {told:?}"),
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Whom we may choose: the operator's records, the sets made of them, and the choice.
 
 mod flags;
+pub mod hash;
 mod record;
 mod set;
 mod table;

@@ -1,0 +1,329 @@
+//! What operators ask of a running relay, and what it says.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::destination::State;
+use crate::limits;
+
+/// A relay in this process, with a list in a folder of its own.
+struct Running {
+    relay: Relay,
+    folder: TempDir,
+}
+
+impl Running {
+    fn with(list: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("dispatcher.list");
+        fs::write(&path, list).unwrap();
+        let flags = Flags {
+            listen: vec!["udp:127.0.0.1:5060".into()],
+            list: Some(path),
+            workers: Some(1),
+            ..Flags::default()
+        };
+        let mut config = Config::load(&flags).unwrap();
+        config.relay.listen[0].address.set_port(0);
+        config.relay.state_dir = Some(folder.path().into());
+        Self { relay: Relay::start(&config, Options::default()).unwrap(), folder }
+    }
+
+    fn desk(&self) -> Desk {
+        self.relay.desk()
+    }
+
+    fn write(&self, list: &str) {
+        fs::write(self.folder.path().join("dispatcher.list"), list).unwrap();
+    }
+
+    fn reload(&self, list: &str) -> Result<Reloaded, String> {
+        self.reload_so(list, ReloadHow::default())
+    }
+
+    fn reload_so(&self, list: &str, how: ReloadHow) -> Result<Reloaded, String> {
+        self.write(list);
+        self.desk().reload(how).map_err(said)
+    }
+
+    /// `1 sip:a AX 0`, a line for each record.
+    fn listed(&self) -> Vec<String> {
+        let line = |set: u32, r: &ListedRecord| {
+            format!("{set} {} {} {}", r.uri, r.flags.letters(), r.priority)
+        };
+        let sets = self.desk().list().sets;
+        sets.iter().flat_map(|set| set.records.iter().map(|r| line(set.id, r))).collect()
+    }
+
+    fn put(&self, which: Which, state: State) -> Result<usize, String> {
+        self.desk().set_state(1, &which, state, false).map_err(said)
+    }
+
+    fn add(&self, set: u32, uri: &str) -> Result<Vec<String>, String> {
+        let new = NewRecord { set, uri: uri.into(), ..NewRecord::default() };
+        self.desk().add(&new, None).map_err(said)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn said(errors: Vec<Error>) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn uri(text: &str) -> Which {
+    Which::Uri(text.into())
+}
+
+const FORCED: ReloadHow = ReloadHow { dry_run: false, force: true };
+const DRY: ReloadHow = ReloadHow { dry_run: true, force: false };
+
+#[test]
+fn what_is_listed() {
+    let running =
+        Running::with("2 sip:192.0.2.3:5070 8\n1 sip:192.0.2.1\n1 sip:192.0.2.2 4 7 duid=b\n");
+    assert_eq!(
+        running.listed(),
+        ["1 sip:192.0.2.2 DX 7", "1 sip:192.0.2.1 AX 0", "2 sip:192.0.2.3:5070 AP 0"]
+    );
+    let list = running.desk().list();
+    let record = &list.sets[0].records[0];
+    assert_eq!(record.attributes.value("duid"), Some("b"));
+    assert_eq!(record.origin.to_string(), "line 3");
+    assert_eq!(record.addresses[0].address.socket.to_string(), "192.0.2.2:5060");
+    assert_eq!(record.addresses[0].slot.unwrap(), crate::destination::Slot(0));
+
+    let iuids = |list: &Listing| -> Vec<String> {
+        list.sets.iter().flat_map(|s| s.records.iter().map(|r| r.iuid.clone())).collect()
+    };
+    let before = iuids(&list);
+    assert_eq!(before.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    running
+        .reload("1 sip:192.0.2.1 0 9\n1 sip:192.0.2.2 0 7 duid=b\n2 sip:192.0.2.3:5070\n")
+        .unwrap();
+    let after = iuids(&running.desk().list());
+    assert_eq!(after, [&before[1], &before[0], &before[2]].map(Clone::clone));
+}
+
+#[test]
+fn a_state_outlives_reloads_until_the_source_changes_its_mind() {
+    let running = Running::with("1 sip:192.0.2.1\n1 sip:192.0.2.2\n");
+    assert_eq!(running.put(uri("sip:192.0.2.1"), State::Disabled), Ok(1));
+    assert_eq!(running.listed()[0], "1 sip:192.0.2.1 DX 0");
+    for (says, list, wants) in [
+        ("nothing changed", "1 sip:192.0.2.1\n1 sip:192.0.2.2\n", "1 sip:192.0.2.1 DX 0"),
+        ("another priority", "1 sip:192.0.2.1 0 9\n1 sip:192.0.2.2\n", "1 sip:192.0.2.1 DX 9"),
+        ("an attribute", "1 sip:192.0.2.1 0 9 weight=5\n1 sip:192.0.2.2\n", "1 sip:192.0.2.1 DX 9"),
+        (
+            "the flags in the source",
+            "1 sip:192.0.2.1 2 9\n1 sip:192.0.2.2\n",
+            "1 sip:192.0.2.1 TX 9",
+        ),
+        ("and back", "1 sip:192.0.2.1 0 9\n1 sip:192.0.2.2\n", "1 sip:192.0.2.1 AX 9"),
+    ] {
+        running.reload(list).unwrap();
+        assert_eq!(running.listed()[0], wants, "{says}");
+    }
+    // Who left and comes back begins anew.
+    running.put(uri("sip:192.0.2.1"), State::Disabled).unwrap();
+    running.reload("1 sip:192.0.2.2\n").unwrap();
+    running.reload("1 sip:192.0.2.1\n1 sip:192.0.2.2\n").unwrap();
+    assert_eq!(running.listed()[0], "1 sip:192.0.2.1 AX 0");
+}
+
+#[test]
+fn whom_a_state_is_for() {
+    let list = "1 sip:192.0.2.1 0 0 duid=a\n1 sip:192.0.2.2:5060;transport=udp\n\
+                1 sip:MS.invalid 0 0 duid=c\n";
+    for (says, which, wants) in [
+        ("as written", uri("sip:192.0.2.1"), Ok("DX AX AX")),
+        ("without sip:, with the usual port", uri("192.0.2.1:5060"), Ok("DX AX AX")),
+        ("without transport and port", uri("sip:192.0.2.2"), Ok("AX DX AX")),
+        ("a name in another case", uri("SIP:ms.INVALID;transport=UDP"), Ok("AX AX DX")),
+        ("by duid", Which::Duid("c".into()), Ok("AX AX DX")),
+        ("all", Which::All, Ok("DX DX DX")),
+        (
+            "another port",
+            uri("sip:192.0.2.1:5061"),
+            Err("set 1 has no destination sip:192.0.2.1:5061: it has sip:192.0.2.1, \
+                 sip:192.0.2.2:5060;transport=udp, sip:MS.invalid"),
+        ),
+        (
+            "no such duid",
+            Which::Duid("x".into()),
+            Err("set 1 has no destination duid=x: it has duid=a, duid=c"),
+        ),
+    ] {
+        let running = Running::with(list);
+        let said = running.put(which, State::Disabled);
+        let letters: Vec<String> =
+            running.listed().iter().map(|l| l.split(' ').nth(2).unwrap().into()).collect();
+        match wants {
+            Ok(wants) => {
+                said.unwrap();
+                assert_eq!(letters.join(" "), wants, "{says}");
+            }
+            Err(wants) => {
+                assert_eq!(said.unwrap_err(), wants, "{says}");
+                assert_eq!(letters.join(" "), "AX AX AX", "{says}");
+            }
+        }
+    }
+    let running = Running::with(list);
+    let errors = running.desk().set_state(7, &Which::All, State::Active, false).unwrap_err();
+    assert_eq!(said(errors), "there is no set 7: the sets are 1");
+}
+
+#[test]
+fn what_a_reload_would_do() {
+    let running =
+        Running::with("1 sip:192.0.2.1\n1 sip:192.0.2.2\n1 sip:192.0.2.3\n2 sip:192.0.2.9\n");
+    let before = running.listed();
+    let list = "1 sip:192.0.2.1 4 7 weight=5\n1 sip:192.0.2.2\n1 sip:192.0.2.4\n2 sip:192.0.2.9\n";
+    let plan = running.reload_so(list, DRY).unwrap().plan;
+    assert_eq!(plan.to_string(), "1 added, 1 removed, 1 changed");
+    assert_eq!((plan.added[0].uri.as_str(), plan.added[0].set), ("sip:192.0.2.4", 1));
+    assert_eq!(plan.removed[0].uri, "sip:192.0.2.3");
+    assert_eq!(plan.changed[0].what, "flags 0 -> 4, priority 0 -> 7, attributes none -> weight=5");
+    assert_eq!(plan.unchanged, 2);
+    // The first and the third of three go to others; set 2 is not touched.
+    assert_eq!(plan.moved_percent.len(), 1);
+    assert!((plan.moved_percent[0].1 - 66.7).abs() < 0.1, "{:?}", plan.moved_percent);
+    assert_eq!(running.listed(), before);
+    assert_eq!(running.relay.snapshot_version(), 1);
+    running.reload(list).unwrap();
+    assert_eq!(running.listed()[0], "1 sip:192.0.2.1 DX 7");
+}
+
+#[test]
+fn a_reload_that_takes_too_much_is_refused_unless_forced() {
+    let four =
+        "1 sip:192.0.2.1\n1 sip:192.0.2.2\n1 sip:192.0.2.3\n1 sip:192.0.2.4\n2 sip:192.0.2.9\n";
+    let two = "1 sip:192.0.2.1\n1 sip:192.0.2.2\n2 sip:192.0.2.9\n";
+    let one = "1 sip:192.0.2.1\n2 sip:192.0.2.9\n";
+    let others = "1 sip:192.0.2.5\n1 sip:192.0.2.6\n2 sip:192.0.2.9\n";
+    let shrinks = "set 1 would lose 3 of its 4 destinations, more than removed_percent_max = 50: \
+                   mend the source, or say strowger reload --force";
+    let empties = "set 2 would have none of its 1 destinations left: mend the source, or say \
+                   strowger reload --force";
+    for (says, to, wants) in [
+        ("half of them", two, None),
+        ("half of them, and the rest for others", others, None),
+        ("more", one, Some(shrinks)),
+        ("a set", "1 sip:192.0.2.1\n1 sip:192.0.2.2\n", Some(empties)),
+        ("both", "1 sip:192.0.2.1\n", Some("set 1 would lose")),
+        ("everything but a comment", "# none\n", Some("set 1 would have none of its 4")),
+    ] {
+        let running = Running::with(four);
+        let before = running.listed();
+        let dry = running.reload_so(to, DRY).unwrap();
+        assert_eq!(!dry.refused.is_empty(), wants.is_some(), "{says}");
+        match (running.reload(to), wants) {
+            (Ok(_), None) => {}
+            (Err(said), Some(wants)) => {
+                assert!(said.starts_with(wants), "{says}: {said}");
+                assert_eq!(running.listed(), before, "{says}");
+                running.reload_so(to, FORCED).unwrap();
+            }
+            (said, wants) => panic!("{says}: {said:?}, not {wants:?}"),
+        }
+        assert_eq!(running.listed().len(), to.matches("sip:").count(), "{says}");
+    }
+}
+
+#[test]
+fn a_record_is_added_and_removed_and_nothing_else_changes() {
+    let list = "1 sip:192.0.2.1 0 5\n1 sip:192.0.2.2\n2 sip:192.0.2.9\n";
+    let running = Running::with(list);
+    running.put(uri("sip:192.0.2.2"), State::Disabled).unwrap();
+    let notes = running.add(1, "192.0.2.3").unwrap();
+    assert_eq!(notes, ["not written to the source: the next reload removes it"]);
+    running.add(7, "sip:192.0.2.7").unwrap();
+    let new = NewRecord {
+        set: 1,
+        uri: "sip:192.0.2.4".into(),
+        flags: 8,
+        priority: 5,
+        attributes: "duid=d".into(),
+    };
+    running.desk().add(&new, Some(false)).unwrap();
+    let wants = [
+        "1 sip:192.0.2.1 AX 5",
+        "1 sip:192.0.2.4 AP 5",
+        "1 sip:192.0.2.2 DX 0",
+        "1 sip:192.0.2.3 AX 0",
+        "2 sip:192.0.2.9 AX 0",
+        "7 sip:192.0.2.7 AX 0",
+    ];
+    assert_eq!(running.listed(), wants);
+
+    for (says, set, uri, wants) in [
+        ("the same", 1, "sip:192.0.2.1:5060", "sip:192.0.2.1 is in set 1 already, line 1"),
+        ("added before", 1, "192.0.2.3", "sip:192.0.2.3 is in set 1 already, added by a command"),
+        (
+            "TCP",
+            1,
+            "sip:192.0.2.1;transport=tcp",
+            "the new destination: \"sip:192.0.2.1;transport=tcp\"",
+        ),
+        (
+            "two words",
+            1,
+            "sip:192.0.2.1 0",
+            "the new destination: \"sip:192.0.2.1 0\" is not a URI",
+        ),
+        ("none", 1, "", "the new destination: \"\" is not a URI"),
+        (
+            "no listener's family",
+            1,
+            "sip:[2001:db8::1]",
+            "added by a command: sip:[2001:db8::1] cannot",
+        ),
+    ] {
+        let said = running.add(set, uri).unwrap_err();
+        assert!(said.starts_with(wants), "{says}: {said}");
+    }
+    let saved = running.desk().add(&NewRecord { uri: "sip:192.0.2.8".into(), ..new }, Some(true));
+    assert!(said(saved.unwrap_err()).contains("cannot be written to"));
+    assert_eq!(running.listed(), wants);
+
+    assert_eq!(running.desk().remove(1, "sip:192.0.2.77", None).unwrap(), 0);
+    assert_eq!(running.desk().remove(3, "sip:192.0.2.1", None).unwrap(), 0);
+    assert_eq!(running.desk().remove(1, "192.0.2.1:5060", None).unwrap(), 1);
+    assert_eq!(running.listed(), wants[1..]);
+
+    // What the source does not know is gone, what it knows comes back; no guard stands before that.
+    let plan = running.reload(list).unwrap().plan;
+    assert_eq!(plan.to_string(), "1 added, 3 removed, 0 changed");
+    assert_eq!(
+        running.listed(),
+        ["1 sip:192.0.2.1 AX 5", "1 sip:192.0.2.2 DX 0", "2 sip:192.0.2.9 AX 0"]
+    );
+}
+
+#[test]
+fn more_reloads_than_may_wait_are_refused() {
+    let running = Running::with("1 sip:192.0.2.1\n");
+    let reloads = &running.relay.inner.reloads;
+    reloads.store(limits::RELOADS_WAITING_MAX + 1, Ordering::Relaxed);
+    let said = running.reload("1 sip:192.0.2.2\n").unwrap_err();
+    assert_eq!(said, "32 reloads are waiting already: try again");
+    reloads.store(limits::RELOADS_WAITING_MAX, Ordering::Relaxed);
+    running.reload("1 sip:192.0.2.2\n").unwrap();
+}
+
+#[test]
+fn what_else_may_be_asked() {
+    let running = Running::with("1 sip:192.0.2.1\n");
+    let desk = running.desk();
+    assert!(desk.ping_active(None));
+    assert!(desk.ping_active(Some(false)));
+    assert!(!desk.ping_active(None));
+    assert!(!desk.drain(true).unwrap());
+    assert!(desk.drain(false).unwrap());
+    assert_eq!(running.relay.snapshot_version(), 3);
+    assert!(desk.uptime() > Duration::ZERO);
+    assert_eq!(desk.totals().received, 0);
+}
