@@ -86,6 +86,21 @@ pub struct Reloaded {
     pub notes: Vec<String>,
     /// Of a dry run: why it would be refused unless forced, one sentence each.
     pub refused: Vec<String>,
+    /// How long it took.
+    pub took: Took,
+}
+
+/// How long the parts of a reload took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// Reading configuration and source, and resolving names.
+    pub read: Duration,
+    /// Checking it beside the listeners and comparing it with what was in force.
+    pub check: Duration,
+    /// Making the tables of the workers.
+    pub build: Duration,
+    /// Until every worker used them.
+    pub publish: Duration,
 }
 
 /// Which destinations of a set are meant.

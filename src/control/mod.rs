@@ -29,7 +29,8 @@ use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
 pub use desk::{
-    Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Which,
+    Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Took,
+    Which,
 };
 pub use error::Error;
 pub use plan::{Change, Plan};

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::desk::{ReloadHow, Reloaded};
+use super::desk::{ReloadHow, Reloaded, Took};
 use super::error::{self, Error};
 use super::plan::{self, Plan};
 use super::{Inner, load};
@@ -54,6 +55,7 @@ impl Inner {
     pub(super) fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
         self.strike(b"strowger reload");
         let _turn = self.take_turn()?;
+        let begin = Instant::now();
         // Sources are read and names resolved without the lock of the state: they may take long.
         let (old, known) = self.in_force();
         let (config, mut notes) = match &self.flags {
@@ -63,6 +65,7 @@ impl Inner {
         let (records, warnings) = load::read_again(&config, &known)?;
         notes.extend(config.warnings.iter().cloned().chain(warnings));
 
+        let read = Instant::now();
         let mut state = self.state();
         let errors = state.errors(&records, &self.shared);
         if !errors.is_empty() {
@@ -71,17 +74,22 @@ impl Inner {
         let plan = Plan::of(state.records(), &records, state.registry());
         let percent_max = config.destinations.removed_percent_max;
         let refused = plan::guard(state.records(), &records, percent_max);
+        let checked = Instant::now();
+        let mut took = Took { read: read - begin, check: checked - read, ..Took::default() };
         if how.dry_run {
             let refused = refused.iter().map(ToString::to_string).collect();
-            return Ok(Reloaded { plan, notes, refused });
+            return Ok(Reloaded { plan, notes, refused, took });
         }
         if !refused.is_empty() && !how.force {
             return Err(refused);
         }
         let version = state.replace(config, records, &self.shared)?;
         drop(state);
+        let built = Instant::now();
+        took.build = built - checked;
         self.wait_until_used(version);
-        Ok(Reloaded { plan, notes, refused: Vec::new() })
+        took.publish = built.elapsed();
+        Ok(Reloaded { plan, notes, refused: Vec::new(), took })
     }
 }
 

@@ -58,8 +58,8 @@ impl Running {
         sets.iter().flat_map(|set| set.records.iter().map(|r| line(set.id, r))).collect()
     }
 
-    fn put(&self, which: Which, state: State) -> Result<usize, String> {
-        self.desk().set_state(1, &which, state, false).map_err(said)
+    fn put(&self, which: &Which, state: State) -> Result<usize, String> {
+        self.desk().set_state(1, which, state, false).map_err(said)
     }
 
     fn add(&self, set: u32, uri: &str) -> Result<Vec<String>, String> {
@@ -110,7 +110,7 @@ fn what_is_listed() {
 #[test]
 fn a_state_outlives_reloads_until_the_source_changes_its_mind() {
     let running = Running::with("1 sip:192.0.2.1\n1 sip:192.0.2.2\n");
-    assert_eq!(running.put(uri("sip:192.0.2.1"), State::Disabled), Ok(1));
+    assert_eq!(running.put(&uri("sip:192.0.2.1"), State::Disabled), Ok(1));
     assert_eq!(running.listed()[0], "1 sip:192.0.2.1 DX 0");
     for (says, list, wants) in [
         ("nothing changed", "1 sip:192.0.2.1\n1 sip:192.0.2.2\n", "1 sip:192.0.2.1 DX 0"),
@@ -127,7 +127,7 @@ fn a_state_outlives_reloads_until_the_source_changes_its_mind() {
         assert_eq!(running.listed()[0], wants, "{says}");
     }
     // Who left and comes back begins anew.
-    running.put(uri("sip:192.0.2.1"), State::Disabled).unwrap();
+    running.put(&uri("sip:192.0.2.1"), State::Disabled).unwrap();
     running.reload("1 sip:192.0.2.2\n").unwrap();
     running.reload("1 sip:192.0.2.1\n1 sip:192.0.2.2\n").unwrap();
     assert_eq!(running.listed()[0], "1 sip:192.0.2.1 AX 0");
@@ -157,7 +157,7 @@ fn whom_a_state_is_for() {
         ),
     ] {
         let running = Running::with(list);
-        let said = running.put(which, State::Disabled);
+        let said = running.put(&which, State::Disabled);
         let letters: Vec<String> =
             running.listed().iter().map(|l| l.split(' ').nth(2).unwrap().into()).collect();
         match wants {
@@ -237,7 +237,7 @@ fn a_reload_that_takes_too_much_is_refused_unless_forced() {
 fn a_record_is_added_and_removed_and_nothing_else_changes() {
     let list = "1 sip:192.0.2.1 0 5\n1 sip:192.0.2.2\n2 sip:192.0.2.9\n";
     let running = Running::with(list);
-    running.put(uri("sip:192.0.2.2"), State::Disabled).unwrap();
+    running.put(&uri("sip:192.0.2.2"), State::Disabled).unwrap();
     let notes = running.add(1, "192.0.2.3").unwrap();
     assert_eq!(notes, ["not written to the source: the next reload removes it"]);
     running.add(7, "sip:192.0.2.7").unwrap();
