@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::document::{Document, Section};
-use super::values;
+use super::{DatabaseUrl, values};
 
 const KEYS: &[&str] = &[
     "source",
@@ -58,10 +58,6 @@ pub enum Source {
     /// `postgres://USER:PASSWORD@HOST[:PORT]/DATABASE`
     Postgres(DatabaseUrl),
 }
-
-/// The URL of a database. It may hold a password, so it is shown without.
-#[derive(Clone, Eq, PartialEq)]
-pub struct DatabaseUrl(String);
 
 /// The names of a table and its columns, as Kamailio's module parameters have them.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -203,53 +199,6 @@ impl fmt::Display for Source {
             Self::List(path) => write!(f, "{}", path.display()),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::Mysql(url) | Self::Postgres(url) => write!(f, "{url}"),
-        }
-    }
-}
-
-impl DatabaseUrl {
-    /// A URL with all that it holds.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The whole of it, for whoever connects.
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The last @ ends the user part, whatever a password holds; parameters may hold one too.
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        let host = host.split(['?', '#']).next().unwrap_or("");
-        write!(f, "{scheme}://{host}")
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{self}\"")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        for (url, shown) in [
-            ("mysql://kamailio:pw@db.example.com/kamailio", "mysql://db.example.com/kamailio"),
-            ("mysql://u:p@w@h/d?password=pw#pw", "mysql://h/d"),
-            ("postgres://u:pw?/#pw@h:5432/d", "postgres://h:5432/d"),
-            ("mysql://h/d", "mysql://h/d"),
-        ] {
-            let url = DatabaseUrl::new(url);
-            assert_eq!(url.to_string(), shown);
-            assert!(!format!("{url:?}").contains("pw"));
         }
     }
 }

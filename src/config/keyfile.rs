@@ -5,11 +5,12 @@
 //! is said. No secret is ever part of a message.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::state_dir::{self, Place, places};
 use super::{Problem, RelayConfig, values};
 use crate::keys::MasterKey;
 use crate::limits;
@@ -59,33 +60,6 @@ pub fn look(relay: &RelayConfig) -> Result<Option<PathBuf>, Vec<Problem>> {
         }
     }
     Ok(None)
-}
-
-/// A directory that may hold the key file.
-struct Place {
-    directory: PathBuf,
-    /// Nobody named it, so that another is tried when it is not ours.
-    is_a_guess: bool,
-}
-
-fn places(relay: &RelayConfig) -> Vec<Place> {
-    let named = |directory: PathBuf| Place { directory, is_a_guess: false };
-    if let Some(directory) = &relay.state_dir {
-        return vec![named(directory.clone())];
-    }
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    // systemd sets it, several directories separated by colons.
-    if let Some(list) = variable("STATE_DIRECTORY")
-        && let Some(first) = std::env::split_paths(&list).next()
-    {
-        return vec![named(first)];
-    }
-    let home = variable("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let own = variable("XDG_STATE_HOME").map(PathBuf::from).or(home);
-    std::iter::once(PathBuf::from("/var/lib"))
-        .chain(own)
-        .map(|parent| Place { directory: parent.join("strowger"), is_a_guess: true })
-        .collect()
 }
 
 fn load_from(places: &[Place]) -> Result<Loaded, Vec<Problem>> {
@@ -195,7 +169,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Vec<MasterKey>, Vec<Problem>> {
 
 /// Makes the key file, unless there is one by now.
 fn make(directory: &Path, path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    state_dir::make(directory)?;
     let temporary = directory.join(format!("{FILE_NAME}.{:016x}", random_number()));
     let made = write_key(&temporary).and_then(|()| {
         // A link, unlike a rename, fails when the name is taken: of two that start at the same

@@ -4,6 +4,7 @@
 //! a socket or resolves a name; the list of destinations is read by [`source`](crate::source).
 
 mod control;
+mod database_url;
 mod destinations;
 mod dispatch;
 mod document;
@@ -15,15 +16,19 @@ mod relay;
 mod reload;
 #[cfg(test)]
 mod rows;
+mod state_dir;
 pub(crate) mod values;
 
 pub use control::{ControlConfig, ControlSocket};
-pub use destinations::{DatabaseUrl, DestinationsConfig, LoadMode, Source, TableNames};
+pub use database_url::DatabaseUrl;
+pub(crate) use database_url::UrlParts;
+pub use destinations::{DestinationsConfig, LoadMode, Source, TableNames};
 pub use flags::Flags;
 pub use load::Draft;
 pub(crate) use load::{blank, read_at_most};
 pub use problem::Problem;
 pub(crate) use problem::in_order;
+pub use state_dir::{state_directories, state_directory};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -82,9 +82,9 @@ impl fmt::Display for Shown<'_> {
 
 impl std::error::Error for Problem {}
 
-/// In the order of the lines, each once, and no more than can be read.
+/// In the order of the lines or rows, each once, and no more than can be read.
 pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
-    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.sort_by_key(|problem| (problem.line, problem.row, problem.column));
     problems.dedup();
     let more = problems.len().saturating_sub(limits::PROBLEMS_MAX);
     if more > 0 {

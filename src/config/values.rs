@@ -162,18 +162,16 @@ pub(crate) fn source(text: &str) -> Result<Source, Mistake> {
         // What follows the scheme may hold a password, so it is not told.
         Some((scheme @ ("mysql" | "mariadb" | "postgres" | "postgresql"), rest)) => {
             let right = format!("write {scheme}://USER:PASSWORD@HOST/DATABASE");
-            let database = rest.strip_prefix("//").and_then(|rest| rest.rsplit_once('/'));
-            let Some((host, database)) = database else {
-                return Err(("source does not name a database".into(), right));
+            let is_mysql = matches!(scheme, "mysql" | "mariadb");
+            let kind = if is_mysql { "mysql" } else { "postgres" };
+            let url = DatabaseUrl::new(format!("{kind}:{rest}"));
+            let Some(parts) = url.parts() else {
+                return Err(("source does not name a host and a database".into(), right));
             };
-            let database = database.split('?').next().unwrap_or("");
-            if database.is_empty() || host.is_empty() {
+            if parts.host.is_empty() || parts.database.is_empty() {
                 return Err(("source does not name a host and a database".into(), right));
             }
-            Ok(match scheme {
-                "mysql" | "mariadb" => Source::Mysql(DatabaseUrl::new(format!("mysql:{rest}"))),
-                _ => Source::Postgres(DatabaseUrl::new(format!("postgres:{rest}"))),
-            })
+            Ok(if is_mysql { Source::Mysql(url) } else { Source::Postgres(url) })
         }
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
             Err((format!("{scheme:?} is not a kind of source"), INSTEAD.into()))
@@ -382,7 +380,7 @@ mod tests {
             let (what, right) = key(&wrong).unwrap_err();
             assert!(!format!("{what}{right}").contains("2233"), "{what}");
         }
-        let (what, right) = source("mysql://user:secret@host/db").unwrap_err();
+        let (what, right) = source("mysql://user:secret@host").unwrap_err();
         assert!(!format!("{what}{right}").contains("secret"));
     }
 }
