@@ -44,6 +44,7 @@ mod models;
 pub mod pin;
 pub mod proxy;
 pub mod registry;
+#[cfg(not(loom))]
 pub mod source;
 pub mod stats;
 mod sync;

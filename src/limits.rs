@@ -182,6 +182,37 @@ pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a list: as many lines as there are slots, each as long as Kamailio reads one (1,023).
 pub const LIST_BYTES_MAX: u64 = 64 << 20;
 
+/// Bytes of a destination's URI: as long as Kamailio takes one (499).
+pub const URI_BYTES_MAX: usize = 499;
+
+/// Bytes of a destination's attributes: eight times what a line of Kamailio's list has room for, and
+/// 64 times what the column of its table has (128).
+pub const ATTRIBUTES_BYTES_MAX: usize = 8_192;
+
+/// How long a database may take until it can be asked, in milliseconds: a name, a connection, TLS and
+/// a password are six ways there and back, 2 s over the slowest network, and one lost packet is sent
+/// again after 1 s, twice.
+pub(crate) const DATABASE_CONNECT_MS: u64 = 5_000;
+/// How long a database may take to answer one question, in milliseconds: 65,520 rows of 200 bytes are
+/// 13 MB, a second at 100 Mbit/s; the rest is for whoever holds a lock on the table.
+pub(crate) const DATABASE_ANSWER_MS: u64 = 10_000;
+/// How long a database may take to hear that we are done, in milliseconds: nothing depends on it.
+pub(crate) const DATABASE_CLOSE_MS: u64 = 500;
+/// How long `SQLite` waits while another process writes, in milliseconds; less than
+/// [`DATABASE_ANSWER_MS`], so that it is `SQLite` that says so.
+pub(crate) const DATABASE_BUSY_MS: u32 = 5_000;
+
+const _: () = assert!((DATABASE_BUSY_MS as u64) < DATABASE_ANSWER_MS);
+
+/// Bytes of the file with a database's last good rows: as many as we take of the rows, and 40 for the
+/// numbers of each of 65,520.
+pub(crate) const LAST_GOOD_BYTES_MAX: u64 = LIST_BYTES_MAX + 40 * SLOTS_MAX as u64;
+
+/// How long a relay that started without its database waits before it asks again, in milliseconds:
+/// doubled each time, up to the longest. Half a minute is soon enough for a server that restarts, and a
+/// hundred relays then ask it three times a second.
+pub(crate) const DATABASE_RETRY_MS: std::ops::RangeInclusive<u64> = 1_000..=30_000;
+
 /// How long a file must stand still before what was read of it counts, in milliseconds: an editor or
 /// a shell empties a file and fills it within 1 ms, and the kernel notes a change to 4 ms.
 pub(crate) const FILE_STILL_MS: u64 = 20;

@@ -20,7 +20,7 @@ pub(crate) struct CheckArgs {
     json: bool,
 }
 
-/// Looks at the configuration, the list that it names and the key file, and changes nothing. Exit
+/// Looks at the configuration, the list or the database that it names and the key file, and changes nothing. Exit
 /// status 0 when `strowger run` would take them, 1 when not.
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     let result = check(&args.flags);
@@ -93,6 +93,7 @@ impl Report {
             .map(|(set, (all, active))| format!("set {set}: {all}, {active} of them may be chosen"))
             .collect::<Vec<_>>();
         let destinations = if sets.is_empty() { "none".to_owned() } else { sets.join("; ") };
+        let _ = writeln!(text, "  source        {}", self.config.destinations.source);
         let _ = writeln!(text, "  destinations  {destinations}");
         let _ = writeln!(text, "  set           {}", self.config.policy.set);
         let _ = writeln!(text, "  key           {}", self.key);
@@ -120,6 +121,7 @@ impl Report {
             "warnings": self.warnings,
             "listeners": self.listeners(),
             "workers": workers,
+            "source": self.config.destinations.source.to_string(),
             "set": self.config.policy.set,
             "sets": sets,
             "key": self.key,
@@ -171,6 +173,7 @@ fn json_of(problems: &[Problem]) -> serde_json::Value {
                 "file": problem.file,
                 "line": problem.line,
                 "column": problem.column,
+                "row": problem.row,
                 "what": problem.what,
                 "right": problem.right,
             })
@@ -205,6 +208,8 @@ mod tests {
         for part in [
             "listeners     udp:127.0.0.1:5060\n",
             "workers       2\n",
+            "source        ",
+            "d.list\n",
             "set 1: 2, 1 of them may be chosen; set 2: 1, 1 of them may be chosen\n",
             "warning: record_route = false",
             "unknown attributes, kept as they are: own\n",

@@ -6,8 +6,7 @@ use super::desk::NewRecord;
 use super::error::{self, Error};
 use super::meant::has_uri;
 use super::{Inner, load, write_back};
-use crate::config::{Config, Problem};
-use crate::destination::{Origin, Record, Resolved};
+use crate::destination::{Record, Resolved};
 use crate::source;
 
 impl Inner {
@@ -18,7 +17,9 @@ impl Inner {
     ) -> Result<Vec<String>, Vec<Error>> {
         let _turn = self.take_turn()?;
         let (config, records) = self.in_force();
-        let record = read(&config, new)?;
+        let NewRecord { set, uri, flags, priority, attributes } = new;
+        let record = source::record(&config, *set, uri, *flags, *priority, attributes);
+        let record = record.map_err(error::all)?;
         if let Some(there) = records.iter().find(|there| is_same_place(&there.record, &record)) {
             let Record { uri, set, origin, .. } = there.record.clone();
             return Err(vec![Error::Already { uri: uri.text, set, origin }]);
@@ -72,33 +73,6 @@ impl Inner {
         drop(state);
         self.wait_until_used(version);
         Ok(meant.len())
-    }
-}
-
-/// The record with all that a source's row is looked at for.
-fn read(config: &Config, new: &NewRecord) -> Result<Record, Vec<Error>> {
-    let NewRecord { set, uri, flags, priority, attributes } = new;
-    let wrong = |what: String, right: &str| {
-        Err(vec![Error::Problem(Problem::of("the new destination", what, right))])
-    };
-    let blank = |text: &str| text.is_empty() || text.contains(char::is_whitespace);
-    if blank(uri) {
-        return wrong(format!("{uri:?} is not a URI"), "write sip:HOST:PORT");
-    }
-    if !attributes.is_empty() && (blank(attributes) || attributes.starts_with('#')) {
-        let right = "write name=value;name=value without blanks";
-        return wrong(format!("{attributes:?} are not attributes"), right);
-    }
-    // The fields of a line have the rules of a row; only priorities below 0 are a table's alone.
-    let line = format!("{set} {uri} {flags} 0 {attributes}");
-    let list = source::parse("the new destination", line.as_bytes()).map_err(|problems| {
-        error::all(problems.into_iter().map(|p| Problem { line: None, ..p }).collect())
-    })?;
-    let record = list.records.into_iter().next().expect("one line is one record");
-    let record = Record { priority: *priority, origin: Origin::Command, ..record };
-    match source::beside_listeners("the new destination", &record, config) {
-        Some(problem) => Err(vec![problem.into()]),
-        None => Ok(record),
     }
 }
 

@@ -1,27 +1,42 @@
 //! What is read when a relay starts or reloads: destinations, keys, randomness.
 
-use tracing::warn;
+use tracing::{error, warn};
 
-use super::error::{self, Error};
+use super::error::{Error, all};
 use crate::config::{Config, keyfile};
 use crate::destination::{Host, Record, Resolved};
 use crate::keys::Keys;
 use crate::pin::{PinMemory, PinTable};
-use crate::source;
+use crate::source::{self, Stale, Started};
 use crate::transport::sys::Mapping;
 
-/// The destinations of the source, names resolved as far as the time allows, and what is to be
-/// warned of.
-pub(super) fn read(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Error>> {
-    source::load_and_resolve(config).map_err(error::all)
+/// The destinations at a start, names resolved as far as the time allows, what is to be warned of, and
+/// whether they are not those of the source.
+pub(super) fn read(config: &Config) -> Result<Started, Vec<Error>> {
+    source::start_and_resolve(config).map_err(all)
 }
 
-/// As [`read`], for a relay that has these destinations.
+/// Says loudly that a relay starts without what its source holds.
+pub(super) fn say_stale(stale: &Stale) {
+    for problem in &stale.why {
+        error!("{problem}");
+    }
+    error!("{}; the source is asked again until it answers", stale.instead);
+}
+
+/// Keeps what is in force for a start without the database, when it is from one.
+pub(super) fn keep(config: &Config, records: &[Resolved]) {
+    if let Some(warning) = source::keep(config, records.iter().map(|resolved| &resolved.record)) {
+        warn!("{warning}");
+    }
+}
+
+/// The destinations for a relay that has these, and what is to be warned of.
 pub(super) fn read_again(
     config: &Config,
     known: &[Resolved],
 ) -> Result<(Vec<Resolved>, Vec<String>), Vec<Error>> {
-    source::reload_and_resolve(config, known).map_err(error::all)
+    source::reload_and_resolve(config, known).map_err(all)
 }
 
 /// One record with the addresses of its name.
@@ -54,7 +69,7 @@ pub(super) fn resolve_missing(mut records: Vec<Resolved>) -> Option<Vec<Resolved
 
 /// The keys of the configuration, or of the key file.
 pub(super) fn keys(config: &Config) -> Result<Keys, Vec<Error>> {
-    let loaded = keyfile::load(&config.relay).map_err(error::all)?;
+    let loaded = keyfile::load(&config.relay).map_err(all)?;
     if let Some(warning) = loaded.warning {
         warn!("{warning}");
     }

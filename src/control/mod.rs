@@ -11,6 +11,7 @@ mod plan;
 mod publish;
 mod ready;
 mod reload;
+mod retry;
 mod runtime;
 mod state;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod write_back;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ use crate::destination::Resolved;
 use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
+use crate::source::Started;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, mark_this_thread};
@@ -94,6 +96,8 @@ struct Inner {
     ping_active: AtomicBool,
     started: Instant,
     handle: Handle,
+    /// It started without what its source holds, and has not read it since.
+    is_stale: AtomicBool,
 }
 
 impl Relay {
@@ -115,10 +119,15 @@ impl Relay {
         let secrets = error::both(load::keys(config), load::incarnation());
         let ((bound, read), secrets) = error::both(error::both(bound, read), secrets)?;
         let (sockets, listeners) = bound;
-        let (records, warnings) = read;
+        let Started { records, warnings, stale } = read;
         let (keys, incarnation) = secrets;
         for warning in warnings {
             warn!("{warning}");
+        }
+        if let Some(stale) = &stale {
+            load::say_stale(stale);
+        } else {
+            load::keep(config, &records);
         }
 
         let spread = sockets.steer(config.relay.steering);
@@ -159,10 +168,14 @@ impl Relay {
             ping_active: AtomicBool::new(true),
             started: Instant::now(),
             handle: runtime.handle().clone(),
+            is_stale: AtomicBool::new(stale.is_some()),
         });
         let (alive, gone) = channel::bounded(0);
         let keeper = spawn_keeper(Arc::clone(&inner), gone.clone())?;
-        spawn_resolver(Arc::downgrade(&inner), gone)?;
+        spawn_resolver(Arc::downgrade(&inner), gone.clone())?;
+        if stale.is_some() {
+            retry::spawn(Arc::downgrade(&inner), gone)?;
+        }
         Ok(Self {
             inner,
             _pool: pool,
@@ -316,6 +329,11 @@ impl Inner {
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
         totals
+    }
+
+    fn is_stale(&self) -> bool {
+        // Relaxed: whoever asks in between reloads once more, behind the lock.
+        self.is_stale.load(Ordering::Relaxed)
     }
 
     fn version_in_use(&self) -> u64 {

@@ -89,6 +89,9 @@ impl Inner {
         took.build = built - checked;
         self.wait_until_used(version);
         took.publish = built.elapsed();
+        self.is_stale.store(false, Ordering::Relaxed);
+        let (config, records) = self.in_force();
+        load::keep(&config, &records);
         Ok(Reloaded { plan, notes, refused: Vec::new(), took })
     }
 }

@@ -25,6 +25,8 @@ pub struct SocketName(pub SocketAddr);
 pub struct Attributes {
     /// `socket=udp:ADDRESS:PORT`: the listener it is reached through.
     pub socket: Option<SocketName>,
+    /// `duid`: what tells it apart from another with the same URI.
+    pub duid: Option<String>,
     /// All of them as written, those that we do not know included.
     pub text: String,
     /// The names that we do not know. They are kept: operators store their own there.

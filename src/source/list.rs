@@ -1,17 +1,15 @@
 //! Kamailio's `dispatcher.list`: one destination per line.
 //!
-//! It is read as Kamailio reads it, except that what Kamailio would take silently and wrongly (a
-//! set that is no number, a URI cut at a `#`, a weight out of range) is a mistake with its line.
+//! It is read as Kamailio reads it, except that a line that Kamailio would take silently and wrongly
+//! is a mistake with its number.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use super::socket_attribute;
-use crate::config::{Problem, in_order, read_at_most};
-use crate::destination::{Attributes, DestinationUri, Flags, Host, Origin, Record, SocketName};
+use super::records::Records;
+use super::row::{self, Fields, LINE, Mistake};
+use crate::config::{LoadMode, Problem, read_at_most};
+use crate::destination::{Origin, Record};
 use crate::limits;
-use crate::words::nearest;
 
 /// A list that was read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -29,10 +27,7 @@ pub struct List {
 /// # Errors
 /// Everything that is wrong with it, in the order of its lines.
 pub fn read(path: &Path) -> Result<List, Vec<Problem>> {
-    let name = path.display().to_string();
-    let bytes = read_at_most(path, limits::LIST_BYTES_MAX)
-        .map_err(|(what, right)| vec![Problem::of(&name, what, right)])?;
-    parse(&name, &bytes)
+    parse(&path.display().to_string(), &bytes_of(path)?)
 }
 
 /// Reads a list; `file` is what problems call it.
@@ -46,54 +41,42 @@ pub fn read(path: &Path) -> Result<List, Vec<Problem>> {
 /// # Errors
 /// Everything that is wrong with it, in the order of its lines.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<List, Vec<Problem>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut records = Vec::new();
-    let mut unknown = BTreeSet::new();
-    let mut seen = HashMap::new();
-    let mut problems = Vec::new();
-    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let line_number = at + 1;
-        let mut wrong = |mistakes: Vec<Mistake>| {
-            let told = mistakes
-                .into_iter()
-                .map(|(what, right)| Problem::at(file, line_number, what, right));
-            problems.extend(told);
-        };
-        match read_line(line, line_number) {
-            Ok(None) => {}
-            Ok(Some(record)) => {
-                let identity = (
-                    record.set,
-                    record.uri.host.clone(),
-                    record.uri.port_or_default(),
-                    record.attributes.socket,
-                );
-                if let Some(first) = seen.insert(identity, line_number) {
-                    let what = format!(
-                        "{} is in set {} already, on line {first}",
-                        record.uri.text, record.set
-                    );
-                    wrong(vec![(what, "list a destination once in a set".into())]);
-                    continue;
-                }
-                unknown.extend(record.attributes.unknown.iter().cloned());
-                records.push(record);
-            }
-            Err(mistakes) => wrong(mistakes),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(in_order(problems));
-    }
-    // The sort is stable: what is equal stays as listed.
-    records.sort_by_key(|record: &Record| (record.set, std::cmp::Reverse(record.priority)));
-    let unknown = unknown.into_iter().collect();
-    Ok(List { records, unknown, is_blank: bytes.is_empty() })
+    let kept = lines(file, bytes).finish(LoadMode::All)?;
+    let unknown = super::records::unknown_attributes(&kept.records);
+    Ok(List { records: kept.records, unknown, is_blank: is_blank(bytes) })
 }
 
-type Mistake = (String, String);
+/// The bytes of a list.
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
+    let problem = |(what, right)| vec![Problem::of(&path.display().to_string(), what, right)];
+    read_at_most(path, limits::LIST_BYTES_MAX).map_err(problem)
+}
 
-fn read_line(line: &[u8], line_number: usize) -> Result<Option<Record>, Vec<Mistake>> {
+/// Whether there is not a single byte to read.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    without_mark(bytes).is_empty()
+}
+
+/// The lines of a list, good and bad.
+pub(super) fn lines(file: &str, bytes: &[u8]) -> Records {
+    let mut records = Records::new(file);
+    for (at, line) in without_mark(bytes).split(|byte| *byte == b'\n').enumerate() {
+        let line_number = at + 1;
+        match read_line(line, line_number) {
+            Ok(None) => {}
+            Ok(Some(record)) => records.take(record),
+            Err(mistakes) => records.wrong(Origin::Line(line_number), mistakes),
+        }
+    }
+    records
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// One line, without the end of it; `None` when it holds no record.
+pub(super) fn read_line(line: &[u8], line_number: usize) -> Result<Option<Record>, Vec<Mistake>> {
     let line = without_comment(line);
     let Ok(line) = std::str::from_utf8(line) else {
         return Err(vec![("not UTF-8".into(), "save the list as UTF-8".into())]);
@@ -116,25 +99,17 @@ fn read_line(line: &[u8], line_number: usize) -> Result<Option<Record>, Vec<Mist
         let right = "write attributes without blanks, name=value;name=value, and comments after #";
         mistakes.push((what, right.into()));
     }
-    let mut note = |mistake: Mistake| mistakes.push(mistake);
-    let set = read_set(set).map_err(&mut note);
-    let uri = read_uri(uri).map_err(&mut note);
-    let flags = read_flags(rest.first().unwrap_or(&"0")).map_err(&mut note);
-    let priority = read_priority(rest.get(1).unwrap_or(&"0")).map_err(&mut note);
-    let attributes = match rest.get(2) {
-        Some(text) => read_attributes(text, &mut mistakes),
-        None => Attributes::default(),
+    let fields = Fields {
+        set,
+        uri,
+        flags: rest.first().unwrap_or(&"0"),
+        priority: rest.get(1).unwrap_or(&"0"),
+        attributes: rest.get(2).unwrap_or(&""),
     };
-    match (set, uri, flags, priority) {
-        (Ok(set), Ok(uri), Ok(flags), Ok(priority)) if mistakes.is_empty() => Ok(Some(Record {
-            set,
-            uri,
-            flags,
-            priority,
-            attributes,
-            origin: Origin::Line(line_number),
-        })),
-        _ => Err(mistakes),
+    match row::read(fields, Origin::Line(line_number)) {
+        Ok(record) if mistakes.is_empty() => Ok(Some(record)),
+        Ok(_) => Err(mistakes),
+        Err(more) => Err(mistakes.into_iter().chain(more).collect()),
     }
 }
 
@@ -145,227 +120,12 @@ fn without_comment(line: &[u8]) -> &[u8] {
     &line[..start.unwrap_or(line.len())]
 }
 
-fn read_set(text: &str) -> Result<u32, Mistake> {
-    match number(text) {
-        Some(set) if set <= u64::from(limits::SET_MAX) => Ok(set as u32),
-        _ => {
-            let right = format!("{LINE}, SET a number from 0 to {}", limits::SET_MAX);
-            Err((format!("{text:?} is not the number of a set"), right))
-        }
-    }
-}
-
-fn read_uri(text: &str) -> Result<DestinationUri, Mistake> {
-    if text.contains('#') {
-        return Err((format!("{text:?}: a # in a URI"), "put a blank before a comment".into()));
-    }
-    if text.chars().any(char::is_control) {
-        return Err((format!("{text:?}: a control character"), "remove it".into()));
-    }
-    let uri = DestinationUri::parse(text).map_err(|error| {
-        // The error says both, separated by the last colon and blank before its advice.
-        let told = error.to_string();
-        match told.split_once(": ") {
-            Some((what, right)) => (format!("{text:?}: {what}"), right.to_owned()),
-            None => (format!("{text:?}: {told}"), "write sip:HOST:PORT".into()),
-        }
-    })?;
-    match uri.host {
-        Host::Address(ip) if !is_of_one_machine(ip) => Err((
-            format!("{text:?}: {ip} is not the address of a server"),
-            "write the server's own address".into(),
-        )),
-        _ => Ok(uri),
-    }
-}
-
-fn is_of_one_machine(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    !ip.is_unspecified() && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST
-}
-
-fn read_flags(text: &str) -> Result<Flags, Mistake> {
-    let right = "write the sum of 1 inactive, 2 trying, 4 disabled, 8 probing, 16 no DNS lookup, \
-                 32 no ping, decimal or after 0x";
-    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let bits = match hex {
-        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            u32::from_str_radix(hex, 16).ok()
-        }
-        Some(_) => None,
-        None => number(text).and_then(|bits| bits.try_into().ok()),
-    };
-    let bits = bits.ok_or_else(|| (format!("flags {text:?}: no number"), right.to_owned()))?;
-    Flags::from_bits(bits).ok_or_else(|| {
-        let what = format!("flags {text}: {} means nothing", bits & !63);
-        (what, right.to_owned())
-    })
-}
-
-fn read_priority(text: &str) -> Result<i32, Mistake> {
-    number(text).and_then(|priority| i32::try_from(priority).ok()).ok_or_else(|| {
-        let right = format!("write a number from 0 to {}, the highest goes first", i32::MAX);
-        (format!("priority {text:?}: not in range"), right)
-    })
-}
-
-fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
-    let mut attributes = Attributes { text: text.into(), ..Attributes::default() };
-    let mut seen = BTreeSet::new();
-    if text.chars().any(char::is_control) {
-        mistakes.push(("a control character in the attributes".into(), "remove it".into()));
-    }
-    let Some(parts) = split_attributes(text) else {
-        mistakes.push(("a quoted attribute without its end".into(), "write name=\"value\"".into()));
-        return attributes;
-    };
-    for part in parts.into_iter().filter(|part| !part.is_empty()) {
-        let (name, value) = match part.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (part, None),
-        };
-        let name = name.to_ascii_lowercase();
-        if name.is_empty() {
-            mistakes.push((format!("attribute {part:?} has no name"), "write name=value".into()));
-            continue;
-        }
-        let Some((_, kind)) = ATTRIBUTES.iter().find(|(known, _)| *known == name) else {
-            if !attributes.unknown.contains(&name) {
-                attributes.unknown.push(name);
-            }
-            continue;
-        };
-        if !seen.insert(name.clone()) {
-            let what = format!("attribute {name} stands twice");
-            mistakes.push((what, "write it once".into()));
-            continue;
-        }
-        let value = value.unwrap_or("");
-        let value =
-            value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        match kind.read(value) {
-            Ok(Some(socket)) => attributes.socket = Some(socket),
-            Ok(None) => {}
-            Err((what, right)) => {
-                // rweight=50,maxload=80 is a common slip.
-                let comma = value.split_once(',').is_some_and(|(_, more)| more.contains('='));
-                let right = if comma { "separate attributes by ;".into() } else { right };
-                mistakes.push((format!("attribute {name}={value}: {what}"), right));
-            }
-        }
-    }
-    // A name that differs in a letter or two from one that we know was probably meant to be it.
-    for name in &attributes.unknown {
-        let known = ATTRIBUTES.iter().map(|(known, _)| *known);
-        if let Some(near) = nearest(name, known).filter(|near| is_slip(name, near)) {
-            let what = format!("unknown attribute {name:?}");
-            mistakes.push((what, format!("did you mean {near:?}?")));
-        }
-    }
-    attributes
-}
-
-/// Operators keep attributes of their own, so only the plainest slips of long names count.
-fn is_slip(name: &str, known: &str) -> bool {
-    known.len() >= 6 && strsim::damerau_levenshtein(name, known) == 1
-}
-
-/// The parts between semicolons, quoted ones whole; `None` when a quote does not end.
-fn split_attributes(text: &str) -> Option<Vec<&str>> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut is_quoted = false;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'"' => is_quoted = !is_quoted,
-            b';' if !is_quoted => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    (!is_quoted).then_some(parts)
-}
-
-/// What the value of an attribute may be.
-enum Kind {
-    Number(u64, u64),
-    Text,
-    Socket,
-    /// A socket for probes, read but not used.
-    OtherSocket,
-    Uri,
-    Later(&'static str),
-}
-
-impl Kind {
-    fn read(&self, value: &str) -> Result<Option<SocketName>, Mistake> {
-        match *self {
-            Self::Number(min, max) => match number(value) {
-                Some(number) if (min..=max).contains(&number) => Ok(None),
-                _ => Err((
-                    "not in range".into(),
-                    format!("write a number from {min} to {max}, or leave it out"),
-                )),
-            },
-            Self::Text if value.is_empty() => {
-                Err(("an empty value".into(), "write name=value".into()))
-            }
-            Self::Text => Ok(None),
-            Self::Socket => Ok(Some(SocketName(socket_attribute(value)?))),
-            Self::OtherSocket => socket_attribute(value).map(|_| None),
-            Self::Uri => {
-                let has_scheme = ["sip:", "sips:"].iter().any(|scheme| {
-                    value
-                        .get(..scheme.len())
-                        .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-                        && value.len() > scheme.len()
-                });
-                if has_scheme {
-                    Ok(None)
-                } else {
-                    Err(("not a SIP URI".into(), "write sip:USER@HOST".into()))
-                }
-            }
-            Self::Later(instead) => {
-                Err(("is not available in this version".into(), instead.into()))
-            }
-        }
-    }
-}
-
-/// Decimal digits and nothing else.
-fn number(text: &str) -> Option<u64> {
-    let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_decimal.then(|| text.parse().ok()).flatten()
-}
-
-const LINE: &str = "write SET sip:HOST:PORT [FLAGS [PRIORITY [ATTRIBUTES]]]";
-
-const ATTRIBUTES: &[(&str, Kind)] = &[
-    ("duid", Kind::Text),
-    ("maxload", Kind::Number(0, i32::MAX as u64)),
-    ("weight", Kind::Number(1, 100)),
-    ("rweight", Kind::Number(1, 100)),
-    ("cc", Kind::Number(0, 1)),
-    ("latency", Kind::Number(0, i32::MAX as u64)),
-    ("socket", Kind::Socket),
-    ("sockname", Kind::Later("write socket=udp:ADDRESS:PORT")),
-    ("ping_socket", Kind::OtherSocket),
-    ("ping_from", Kind::Uri),
-    ("obproxy", Kind::Uri),
-    ("ocmin", Kind::Number(0, 100)),
-    ("ocmax", Kind::Number(0, 100)),
-    ("ocrate", Kind::Number(0, 100)),
-];
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::destination::Host;
 
     fn uris(list: &List) -> Vec<String> {
         list.records.iter().map(|record| format!("{} {}", record.set, record.uri.text)).collect()

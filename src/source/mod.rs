@@ -1,17 +1,32 @@
-//! Where destinations come from: the list file, and the names in it.
+//! Where destinations come from: a list or a database, and the names in it.
+//!
+//! A source is read and checked as a whole before anything is done with it. What is read of a database
+//! is kept in a file too, for a start while the database is away.
 
+mod database;
+mod failure;
+mod last_good;
 mod list;
+mod records;
 mod resolve;
+mod row;
+mod start;
+mod write_back;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{Config, Problem, Source, blank, values};
+use crate::config::{Config, Problem, Source, blank};
 use crate::destination::{Flags, Host, Record, Resolved};
+use records::Records;
+use row::Mistake;
 
+pub use failure::Failure;
+pub use last_good::keep;
 pub use list::{List, parse, read};
 pub use resolve::{resolve, unresolved};
+pub use start::{AtStart, Stale, Started, load_at_start, start_and_resolve};
 
 /// The longest time that names may take to resolve, all together.
 pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -19,7 +34,8 @@ pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(2);
 /// The destinations of a configuration, read and checked, names not yet resolved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Loaded {
-    /// The records: sets ascending, in each the highest priority first, then as listed.
+    /// The records: sets ascending, in each the highest priority first, then as listed, or by the `id`
+    /// of their rows.
     pub records: Vec<Record>,
     /// What is allowed but perhaps not meant, one sentence each.
     pub warnings: Vec<String>,
@@ -27,27 +43,31 @@ pub struct Loaded {
     pub is_blank: bool,
 }
 
-/// Reads what the configuration names as its source.
+/// Reads what the configuration names as its source. It waits for a database as long as `limits` say.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of its lines.
-pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
-    let name = config.destinations.source.to_string();
-    let Source::List(path) = &config.destinations.source else {
-        return Err(vec![Problem::of(&name, "is a database", "name a list")]);
+/// Whether it is away, or everything that is wrong with it, in the order of its lines or rows.
+pub fn load(config: &Config) -> Result<Loaded, Failure> {
+    let source = &config.destinations.source;
+    let (records, is_blank) = match source {
+        Source::List(path) => {
+            let bytes = list::bytes_of(path)?;
+            (list::lines(&source.to_string(), &bytes), list::is_blank(&bytes))
+        }
+        _ => (database::read(&config.destinations)?, false),
     };
-    let list = read(path)?;
-    let problems = list
-        .records
-        .iter()
-        .filter_map(|record| beside_listeners(&name, record, config))
-        .collect::<Vec<_>>();
-    if !problems.is_empty() {
-        return Err(crate::config::in_order(problems));
-    }
-    let mut warnings = list.warnings(&name);
+    Ok(Loaded { is_blank, ..take(records, config)? })
+}
+
+/// The records as this configuration takes them.
+fn take(mut records: Records, config: &Config) -> Result<Loaded, Vec<Problem>> {
+    let name = config.destinations.source.to_string();
+    records.check(|record| beside_listeners(record, config));
+    let kept = records.finish(config.destinations.load_mode)?;
+    let mut warnings = kept.left_out.iter().map(|p| format!("left out: {p}")).collect::<Vec<_>>();
+    warnings.extend(warn(&kept.records, &name));
     let set = config.policy.set;
-    let in_use = list.records.iter().filter(|record| record.set == set);
+    let in_use = kept.records.iter().filter(|record| record.set == set);
     if !in_use.clone().any(|record| record.flags.is_selectable()) {
         let what = if in_use.count() == 0 {
             "no destination"
@@ -56,7 +76,7 @@ pub fn load(config: &Config) -> Result<Loaded, Vec<Problem>> {
         };
         warnings.push(format!("{name}: {what} in set {set}: every call is refused"));
     }
-    Ok(Loaded { records: list.records, warnings, is_blank: list.is_blank })
+    Ok(Loaded { records: kept.records, warnings, is_blank: false })
 }
 
 /// Reads what the configuration names as its source and resolves its names, within
@@ -126,7 +146,7 @@ fn keep_known(resolved: &mut [Resolved], known: &[Resolved]) -> Vec<String> {
 }
 
 /// What is wrong with a record beside the listeners of this configuration.
-pub(crate) fn beside_listeners(file: &str, record: &Record, config: &Config) -> Option<Problem> {
+fn beside_listeners(record: &Record, config: &Config) -> Option<Mistake> {
     let listen = &config.relay.listen;
     if let Some(socket) = &record.attributes.socket
         && !listen.iter().any(|entry| covers(entry.address, socket.0))
@@ -137,15 +157,13 @@ pub(crate) fn beside_listeners(file: &str, record: &Record, config: &Config) -> 
             .collect::<Vec<_>>()
             .join(", ");
         let what = format!("socket=udp:{} is not one of our listeners", socket.0);
-        let right = format!("name one of {ours}, or add it to relay.listen");
-        return Some(Problem::of_record(file, record.origin, what, right));
+        return Some((what, format!("name one of {ours}, or add it to relay.listen")));
     }
     if let Host::Address(ip) = record.uri.host {
         let address = SocketAddr::new(ip, record.uri.port_or_default());
         if listen.iter().any(|entry| entry.address == address) {
             let what = format!("{} is this relay itself", record.uri.text);
-            let right = "name a server, or listen on another address";
-            return Some(Problem::of_record(file, record.origin, what, right));
+            return Some((what, "name a server, or listen on another address".into()));
         }
     }
     None
@@ -156,40 +174,33 @@ fn covers(listen: SocketAddr, socket: SocketAddr) -> bool {
     listen == socket || (is_wildcard && listen.port() == socket.port())
 }
 
-impl List {
-    /// One sentence for each kind of thing that has no effect here.
-    fn warnings(&self, name: &str) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if !self.unknown.is_empty() {
-            let names = self.unknown.join(", ");
-            warnings.push(format!("{name}: unknown attributes, kept as they are: {names}"));
-        }
-        for (bit, says) in [
-            (Flags::INACTIVE, "inactive (1): not chosen, since nothing is probed in this version"),
-            (Flags::PROBING, "probing (8): nothing is probed in this version"),
-        ] {
-            let mut lines = self
-                .records
-                .iter()
-                .filter(|record| record.flags.bits() & bit != 0)
-                .map(|record| record.origin)
-                .collect::<Vec<_>>();
-            lines.sort_unstable();
-            if let Some(first) = lines.first() {
-                let more = match lines.len() {
-                    1 => String::new(),
-                    n => format!(" and {} more", n - 1),
-                };
-                warnings.push(format!("{name}: {first}{more}: {says}"));
-            }
-        }
-        warnings
+/// One sentence for each kind of thing that has no effect here.
+fn warn(records: &[Record], name: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let unknown = records::unknown_attributes(records);
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        warnings.push(format!("{name}: unknown attributes, kept as they are: {names}"));
     }
-}
-
-/// `udp:ADDRESS:PORT` of an attribute.
-fn socket_attribute(text: &str) -> Result<SocketAddr, values::Mistake> {
-    values::listen_address(text)
+    for (bit, says) in [
+        (Flags::INACTIVE, "inactive (1): not chosen, since nothing is probed in this version"),
+        (Flags::PROBING, "probing (8): nothing is probed in this version"),
+    ] {
+        let mut places = records
+            .iter()
+            .filter(|record| record.flags.bits() & bit != 0)
+            .map(|record| record.origin)
+            .collect::<Vec<_>>();
+        places.sort_unstable();
+        if let Some(first) = places.first() {
+            let more = match places.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            warnings.push(format!("{name}: {first}{more}: {says}"));
+        }
+    }
+    warnings
 }
 
 #[cfg(test)]

@@ -1,0 +1,34 @@
+//! The thread of a relay that started without its database: it reloads until that succeeds once.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use super::{Error, Inner, ReloadHow, is_alive};
+use crate::limits::DATABASE_RETRY_MS;
+use crate::worker::catch;
+use crossbeam::channel::Receiver;
+
+/// Starts it. It ends when a reload succeeded, whoever asked for it, or when the relay ends.
+pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
+    super::spawn("source", move || {
+        let mut wait_ms = *DATABASE_RETRY_MS.start();
+        while is_alive(&gone, Duration::from_millis(wait_ms)) {
+            if catch(|| is_read(&inner)) == Some(true) {
+                return;
+            }
+            wait_ms = (wait_ms * 2).min(*DATABASE_RETRY_MS.end());
+        }
+    })
+    .map(drop)
+}
+
+/// Tries once; says whether nothing is left to be done.
+fn is_read(inner: &Weak<Inner>) -> bool {
+    let Some(inner) = inner.upgrade() else { return true };
+    if !inner.is_stale() {
+        return true;
+    }
+    let result = inner.reload(ReloadHow::default());
+    inner.tell(ReloadHow::default(), &result);
+    result.is_ok()
+}

@@ -1,0 +1,197 @@
+//! The last good destinations of a database, in a file of the state directory, so that a relay can
+//! start while its database is away.
+//!
+//! The file is replaced as a whole whenever what was read of the database is put in force. Of what is
+//! read back nothing is taken on trust: it must be whole, of this source, and pass the checks that its
+//! rows passed.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::records::Records;
+use super::row::{self, Fields};
+use crate::config::{Config, Problem, state_directories, state_directory};
+use crate::destination::{Origin, Record};
+use crate::limits;
+
+/// The file's name in the state directory.
+const FILE_NAME: &str = "destinations.last";
+
+/// The first line; its number grows with the format.
+const FORMAT: &str = "strowger-destinations 1";
+
+/// What was kept.
+#[derive(Debug)]
+pub(super) struct LastGood {
+    pub(super) records: Records,
+    /// How long ago.
+    pub(super) age: Duration,
+}
+
+/// Keeps the records of a database for a start without it; of a list nothing is kept, it is a file
+/// itself. Says what is to be warned of.
+pub fn keep<'a>(config: &Config, records: impl Iterator<Item = &'a Record>) -> Option<String> {
+    if !config.destinations.source.is_database() {
+        return None;
+    }
+    let told = |why: String| {
+        format!(
+            "the destinations cannot be kept for a start without {}: {why}",
+            config.destinations.source
+        )
+    };
+    let Some(directory) = state_directory(&config.relay) else {
+        return Some(told("no state directory can be written to: set relay.state_dir".into()));
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    write(&directory, &text(config, now, records))
+        .err()
+        .map(|error| told(format!("{}: {error}", directory.join(FILE_NAME).display())))
+}
+
+/// What was kept of the source of this configuration.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(super) fn read(config: &Config) -> Result<Option<LastGood>, Vec<Problem>> {
+    for directory in state_directories(&config.relay) {
+        let path = directory.join(FILE_NAME);
+        let name = path.display().to_string();
+        match bytes(&path) {
+            Ok(Some(bytes)) => {
+                let read = parse(config, &bytes).map_err(|what| {
+                    let right = "it is not used, and written again after the next good load";
+                    vec![Problem::of(&name, what, right)]
+                });
+                return read.map(Some);
+            }
+            Ok(None) => {}
+            Err(what) => {
+                return Err(vec![Problem::of(&name, what, "let the relay's user own it")]);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// `3 days`, in the largest unit of which there are two.
+pub(super) fn for_people(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= 2 * length);
+    let (length, unit) = unit.unwrap_or((1, "s"));
+    format!("{} {unit}", seconds / length)
+}
+
+/// ```text
+/// strowger-destinations 1
+/// source SOURCE AND ITS NAMES
+/// time SECONDS
+/// ID TAB SET TAB FLAGS TAB PRIORITY TAB URI TAB ATTRIBUTES
+/// blake3 HEX
+/// ```
+///
+/// Neither a URI nor an attribute holds a control character, so no field holds a tab.
+fn text<'a>(config: &Config, now: Duration, records: impl Iterator<Item = &'a Record>) -> String {
+    let mut text = format!("{FORMAT}\nsource {}\ntime {}\n", source(config), now.as_secs());
+    for record in records {
+        let Record { set, uri, flags, priority, attributes, origin } = record;
+        let Origin::Row(id) = origin else { continue };
+        let (flags, uri, attributes) = (flags.bits(), &uri.text, &attributes.text);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{id}\t{set}\t{flags}\t{priority}\t{uri}\t{attributes}");
+    }
+    let sum = blake3::hash(text.as_bytes()).to_hex();
+    let _ = writeln!(text, "blake3 {sum}");
+    text
+}
+
+fn parse(config: &Config, bytes: &[u8]) -> Result<LastGood, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is damaged")?;
+    let first = text.lines().next().unwrap_or_default();
+    if first != FORMAT {
+        return Err("is of another version of Strowger".into());
+    }
+    let end = text.rfind("blake3 ").ok_or("is cut short")?;
+    let (text, sum) = text.split_at(end);
+    let wants = format!("blake3 {}\n", blake3::hash(text.as_bytes()).to_hex());
+    if sum != wants {
+        return Err("is damaged".into());
+    }
+    let mut lines = text.lines().skip(1);
+    let mut after = |word: &str| lines.next()?.strip_prefix(word);
+    if after("source ") != Some(source(config).as_str()) {
+        return Err("is of another source".into());
+    }
+    let time = after("time ").and_then(|time| time.parse().ok()).ok_or("is damaged")?;
+    let mut records = Records::new(&config.destinations.source.to_string());
+    for line in lines {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [id, set, flags, priority, uri, attributes] = *fields.as_slice() else {
+            return Err("is damaged".into());
+        };
+        let origin = Origin::Row(id.parse().map_err(|_| "is damaged")?);
+        match row::read(Fields { set, uri, flags, priority, attributes }, origin) {
+            Ok(record) => records.take(record),
+            Err(mistakes) => records.wrong(origin, mistakes),
+        }
+    }
+    let age = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(time));
+    Ok(LastGood { records, age: age.unwrap_or_default() })
+}
+
+/// Which rows these are. No password is part of it.
+fn source(config: &Config) -> String {
+    let destinations = &config.destinations;
+    let names = &destinations.table;
+    let mut text = format!(
+        "{} {} {} {} {} {} {} {}",
+        destinations.source,
+        names.table,
+        names.version_table,
+        names.set,
+        names.destination,
+        names.flags,
+        names.priority,
+        names.attributes
+    );
+    for (name, column) in &destinations.extra_attributes {
+        let _ = write!(text, " {name}={column}");
+    }
+    text.replace(char::is_control, "?")
+}
+
+fn write(directory: &Path, text: &str) -> io::Result<()> {
+    let (path, new) = (directory.join(FILE_NAME), directory.join(format!("{FILE_NAME}.new")));
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    // The name must outlive a power cut as the bytes do. Not every file system can do that.
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    Ok(())
+}
+
+fn bytes(path: &PathBuf) -> Result<Option<Vec<u8>>, String> {
+    let cannot = |error: io::Error| format!("cannot be read ({error})");
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot(error)),
+    };
+    let metadata = file.metadata().map_err(cannot)?;
+    if !metadata.is_file() || metadata.mode() & 0o022 != 0 {
+        return Err("may be written by others".into());
+    }
+    let mut bytes = Vec::new();
+    file.take(limits::LAST_GOOD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > limits::LAST_GOOD_BYTES_MAX {
+        return Err("is too long".into());
+    }
+    Ok(Some(bytes))
+}
