@@ -11,16 +11,16 @@ mod records;
 mod resolve;
 mod row;
 mod start;
-mod write_back;
+pub mod write_back;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::{Config, Problem, Source, blank};
-use crate::destination::{Flags, Host, Record, Resolved};
+use crate::destination::{Flags, Host, Origin, Record, Resolved};
 use records::Records;
-use row::Mistake;
+use row::{Fields, Mistake};
 
 pub use failure::Failure;
 pub use last_good::keep;
@@ -57,6 +57,32 @@ pub fn load(config: &Config) -> Result<Loaded, Failure> {
         _ => (database::read(&config.destinations)?, false),
     };
     Ok(Loaded { is_blank, ..take(records, config)? })
+}
+
+/// A record that a command brings, checked as those of the source are.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn record(
+    config: &Config,
+    set: u32,
+    uri: &str,
+    flags: u32,
+    priority: i32,
+    attributes: &str,
+) -> Result<Record, Vec<Problem>> {
+    let (set, flags, priority) = (set.to_string(), flags.to_string(), priority.to_string());
+    let fields = Fields { set: &set, uri, flags: &flags, priority: &priority, attributes };
+    let checked = row::read(fields, Origin::Command).and_then(|record| {
+        match beside_listeners(&record, config) {
+            None => Ok(record),
+            Some(mistake) => Err(vec![mistake]),
+        }
+    });
+    checked.map_err(|mistakes| {
+        let told = mistakes.into_iter();
+        told.map(|(what, right)| Problem::of("the new record", what, right)).collect()
+    })
 }
 
 /// The records as this configuration takes them.

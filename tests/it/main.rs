@@ -4,6 +4,7 @@
 mod harness;
 
 mod calls;
+mod databases;
 mod dialogs;
 mod drain;
 mod empty;

@@ -43,7 +43,6 @@ pub(super) fn read(config: &DestinationsConfig) -> Result<Records, Failure> {
     Ok(records)
 }
 
-#[allow(dead_code)]
 /// Writes a record into the table; says how many rows that made.
 ///
 /// # Errors
@@ -62,7 +61,6 @@ pub(super) fn insert(config: &DestinationsConfig, record: &Record) -> Result<u64
     })
 }
 
-#[allow(dead_code)]
 /// Removes the rows of a set with this destination; says how many there were.
 ///
 /// # Errors

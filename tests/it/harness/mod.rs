@@ -1,13 +1,17 @@
 //! What the tests are written with: the relay's own binary, SIPp, addresses nobody else has, and
 //! network namespaces. Everything started here is ended here, by its process id.
 
+pub(crate) mod database;
 pub(crate) mod ends;
 pub(crate) mod loopback;
+pub(crate) mod mariadb;
 pub(crate) mod netns;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod relay;
 pub(crate) mod sipp;
+pub(crate) mod sqlite;
 pub(crate) mod wait;
 
 pub(crate) use ends::Ends;

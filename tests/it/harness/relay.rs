@@ -22,7 +22,8 @@ use super::{loopback, wait};
 #[derive(Debug)]
 pub(crate) struct Builder {
     listen: Vec<String>,
-    list: String,
+    /// `None`: its configuration names where its destinations are.
+    list: Option<String>,
     config: Option<String>,
     arguments: Vec<String>,
     namespace: Option<String>,
@@ -73,7 +74,7 @@ impl Relay {
     pub(crate) fn with_list(list: &str) -> Builder {
         Builder {
             listen: Vec::new(),
-            list: list.into(),
+            list: Some(list.into()),
             config: None,
             arguments: Vec::new(),
             namespace: None,
@@ -81,6 +82,11 @@ impl Relay {
             fault: None,
             stderr: Stderr::Read,
         }
+    }
+
+    /// One that listens on a loopback address of its own and has the destinations of this source.
+    pub(crate) fn with_source(source: &str) -> Builder {
+        Builder { list: None, ..Self::with_list("").with(&["--db", source]) }
     }
 
     /// Its first listener.
@@ -308,7 +314,7 @@ impl Builder {
             fs::write(&file, text).expect("a writable temporary folder");
             file
         };
-        let list = write("dispatcher.list", &self.list);
+        let list = self.list.as_ref().map(|text| write("dispatcher.list", text));
         let binary = env::var("STROWGER_TEST_BINARY")
             .unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").to_owned());
         let mut words = match &self.namespace {
@@ -322,7 +328,9 @@ impl Builder {
         if let Some(text) = &self.config {
             command.arg("--config").arg(write("strowger.toml", text));
         }
-        command.arg("--list").arg(list);
+        if let Some(list) = list {
+            command.arg("--list").arg(list);
+        }
         for listen in &self.listen {
             command.args(["--listen", listen]);
         }
