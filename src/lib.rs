@@ -16,6 +16,7 @@
 //! | [`transport`] | how does it come and go; RFC 3261 §18 |
 //! | [`worker`] | one thread per core that moves it through |
 //! | [`source`], [`control`] | where destinations come from; start, reload, end |
+//! | [`import`] | what did Kamailio's file say |
 //! | [`demo`] | all of it at work |
 //!
 //! Built with `--cfg loom` the crate holds only what the models of concurrency (`models`) explore, and
@@ -33,6 +34,7 @@ pub mod demo;
 pub mod destination;
 pub mod dialog;
 mod hex;
+pub mod import;
 mod keyed;
 pub mod keys;
 pub mod limits;

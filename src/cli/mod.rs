@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod import;
 mod run;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Command {
     Run(run::Args),
     /// Say what is wrong with a configuration and its list, where, and what would be right
     Check(check::CheckArgs),
+    /// Make a strowger.toml that does what a kamailio.cfg does, and say what could not be carried over
+    Import(import::ImportArgs),
 }
 
 /// Does what the command line says.
@@ -34,5 +37,6 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::run(&args),
+        Command::Import(args) => import::run(&args),
     }
 }

@@ -1,0 +1,360 @@
+//! Parameters of modules: the dispatcher's, and the doors of jsonrpcs and ctl.
+
+use super::draft::{Draft, quoted};
+use super::script::{Modparam, Script, Value};
+use crate::config::DatabaseUrl;
+
+/// What the dispatcher takes and this version does not: why, or what there is instead.
+const DISPATCHER_LEFT: &[(&str, &str)] = &[
+    ("dst_avp", FAILOVER),
+    ("grp_avp", FAILOVER),
+    ("cnt_avp", FAILOVER),
+    ("dstid_avp", FAILOVER),
+    ("attrs_avp", FAILOVER),
+    ("sock_avp", FAILOVER),
+    ("xavp_dst", FAILOVER),
+    ("xavp_dst_mode", FAILOVER),
+    ("xavp_ctx", FAILOVER),
+    ("xavp_ctx_mode", FAILOVER),
+    (
+        "use_default",
+        "no destination is a last resort in this version: take the last one of each set out of it",
+    ),
+    ("hash_pvar", "no hash algorithm in this version"),
+    ("setid_pvname", NO_SCRIPT),
+    ("attrs_pvname", NO_SCRIPT),
+    ("ds_attrs_none", NO_SCRIPT),
+    ("event_callback", NO_SCRIPT),
+    ("event_callback_mode", NO_SCRIPT),
+    ("ds_ping_method", PROBING),
+    ("ds_ping_from", PROBING),
+    ("ds_ping_interval", PROBING),
+    ("ds_ping_fr_timer", PROBING),
+    ("ds_ping_fr_timeout", PROBING),
+    ("ds_ping_reply_codes", PROBING),
+    ("ds_ping_latency_stats", PROBING),
+    ("ds_ping_socket", PROBING),
+    ("ds_probing_mode", PROBING),
+    ("ds_probing_threshold", PROBING),
+    ("ds_probing_threshhold", PROBING),
+    ("ds_inactive_threshold", PROBING),
+    ("ds_latency_estimator_alpha", PROBING),
+    ("ds_retain_latency_stats", PROBING),
+    ("ds_timer_mode", PROBING),
+    ("outbound_proxy", PROBING),
+    ("ds_hash_size", CALL_LOAD),
+    ("ds_hash_expire", CALL_LOAD),
+    ("ds_hash_initexpire", CALL_LOAD),
+    ("ds_hash_check_interval", CALL_LOAD),
+    ("ds_default_socket", SOCKET),
+    ("ds_default_sockname", SOCKET),
+    ("reload_delta", "reloads wait for one another"),
+    ("ds_dns_mode", NAMES),
+    ("ds_dns_interval", NAMES),
+    ("ds_dns_ttl", NAMES),
+    ("ds_dns_match_all", NAMES),
+];
+
+const FAILOVER: &str = "it holds the next tries, and there is no failover in this version: a request goes to one destination";
+const PROBING: &str =
+    "destinations are not probed in this version: take one out with set_state or drain";
+const CALL_LOAD: &str = "calls are not counted per destination in this version: round robin";
+const SOCKET: &str = "a call leaves by the listener it came to, or by the one in the destination's attribute socket=udp:ADDRESS:PORT";
+const NO_SCRIPT: &str = "it is for the script, and there is none";
+const NAMES: &str = "names are asked for again by themselves";
+
+/// Modules whose work is done, or is no matter for calls.
+const COVERED: &[&str] = &[
+    "dispatcher",
+    "tm",
+    "tmx",
+    "sl",
+    "rr",
+    "pv",
+    "maxfwd",
+    "textops",
+    "textopsx",
+    "siputils",
+    "xlog",
+    "sanity",
+    "kex",
+    "corex",
+    "cfg_rpc",
+    "ctl",
+    "jsonrpcs",
+    "counters",
+    "statistics",
+    "debugger",
+    "cfgutils",
+    "db_mysql",
+    "db_postgres",
+    "db_sqlite",
+    "xhttp",
+    "ipops",
+    "sdpops",
+    "rtimer",
+];
+
+/// Modules whose functions are not here.
+const MODULES_LEFT: &[(&[&str], &str)] = &[
+    (
+        &["registrar", "usrloc", "p_usrloc", "alias_db"],
+        "there is no registrar: leave phones to a server that has one",
+    ),
+    (
+        &["auth", "auth_db", "auth_diameter", "auth_ephemeral", "auth_xkeys"],
+        "nobody is asked for a password: say who may send in [relay] allow",
+    ),
+    (&["permissions"], "write the addresses that may send into [relay] allow"),
+    (
+        &["nathelper", "rtpproxy", "rtpengine", "mediaproxy", "nat_traversal"],
+        "media and NAT are left to the servers",
+    ),
+    (&["tls", "websocket", "sctp", "outbound"], "only UDP is relayed in this version"),
+    (
+        &["dialog", "acc", "acc_json", "acc_db", "cnxcc"],
+        "calls are neither counted nor billed: leave it to the servers",
+    ),
+    (
+        &["pike", "ratelimit", "pipelimit", "htable", "secfilter"],
+        "there are no rate limits and no bans",
+    ),
+    (
+        &["presence", "presence_xml", "presence_mwi", "pua", "rls", "xcap_server", "msilo"],
+        "there is no presence",
+    ),
+    (&["topoh", "topos"], "Via, Record-Route and Contact of others are left as they are"),
+    (
+        &["mi_fifo", "mi_datagram", "mi_rpc", "mi_xmlrpc"],
+        "kamctl since Kamailio 5 speaks JSON-RPC: [control] fifo",
+    ),
+    (
+        &["app_lua", "app_python", "app_python3", "app_perl", "app_jsdt", "app_ruby"],
+        "scripts in other languages are not read: see what they ask of the dispatcher",
+    ),
+];
+
+/// Puts what modules are told into the draft.
+pub(super) fn read(script: &Script, draft: &mut Draft) {
+    dispatcher(script, draft);
+    doors(script, draft);
+    for (name, place) in &script.modules {
+        if COVERED.contains(name) {
+            continue;
+        }
+        let known = MODULES_LEFT.iter().find(|(names, _)| names.contains(name));
+        let why = known.map_or("its functions are not here", |(_, why)| why);
+        draft.left(*place, format!("loadmodule {name:?}"), why);
+    }
+}
+
+fn dispatcher(script: &Script, draft: &mut Draft) {
+    for parameter in script.modparams_of("dispatcher") {
+        let text = parameter.value.text().map(str::trim);
+        let (place, what) = (Some(parameter.place), shown("dispatcher", parameter));
+        let key = match parameter.name.as_str() {
+            "table_name" => "table",
+            "ds_db_extra_attrs" => "db_extra_attrs",
+            "setid_col" => "setid_col",
+            "destination_col" => "destination_col",
+            "flags_col" => "flags_col",
+            "priority_col" => "priority_col",
+            "attrs_col" => "attrs_col",
+            name => {
+                special(name, parameter, what, draft);
+                continue;
+            }
+        };
+        match text {
+            Some(text) => draft.set("destinations", key, quoted(text), place, what),
+            None => draft.left(parameter.place, what, "its value is not a text in quotes"),
+        }
+    }
+    let is_there =
+        script.module("dispatcher").is_some() || script.modparams_of("dispatcher").next().is_some();
+    source(script, is_there, draft);
+    if is_there && !draft.has("load_mode") {
+        let what = "ds_load_mode is not set: bad records are left out";
+        draft.set("destinations", "load_mode", quoted("skip"), None, what);
+    }
+}
+
+/// Parameters that are more than another name for a key.
+fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
+    let place = parameter.place;
+    let number = parameter.value.number();
+    match name {
+        "db_url" | "list_file" => {}
+        "ds_load_mode" => {
+            let mode = if number == Some(0) { "skip" } else { "all" };
+            draft.set("destinations", "load_mode", quoted(mode), Some(place), what);
+        }
+        "flags" if number.is_some_and(|flags| flags & 2 != 0) => {
+            draft.left(
+                place,
+                what,
+                "2 is failover, which is not in this version: a request goes to one destination",
+            );
+        }
+        // 1 is about hashes, which have their own line.
+        "flags" => {}
+        "force_dst" if number == Some(0) => {
+            draft.left(place, what, "nothing sets $du before: the destination is always chosen");
+        }
+        "force_dst" => {}
+        // Off, which is what we have.
+        "use_default" | "ds_ping_interval" | "ds_hash_size" | "ds_probing_mode"
+            if number == Some(0) => {}
+        _ => {
+            let known = DISPATCHER_LEFT.iter().find(|(known, _)| *known == name);
+            let why = known
+                .map_or("not a parameter of the dispatcher that is known here", |(_, why)| why);
+            draft.left(place, what, why);
+        }
+    }
+}
+
+/// A database wins over a list.
+fn source(script: &Script, is_there: bool, draft: &mut Draft) {
+    let last = |name: &str| script.modparams_of("dispatcher").filter(|p| p.name == name).last();
+    if let Some(url) = last("db_url") {
+        let what = shown("dispatcher", url);
+        let Some(text) = url.value.text().map(str::trim) else {
+            draft.left(
+                url.place,
+                what,
+                "the URL is known only at run time: write it into [destinations] source",
+            );
+            return;
+        };
+        let scheme = text.split(':').next().unwrap_or("");
+        if ["mysql", "postgres", "sqlite"].contains(&scheme) {
+            draft.set("destinations", "source", quoted(text), Some(url.place), what);
+            if let Some(list) = last("list_file") {
+                draft.left(
+                    list.place,
+                    shown("dispatcher", list),
+                    "db_url wins over it, in Kamailio too",
+                );
+            }
+        } else {
+            let why = "not a database that can be read: move the table to MySQL, PostgreSQL or SQLite, or write a list";
+            draft.left(url.place, what, why);
+        }
+    } else if let Some(list) = last("list_file") {
+        let what = shown("dispatcher", list);
+        match list.value.text().map(str::trim).filter(|path| !path.is_empty()) {
+            Some(path) => {
+                let source = quoted(&format!("list:{path}"));
+                draft.set("destinations", "source", source, Some(list.place), what);
+            }
+            None => draft.left(
+                list.place,
+                what,
+                "the path is known only at run time: write it into [destinations] source",
+            ),
+        }
+    } else if is_there {
+        let source = quoted("list:/etc/kamailio/dispatcher.list");
+        let what = "neither db_url nor list_file: Kamailio's default";
+        draft.set("destinations", "source", source, None, what);
+    }
+}
+
+/// The doors of jsonrpcs and ctl are open where the modules are loaded, at places of their own
+/// choice when nothing is said.
+fn doors(script: &Script, draft: &mut Draft) {
+    let last = |module, name: &str| script.modparams_of(module).filter(|p| p.name == name).last();
+    if script.module("jsonrpcs").is_some() {
+        let transport = last("jsonrpcs", "transport").and_then(|p| p.value.number()).unwrap_or(6);
+        for (bit, name, key, default) in [
+            (2, "fifo_name", "fifo", "/run/kamailio/kamailio_rpc.fifo"),
+            (4, "dgram_socket", "datagram", "/run/kamailio/kamailio_rpc.sock"),
+        ] {
+            if transport == 0 || transport & bit != 0 {
+                door(("jsonrpcs", name, key, default), last("jsonrpcs", name), draft);
+            }
+        }
+        if let Some(directory) = last("jsonrpcs", "fifo_reply_dir") {
+            door(("jsonrpcs", "fifo_reply_dir", "fifo_reply_dir", "/tmp"), Some(directory), draft);
+        }
+        for name in
+            ["fifo_mode", "fifo_user", "fifo_group", "dgram_mode", "dgram_user", "dgram_group"]
+        {
+            if let Some(parameter) = last("jsonrpcs", name) {
+                let what = shown("jsonrpcs", parameter);
+                draft.left(
+                    parameter.place,
+                    what,
+                    "a door has mode 0660 and the relay's own user and group",
+                );
+            }
+        }
+        if let Some(tcp) = last("jsonrpcs", "tcp_socket") {
+            let why = "no JSON-RPC over TCP: [control] http = \"127.0.0.1:8060\" has it over HTTP";
+            draft.left(tcp.place, shown("jsonrpcs", tcp), why);
+        }
+    }
+    if script.module("ctl").is_some() {
+        // The only parameter that may be given more than once.
+        let sockets = script.modparams_of("ctl").filter(|p| p.name == "binrpc");
+        let unix = sockets.filter(|parameter| {
+            let text = parameter.value.text().unwrap_or("");
+            let is_unix = ["unix:", "unixs:", "/"].iter().any(|begin| text.starts_with(begin))
+                || !text.contains(':');
+            if !is_unix {
+                let why = "BINRPC is spoken over a unix stream alone: [control] binrpc";
+                draft.left(parameter.place, shown("ctl", parameter), why);
+            }
+            is_unix
+        });
+        let unix = unix.last();
+        door(("ctl", "binrpc", "binrpc", "/run/kamailio/kamailio_ctl"), unix, draft);
+    }
+}
+
+fn door(
+    (module, name, key, default): (&str, &str, &'static str, &str),
+    parameter: Option<&Modparam>,
+    draft: &mut Draft,
+) {
+    let Some(parameter) = parameter else {
+        let what = format!("{name} of {module} is not set: Kamailio's default");
+        draft.set("control", key, quoted(default), None, what);
+        return;
+    };
+    let what = shown(module, parameter);
+    let path = parameter.value.text().unwrap_or("").trim();
+    let schemes = ["unixs:", "unixd:", "unix:"];
+    let path = schemes.iter().find_map(|scheme| path.strip_prefix(scheme)).unwrap_or(path);
+    if path.is_empty() {
+        // An empty one shuts the door, in Kamailio too.
+        if parameter.value == Value::Unknown {
+            draft.left(parameter.place, what, "its value is known only at run time");
+        }
+    } else if path.contains(':') {
+        draft.left(parameter.place, what, "a door is a path on this machine: [control]");
+    } else {
+        let path =
+            if path.starts_with('/') { path.into() } else { format!("/run/kamailio/{path}") };
+        draft.set("control", key, quoted(&path), Some(parameter.place), what);
+    }
+}
+
+/// A parameter as a terminal may show it.
+fn shown(module: &str, parameter: &Modparam) -> String {
+    let value = match &parameter.value {
+        Value::Number(number) => number.to_string(),
+        Value::Unknown => "…".into(),
+        Value::Text(text) if text.contains('@') => {
+            format!("\"{}\"", DatabaseUrl::new(text.as_str()))
+        }
+        // What is wrong in a URL may have moved the password to where none belongs.
+        Value::Text(text) if parameter.name == "db_url" && !text.starts_with("sqlite:") => {
+            let scheme = text.split(':').next().unwrap_or("");
+            format!("\"{scheme}:…\"")
+        }
+        Value::Text(text) => format!("{text:?}"),
+    };
+    format!("modparam({module:?}, {:?}, {value})", parameter.name)
+}

@@ -1,0 +1,436 @@
+//! What routes ask of the dispatcher: which set, which algorithm, what is answered when nobody is
+//! there, what is logged. A route is not run: its conditions are not read, but for the one around a
+//! choice.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Draft, quoted};
+use super::lexer::{Kind, Place, Token};
+use super::script::{Route, Script, Value, partners, value, written};
+use crate::limits;
+use crate::log::Template;
+
+/// Functions that change messages or choices, and are not here.
+const LEFT: &[(&[&str], &str)] = &[
+    (
+        &[
+            "ds_next_dst",
+            "ds_next_domain",
+            "ds_mark_dst",
+            "ds_mark_addr",
+            "ds_set_dst",
+            "ds_set_domain",
+        ],
+        "failover is not in this version: a request goes to one destination",
+    ),
+    (&["ds_load_update", "ds_load_unset"], "calls are not counted per destination in this version"),
+    (
+        &[
+            "ds_list_exists",
+            "ds_list_exist",
+            "ds_is_active",
+            "ds_dsg_fetch",
+            "ds_dsg_fetch_uri",
+            "ds_reload",
+            "ds_oc_set_attrs",
+        ],
+        "there is no script: see strowger list and strowger reload",
+    ),
+    (
+        &[
+            "append_hf",
+            "insert_hf",
+            "append_to_reply",
+            "subst",
+            "subst_uri",
+            "subst_user",
+            "subst_hf",
+            "replace",
+            "replace_all",
+            "replace_body",
+            "set_body",
+            "uac_replace_from",
+            "uac_replace_to",
+            "msg_apply_changes",
+            "add_rr_param",
+            "record_route_preset",
+        ],
+        "messages are forwarded with nothing changed but what a proxy must",
+    ),
+    (
+        &[
+            "prefix",
+            "strip",
+            "strip_tail",
+            "rewriteuri",
+            "seturi",
+            "rewritehost",
+            "sethost",
+            "sethostport",
+            "rewritehostport",
+            "rewriteuser",
+            "setuser",
+            "rewriteuserpass",
+            "setport",
+            "lookup",
+        ],
+        "the Request-URI stays as it is, but for rewrite = \"domain\"",
+    ),
+    (&["force_send_socket"], "write socket=udp:ADDRESS:PORT into the destination's attributes"),
+    (
+        &["jsonrpc_dispatch"],
+        "JSON-RPC over HTTP has a port of its own: [control] http = \"127.0.0.1:8060\"",
+    ),
+    (
+        &["t_on_branch", "t_on_reply"],
+        "responses and branches have no routes: they are forwarded as they are",
+    ),
+];
+
+/// Variables that steer a request.
+const SET_LEFT: [&str; 9] = ["ru", "rd", "rU", "rp", "du", "fs", "fu", "tu", "rr"];
+
+/// Tokens after a choice in which the answer to its failure is looked for.
+const ANSWER_WITHIN: usize = 1_000;
+
+/// Tokens of one call that are looked at.
+const CALL_WITHIN: usize = 64;
+
+/// Puts what routes say into the draft; tells where `force_rport()` is called.
+pub(super) fn read(script: &Script, draft: &mut Draft) -> Option<Place> {
+    let mut routes = Routes::default();
+    for route in &script.routes {
+        routes.route(route, draft);
+    }
+    for (name, (place, count, why)) in routes.left {
+        let what = if count == 1 { name } else { format!("{name}, {count} times") };
+        draft.left(place, what, why);
+    }
+    if !script.routes.is_empty() && routes.has_choice {
+        let (value, what) = match routes.record_route {
+            Some(_) => ("true", "record_route()"),
+            None => ("false", "no route calls record_route()"),
+        };
+        draft.set("dispatch", "record_route", value.into(), routes.record_route, what);
+    }
+    routes.force_rport
+}
+
+#[derive(Default)]
+struct Routes {
+    has_choice: bool,
+    record_route: Option<Place>,
+    force_rport: Option<Place>,
+    /// What is not carried over: first place, how often, and why.
+    left: BTreeMap<String, (Place, usize, &'static str)>,
+}
+
+/// A call of a function.
+struct Call<'t> {
+    at: usize,
+    name: &'t str,
+    arguments: Vec<&'t [Token]>,
+    place: Place,
+}
+
+impl Call<'_> {
+    fn value(&self, number: usize) -> Value {
+        self.arguments.get(number).map_or(Value::Unknown, |argument| value(argument))
+    }
+
+    /// The call as it was written, its arguments without line ends.
+    fn shown(&self) -> String {
+        let arguments = self.arguments.iter().map(|argument| match value(argument) {
+            Value::Text(text) => format!("{text:?}"),
+            _ => written(argument),
+        });
+        format!("{}({})", self.name, arguments.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Routes {
+    fn route(&mut self, route: &Route, draft: &mut Draft) {
+        let is_failure = route.kind == "failure_route";
+        if let Some(first) = route.body.first() {
+            let why = match route.kind {
+                "failure_route" => {
+                    "failover is not in this version: a failure goes back to the caller"
+                }
+                "branch_route" | "onreply_route" | "reply_route" | "onsend_route" => {
+                    "responses and branches have no routes: they are forwarded as they are"
+                }
+                "event_route" => "there are no events for a script",
+                _ => "",
+            };
+            if !why.is_empty() {
+                self.left(route.kind, first.place, why);
+            }
+        }
+        let partners = partners(route.body);
+        for (at, token) in route.body.iter().enumerate() {
+            let next = route.body.get(at + 1);
+            if token.is_sign("$") {
+                self.assigned(&route.body[at..], token.place);
+            }
+            if token.kind != Kind::Word || !next.is_some_and(|next| next.is_sign("(")) {
+                continue;
+            }
+            let known = LEFT.iter().find(|(names, _)| names.contains(&token.text.as_str()));
+            if let Some((_, why)) = known {
+                self.left(&format!("{}()", token.text), token.place, why);
+            } else if IS_READ.contains(&token.text.as_str()) {
+                self.call(
+                    &call(route.body, &partners, at),
+                    is_failure,
+                    route.body,
+                    &partners,
+                    draft,
+                );
+            }
+        }
+    }
+
+    fn left(&mut self, name: &str, place: Place, why: &'static str) {
+        self.left.entry(name.to_owned()).or_insert((place, 0, why)).1 += 1;
+    }
+
+    /// `$ru = …`
+    fn assigned(&mut self, tokens: &[Token], place: Place) {
+        if let [_, name, sign, after, ..] = tokens
+            && SET_LEFT.contains(&name.text.as_str())
+            && sign.is_sign("=")
+            && !after.is_sign("=")
+        {
+            let why = "a request goes to the destination that was chosen, its Request-URI as it is";
+            self.left(&format!("${} = …", name.text), place, why);
+        }
+    }
+
+    fn call(
+        &mut self,
+        call: &Call,
+        is_failure: bool,
+        body: &[Token],
+        partners: &[Option<usize>],
+        draft: &mut Draft,
+    ) {
+        match call.name {
+            name if name.starts_with("ds_select") && is_failure => {
+                let why = "failover is not in this version: a request goes to one destination";
+                draft.left(call.place, call.shown(), why);
+            }
+            "ds_select_dst" | "ds_select_domain" | "ds_select" | "ds_select_routes" => {
+                if choice(call, self.has_choice, draft) {
+                    self.has_choice = true;
+                    if let Some(answer) = answer(call.at, body, partners) {
+                        no_destination(&answer, draft);
+                    }
+                }
+            }
+            "ds_is_from_list" => {
+                let mode = call.value(1).number();
+                if mode.is_some_and(|mode| mode & 1 != 0) {
+                    let value = quoted("address");
+                    draft.set("dispatch", "source_match", value, Some(call.place), call.shown());
+                }
+                let why = "a new request from a destination always gets 403: one that calls out needs another way";
+                self.left("ds_is_from_list()", call.place, why);
+            }
+            "record_route" if !is_failure => {
+                self.record_route = self.record_route.or(Some(call.place));
+            }
+            "force_rport" | "add_rport" => self.force_rport = self.force_rport.or(Some(call.place)),
+            "remove_hf" if call.value(0) == Value::Text("Route".into()) => {
+                let value = quoted("remove");
+                draft.set("dispatch", "foreign_route", value, Some(call.place), call.shown());
+            }
+            "remove_hf" => {
+                let why = "messages are forwarded with nothing changed but what a proxy must";
+                self.left("remove_hf()", call.place, why);
+            }
+            "xlog" | "xinfo" | "xnotice" | "xdbg" | "xwarn" | "xerr" | "xlogl" => {
+                dispatch_line(call, draft)
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Functions whose arguments are looked at.
+const IS_READ: [&str; 16] = [
+    "ds_select_dst",
+    "ds_select_domain",
+    "ds_select",
+    "ds_select_routes",
+    "ds_is_from_list",
+    "record_route",
+    "force_rport",
+    "add_rport",
+    "remove_hf",
+    "xlog",
+    "xinfo",
+    "xnotice",
+    "xdbg",
+    "xwarn",
+    "xerr",
+    "xlogl",
+];
+
+fn call<'t>(body: &'t [Token], partners: &[Option<usize>], at: usize) -> Call<'t> {
+    let end = partners[at + 1].unwrap_or(at + 2).min(at + 2 + CALL_WITHIN).max(at + 2);
+    let inside = body.get(at + 2..end).unwrap_or(&[]);
+    let arguments = if inside.is_empty() {
+        Vec::new()
+    } else {
+        inside.split(|token| token.is_sign(",")).collect()
+    };
+    Call { at, name: &body[at].text, arguments, place: body[at].place }
+}
+
+/// Set and algorithm of a choice; the first one of a file holds.
+fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
+    let place = call.place;
+    let shown = call.shown();
+    let (set, algorithm) = if call.name == "ds_select_routes" {
+        let groups = call.value(0).text().unwrap_or("").to_owned();
+        let mut groups = groups.split(';').filter(|group| !group.trim().is_empty());
+        let first = groups.next().and_then(|group| group.split_once('='));
+        let number = |text: &str| text.trim().parse::<i64>().ok();
+        if groups.next().is_some() {
+            draft.left(place, shown.clone(), "there is one set: only the first of these is used");
+        }
+        first.map_or((None, None), |(set, algorithm)| (number(set), number(algorithm)))
+    } else {
+        (call.value(0).number(), call.value(1).number())
+    };
+    let Some(set) = set else {
+        let why =
+            "the set is known only at run time, and there is one for all calls: [dispatch] set";
+        draft.left(place, shown, why);
+        return false;
+    };
+    if has_choice {
+        let why = "all calls go to one set, that of the first choice in the file: [dispatch] set";
+        draft.left(place, shown, why);
+        return false;
+    }
+    draft.set("dispatch", "set", set.to_string(), Some(place), shown.clone());
+    match algorithm {
+        Some(number) => {
+            draft.set("dispatch", "algorithm", number.to_string(), Some(place), shown.clone());
+        }
+        None => {
+            let why = "the algorithm is known only at run time: round robin is used";
+            draft.left(place, shown.clone(), why);
+        }
+    }
+    if call.name == "ds_select_domain" {
+        draft.set("dispatch", "rewrite", quoted("domain"), Some(place), shown.clone());
+    }
+    if call.arguments.len() > 2 && call.name != "ds_select_routes" {
+        let why = "its limit is one of failover, which is not in this version";
+        draft.left(place, shown, why);
+    }
+    true
+}
+
+/// The `send_reply` of a choice that failed: in `if (!ds_select_dst(…)) { … }`, in the `else` of one
+/// without `!`, or in an `if` that follows and asks for `$rc`.
+fn answer<'t>(at: usize, body: &'t [Token], partners: &[Option<usize>]) -> Option<Call<'t>> {
+    let begin = at.saturating_sub(CALL_WITHIN);
+    let around = (begin..at).rev().find(|open| {
+        body[*open].is_word("if")
+            && partners.get(open + 1).is_some_and(|end| end.is_some_and(|end| end > at))
+    });
+    let (open, is_about_failure) = match around {
+        Some(open) => {
+            let end = partners[open + 1]?;
+            let after = partners.get(at + 1).copied().flatten()? + 1;
+            let compares = body.get(after..end)?;
+            // ds_select_dst(…) < 0, == -1, != 1
+            let is_below = compares.iter().any(|token| token.is_sign("<") || token.is_sign("!"))
+                || compares.iter().any(|token| token.is_sign("-"));
+            (open, body[at - 1].is_sign("!") || is_below)
+        }
+        None => {
+            let end = partners.get(at + 1).copied().flatten()?;
+            let open = end + 2;
+            let asks = body.get(open..(open + 8).min(body.len()))?;
+            let is_next = asks.first().is_some_and(|token| token.is_word("if"));
+            let rc = asks.iter().any(|token| token.is_word("rc") || token.is_word("retcode"));
+            if !(is_next && rc) {
+                return None;
+            }
+            (open, true)
+        }
+    };
+    let then = statement(body, partners, partners[open + 1]? + 1);
+    let range = if is_about_failure {
+        then
+    } else if body.get(then.1).is_some_and(|token| token.is_word("else")) {
+        statement(body, partners, then.1 + 1)
+    } else {
+        return None;
+    };
+    let replies = ["send_reply", "sl_send_reply", "t_reply", "sl_reply", "t_send_reply"];
+    let end = range.1.min(range.0 + ANSWER_WITHIN).min(body.len());
+    let at = (range.0..end).find(|at| {
+        let is_call = body.get(at + 1).is_some_and(|next| next.is_sign("("));
+        is_call && replies.contains(&body[*at].text.as_str())
+    })?;
+    Some(call(body, partners, at))
+}
+
+/// Where a statement begins and what follows it: a block, or up to the next semicolon.
+fn statement(body: &[Token], partners: &[Option<usize>], begin: usize) -> (usize, usize) {
+    if body.get(begin).is_some_and(|token| token.is_sign("{")) {
+        return (begin, partners[begin].map_or(body.len(), |end| end + 1));
+    }
+    let rest = body.iter().skip(begin).take(ANSWER_WITHIN);
+    let end = rest.clone().position(|token| token.is_sign(";"));
+    (begin, end.map_or(begin + rest.len(), |end| begin + end + 1))
+}
+
+fn no_destination(call: &Call, draft: &mut Draft) {
+    let (code, reason) = (call.value(0).number(), call.value(1));
+    let reason = reason.text().filter(|reason| !reason.contains('$'));
+    match (code, reason) {
+        (Some(code), Some(reason)) => {
+            let value = format!("{{ code = {code}, reason = {} }}", quoted(reason));
+            draft.set("dispatch", "no_destination", value, Some(call.place), call.shown());
+        }
+        _ => {
+            let why = "the answer is known only at run time: write [dispatch] no_destination";
+            draft.left(call.place, call.shown(), why);
+        }
+    }
+}
+
+/// The first line that tells of a dispatched call.
+fn dispatch_line(call: &Call, draft: &mut Draft) {
+    let texts = call.arguments.iter().rev().map(|argument| value(argument));
+    let Some(Value::Text(text)) = texts.into_iter().find(|value| value.text().is_some()) else {
+        return;
+    };
+    let is_about_it =
+        ["$du", "$(du", "DISPATCH", "Dispatch", "dispatch"].iter().any(|word| text.contains(word));
+    if !is_about_it || text.len() > limits::CONFIG_BYTES_MAX as usize / 64 {
+        return;
+    }
+    let shown = quoted(text.trim_end_matches('\n'));
+    if let Some(line) = draft.entries.iter().find(|entry| entry.key == "dispatch") {
+        if line.value == shown {
+            return;
+        }
+        draft.left(call.place, call.shown(), "there is one line for each call: [log] dispatch");
+        return;
+    }
+    let text = text.trim_end_matches('\n');
+    match Template::parse(text) {
+        Ok(_) => draft.set("log", "dispatch", shown, Some(call.place), call.shown()),
+        Err(error) => {
+            let why = format!("[log] dispatch: {}: {}", error.what(), error.right());
+            draft.left(call.place, call.shown(), why);
+        }
+    }
+}
