@@ -11,6 +11,7 @@
 mod call;
 mod config;
 mod core;
+mod import;
 mod keyfile;
 mod list;
 mod message;
@@ -27,7 +28,7 @@ mod world;
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets by the names of their corpora.
-pub(crate) const ALL: [(&str, Target); 9] = [
+pub(crate) const ALL: [(&str, Target); 10] = [
     ("reader", reader::run),
     ("uri", uri::run),
     ("via", via::run),
@@ -37,6 +38,7 @@ pub(crate) const ALL: [(&str, Target); 9] = [
     ("config", config::run),
     ("keyfile", keyfile::run),
     ("template", template::run),
+    ("import", import::run),
 ];
 
 /// Runs the target of this name.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, Section};
+use super::document::{Document, Later, Section};
 use super::{DatabaseUrl, values};
 
 const KEYS: &[&str] = &[
@@ -21,6 +21,39 @@ const KEYS: &[&str] = &[
     "removed_percent_max",
     "write_back",
     "name_servers",
+];
+
+const LATER: Later = &[
+    ("ds_ping_interval", NOT_PROBED),
+    ("ds_ping_method", NOT_PROBED),
+    ("ds_ping_from", NOT_PROBED),
+    ("ds_probing_mode", NOT_PROBED),
+    ("ds_probing_threshold", NOT_PROBED),
+    ("ds_inactive_threshold", NOT_PROBED),
+    ("ds_ping_reply_codes", NOT_PROBED),
+    ("ds_hash_size", "leave it out: calls are not counted per destination"),
+    ("use_default", "leave it out: no destination is a last resort"),
+    ("dst_avp", NO_FAILOVER),
+    ("grp_avp", NO_FAILOVER),
+    ("cnt_avp", NO_FAILOVER),
+    ("xavp_dst", NO_FAILOVER),
+    ("flags", NO_FAILOVER),
+];
+
+const NOT_PROBED: &str = "leave it out: destinations are not probed";
+const NO_FAILOVER: &str = "leave it out: a request goes to one destination";
+
+/// What Kamailio's module calls the same.
+const KAMAILIO: &[(&str, &str)] = &[
+    ("db_url", "write source = \"mysql://USER:PASSWORD@HOST/DATABASE\""),
+    ("list_file", "write source = \"list:PATH\""),
+    ("table_name", "write table = \"dispatcher\""),
+    ("ds_db_extra_attrs", "write db_extra_attrs = \"ATTRIBUTE=COLUMN;…\""),
+    ("ds_load_mode", "write load_mode = \"skip\" for 0, \"all\" for 1"),
+    ("reload_delta", "leave it out: reloads wait for one another"),
+    ("ds_dns_mode", "leave it out: names are asked for again by themselves"),
+    ("ds_dns_interval", "leave it out: names are asked for again by themselves"),
+    ("ds_dns_ttl", "leave it out: names are asked for again by themselves"),
 ];
 
 /// Words of `load_mode`.
@@ -90,8 +123,7 @@ pub enum LoadMode {
 
 /// Reads `[destinations]`; says too whether its `source` was read.
 pub(super) fn read(document: &mut Document, section: &Section) -> (DestinationsConfig, bool) {
-    let later = &[("db_url", "write source = \"mysql://USER:PASSWORD@HOST/DATABASE\"")];
-    section.only(document, KEYS, later);
+    section.only_here(document, KEYS, LATER, KAMAILIO);
     let mut read = DestinationsConfig::default();
     let mut has_source = false;
     if let Some((text, place)) = section.string(document, "source") {

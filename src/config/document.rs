@@ -148,6 +148,18 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// Complains about every key that is not in `known`.
     pub(crate) fn only(&self, document: &mut Document, known: &[&str], later: Later) {
+        self.only_here(document, known, later, &[]);
+    }
+
+    /// As [`only`](Self::only), for a section whose keys others call by other names: for each of
+    /// theirs, what is right here.
+    pub(crate) fn only_here(
+        &self,
+        document: &mut Document,
+        known: &[&str],
+        later: Later,
+        elsewhere: &[(&str, &str)],
+    ) {
         for (key, _) in self.table {
             let word = key.get_ref().as_ref();
             if known.contains(&word) {
@@ -157,6 +169,9 @@ impl<'d, 'a> Section<'d, 'a> {
             if let Some((_, instead)) = later.iter().find(|(name, _)| *name == word) {
                 let what = self.what(&format!("{word:?} is not available in this version"));
                 document.wrong(&key.span(), what, *instead);
+            } else if let Some((_, here)) = elsewhere.iter().find(|(name, _)| *name == word) {
+                let what = self.what(&format!("{word:?} is Kamailio's word"));
+                document.wrong(&key.span(), what, *here);
             } else {
                 document.wrong(&key.span(), what, did_you_mean(word, known));
             }

@@ -541,7 +541,14 @@ fn mistakes_about_databases() {
         ("source = \"list:d\"\nremoved_percent_max = 101", "0 to 100 %"),
         ("source = \"list:d\"\nname_servers = [\"ns1\"]", "\"ns1\" is not an address"),
         ("source = \"list:d\"\ndb_extra_attrs = \"duid\"", "an attribute and a column"),
-        ("db_url = \"mysql://h/d\"", "write source = "),
+        ("db_url = \"mysql://h/d\"", "\"db_url\" is Kamailio's word: write source = "),
+        ("list_file = \"d\"", "\"list_file\" is Kamailio's word: write source = \"list:PATH\""),
+        ("table_name = \"d\"", "\"table_name\" is Kamailio's word: write table = "),
+        ("ds_load_mode = 1", "\"ds_load_mode\" is Kamailio's word: write load_mode = "),
+        (
+            "ds_ping_interval = 1",
+            "not available in this version: leave it out: destinations are not probed",
+        ),
     ] {
         let text = format!("[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n[destinations]\n{lines}\n");
         let told = told(&text, &Flags::default());

@@ -1,5 +1,6 @@
 //! Parameters of Kamailio's core: listeners, aliases, children.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::draft::{Draft, quoted};
@@ -116,7 +117,8 @@ fn item(text: &str, advertise: Option<&str>, name: Option<&str>, force_rport: bo
     let mut item = format!("{{ address = {}", quoted(text));
     for (key, value) in [("advertise", advertise), ("name", name)] {
         if let Some(value) = value {
-            item.push_str(&format!(", {key} = {}", quoted(value)));
+            // Writing to a string cannot fail.
+            let _ = write!(item, ", {key} = {}", quoted(value));
         }
     }
     item.push_str(if force_rport { ", force_rport = true }" } else { " }" });

@@ -4,7 +4,10 @@
 //! Text in, text out: nothing here opens a file. Files that are included are asked for, and the
 //! script of a route is looked through, not run.
 
+mod answer;
+mod call;
 mod core;
+mod doors;
 mod draft;
 mod lexer;
 mod modules;
@@ -16,6 +19,7 @@ mod script;
 
 pub use reader::Fetch;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use draft::{Draft, one_line, quoted};
@@ -90,15 +94,17 @@ pub fn import(
     let force_rport = routes::read(&script, &mut draft);
     core::read(&script, force_rport, &mut draft);
     modules::read(&script, &mut draft);
+    doors::read(&script, &mut draft);
+    draft.settle();
     if !draft.has("source") {
-        let what = match script.module("dispatcher") {
-            Some(_) => "no source of destinations that could be carried over",
-            None => "the dispatcher is not loaded",
+        let what = if modules::has_dispatcher(&script) {
+            "no source of destinations that could be carried over"
+        } else {
+            "the dispatcher is not loaded"
         };
         let why = "strowger.db beside strowger.toml is used, and made at the first start: fill it, or write [destinations] source";
         draft.left.push(draft::Left { place: None, what: what.into(), why: why.into() });
     }
-    draft.settle();
     Ok(finish(draft, &files))
 }
 
@@ -148,7 +154,8 @@ fn head(name: &str, left: &[Item]) -> String {
     }
     for Item { line, what, then } in left {
         let line = if line.is_empty() { String::new() } else { format!("{line}: ") };
-        head.push_str(&format!("#   {line}{what}\n#       {then}\n"));
+        // Writing to a string cannot fail.
+        let _ = write!(head, "#   {line}{what}\n#       {then}\n");
     }
     head
 }

@@ -1,4 +1,4 @@
-//! Parameters of modules: the dispatcher's, and the doors of jsonrpcs and ctl.
+//! Modules that are loaded, and the parameters of the dispatcher.
 
 use super::draft::{Draft, quoted};
 use super::script::{Modparam, Script, Value};
@@ -137,7 +137,6 @@ const MODULES_LEFT: &[(&[&str], &str)] = &[
 /// Puts what modules are told into the draft.
 pub(super) fn read(script: &Script, draft: &mut Draft) {
     dispatcher(script, draft);
-    doors(script, draft);
     for (name, place) in &script.modules {
         if COVERED.contains(name) {
             continue;
@@ -146,6 +145,11 @@ pub(super) fn read(script: &Script, draft: &mut Draft) {
         let why = known.map_or("its functions are not here", |(_, why)| why);
         draft.left(*place, format!("loadmodule {name:?}"), why);
     }
+}
+
+/// Whether the dispatcher is loaded or told anything.
+pub(super) fn has_dispatcher(script: &Script) -> bool {
+    script.module("dispatcher").is_some() || script.modparams_of("dispatcher").next().is_some()
 }
 
 fn dispatcher(script: &Script, draft: &mut Draft) {
@@ -184,7 +188,6 @@ fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
     let place = parameter.place;
     let number = parameter.value.number();
     match name {
-        "db_url" | "list_file" => {}
         "ds_load_mode" => {
             let mode = if number == Some(0) { "skip" } else { "all" };
             draft.set("destinations", "load_mode", quoted(mode), Some(place), what);
@@ -196,13 +199,11 @@ fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
                 "2 is failover, which is not in this version: a request goes to one destination",
             );
         }
-        // 1 is about hashes, which have their own line.
-        "flags" => {}
         "force_dst" if number == Some(0) => {
             draft.left(place, what, "nothing sets $du before: the destination is always chosen");
         }
-        "force_dst" => {}
-        // Off, which is what we have.
+        // The first two become the source; flag 1 is about hashes, which have their own line.
+        "db_url" | "list_file" | "flags" | "force_dst" => {}
         "use_default" | "ds_ping_interval" | "ds_hash_size" | "ds_probing_mode"
             if number == Some(0) => {}
         _ => {
@@ -261,98 +262,22 @@ fn source(script: &Script, is_there: bool, draft: &mut Draft) {
     }
 }
 
-/// The doors of jsonrpcs and ctl are open where the modules are loaded, at places of their own
-/// choice when nothing is said.
-fn doors(script: &Script, draft: &mut Draft) {
-    let last = |module, name: &str| script.modparams_of(module).filter(|p| p.name == name).last();
-    if script.module("jsonrpcs").is_some() {
-        let transport = last("jsonrpcs", "transport").and_then(|p| p.value.number()).unwrap_or(6);
-        for (bit, name, key, default) in [
-            (2, "fifo_name", "fifo", "/run/kamailio/kamailio_rpc.fifo"),
-            (4, "dgram_socket", "datagram", "/run/kamailio/kamailio_rpc.sock"),
-        ] {
-            if transport == 0 || transport & bit != 0 {
-                door(("jsonrpcs", name, key, default), last("jsonrpcs", name), draft);
-            }
-        }
-        if let Some(directory) = last("jsonrpcs", "fifo_reply_dir") {
-            door(("jsonrpcs", "fifo_reply_dir", "fifo_reply_dir", "/tmp"), Some(directory), draft);
-        }
-        for name in
-            ["fifo_mode", "fifo_user", "fifo_group", "dgram_mode", "dgram_user", "dgram_group"]
-        {
-            if let Some(parameter) = last("jsonrpcs", name) {
-                let what = shown("jsonrpcs", parameter);
-                draft.left(
-                    parameter.place,
-                    what,
-                    "a door has mode 0660 and the relay's own user and group",
-                );
-            }
-        }
-        if let Some(tcp) = last("jsonrpcs", "tcp_socket") {
-            let why = "no JSON-RPC over TCP: [control] http = \"127.0.0.1:8060\" has it over HTTP";
-            draft.left(tcp.place, shown("jsonrpcs", tcp), why);
-        }
-    }
-    if script.module("ctl").is_some() {
-        // The only parameter that may be given more than once.
-        let sockets = script.modparams_of("ctl").filter(|p| p.name == "binrpc");
-        let unix = sockets.filter(|parameter| {
-            let text = parameter.value.text().unwrap_or("");
-            let is_unix = ["unix:", "unixs:", "/"].iter().any(|begin| text.starts_with(begin))
-                || !text.contains(':');
-            if !is_unix {
-                let why = "BINRPC is spoken over a unix stream alone: [control] binrpc";
-                draft.left(parameter.place, shown("ctl", parameter), why);
-            }
-            is_unix
-        });
-        let unix = unix.last();
-        door(("ctl", "binrpc", "binrpc", "/run/kamailio/kamailio_ctl"), unix, draft);
-    }
-}
-
-fn door(
-    (module, name, key, default): (&str, &str, &'static str, &str),
-    parameter: Option<&Modparam>,
-    draft: &mut Draft,
-) {
-    let Some(parameter) = parameter else {
-        let what = format!("{name} of {module} is not set: Kamailio's default");
-        draft.set("control", key, quoted(default), None, what);
-        return;
-    };
-    let what = shown(module, parameter);
-    let path = parameter.value.text().unwrap_or("").trim();
-    let schemes = ["unixs:", "unixd:", "unix:"];
-    let path = schemes.iter().find_map(|scheme| path.strip_prefix(scheme)).unwrap_or(path);
-    if path.is_empty() {
-        // An empty one shuts the door, in Kamailio too.
-        if parameter.value == Value::Unknown {
-            draft.left(parameter.place, what, "its value is known only at run time");
-        }
-    } else if path.contains(':') {
-        draft.left(parameter.place, what, "a door is a path on this machine: [control]");
-    } else {
-        let path =
-            if path.starts_with('/') { path.into() } else { format!("/run/kamailio/{path}") };
-        draft.set("control", key, quoted(&path), Some(parameter.place), what);
-    }
-}
+/// How the URLs of Kamailio's databases begin.
+const SCHEMES: [&str; 8] =
+    ["mysql:", "postgres:", "text:", "unixodbc:", "oracle:", "cassandra:", "mongodb:", "redis:"];
 
 /// A parameter as a terminal may show it.
-fn shown(module: &str, parameter: &Modparam) -> String {
+pub(super) fn shown(module: &str, parameter: &Modparam) -> String {
     let value = match &parameter.value {
         Value::Number(number) => number.to_string(),
         Value::Unknown => "…".into(),
-        Value::Text(text) if text.contains('@') => {
+        Value::Text(text) if text.contains("://") && text.contains('@') => {
             format!("\"{}\"", DatabaseUrl::new(text.as_str()))
         }
         // What is wrong in a URL may have moved the password to where none belongs.
         Value::Text(text) if parameter.name == "db_url" && !text.starts_with("sqlite:") => {
-            let scheme = text.split(':').next().unwrap_or("");
-            format!("\"{scheme}:…\"")
+            let scheme = SCHEMES.iter().find(|scheme| text.starts_with(**scheme));
+            format!("\"{}…\"", scheme.unwrap_or(&""))
         }
         Value::Text(text) => format!("{text:?}"),
     };

@@ -162,7 +162,10 @@ impl<'f, 'r> Reader<'f, 'r> {
                 }
             }
             _ => {
-                self.problem(token, "only plain words are replaced: put the value where it belongs")
+                self.problem(
+                    token,
+                    "only plain words are replaced: put the value where it belongs",
+                );
             }
         }
     }

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::{answer, no_destination};
+use super::call::{Call, call};
 use super::draft::{Draft, quoted};
 use super::lexer::{Kind, Place, Token};
-use super::script::{Route, Script, Value, partners, value, written};
+use super::script::{Route, Script, Value, partners, value};
 use crate::limits;
 use crate::log::Template;
 
@@ -90,12 +92,6 @@ const LEFT: &[(&[&str], &str)] = &[
 /// Variables that steer a request.
 const SET_LEFT: [&str; 9] = ["ru", "rd", "rU", "rp", "du", "fs", "fu", "tu", "rr"];
 
-/// Tokens after a choice in which the answer to its failure is looked for.
-const ANSWER_WITHIN: usize = 1_000;
-
-/// Tokens of one call that are looked at.
-const CALL_WITHIN: usize = 64;
-
 /// Puts what routes say into the draft; tells where `force_rport()` is called.
 pub(super) fn read(script: &Script, draft: &mut Draft) -> Option<Place> {
     let mut routes = Routes::default();
@@ -123,29 +119,6 @@ struct Routes {
     force_rport: Option<Place>,
     /// What is not carried over: first place, how often, and why.
     left: BTreeMap<String, (Place, usize, &'static str)>,
-}
-
-/// A call of a function.
-struct Call<'t> {
-    at: usize,
-    name: &'t str,
-    arguments: Vec<&'t [Token]>,
-    place: Place,
-}
-
-impl Call<'_> {
-    fn value(&self, number: usize) -> Value {
-        self.arguments.get(number).map_or(Value::Unknown, |argument| value(argument))
-    }
-
-    /// The call as it was written, its arguments without line ends.
-    fn shown(&self) -> String {
-        let arguments = self.arguments.iter().map(|argument| match value(argument) {
-            Value::Text(text) => format!("{text:?}"),
-            _ => written(argument),
-        });
-        format!("{}({})", self.name, arguments.collect::<Vec<_>>().join(", "))
-    }
 }
 
 impl Routes {
@@ -219,12 +192,11 @@ impl Routes {
                 let why = "failover is not in this version: a request goes to one destination";
                 draft.left(call.place, call.shown(), why);
             }
-            "ds_select_dst" | "ds_select_domain" | "ds_select" | "ds_select_routes" => {
-                if choice(call, self.has_choice, draft) {
-                    self.has_choice = true;
-                    if let Some(answer) = answer(call.at, body, partners) {
-                        no_destination(&answer, draft);
-                    }
+            name if name.starts_with("ds_select") => {
+                let is_taken = choice(call, self.has_choice, draft);
+                self.has_choice |= is_taken;
+                if let Some(answer) = answer(call.at, body, partners).filter(|_| is_taken) {
+                    no_destination(&answer, draft);
                 }
             }
             "ds_is_from_list" => {
@@ -249,7 +221,7 @@ impl Routes {
                 self.left("remove_hf()", call.place, why);
             }
             "xlog" | "xinfo" | "xnotice" | "xdbg" | "xwarn" | "xerr" | "xlogl" => {
-                dispatch_line(call, draft)
+                dispatch_line(call, draft);
             }
             _ => {}
         }
@@ -275,17 +247,6 @@ const IS_READ: [&str; 16] = [
     "xerr",
     "xlogl",
 ];
-
-fn call<'t>(body: &'t [Token], partners: &[Option<usize>], at: usize) -> Call<'t> {
-    let end = partners[at + 1].unwrap_or(at + 2).min(at + 2 + CALL_WITHIN).max(at + 2);
-    let inside = body.get(at + 2..end).unwrap_or(&[]);
-    let arguments = if inside.is_empty() {
-        Vec::new()
-    } else {
-        inside.split(|token| token.is_sign(",")).collect()
-    };
-    Call { at, name: &body[at].text, arguments, place: body[at].place }
-}
 
 /// Set and algorithm of a choice; the first one of a file holds.
 fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
@@ -315,14 +276,11 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
         return false;
     }
     draft.set("dispatch", "set", set.to_string(), Some(place), shown.clone());
-    match algorithm {
-        Some(number) => {
-            draft.set("dispatch", "algorithm", number.to_string(), Some(place), shown.clone());
-        }
-        None => {
-            let why = "the algorithm is known only at run time: round robin is used";
-            draft.left(place, shown.clone(), why);
-        }
+    if let Some(number) = algorithm {
+        draft.set("dispatch", "algorithm", number.to_string(), Some(place), shown.clone());
+    } else {
+        let why = "the algorithm is known only at run time: round robin is used";
+        draft.left(place, shown.clone(), why);
     }
     if call.name == "ds_select_domain" {
         draft.set("dispatch", "rewrite", quoted("domain"), Some(place), shown.clone());
@@ -332,78 +290,6 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
         draft.left(place, shown, why);
     }
     true
-}
-
-/// The `send_reply` of a choice that failed: in `if (!ds_select_dst(…)) { … }`, in the `else` of one
-/// without `!`, or in an `if` that follows and asks for `$rc`.
-fn answer<'t>(at: usize, body: &'t [Token], partners: &[Option<usize>]) -> Option<Call<'t>> {
-    let begin = at.saturating_sub(CALL_WITHIN);
-    let around = (begin..at).rev().find(|open| {
-        body[*open].is_word("if")
-            && partners.get(open + 1).is_some_and(|end| end.is_some_and(|end| end > at))
-    });
-    let (open, is_about_failure) = match around {
-        Some(open) => {
-            let end = partners[open + 1]?;
-            let after = partners.get(at + 1).copied().flatten()? + 1;
-            let compares = body.get(after..end)?;
-            // ds_select_dst(…) < 0, == -1, != 1
-            let is_below = compares.iter().any(|token| token.is_sign("<") || token.is_sign("!"))
-                || compares.iter().any(|token| token.is_sign("-"));
-            (open, body[at - 1].is_sign("!") || is_below)
-        }
-        None => {
-            let end = partners.get(at + 1).copied().flatten()?;
-            let open = end + 2;
-            let asks = body.get(open..(open + 8).min(body.len()))?;
-            let is_next = asks.first().is_some_and(|token| token.is_word("if"));
-            let rc = asks.iter().any(|token| token.is_word("rc") || token.is_word("retcode"));
-            if !(is_next && rc) {
-                return None;
-            }
-            (open, true)
-        }
-    };
-    let then = statement(body, partners, partners[open + 1]? + 1);
-    let range = if is_about_failure {
-        then
-    } else if body.get(then.1).is_some_and(|token| token.is_word("else")) {
-        statement(body, partners, then.1 + 1)
-    } else {
-        return None;
-    };
-    let replies = ["send_reply", "sl_send_reply", "t_reply", "sl_reply", "t_send_reply"];
-    let end = range.1.min(range.0 + ANSWER_WITHIN).min(body.len());
-    let at = (range.0..end).find(|at| {
-        let is_call = body.get(at + 1).is_some_and(|next| next.is_sign("("));
-        is_call && replies.contains(&body[*at].text.as_str())
-    })?;
-    Some(call(body, partners, at))
-}
-
-/// Where a statement begins and what follows it: a block, or up to the next semicolon.
-fn statement(body: &[Token], partners: &[Option<usize>], begin: usize) -> (usize, usize) {
-    if body.get(begin).is_some_and(|token| token.is_sign("{")) {
-        return (begin, partners[begin].map_or(body.len(), |end| end + 1));
-    }
-    let rest = body.iter().skip(begin).take(ANSWER_WITHIN);
-    let end = rest.clone().position(|token| token.is_sign(";"));
-    (begin, end.map_or(begin + rest.len(), |end| begin + end + 1))
-}
-
-fn no_destination(call: &Call, draft: &mut Draft) {
-    let (code, reason) = (call.value(0).number(), call.value(1));
-    let reason = reason.text().filter(|reason| !reason.contains('$'));
-    match (code, reason) {
-        (Some(code), Some(reason)) => {
-            let value = format!("{{ code = {code}, reason = {} }}", quoted(reason));
-            draft.set("dispatch", "no_destination", value, Some(call.place), call.shown());
-        }
-        _ => {
-            let why = "the answer is known only at run time: write [dispatch] no_destination";
-            draft.left(call.place, call.shown(), why);
-        }
-    }
 }
 
 /// The first line that tells of a dispatched call.

@@ -62,13 +62,17 @@ const ROWS: &[Row] = &[
         "modparam(\"dispatcher\", \"db_url\", \"mysql://root:pw/\")",
         &[],
         &[
-            "k.cfg:1 modparam(\"dispatcher\", \"db_url\", \"mysql:…\"): [destinations] source does not name a database",
+            "k.cfg:1 modparam(\"dispatcher\", \"db_url\", \"mysql:…\"): [destinations] source does not name a",
+            " no source of",
         ],
     ),
     Row(
         "modparam(\"dispatcher\", \"db_url\", $env(DB))",
         &[],
-        &["k.cfg:1 modparam(\"dispatcher\", \"db_url\", …): the URL is known only at run time"],
+        &[
+            "k.cfg:1 modparam(\"dispatcher\", \"db_url\", …): the URL is known only at run time",
+            " no source of",
+        ],
     ),
     // The table.
     Row(

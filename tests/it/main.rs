@@ -13,6 +13,7 @@ mod hostile;
 mod hostile_icmp;
 mod hostile_neighbours;
 mod hostile_scanners;
+mod import;
 mod loss;
 mod networks;
 mod reload;
