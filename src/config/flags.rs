@@ -26,6 +26,8 @@ pub struct Flags {
     /// Database of destinations: mysql://USER:PASSWORD@HOST/DATABASE, postgres://… or sqlite:PATH
     /// [default: sqlite:strowger.db]. Others on the machine see a command line; a configuration file
     /// may keep a password
+    // The help shows this text as it is, so the URL has no brackets around it.
+    #[allow(clippy::doc_markdown)]
     #[arg(long, value_name = "URL", conflicts_with = "list")]
     pub db: Option<String>,
     /// Set that requests are dispatched to [default: 1]
