@@ -48,13 +48,13 @@ impl Plan {
     /// What `new` changes in a relay that has `old` in force.
     pub(super) fn of(old: &[Resolved], new: &[Resolved], registry: &Registry) -> Self {
         let mut plan = Self::default();
-        let mut before: HashMap<RecordIdentity, &Resolved> =
-            old.iter().map(|r| (RecordIdentity::of(&r.record), r)).collect();
+        let mut before: HashMap<RecordIdentity, usize> =
+            old.iter().zip(0..).map(|(r, at)| (RecordIdentity::of(&r.record), at)).collect();
         for resolved in new {
             match before.remove(&RecordIdentity::of(&resolved.record)) {
                 None => plan.added.push(Change::new(resolved, String::new())),
-                Some(old) => {
-                    let what = differences(old, resolved);
+                Some(at) => {
+                    let what = differences(&old[at], resolved);
                     if what.is_empty() {
                         plan.unchanged += 1;
                     } else {
@@ -63,8 +63,9 @@ impl Plan {
                 }
             }
         }
-        let is_gone = |r: &&Resolved| before.contains_key(&RecordIdentity::of(&r.record));
-        plan.removed = old.iter().filter(is_gone).map(|r| Change::new(r, String::new())).collect();
+        let mut gone: Vec<usize> = before.into_values().collect();
+        gone.sort_unstable();
+        plan.removed = gone.iter().map(|at| Change::new(&old[*at], String::new())).collect();
 
         let changes = plan.added.iter().chain(&plan.removed).chain(&plan.changed);
         let sets = changes.map(|change| change.set).collect();

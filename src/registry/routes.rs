@@ -1,10 +1,11 @@
 //! How each destination is reached: by which listener, under which name.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Registry;
-use crate::destination::{Destination, Host, Record, Resolved, Slot, SocketName};
+use crate::destination::{Address, Destination, Host, Record, Resolved, Slot, SocketName};
 use crate::listener::{ListenerId, Listeners};
 
 impl Registry {
@@ -39,13 +40,17 @@ impl Registry {
 }
 
 /// The records with those of their addresses that can be sent to: from their socket, else from any
-/// listener.
-pub(super) fn reachable(records: &[Resolved], listeners: &Listeners) -> Vec<Resolved> {
+/// listener. Nearly always that is all of them, and nothing is copied.
+pub(super) fn reachable<'a>(records: &'a [Resolved], listeners: &Listeners) -> Cow<'a, [Resolved]> {
+    let is_reached = |record: &Record, a: &Address| is_reached(record, a.socket.ip(), listeners);
+    if records.iter().all(|r| r.addresses.iter().all(|address| is_reached(&r.record, address))) {
+        return Cow::Borrowed(records);
+    }
     let mut records = records.to_vec();
     for Resolved { record, addresses } in &mut records {
-        addresses.retain(|address| is_reached(record, address.socket.ip(), listeners));
+        addresses.retain(|address| is_reached(record, address));
     }
-    records
+    Cow::Owned(records)
 }
 
 /// Whether a listener, or the one of its socket, is of the family of this address.
