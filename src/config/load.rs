@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::document::{Document, Later, Section};
 use super::flags::{self, FORMATS, Flags, LEVELS};
@@ -274,7 +274,10 @@ pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, value
             let right = format!("keep it within {bytes_max} bytes");
             return Err(("is too long".into(), right));
         }
-        thread::sleep(Duration::from_millis(limits::FILE_STILL_MS));
+        // What has stood still for longer need not be waited for: a write since would show below.
+        if !has_stood_still(&before) {
+            thread::sleep(Duration::from_millis(limits::FILE_STILL_MS));
+        }
         let after = fs::metadata(path).map_err(cannot)?;
         let state = |of: &Metadata| (of.dev(), of.ino(), of.len(), of.mtime(), of.mtime_nsec());
         if state(&before) == state(&after) {
@@ -282,6 +285,15 @@ pub(crate) fn read_at_most(path: &Path, bytes_max: u64) -> Result<Vec<u8>, value
         }
     }
     Err(("is being written".into(), "write it under another name, then rename it".into()))
+}
+
+/// Whether nothing has happened to a file for long enough. Its own time of change counts, which nobody
+/// can set back; a clock that was set back only costs the wait.
+fn has_stood_still(file: &Metadata) -> bool {
+    let nanoseconds = file.ctime_nsec().cast_unsigned() as u32;
+    let since = Duration::new(file.ctime().max(0).cast_unsigned(), nanoseconds);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.checked_sub(since).is_some_and(|age| age > Duration::from_millis(limits::FILE_STILL_MS))
 }
 
 /// A file that is there and has nothing in it, when it is read again.

@@ -136,3 +136,115 @@ fn a_socket_must_be_one_of_ours() {
         "line 3: socket=udp:192.0.2.9:5060 is not one of our listeners: udp:192.0.2.1:5060"
     );
 }
+
+/// A host name with these addresses, the last bytes of 10.0.0.0.
+fn name(addresses: &[u32]) -> Resolved {
+    let mut resolved = at(1);
+    resolved.record.uri = DestinationUri::parse("sip:ms.example.com").unwrap();
+    resolved.addresses = addresses.iter().flat_map(|number| at(*number).addresses).collect();
+    resolved
+}
+
+fn with_flags(resolved: &Resolved, flags: u32) -> Resolved {
+    let mut resolved = resolved.clone();
+    resolved.record.flags = Flags::from_bits(flags).unwrap();
+    resolved
+}
+
+/// The addresses that calls go to in the next turns, each as its last byte.
+fn turns(table: &Table, count: usize) -> Vec<u8> {
+    let set = table.set(1).unwrap();
+    (0..count)
+        .map_while(|_| set.choose(true))
+        .map(|slot| match table.get(slot).unwrap().address {
+            SocketAddr::V4(address) => address.ip().octets()[3],
+            SocketAddr::V6(_) => 0,
+        })
+        .collect()
+}
+
+#[test]
+fn each_address_of_a_name_has_a_state_of_its_own() {
+    use crate::destination::State::{Active, Disabled};
+    let address = |number: u32| Some(at(number).addresses[0].socket);
+    let mut bench = Bench::new();
+    let mut load = |put: &[(Option<SocketAddr>, crate::destination::State)], record: Resolved| {
+        for (address, state) in put {
+            assert!(bench.registry.put_state(&record, *address, *state, false));
+        }
+        let table = bench.load(NOW, std::slice::from_ref(&record)).unwrap();
+        let (whole, each) = bench.registry.flags(&record);
+        let letters: Vec<_> = each.iter().map(|flags| flags.letters()).collect();
+        let mut taken = turns(&table, 6);
+        taken.sort_unstable();
+        taken.dedup();
+        (whole.letters(), letters.join(" "), taken)
+    };
+    let first = load(&[], name(&[1, 2]));
+    assert_eq!(first, ("AX", "AX AX".into(), vec![1, 2]));
+    // One is disabled: the record is active as long as another is.
+    let one = load(&[(address(1), Disabled)], name(&[1, 2]));
+    assert_eq!(one, ("AX", "DX AX".into(), vec![2]));
+    // The name changes its mind: who stays keeps it, who is new begins as the record.
+    assert_eq!(load(&[], name(&[3, 1])), ("AX", "AX DX".into(), vec![3]));
+    assert_eq!(load(&[(None, Disabled)], name(&[3, 1])), ("DX", "DX DX".into(), vec![]));
+    assert_eq!(load(&[], name(&[4])), ("DX", "DX".into(), vec![]));
+    assert_eq!(load(&[], name(&[])), ("DX", String::new(), vec![]));
+    assert_eq!(load(&[], name(&[5, 6])), ("DX", "DX DX".into(), vec![]));
+    assert_eq!(load(&[(address(6), Active)], name(&[5, 6])), ("AX", "DX AX".into(), vec![6]));
+    // The source speaks again, and then is silent.
+    assert_eq!(load(&[], with_flags(&name(&[5, 6]), 2)), ("TX", "TX TX".into(), vec![5, 6]));
+    assert_eq!(load(&[], with_flags(&name(&[5, 6]), 2)), ("TX", "TX TX".into(), vec![5, 6]));
+}
+
+#[test]
+fn a_record_is_the_same_by_set_uri_socket_and_duid() {
+    use crate::destination::State::Disabled;
+    let duid = |resolved: &Resolved, duid: &str| {
+        let mut resolved = resolved.clone();
+        resolved.record.attributes.text = format!("weight=1;DUID={duid}");
+        resolved
+    };
+    let in_set = |set| {
+        let mut resolved = at(1);
+        resolved.record.set = set;
+        resolved
+    };
+    for (says, before, after, is_same) in [
+        ("nothing changed", at(1), at(1), true),
+        (
+            "another priority",
+            at(1),
+            {
+                let mut r = at(1);
+                r.record.priority = 9;
+                r
+            },
+            true,
+        ),
+        ("other attributes", duid(&at(1), "a"), duid(&at(1), "a;weight=2"), true),
+        ("another duid", duid(&at(1), "a"), duid(&at(1), "b"), false),
+        ("another set", at(1), in_set(2), false),
+        ("another socket", at(1), with_socket(1, Some("192.0.2.1:5060")), false),
+        ("another URI", at(1), at(2), false),
+    ] {
+        let mut bench = Bench::new();
+        bench.load(NOW, std::slice::from_ref(&before)).unwrap();
+        assert!(bench.registry.put_state(&before, None, Disabled, false));
+        bench.load(NOW, std::slice::from_ref(&after)).unwrap();
+        assert_eq!(bench.registry.flags(&after).0.letters() == "DX", is_same, "{says}");
+    }
+}
+
+#[test]
+fn the_turn_goes_on_after_the_last_one_used_whatever_changes_its_state() {
+    use crate::destination::State::{Active, Disabled};
+    let mut bench = Bench::new();
+    let all = [at(1), at(2), at(3)];
+    assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 2), [1, 2]);
+    bench.registry.put_state(&all[2], None, Disabled, false);
+    assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 1), [1]);
+    bench.registry.put_state(&all[2], None, Active, false);
+    assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 3), [2, 3, 1]);
+    assert_eq!(turns(&bench.load(NOW, &[at(3), at(1), at(2)]).unwrap(), 2), [2, 3]);
+}

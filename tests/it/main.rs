@@ -17,6 +17,8 @@ mod import;
 mod loss;
 mod networks;
 mod reload;
+mod reload_storm;
 mod showcase;
 mod stacks;
+mod states;
 mod workers;
