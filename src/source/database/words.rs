@@ -44,16 +44,17 @@ pub(super) fn failure(config: &DestinationsConfig, asked: Asked, error: &sqlx::E
         sqlx::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => {
             wrong(format!("cannot be reached ({error})"), "let the relay's user connect to it")
         }
+        // What TLS refuses comes as an error of the connection.
+        sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            wrong(format!("no TLS with it ({error})"), RIGHT_TLS)
+        }
         sqlx::Error::Io(error) if asked == Asked::Connection => {
             away(format!("cannot be reached ({error})"))
         }
         sqlx::Error::Io(error) => away(format!("the connection was lost ({error})")),
         sqlx::Error::Tls(error) => match lost(&**error) {
             Some(lost) => away(format!("the connection was lost ({lost})")),
-            None => wrong(
-                format!("no TLS with it ({error})"),
-                "mend its certificate or ssl-ca, or write ?ssl-mode=… into the URL",
-            ),
+            None => wrong(format!("no TLS with it ({error})"), RIGHT_TLS),
         },
         sqlx::Error::WorkerCrashed => away("cannot be asked".into()),
         sqlx::Error::Protocol(what) => {
@@ -170,7 +171,7 @@ fn mysql(error: &dyn DatabaseError) -> Says {
         | 1969
         | 3024
         | 4031 => Says::Away,
-        1044 | 1045 | 1130 | 1698 => Says::Denied,
+        1044 | 1045 | 1130 | 1698 | 3118 | 4151 => Says::Denied,
         1049 => Says::NoDatabase,
         1146 => Says::NoTable,
         1054 => Says::NoColumn,
@@ -231,4 +232,5 @@ fn problem(config: &DestinationsConfig, what: String, right: &str) -> Problem {
     Problem::of(&config.source.to_string(), what, right)
 }
 
+const RIGHT_TLS: &str = "mend its certificate or ssl-ca, or write ?ssl-mode=... into the URL";
 const RIGHT_AWAY: &str = "see that it runs, and that it is the one that is meant";

@@ -4,6 +4,7 @@
 //! A server is made once and its rows are played one after the other, since making one takes longer
 //! than all of them.
 
+mod away;
 mod mariadb;
 mod postgres;
 mod rows;

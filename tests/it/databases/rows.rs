@@ -4,7 +4,7 @@ use std::path::Path;
 
 use strowger::config::{Config, Flags, Problem};
 use strowger::destination::Record;
-use strowger::source::{self, Failure};
+use strowger::source::{self, Failure, write_back};
 
 use crate::harness::database::{PASSWORD, Server};
 
@@ -220,15 +220,67 @@ pub(super) fn play(server: &dyn Server, long: fn(usize) -> String) {
     }
 }
 
-/// What is said of URLs that are wrong; `away` or what it says.
-pub(super) fn refuse(server: &dyn Server, rows: &[(&str, &str)]) {
+/// What is said of sources that are wrong, or `away: ` and what is said of them.
+pub(super) fn refuse(server: &dyn Server, rows: &[(String, &str)]) {
     for (source, wants) in rows {
         let failure = load(source, "").expect_err(source);
         let is_away = matches!(failure, Failure::Away(_));
         let problems = failure.problems();
-        assert_eq!(is_away, wants.starts_with("away"), "{source}: {problems:?}");
+        assert_eq!(is_away, wants.starts_with("away: "), "{source}: {problems:?}");
         assert_told(&problems, &[wants.trim_start_matches("away: ")], source, server.folder());
     }
+}
+
+/// Writes records into a table and out of it, beside rows that somebody else wrote.
+pub(super) fn write_back(server: &dyn Server) {
+    server.make("written");
+    server.play(
+        "written",
+        "INSERT INTO dispatcher (setid, destination, description) VALUES
+         (1, '192.0.2.1', 'mine'), (1, 'sip:192.0.2.1', 'mine too'), (2, 'sip:192.0.2.1', 'another set');
+         CREATE TABLE d2 (id INTEGER PRIMARY KEY, setid INTEGER, destination TEXT, flags INTEGER);
+         INSERT INTO version (table_name, table_version) VALUES ('d2', 2);",
+    );
+    let config = |more| config(&server.kamailio("written"), more);
+    let whole = config("");
+    let record = |uri: &str, flags, priority, attributes: &str| {
+        source::record(&whole, 1, uri, flags, priority, attributes).expect("a record")
+    };
+    let kept = || {
+        let loaded = load(&server.kamailio("written"), "load_mode = \"skip\"").expect("a table");
+        loaded.records.iter().map(line).collect::<Vec<_>>()
+    };
+    // Quotes and all: it is a value and never a part of a statement.
+    let odd = "duid=x';DROP TABLE dispatcher;own=`\"\"";
+    let added = record("192.0.2.9:5070", 8, -5, odd);
+    assert_eq!(write_back::add(&whole, &added), Ok(1));
+    let first = "1 sip:192.0.2.1 0 0 ";
+    let (new, other) = (format!("1 sip:192.0.2.9:5070 8 -5 {odd}"), "2 sip:192.0.2.1 0 0 ");
+    assert_eq!(kept(), [first, &new, other]);
+    assert_eq!(write_back::remove(&whole, 1, "192.0.2.1"), Ok(2));
+    assert_eq!(kept(), [&new, other]);
+    assert_eq!(write_back::remove(&whole, 1, "sip:192.0.2.1"), Ok(0));
+    assert_eq!(write_back::remove(&whole, 1, "sip:192.0.2.9:5070"), Ok(1));
+    assert_eq!(kept(), [other]);
+
+    // What the table has no room for is refused as a whole, not cut.
+    let refused = |config: &Config, record: &Record, wants: &[&str]| {
+        let problems = write_back::add(config, record).expect_err("a refusal");
+        assert_told(&problems, wants, "written back", server.folder());
+    };
+    let old = config("table = \"d2\"");
+    refused(
+        &old,
+        &record("sip:192.0.2.3", 0, 1, ""),
+        &["the table d2 is of a version without a priority"],
+    );
+    let gone = config("table = \"gone\"");
+    refused(&gone, &record("sip:192.0.2.3", 0, 0, ""), &["does not know the table gone"]);
+    if server.folder() != "db_sqlite" {
+        let long = record("sip:192.0.2.3", 0, 0, &format!("own={}", "x".repeat(200)));
+        refused(&whole, &long, &["refused ("]);
+    }
+    assert_eq!(kept(), [other]);
 }
 
 /// Reads a source as a relay does that listens on 192.0.2.200:5060.

@@ -5,5 +5,7 @@ use crate::harness::sqlite::Sqlite;
 
 #[test]
 fn tables_of_sqlite() {
-    rows::play(&Sqlite::new(), |length| format!("HEX(ZEROBLOB({}))", length / 2));
+    let server = Sqlite::new();
+    rows::play(&server, |length| format!("HEX(ZEROBLOB({}))", length / 2));
+    rows::write_back(&server);
 }

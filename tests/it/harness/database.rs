@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::process::Process;
+
 /// A private database server, or a file that is one.
 pub(crate) trait Server {
     /// The source that names this database: a URL, as this user with this password.
@@ -14,6 +16,16 @@ pub(crate) trait Server {
 
     /// A new database that the user `kamailio` may read, with Kamailio's own tables.
     fn make(&self, database: &str);
+
+    /// A client that plays these statements, and then does nothing for half a minute or until the server
+    /// ends.
+    fn leave_playing(&self, database: &str, sql: &str) -> Process;
+
+    /// Ends the server, without waiting for its clients.
+    fn stop(&mut self);
+
+    /// Starts it once more, at the same address and with the same data.
+    fn start_again(&mut self);
 
     /// Kamailio's folder with the statements that make its tables.
     fn folder(&self) -> &'static str;
@@ -35,6 +47,12 @@ pub(crate) trait Server {
 /// The password of the user `kamailio`, with every sign that means something in a URL but one, and no
 /// part of it a word that might stand in a log anyhow.
 pub(crate) const PASSWORD: &str = "pw:x@y/z?a=b&c#d%zz";
+
+/// Starts a client that nobody reads.
+pub(crate) fn start_client(command: &mut Command) -> Process {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Process::start("a client", quiet)
+}
 
 /// Runs a client with these statements as its input; fails when it fails.
 pub(crate) fn client(command: &mut Command, sql: &str) -> String {

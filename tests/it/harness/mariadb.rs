@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::database::{PASSWORD, Server, client, is_root};
+use super::database::{PASSWORD, Server, client, is_root, start_client};
 use super::process::Process;
 use super::{loopback, wait};
 
@@ -40,47 +39,9 @@ impl Mariadb {
         server
     }
 
-    /// Starts it once more, at the same address and with the same data.
-    pub(crate) fn start_again(&mut self) {
-        let path = self.files.path();
-        let mut command = Command::new("mariadbd");
-        command
-            .arg("--no-defaults")
-            .arg(format!("--datadir={}", path.join("data").display()))
-            .arg(format!("--socket={}", self.socket().display()))
-            .arg(format!("--pid-file={}", path.join("pid").display()))
-            .arg(format!("--bind-address={}", self.address.ip()))
-            .arg(format!("--port={}", self.address.port()))
-            .args(["--skip-name-resolve", "--innodb-fast-shutdown=2"])
-            .args(SMALL)
-            .args(&self.more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        as_ourselves(&mut command);
-        let mut process = Process::start("mariadbd", &mut command);
-        wait::until("MariaDB to answer", || {
-            assert!(process.ended().is_none(), "MariaDB ended");
-            let mut asks = self.client("");
-            let asks = asks.args(["-e", "SELECT 1"]).stdout(Stdio::null()).stderr(Stdio::null());
-            asks.status().expect("MariaDB's client").success().then_some(())
-        });
-        self.process = Some(process);
-    }
-
     /// With these options from its next start on.
     pub(crate) fn with(&mut self, options: &[&str]) {
         self.more.extend(options.iter().map(ToString::to_string));
-    }
-
-    /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.process.as_ref().expect("a running server").signal(signal);
-    }
-
-    /// Ends it at once, as a power cut does.
-    pub(crate) fn kill(&mut self) {
-        self.process = None;
     }
 
     /// Where it listens.
@@ -132,6 +93,41 @@ impl Server for Mariadb {
         self.play_file(database, "dispatcher-create.sql");
     }
 
+    fn leave_playing(&self, database: &str, sql: &str) -> Process {
+        start_client(self.client(database).args(["-e", sql]))
+    }
+
+    fn stop(&mut self) {
+        self.process = None;
+    }
+
+    fn start_again(&mut self) {
+        let path = self.files.path();
+        let mut command = Command::new("mariadbd");
+        command
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", path.join("data").display()))
+            .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--pid-file={}", path.join("pid").display()))
+            .arg(format!("--bind-address={}", self.address.ip()))
+            .arg(format!("--port={}", self.address.port()))
+            .args(["--skip-name-resolve", "--innodb-fast-shutdown=2"])
+            .args(SMALL)
+            .args(&self.more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        as_ourselves(&mut command);
+        let mut process = Process::start("mariadbd", &mut command);
+        wait::until("MariaDB to answer", || {
+            assert!(process.ended().is_none(), "MariaDB ended");
+            let mut asks = self.client("");
+            let asks = asks.args(["-e", "SELECT 1"]).stdout(Stdio::null()).stderr(Stdio::null());
+            asks.status().expect("MariaDB's client").success().then_some(())
+        });
+        self.process = Some(process);
+    }
+
     fn folder(&self) -> &'static str {
         "mysql"
     }
@@ -141,7 +137,7 @@ impl Server for Mariadb {
 const SMALL: &[&str] = &[
     "--innodb-log-file-size=4M",
     "--innodb-buffer-pool-size=8M",
-    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-flush-log-at-trx-commit=2",
     "--innodb-flush-method=nosync",
     "--performance-schema=off",
 ];

@@ -1,6 +1,7 @@
 //! What the tests are written with: the relay's own binary, SIPp, addresses nobody else has, and
 //! network namespaces. Everything started here is ended here, by its process id.
 
+pub(crate) mod certificates;
 pub(crate) mod database;
 pub(crate) mod ends;
 pub(crate) mod loopback;

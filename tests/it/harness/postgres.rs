@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::database::{PASSWORD, Server, client, is_root};
+use super::database::{PASSWORD, Server, client, is_root, start_client};
 use super::process::Process;
 use super::{loopback, wait};
 
@@ -41,39 +41,12 @@ impl Postgres {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         // Every address of the loopback interface is a host to it.
         let rules = files.path().join("data/pg_hba.conf");
-        let text = fs::read_to_string(&rules).expect("its rules");
-        fs::write(&rules, format!("{text}\nhost all all 127.0.0.0/8 scram-sha-256\n"))
-            .expect("its rules");
+        let text = "local all all trust\nhost all all 127.0.0.0/8 scram-sha-256\n";
+        fs::write(&rules, text).expect("its rules");
         let mut server =
             Self { process: None, files, address: loopback::fresh(), more: Vec::new() };
         server.start_again();
         server
-    }
-
-    /// Starts it once more, at the same address and with the same data.
-    pub(crate) fn start_again(&mut self) {
-        let mut command = program("postgres");
-        command.arg("-D").arg(self.path().join("data"));
-        let mut set = |name: &str, value: &str| {
-            command.arg("-c").arg(format!("{name}={value}"));
-        };
-        set("listen_addresses", &self.address.ip().to_string());
-        set("port", &self.address.port().to_string());
-        set("unix_socket_directories", self.path().to_str().expect("a path in UTF-8"));
-        set("fsync", "off");
-        set("shared_buffers", "8MB");
-        for option in &self.more {
-            command.arg("-c").arg(option);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = Process::start("postgres", &mut command);
-        wait::until("PostgreSQL to answer", || {
-            assert!(process.ended().is_none(), "PostgreSQL ended");
-            let mut asks = self.client("postgres");
-            let asks = asks.args(["-c", "SELECT 1"]).stdout(Stdio::null()).stderr(Stdio::null());
-            asks.status().expect("psql").success().then_some(())
-        });
-        self.process = Some(process);
     }
 
     /// With these settings from its next start on.
@@ -81,13 +54,16 @@ impl Postgres {
         self.more.extend_from_slice(settings);
     }
 
-    /// Ends it, without waiting for its clients.
-    pub(crate) fn stop(&mut self) {
-        // SIGKILL would leave its memory and its children behind.
-        if let Some(mut process) = self.process.take() {
-            process.signal(Signal::SIGQUIT);
-            process.wait();
-        }
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From its next start on it takes nobody from the network without TLS.
+    pub(crate) fn only_by_tls(&self) {
+        let rules = self.path().join("data/pg_hba.conf");
+        let text = "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n";
+        fs::write(rules, text).expect("its rules");
     }
 
     /// Its folder, which the server's user owns.
@@ -96,7 +72,7 @@ impl Postgres {
     }
 
     /// Gives a file of ours to the server's user.
-    pub(crate) fn own(&self, file: &Path) {
+    pub(crate) fn own(file: &Path) {
         if let Some((user, group)) = user() {
             chown(file, Some(user), Some(group)).expect("root");
         }
@@ -147,12 +123,49 @@ impl Server for Postgres {
         self.play_file(database, "dispatcher-create.sql");
     }
 
+    fn leave_playing(&self, database: &str, sql: &str) -> Process {
+        start_client(self.client(database).args(["-c", sql]))
+    }
+
+    fn stop(&mut self) {
+        // SIGKILL would leave its memory and its children behind.
+        if let Some(mut process) = self.process.take() {
+            process.signal(Signal::SIGQUIT);
+            process.wait();
+        }
+    }
+
+    fn start_again(&mut self) {
+        let mut command = program("postgres");
+        command.arg("-D").arg(self.path().join("data"));
+        let mut set = |name: &str, value: &str| {
+            command.arg("-c").arg(format!("{name}={value}"));
+        };
+        set("listen_addresses", &self.address.ip().to_string());
+        set("port", &self.address.port().to_string());
+        set("unix_socket_directories", self.path().to_str().expect("a path in UTF-8"));
+        set("fsync", "off");
+        set("shared_buffers", "8MB");
+        for option in &self.more {
+            command.arg("-c").arg(option);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Process::start("postgres", &mut command);
+        wait::until("PostgreSQL to answer", || {
+            assert!(process.ended().is_none(), "PostgreSQL ended");
+            let mut asks = self.client("postgres");
+            let asks = asks.args(["-c", "SELECT 1"]).stdout(Stdio::null()).stderr(Stdio::null());
+            asks.status().expect("psql").success().then_some(())
+        });
+        self.process = Some(process);
+    }
+
     fn folder(&self) -> &'static str {
         "postgres"
     }
 }
 
-/// One of PostgreSQL's own programs, which stand beside the path, as a user that it accepts: it never
+/// One of the server's own programs, which stand beside the path, as a user that it accepts: it never
 /// runs as root.
 fn program(name: &str) -> Command {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL, as Debian installs it");

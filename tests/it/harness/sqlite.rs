@@ -5,7 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::database::{Server, client};
+use super::database::{Server, client, start_client};
+use super::process::Process;
 
 /// The folder.
 #[derive(Debug)]
@@ -38,6 +39,15 @@ impl Server for Sqlite {
         self.play_file(database, "standard-create.sql");
         self.play_file(database, "dispatcher-create.sql");
     }
+
+    fn leave_playing(&self, database: &str, sql: &str) -> Process {
+        let shell = format!(".read |printf '%s\\n' \"{sql}\"; sleep 30");
+        start_client(Command::new("sqlite3").arg(self.file(database)).arg(shell))
+    }
+
+    fn stop(&mut self) {}
+
+    fn start_again(&mut self) {}
 
     fn folder(&self) -> &'static str {
         "db_sqlite"
