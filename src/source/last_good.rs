@@ -195,3 +195,110 @@ fn bytes(path: &PathBuf) -> Result<Option<Vec<u8>>, String> {
     }
     Ok(Some(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config::{DatabaseUrl, LoadMode, Source};
+
+    fn config(state: &Path, url: &str) -> Config {
+        let mut config = Config::default();
+        config.relay.state_dir = Some(state.into());
+        config.destinations.source = Source::Mysql(DatabaseUrl::new(url));
+        config
+    }
+
+    fn records() -> Vec<Record> {
+        [
+            (4, "sip:192.0.2.1:5060", 0, -3, ""),
+            (-9, "a.example", 24, 0, "duid=a;note=\"x;y\";own=\u{e9} z"),
+        ]
+        .map(|(id, uri, flags, priority, attributes)| {
+            let (flags, priority) = (i32::to_string(&flags), i32::to_string(&priority));
+            let fields = Fields { set: "7", uri, flags: &flags, priority: &priority, attributes };
+            row::read(fields, Origin::Row(id)).unwrap()
+        })
+        .into()
+    }
+
+    #[test]
+    fn what_was_kept_is_read_back() {
+        let state = tempfile::tempdir().unwrap();
+        let config = config(state.path(), "mysql://u:pw@h/d");
+        assert!(read(&config).unwrap().is_none());
+        assert_eq!(keep(&config, records().iter()), None);
+        assert_eq!(keep(&config, records().iter()), None);
+        let path = state.path().join(FILE_NAME);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+        assert!(!fs::read_to_string(path).unwrap().contains("pw"));
+        let last = read(&config).unwrap().unwrap();
+        let mut kept = last.records.finish(LoadMode::All).unwrap().records;
+        kept.sort_by_key(|record| std::cmp::Reverse(record.origin));
+        assert_eq!(kept, records());
+        assert!(last.age < Duration::from_mins(1));
+    }
+
+    #[test]
+    fn every_byte_counts() {
+        let state = tempfile::tempdir().unwrap();
+        let config = config(state.path(), "mysql://u:pw@h/d");
+        let text = text(&config, Duration::from_secs(1), records().iter()).into_bytes();
+        assert!(parse(&config, &text).is_ok());
+        for at in 0..text.len() {
+            assert!(parse(&config, &text[..at]).is_err(), "cut at {at}");
+            let mut other = text.clone();
+            other[at] ^= 1;
+            assert!(parse(&config, &other).is_err(), "another byte at {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_used() {
+        let state = tempfile::tempdir().unwrap();
+        let ours = config(state.path(), "mysql://u:pw@h/d");
+        let path = state.path().join(FILE_NAME);
+        let told = |config: &Config| read(config).unwrap_err()[0].what.clone();
+        assert_eq!(keep(&ours, records().iter()), None);
+        // Another user reads the same rows; another database or table does not.
+        assert!(read(&config(state.path(), "mysql://v:px@h/d")).unwrap().is_some());
+        assert_eq!(told(&config(state.path(), "mysql://u:pw@h/e")), "is of another source");
+        let mut other = ours.clone();
+        other.destinations.table.table = "other".into();
+        assert_eq!(told(&other), "is of another source");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(told(&ours), "may be written by others");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen(FORMAT, "strowger-destinations 2", 1)).unwrap();
+        assert_eq!(told(&ours), "is of another version of Strowger");
+    }
+
+    #[test]
+    fn where_nothing_can_be_kept_it_is_said() {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("file");
+        fs::write(&file, "").unwrap();
+        // A directory cannot be made below a file, whoever we are.
+        let told = keep(&config(&file.join("state"), "mysql://u:pw@h/d"), records().iter());
+        let told = told.unwrap();
+        assert!(told.contains("relay.state_dir") && !told.contains("pw"), "{told}");
+        let list = Config::default();
+        assert_eq!(keep(&list, records().iter()), None);
+    }
+
+    #[test]
+    fn ages() {
+        for (seconds, told) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 minutes"),
+            (7_200, "2 hours"),
+            (400_000, "4 days"),
+        ] {
+            assert_eq!(for_people(Duration::from_secs(seconds)), told);
+        }
+    }
+}

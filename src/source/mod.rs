@@ -234,6 +234,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bad_lines_are_left_out_and_named_when_that_is_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("d.list");
+        let text = "1 sip:192.0.2.1\nx sip:192.0.2.2\n1 sip:192.0.2.1 4\n1 sip:192.0.2.3 0 0 duid=a\n\
+                    1 sip:192.0.2.3 0 0 duid=b\n";
+        std::fs::write(&path, text).unwrap();
+        let mut config = Config::default();
+        config.destinations.source = Source::List(path);
+        let Failure::Wrong(problems) = load(&config).unwrap_err() else { panic!("not away") };
+        assert_eq!(problems.iter().filter_map(|p| p.line).collect::<Vec<_>>(), [2, 3]);
+        config.destinations.load_mode = crate::config::LoadMode::Skip;
+        let loaded = load(&config).unwrap();
+        assert_eq!(loaded.records.len(), 3);
+        assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+        let wants = ":2: \"x\" is not the number of a set";
+        assert!(loaded.warnings[0].starts_with("left out: "), "{:?}", loaded.warnings);
+        assert!(loaded.warnings[0].contains(wants), "{:?}", loaded.warnings);
+    }
+
+    #[test]
     fn a_name_that_nobody_answers_for_keeps_its_addresses_and_only_its_own() {
         let records = |text: &str| {
             let records = parse("d.list", text.as_bytes()).unwrap().records.into_iter();

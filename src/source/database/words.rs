@@ -57,7 +57,13 @@ pub(super) fn failure(config: &DestinationsConfig, asked: Asked, error: &sqlx::E
             None => wrong(format!("no TLS with it ({error})"), RIGHT_TLS),
         },
         sqlx::Error::WorkerCrashed => away("cannot be asked".into()),
+        // PostgreSQL that hangs up before TLS begins.
+        sqlx::Error::Protocol(what) if what.contains("SSLRequest: 0x00") => {
+            away("cannot be reached (it hangs up)".into())
+        }
         sqlx::Error::Protocol(what) => {
+            // Without the library's own line number.
+            let what = what.split(" (sqlx").next().unwrap_or_default();
             let right = "name the port of the database, and its kind before the //";
             wrong(format!("does not answer as such a database ({what})"), right)
         }

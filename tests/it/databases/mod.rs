@@ -9,3 +9,4 @@ mod mariadb;
 mod postgres;
 mod rows;
 mod sqlite;
+mod strangers;

@@ -84,9 +84,14 @@ impl Relay {
         }
     }
 
+    /// One that listens on a loopback address of its own and is not told where its destinations are.
+    pub(crate) fn with_nothing() -> Builder {
+        Builder { list: None, ..Self::with_list("") }
+    }
+
     /// One that listens on a loopback address of its own and has the destinations of this source.
     pub(crate) fn with_source(source: &str) -> Builder {
-        Builder { list: None, ..Self::with_list("").with(&["--db", source]) }
+        Self::with_nothing().with(&["--db", source])
     }
 
     /// Its first listener.
