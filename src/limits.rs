@@ -225,6 +225,30 @@ pub const KEY_FILE_BYTES_MAX: u64 = 16_384;
 /// Columns of `db_extra_attrs`, as many as Kamailio takes.
 pub const EXTRA_ATTRIBUTES_MAX: usize = 27;
 
+/// Files that one import reads, and how deep they include one another: Kamailio's own depth is 10,
+/// and a large installation has some dozens of files.
+pub const IMPORT_FILES_MAX: usize = 256;
+/// See [`IMPORT_FILES_MAX`].
+pub const IMPORT_DEPTH_MAX: usize = 10;
+
+/// Bytes of all files of one import: no more are read once so many were. A token costs some 60 bytes
+/// of memory and a file of single signs has one per byte, so this is 500 MB at the worst, and 20 MB
+/// for what people write.
+pub const IMPORT_BYTES_MAX: usize = 8 << 20;
+
+/// Tokens that defined names bring in all: names may be defined by names, each by several.
+pub const IMPORT_DEFINED_MAX: usize = 100_000;
+
+/// Words that `#!subst` replaces: each is looked for in every token, and 64 x 1,000,000 tokens take
+/// some seconds.
+pub const IMPORT_REPLACED_MAX: usize = 64;
+
+/// Things that an import tells of that could not be carried over: more than anybody reads.
+pub const IMPORT_LEFT_MAX: usize = 1_000;
+
+/// Characters of one thing that an import tells of; more is cut.
+pub const IMPORT_SHOWN_MAX: usize = 240;
+
 /// Problems of one file that are told one by one; of the rest only the number is told.
 pub const PROBLEMS_MAX: usize = 100;
 
@@ -266,27 +290,3 @@ pub(crate) const NAME_BYTES_MAX: usize = 4_096;
 
 /// Bytes that are hashed in one piece: branch, sent-by, Call-ID and tag of nearly every message fit.
 pub(crate) const HASHED_BYTES: usize = 256;
-
-/// Files that one import reads, and how deep they include one another: Kamailio's own depth is 10,
-/// and a large installation has some dozens of files.
-pub const IMPORT_FILES_MAX: usize = 256;
-/// See [`IMPORT_FILES_MAX`].
-pub const IMPORT_DEPTH_MAX: usize = 10;
-
-/// Bytes of all files of one import: no more are read once so many were. A token costs some 60 bytes
-/// of memory and a file of single signs has one per byte, so this is 500 MB at the worst, and 20 MB
-/// for what people write.
-pub const IMPORT_BYTES_MAX: usize = 8 << 20;
-
-/// Tokens that defined names bring in all: names may be defined by names, each by several.
-pub const IMPORT_DEFINED_MAX: usize = 100_000;
-
-/// Words that `#!subst` replaces: each is looked for in every token, and 64 x 1,000,000 tokens take
-/// some seconds.
-pub const IMPORT_REPLACED_MAX: usize = 64;
-
-/// Things that an import tells of that could not be carried over: more than anybody reads.
-pub const IMPORT_LEFT_MAX: usize = 1_000;
-
-/// Characters of one thing that an import tells of; more is cut.
-pub const IMPORT_SHOWN_MAX: usize = 240;

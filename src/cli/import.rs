@@ -31,7 +31,7 @@ pub(crate) struct ImportArgs {
     /// Write over a file that is there
     #[arg(long, requires = "output")]
     force: bool,
-    /// A name that Kamailio is started with (-A), such as WITH_MYSQL; may be given several times
+    /// A name that Kamailio is started with (-A), such as `WITH_MYSQL`; may be given several times
     #[arg(short = 'A', long, value_name = "NAME[=VALUE]")]
     define: Vec<String>,
     /// Report as one JSON object
@@ -185,7 +185,7 @@ fn json_of(args: &ImportArgs, imported: &Import, toml: &str) -> Value {
         let items = items
             .iter()
             .map(|item| json!({ "line": item.line, "what": item.what, then: item.then }));
-        Value::from_iter(items)
+        items.collect::<Value>()
     };
     let mut report = json!({
         "ok": true,
