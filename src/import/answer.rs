@@ -4,8 +4,8 @@ use super::call::{CALL_WITHIN, Call, call};
 use super::draft::{Draft, quoted};
 use super::lexer::Token;
 
-/// The `send_reply` of a choice that failed: in `if (!ds_select_dst(…)) { … }`, in the `else` of one
-/// without `!`, or in an `if` that follows and asks for `$rc`.
+/// The `send_reply` of a choice that failed: in `if (!ds_select_dst(…)) { … }`; in the `else` of one
+/// without `!`, or behind it when it ends with `exit`; or in an `if` that follows and asks for `$rc`.
 pub(super) fn answer<'t>(
     at: usize,
     body: &'t [Token],
@@ -33,10 +33,16 @@ pub(super) fn answer<'t>(
         (open, true)
     };
     let then = statement(body, partners, partners[open + 1]? + 1);
+    let has_else = body.get(then.1).is_some_and(|token| token.is_word("else"));
+    let ends = |token: &Token| ["exit", "return", "drop"].iter().any(|word| token.is_word(word));
     let range = if is_about_failure {
         then
-    } else if body.get(then.1).is_some_and(|token| token.is_word("else")) {
+    } else if has_else {
         statement(body, partners, then.1 + 1)
+    } else if body.get(then.0..then.1)?.iter().any(ends) {
+        // Whoever comes past it has found nobody.
+        let first = statement(body, partners, then.1);
+        (first.0, statement(body, partners, first.1).1)
     } else {
         return None;
     };

@@ -56,10 +56,13 @@ pub struct Item {
 
 /// Why a text is not imported at all.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{file}: not a kamailio.cfg: there is no loadmodule, no modparam and no route in it")]
-pub struct NotKamailio {
-    /// The file.
-    pub file: String,
+pub enum NotKamailio {
+    /// Nothing in it is Kamailio's.
+    #[error("{0}: not a kamailio.cfg: there is no loadmodule, no modparam and no route in it")]
+    Nothing(String),
+    /// It has modules of `OpenSIPS`, whose dispatcher has another table and other functions.
+    #[error("{0}: a configuration of OpenSIPS, not of Kamailio: its dispatcher has another table")]
+    OpenSips(String),
 }
 
 impl Import {
@@ -85,7 +88,11 @@ pub fn import(
     let Reader { files, tokens, problems, .. } = reader;
     let script = Script::read(&tokens);
     if script.is_empty() {
-        return Err(NotKamailio { file: file.display().to_string() });
+        return Err(NotKamailio::Nothing(file.display().to_string()));
+    }
+    // In OpenSIPS transports are modules; Kamailio has none of these names.
+    if ["proto_udp", "proto_tcp", "sipmsgops"].iter().any(|name| script.module(name).is_some()) {
+        return Err(NotKamailio::OpenSips(file.display().to_string()));
     }
     let mut draft = Draft::default();
     for (place, what, why) in problems {

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use super::answer::{answer, no_destination};
 use super::call::{Call, call};
-use super::draft::{Draft, quoted};
+use super::draft::{Draft, Left, quoted};
 use super::lexer::{Kind, Place, Token};
+use super::modules::has_dispatcher;
 use super::script::{Route, Script, Value, partners, value};
 use crate::limits;
 use crate::log::Template;
@@ -102,7 +103,12 @@ pub(super) fn read(script: &Script, draft: &mut Draft) -> Option<Place> {
         let what = if count == 1 { name } else { format!("{name}, {count} times") };
         draft.left(place, what, why);
     }
-    if !script.routes.is_empty() && routes.has_choice {
+    if !routes.has_choice && !script.routes.is_empty() && has_dispatcher(script) {
+        let what = "no route chooses a destination, by ds_select_dst for example";
+        let why = "every new request goes to set 1 by round robin: [dispatch] set";
+        draft.left.push(Left { place: None, what: what.into(), why: why.into() });
+    }
+    if routes.has_choice {
         let (value, what) = match routes.record_route {
             Some(_) => ("true", "record_route()"),
             None => ("false", "no route calls record_route()"),
@@ -220,7 +226,7 @@ impl Routes {
                 let why = "messages are forwarded with nothing changed but what a proxy must";
                 self.left("remove_hf()", call.place, why);
             }
-            "xlog" | "xinfo" | "xnotice" | "xdbg" | "xwarn" | "xerr" | "xlogl" => {
+            "xlog" | "xinfo" | "xnotice" | "xdbg" | "xwarn" | "xerr" | "xlogl" if !is_failure => {
                 dispatch_line(call, draft);
             }
             _ => {}
@@ -292,14 +298,13 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
     true
 }
 
-/// The first line that tells of a dispatched call.
+/// The first line that tells where a call goes.
 fn dispatch_line(call: &Call, draft: &mut Draft) {
     let texts = call.arguments.iter().rev().map(|argument| value(argument));
     let Some(Value::Text(text)) = texts.into_iter().find(|value| value.text().is_some()) else {
         return;
     };
-    let is_about_it =
-        ["$du", "$(du", "DISPATCH", "Dispatch", "dispatch"].iter().any(|word| text.contains(word));
+    let is_about_it = ["$du", "$(du", "$dd", "$(dd"].iter().any(|word| text.contains(word));
     if !is_about_it || text.len() > limits::CONFIG_BYTES_MAX as usize / 64 {
         return;
     }

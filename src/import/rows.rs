@@ -122,6 +122,16 @@ const ROWS: &[Row] = &[
         &[],
     ),
     Row(
+        "route { if (ds_select_dst(\"1\", \"4\")) { t_relay(); exit; } xlog(\"none\"); send_reply(\"404\", \"None\"); }",
+        &["no_destination = { code = 404, reason = \"None\" }"],
+        &[],
+    ),
+    Row(
+        "loadmodule \"dispatcher\"\nroute { t_relay(); }",
+        &[],
+        &[" no route chooses a destination"],
+    ),
+    Row(
         "route { ds_select_dst(\"1\", \"4\");\nif ($rc < 0) { send_reply(\"500\", \"None\"); } }",
         &["no_destination = { code = 500, reason = \"None\" }"],
         &[],
@@ -165,10 +175,10 @@ const ROWS: &[Row] = &[
     ),
     // Lines.
     Row(
-        "route { xlog(\"L_INFO\", \"DISPATCH: <$ru> <$du>\\n\"); xlog(\"dispatch of $ci\"); xlog(\"other $du\\n\"); }",
+        "route { xlog(\"L_INFO\", \"DISPATCH: <$ru> <$du>\\n\"); xlog(\"dispatch of $ci via $(du)\"); xlog(\"other $du\\n\"); }",
         &["dispatch = \"DISPATCH: <$ru> <$du>\""],
         &[
-            "xlog(\"dispatch of $ci\"): there is one line",
+            "xlog(\"dispatch of $ci via $(du)\"): there is one line",
             "xlog(\"other $du\\n\"): there is one line",
         ],
     ),
@@ -326,6 +336,14 @@ fn names_of_the_command_line() {
         [("WITH_DB".to_owned(), String::new()), ("DBURL".into(), "\"mysql://h/d\"".into())];
     let imported = import(Path::new("k.cfg"), text, &defined, &mut no_file).unwrap();
     assert!(keys(&imported).contains(&"source = \"mysql://h/d\""), "{}", imported.toml);
+}
+
+#[test]
+fn what_is_of_opensips() {
+    let text =
+        "loadmodule \"proto_udp.so\"\nmodparam(\"dispatcher\", \"db_url\", \"mysql://u:p@h/d\")";
+    let error = read(text, &mut no_file).unwrap_err();
+    assert!(error.to_string().starts_with("k.cfg: a configuration of OpenSIPS"), "{error}");
 }
 
 #[test]
