@@ -270,6 +270,11 @@ pub const DISPATCH_TEMPLATE_BYTES_MAX: usize = 1_024;
 /// database that does not answer.
 pub const RELOADS_WAITING_MAX: usize = 32;
 
+/// Records for which the tables of the workers are made at once; with more, only while the core has
+/// nothing else to do. A record costs some 1 us, so that these hold up a worker on the same core by no
+/// more than 50 us.
+pub(crate) const BUILD_AT_ONCE_MAX: usize = 50;
+
 /// Threads for databases, name servers and operators' tools: enough that one that computes holds up no
 /// other, and none of it is on a message's way.
 pub(crate) const CONTROL_THREADS: usize = 2;

@@ -1,7 +1,7 @@
 //! What a worker notices: gaps between its messages while snapshots are built and published.
 //!
-//! The worker's thread has the last core for itself, as far as the machine allows. Every gap is taken
-//! twice: as time goes by, which holds all that the machine does meanwhile, and as processor time of
+//! The worker's thread is on the last core and busy for a third of its time. Every gap is taken twice: as
+//! time goes by, which holds all that the machine does meanwhile, and as processor time of
 //! the thread itself, which holds only what the relay's code made it do: memory that must be fetched
 //! anew, snapshots that change hands.
 
@@ -24,7 +24,7 @@ use strowger::proxy::{
     Snapshot, Verdict,
 };
 use strowger::registry::Registry;
-use strowger::transport::sys::Mapping;
+use strowger::transport::sys::{Mapping, run_when_idle};
 
 use super::messages::{self, Template};
 
@@ -35,8 +35,10 @@ pub(crate) enum Place {
     Nowhere,
     /// On another core than the worker's.
     OtherCore,
-    /// On the worker's, as on a machine with a worker for every core.
+    /// On the worker's, as on a machine with a worker for every core, by a thread like any other.
     SameCore,
+    /// On the worker's, as the relay does it: while that core has nothing else to do.
+    SameCoreIdle,
 }
 
 impl Place {
@@ -44,7 +46,8 @@ impl Place {
         match self {
             Self::Nowhere => "none",
             Self::OtherCore => "on another core",
-            Self::SameCore => "on the worker's core",
+            Self::SameCore => "on the worker's core, carelessly",
+            Self::SameCoreIdle => "on the worker's core, while it is idle",
         }
     }
 }
@@ -61,12 +64,12 @@ pub(crate) struct Pauses {
     pub(crate) own_over_50_us: u64,
 }
 
-/// Phases of the three kinds take turns until each had this time.
+/// Phases of all kinds take turns until each had this time.
 pub(crate) fn measure(destinations: usize, time: Duration) -> Vec<Pauses> {
     let mut bench = Bench::new(destinations);
-    let places = [Place::Nowhere, Place::OtherCore, Place::SameCore];
+    let places = [Place::Nowhere, Place::OtherCore, Place::SameCore, Place::SameCoreIdle];
     let mut gaps = places.map(|_| Gaps::new());
-    let mut reloads = [0; 3];
+    let mut reloads = [0; 4];
     for _ in 0..PHASES {
         for (at, place) in places.into_iter().enumerate() {
             reloads[at] += bench.phase(place, time / PHASES, &mut gaps[at]);
@@ -123,7 +126,6 @@ impl Bench {
         let (Some(first), Some(last)) = (cores.first().copied(), cores.last().copied()) else {
             panic!("no cores are known");
         };
-        core_affinity::set_for_current(if place == Place::SameCore { last } else { first });
         let is_over = AtomicBool::new(false);
         let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
         thread::scope(|scope| {
@@ -131,21 +133,35 @@ impl Bench {
                 core_affinity::set_for_current(last);
                 Worker::new(shared, current).work(&is_over, gaps);
             });
-            let begin = Instant::now();
-            let mut reloads = 0;
-            while begin.elapsed() < time {
-                if place == Place::Nowhere {
-                    thread::sleep(time / 10);
-                    continue;
+            // On a thread of its own: what one gives up of its rights it does not get back.
+            let control = scope.spawn(|| {
+                let is_beside = matches!(place, Place::SameCore | Place::SameCoreIdle);
+                core_affinity::set_for_current(if is_beside { last } else { first });
+                if place == Place::SameCoreIdle {
+                    run_when_idle().expect("leave to be idle");
                 }
-                self.reload();
-                reloads += 1;
-                thread::sleep(Duration::from_millis(5));
-            }
+                self.reload_for(time, place)
+            });
+            let reloads = control.join().expect("reloads that do not panic");
             is_over.store(true, Ordering::Relaxed);
             worker.join().expect("a worker that does not panic");
             reloads
         })
+    }
+
+    fn reload_for(&mut self, time: Duration, place: Place) -> usize {
+        let begin = Instant::now();
+        let mut reloads = 0;
+        while begin.elapsed() < time {
+            if place == Place::Nowhere {
+                thread::sleep(time / 10);
+                continue;
+            }
+            self.reload();
+            reloads += 1;
+            thread::sleep(Duration::from_millis(5));
+        }
+        reloads
     }
 
     /// As the relay's control side: build, publish, free what no worker has any more.
@@ -174,19 +190,27 @@ impl Worker {
             proxy: Proxy::new(shared),
             snapshots: Cache::new(current),
             outbox: Outbox::new(),
-            messages: (0..BATCH).map(|_| messages::invite(caller)).collect(),
+            messages: (0..BATCH / 2).map(|_| messages::invite(caller)).collect(),
             out: vec![0; strowger::limits::SLOT_BYTES],
             number: 0,
         }
     }
 
-    /// Handles batches of new INVITEs as a worker does, until it is told to stop.
+    /// Handles new INVITEs as a worker does, until it is told to stop: every 300 us as many as came
+    /// meanwhile. In between it sleeps as one that waits for datagrams, but for the end of that time,
+    /// since the kernel may end a sleep 50 us late.
     fn work(&mut self, is_over: &AtomicBool, gaps: &mut Gaps) {
         let caller: SocketAddr = "203.0.113.10:5060".parse().expect("an address");
         let flow = Flow::udp(ListenerId(0), caller);
         let begin = Instant::now();
-        let mut last = None;
+        let mut due = begin;
         while !is_over.load(Ordering::Relaxed) {
+            due = (due + PERIOD).max(Instant::now());
+            thread::sleep((due - Instant::now()).saturating_sub(SPIN));
+            while Instant::now() < due {
+                std::hint::spin_loop();
+            }
+            let mut last = (due, own_time());
             let snapshot = self.snapshots.load();
             // So that all pins of 240 s fit the table.
             let now = Now::from_ms(1_000_000_000 + begin.elapsed().as_millis() as u64 * 60);
@@ -200,9 +224,8 @@ impl Worker {
                     self.outbox.copy_to(entry, bytes, &mut self.out);
                 }
                 let this = (Instant::now(), own_time());
-                if let Some((wall, own)) = last.replace(this) {
-                    gaps.add(this.0 - wall, this.1.saturating_sub(own));
-                }
+                gaps.add(this.0 - last.0, this.1.saturating_sub(last.1));
+                last = this;
             }
         }
     }
@@ -266,6 +289,10 @@ fn record(number: usize, round: usize) -> Resolved {
     };
     Resolved { record, addresses: vec![SocketAddr::from((ip, 5060)).into()] }
 }
+
+/// How often messages come, and how long before the worker wakes.
+const PERIOD: Duration = Duration::from_micros(300);
+const SPIN: Duration = Duration::from_micros(100);
 
 /// Phases of each kind: what changes on the machine meets all of them.
 const PHASES: u32 = 5;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing::info;
 
+use super::aside::aside;
 use super::error::Error;
 use super::plan::Plan;
 use super::{Inner, meant};
@@ -173,14 +174,16 @@ impl Desk {
     ) -> Result<usize, Vec<Error>> {
         guarded("a change of state", || {
             let inner = &self.inner;
-            let mut all = inner.state();
-            let meant = meant::find(all.records(), set, which).map_err(|error| vec![error])?;
-            let version = all.put(&meant, state, is_probed, &inner.shared)?;
-            drop(all);
+            let (version, count) = aside(inner.count(), || {
+                let mut all = inner.state();
+                let meant = meant::find(all.records(), set, which).map_err(|error| vec![error])?;
+                let version = all.put(&meant, state, is_probed, &inner.shared)?;
+                Ok::<_, Vec<Error>>((version, meant.len()))
+            })??;
             inner.wait_until_used(version);
             let letters = Flags::default().in_state(state, is_probed).letters();
             info!("set {set}: {which} put to {letters} by a command");
-            Ok(meant.len())
+            Ok(count)
         })
     }
 
@@ -219,7 +222,9 @@ impl Desk {
     /// When it cannot be put in force.
     pub fn drain(&self, on: bool) -> Result<bool, Vec<Error>> {
         guarded("the draining", || {
-            let (version, before) = self.inner.state().drain(on, &self.inner.shared)?;
+            let inner = &self.inner;
+            let (version, before) =
+                aside(inner.count(), || inner.state().drain(on, &inner.shared))??;
             self.inner.wait_until_used(version);
             Ok(before)
         })

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::aside::aside;
 use super::desk::NewRecord;
 use super::error::{self, Error};
 use super::meant::has_uri;
@@ -39,11 +40,12 @@ impl Inner {
         } else {
             notes.push("not written to the source: the next reload removes it".into());
         }
-        let mut state = self.state();
-        // Names may have been resolved meanwhile; which records there are has not changed.
-        let records = with(state.records(), resolved);
-        let version = state.replace_records(records, &self.shared)?;
-        drop(state);
+        let version = aside(records.len(), || {
+            let mut state = self.state();
+            // Names may have been resolved meanwhile; which records there are has not changed.
+            let records = with(state.records(), resolved);
+            state.replace_records(records, &self.shared)
+        })??;
         self.wait_until_used(version);
         Ok(notes)
     }
@@ -67,10 +69,11 @@ impl Inner {
         if save.unwrap_or(config.destinations.write_back) {
             write_back::remove(&config, &meant)?;
         }
-        let mut state = self.state();
-        let records = state.records().iter().filter(|r| !is_meant(r)).cloned().collect();
-        let version = state.replace_records(records, &self.shared)?;
-        drop(state);
+        let version = aside(records.len(), || {
+            let mut state = self.state();
+            let records = state.records().iter().filter(|r| !is_meant(r)).cloned().collect();
+            state.replace_records(records, &self.shared)
+        })??;
         self.wait_until_used(version);
         Ok(meant.len())
     }

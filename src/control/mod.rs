@@ -1,6 +1,7 @@
 //! The relay as one thing: started, reloaded, drained and stopped; and what its control threads do
 //! meanwhile.
 
+mod aside;
 mod desk;
 mod edit;
 mod error;
@@ -308,6 +309,11 @@ impl Inner {
     fn in_force(&self) -> (Config, Arc<[Resolved]>) {
         let state = self.state();
         (state.config().clone(), Arc::clone(state.records()))
+    }
+
+    /// How many records are in force.
+    fn count(&self) -> usize {
+        self.state().records().len()
     }
 
     fn describe_destinations(&self) -> String {

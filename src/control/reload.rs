@@ -6,10 +6,13 @@ use std::time::Instant;
 
 use tracing::{error, info, warn};
 
+use super::aside::aside;
 use super::desk::{ReloadHow, Reloaded, Took};
 use super::error::{self, Error};
 use super::plan::{self, Plan};
 use super::{Inner, load};
+use crate::config::Config;
+use crate::destination::Resolved;
 use crate::limits;
 
 /// The right to change which records there are.
@@ -65,7 +68,35 @@ impl Inner {
         let (records, warnings) = load::read_again(&config, &known)?;
         notes.extend(config.warnings.iter().cloned().chain(warnings));
 
-        let read = Instant::now();
+        let mut took = Took { read: begin.elapsed(), ..Took::default() };
+        let count = known.len().max(records.len());
+        let (plan, refused, version) =
+            aside(count, || self.put_in_force(config, records, how, &mut took))??;
+        if let Some(version) = version {
+            let built = Instant::now();
+            self.wait_until_used(version);
+            took.publish = built.elapsed();
+        }
+        if how.dry_run {
+            return Ok(Reloaded { plan, notes, refused, took });
+        }
+        aside(count, || self.state().free_old_snapshots())?;
+        self.is_stale.store(false, Ordering::Relaxed);
+        let (config, records) = self.in_force();
+        load::keep(&config, &records);
+        Ok(Reloaded { plan, notes, refused: Vec::new(), took })
+    }
+
+    /// Looks at what was read, and publishes it unless that is only to be tried. Says what it changes,
+    /// of a trial why it would be refused, and under which version it was published.
+    fn put_in_force(
+        &self,
+        config: Config,
+        records: Vec<Resolved>,
+        how: ReloadHow,
+        took: &mut Took,
+    ) -> Result<(Plan, Vec<String>, Option<u64>), Vec<Error>> {
+        let begin = Instant::now();
         let mut state = self.state();
         let errors = state.errors(&records, &self.shared);
         if !errors.is_empty() {
@@ -74,25 +105,17 @@ impl Inner {
         let plan = Plan::of(state.records(), &records, state.registry());
         let percent_max = config.destinations.removed_percent_max;
         let refused = plan::guard(state.records(), &records, percent_max);
-        let checked = Instant::now();
-        let mut took = Took { read: read - begin, check: checked - read, ..Took::default() };
+        took.check = begin.elapsed();
         if how.dry_run {
-            let refused = refused.iter().map(ToString::to_string).collect();
-            return Ok(Reloaded { plan, notes, refused, took });
+            return Ok((plan, refused.iter().map(ToString::to_string).collect(), None));
         }
         if !refused.is_empty() && !how.force {
             return Err(refused);
         }
+        let begin = Instant::now();
         let version = state.replace(config, records, &self.shared)?;
-        drop(state);
-        let built = Instant::now();
-        took.build = built - checked;
-        self.wait_until_used(version);
-        took.publish = built.elapsed();
-        self.is_stale.store(false, Ordering::Relaxed);
-        let (config, records) = self.in_force();
-        load::keep(&config, &records);
-        Ok(Reloaded { plan, notes, refused: Vec::new(), took })
+        took.build = begin.elapsed();
+        Ok((plan, Vec::new(), Some(version)))
     }
 }
 

@@ -241,6 +241,19 @@ impl SendBatch {
     }
 }
 
+/// Lets the calling thread run only while its core has nothing else to do (`SCHED_IDLE`): whatever
+/// wakes there takes its place at once.
+///
+/// # Errors
+/// What the kernel says.
+pub fn run_when_idle() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the kernel reads the parameters, which live until it returns, and nothing else; 0 is the
+    // calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Waits until the socket takes another message or the time, in milliseconds, is over; says which.
 pub(crate) fn wait_writable(socket: BorrowedFd<'_>, timeout_ms: u16) -> io::Result<bool> {
     let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
