@@ -259,6 +259,10 @@ pub const LOOKUPS_MAX: usize = 16;
 /// (10 s with two servers), and four loads may follow one another in that time.
 pub const LOOKUPS_ALL_MAX: usize = 4 * LOOKUPS_MAX;
 
+/// Places of the wheel that a name's addresses take turns by when their weights differ: 1 of 128 is
+/// the smallest share, 0.8 %, and a wheel is 256 bytes.
+pub(crate) const WHEEL_MAX: usize = 128;
+
 /// Bytes of one value of a dispatch line; what is longer is cut.
 pub const DISPATCH_VALUE_BYTES: usize = 256;
 

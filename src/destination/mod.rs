@@ -5,6 +5,7 @@ pub mod hash;
 mod record;
 mod set;
 mod table;
+mod wheel;
 
 pub use flags::{Flags, State};
 pub use record::{
@@ -15,6 +16,7 @@ pub use set::Set;
 pub use table::{Destination, Known, SourceMatch, Table};
 
 pub(crate) use set::{Place, Turns};
+pub(crate) use wheel::wheel;
 
 /// The number of a destination in this process: of one URI, one socket and one resolved address.
 ///

@@ -25,6 +25,7 @@ impl Turns {
 /// One record's place in the round: its addresses take turns within its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
+    /// Who has which turn, of those addresses that may be chosen: see [`super::wheel`]. Never empty.
     pub(crate) slots: Box<[Slot]>,
     pub(crate) turns: Arc<AtomicU64>,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{RecordIdentity, Registry};
-use crate::destination::{Place, Resolved, Set, Slot, Table, Turns};
+use crate::destination::{Place, Resolved, Set, Slot, Table, Turns, wheel};
 use crate::sync::Ordering;
 
 type Identity = Arc<RecordIdentity>;
@@ -53,7 +53,7 @@ impl Registry {
         }
         for (id, listed) in by_set {
             let mut active = Vec::new();
-            let mut places = Vec::new();
+            let (mut places, mut active_members) = (Vec::new(), Vec::new());
             for &at in &listed {
                 for slot in &slots[at] {
                     // Sets come in order of their numbers, so the first one is the lowest.
@@ -63,15 +63,17 @@ impl Registry {
                 let addresses = records[at].addresses.iter().zip(&slots[at]);
                 let chosen_from = addresses
                     .filter(|(address, _)| state.flags(address.socket).is_selectable())
-                    .map(|(_, slot)| *slot)
-                    .collect::<Box<[Slot]>>();
+                    .map(|(address, slot)| (*address, *slot))
+                    .collect::<Vec<_>>();
                 if !chosen_from.is_empty() {
                     active.push(Arc::clone(&identities[at]));
-                    places.push(Place { slots: chosen_from, turns: Arc::clone(&state.turns) });
+                    let turns = Arc::clone(&state.turns);
+                    places.push(Place { slots: wheel(&chosen_from), turns });
+                    // Those of a higher priority number too: they may serve what is in progress.
+                    active_members.extend(chosen_from.iter().map(|(_, slot)| *slot));
                 }
             }
-            let active_members =
-                sorted(places.iter().flat_map(|place| place.slots.iter().copied()));
+            let active_members = sorted(active_members);
 
             let memory = self.sets.entry(id).or_default();
             let listed: Vec<_> = listed.iter().map(|at| Arc::clone(&identities[*at])).collect();
@@ -129,8 +131,7 @@ fn first_active(
     (steps..=list.len()).find_map(|step| places.get(after(step))).copied()
 }
 
-fn sorted(slots: impl Iterator<Item = Slot>) -> Box<[Slot]> {
-    let mut slots: Vec<Slot> = slots.collect();
+fn sorted(mut slots: Vec<Slot>) -> Box<[Slot]> {
     slots.sort_unstable();
     slots.dedup();
     slots.into()
