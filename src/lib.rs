@@ -15,7 +15,7 @@
 //! | [`log`], [`config`], [`stats`] | what is told, wanted and counted |
 //! | [`transport`] | how does it come and go; RFC 3261 §18 |
 //! | [`worker`] | one thread per core that moves it through |
-//! | [`source`], [`control`] | where destinations come from; start, reload, end |
+//! | [`source`], [`resolve`], [`control`] | where destinations come from, what their names mean; start, reload, end |
 //! | [`import`] | what did Kamailio's file say |
 //! | [`demo`] | all of it at work |
 //!
@@ -47,6 +47,7 @@ pub mod pin;
 pub mod proxy;
 pub mod registry;
 #[cfg(not(loom))]
+pub mod resolve;
 pub mod source;
 pub mod stats;
 mod sync;

@@ -1,5 +1,7 @@
 //! Every bound, with the sum that produced it.
 
+use std::time::Duration;
+
 /// Listeners of one process.
 ///
 /// Their numbers are 16 bits wide; each costs a socket per worker, and 64 workers x 256 is within
@@ -55,9 +57,6 @@ pub(crate) const READ_AGAIN_MS: u64 = 1;
 /// Nothing forwarded for so long, in milliseconds, is quiet: the second copy of a lost request or
 /// response comes after 500 ms (RFC 3261 T1), a lost ACK is asked for as soon.
 pub const QUIET_MS: u64 = 1_000;
-
-/// Seconds after which names that did not resolve are asked for again.
-pub(crate) const RESOLVE_AGAIN_S: u64 = 30;
 
 /// Edits of one message: Request-URI, our Via and Record-Routes, `received` and `rport` (2 each),
 /// Max-Forwards, Max-Breadth, four passes of Route removal (a pair each), the strict-route swap.
@@ -135,7 +134,7 @@ pub(crate) const SLOT_QUARANTINE_MS: u64 = 1_800_000;
 
 /// How long a load waits for every worker to take a snapshot: each does with its next batch, which
 /// takes milliseconds.
-pub(crate) const MOVE_ON_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const MOVE_ON_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Places in a route that are ourselves and are passed at once; more is a loop.
 pub(crate) const OWN_ROUTES_MAX: usize = 4;
@@ -252,16 +251,70 @@ pub const IMPORT_SHOWN_MAX: usize = 240;
 /// Problems of one file that are told one by one; of the rest only the number is told.
 pub const PROBLEMS_MAX: usize = 100;
 
-/// Names that one load resolves at the same time.
-pub const LOOKUPS_MAX: usize = 16;
+/// Questions to name servers that are open at the same time.
+///
+/// Each has a socket of its own, of the 1,024 files that a process usually may open. Against a server
+/// that answers in 5 ms they are 50,000 questions a second; with one that is silent, 256 wait for
+/// their time and the others behind them.
+pub const LOOKUPS_MAX: usize = 256;
 
-/// Lookups in all: a lookup that hangs outlives the load that began it by the resolver's own limit
-/// (10 s with two servers), and four loads may follow one another in that time.
-pub const LOOKUPS_ALL_MAX: usize = 4 * LOOKUPS_MAX;
+/// How long a load waits for names, all together: a call set-up that stands still for longer is given
+/// up by callers. What is not known by then is asked for again behind it.
+pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long a question waits for one name server, repeated three times within it: as long as the
+/// system's own resolver does.
+pub(crate) const NAME_SERVER_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a name server has the question for itself before the next one gets it too: longer than a
+/// recursive server usually needs, and three of them fit in [`RESOLVE_TIME_MAX`].
+pub(crate) const NEXT_NAME_SERVER_TIME: Duration = Duration::from_millis(500);
+
+/// How long one round of questions behind the running relay may take: what is not answered by then is
+/// a failure, and the next round is one question further. Names whose time is over meanwhile wait.
+pub(crate) const REFRESH_TIME_MAX: Duration = Duration::from_secs(6);
+
+const _: () = assert!(REFRESH_TIME_MAX.as_secs() > NAME_SERVER_TIME_MAX.as_secs());
+
+/// How long an answer counts at least, however short its time to live: a name with 0 s, as some
+/// cloud servers give it, is asked for 12 times a minute, not without end.
+pub(crate) const TTL_MIN: Duration = Duration::from_secs(5);
+
+/// How long an answer counts at most: a typing error in a time to live is over the next day.
+pub(crate) const TTL_MAX: Duration = Duration::from_hours(24);
+
+/// After how long it is asked again for what is not there, however long the zone says that it will
+/// not be.
+pub(crate) const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
+
+/// After how long a question that got no answer is asked again: the first time, and twice as long
+/// each further time up to [`RESOLVE_AGAIN`].
+pub(crate) const FAILED_AGAIN: Duration = Duration::from_secs(5);
+
+/// NAPTR records of one name that are followed: primary and backup twice.
+pub(crate) const SERVICES_MAX: usize = 4;
+
+/// SRV records of one service that are used, those of the best priority first: as many as a UDP
+/// answer holds.
+pub(crate) const TARGETS_MAX: usize = 32;
+
+/// Addresses of one name: two for each target, of each family one.
+pub(crate) const ADDRESSES_MAX: usize = 2 * TARGETS_MAX;
+
+/// Names that an alias leads on to before it is taken for a loop.
+pub(crate) const ALIASES_FOLLOWED_MAX: usize = 4;
+
+/// Domains of `/etc/resolv.conf` in which a name is looked for, as many as the system's resolver takes.
+pub(crate) const SEARCH_MAX: usize = 6;
+
+/// Names without an address that are told one by one; of the rest only the number is told.
+pub(crate) const NAMES_TOLD_MAX: usize = 16;
 
 /// Places of the wheel that a name's addresses take turns by when their weights differ: 1 of 128 is
 /// the smallest share, 0.8 %, and a wheel is 256 bytes.
 pub(crate) const WHEEL_MAX: usize = 128;
+
+const _: () = assert!(WHEEL_MAX >= 2 * ADDRESSES_MAX);
 
 /// Bytes of one value of a dispatch line; what is longer is cut.
 pub const DISPATCH_VALUE_BYTES: usize = 256;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use strowger::config::{Config, Draft, Flags, Problem, Source, Workers, keyfile};
 use strowger::destination::Resolved;
-use strowger::source;
+use strowger::{resolve, source};
 
 /// Say what is wrong with a configuration, where, and what would be right
 #[derive(clap::Args, Clone, Debug)]
@@ -51,12 +51,14 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
     let mut destinations = Vec::new();
     let mut warnings = config.warnings.clone();
     if problems.is_empty() {
-        match source::load_and_resolve(&config) {
-            Ok((resolved, more)) => {
+        match source::load(&config) {
+            Ok(loaded) => {
+                warnings.extend(loaded.warnings);
+                let (resolved, more) = resolve::once(loaded.records, &config);
                 destinations = resolved;
                 warnings.extend(more);
             }
-            Err(more) => problems.extend(more),
+            Err(more) => problems.extend(more.problems()),
         }
     } else if has_source {
         // Not beside the listeners: they may be what is wrong.

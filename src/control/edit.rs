@@ -25,7 +25,7 @@ impl Inner {
             let Record { uri, set, origin, .. } = there.record.clone();
             return Err(vec![Error::Already { uri: uri.text, set, origin }]);
         }
-        let mut resolved = load::resolve(record);
+        let mut resolved = load::resolve_one(record, &config, &self.resolver);
         let errors = self.state().errors(&with(&records, resolved.clone()), &self.shared);
         if !errors.is_empty() {
             return Err(errors);

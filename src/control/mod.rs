@@ -39,10 +39,10 @@ pub use plan::{Change, Plan};
 
 use crate::config::{Config, Flags};
 use crate::destination::Resolved;
-use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS, RESOLVE_AGAIN_S};
+use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
-use crate::source::Started;
+use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, mark_this_thread};
@@ -89,6 +89,7 @@ struct Inner {
     state: Mutex<State>,
     flags: Option<Flags>,
     fault: Option<Fault>,
+    resolver: Arc<Resolver>,
     /// Held through a whole reload, addition or removal, so that of two the later one wins.
     reloading: Mutex<()>,
     /// How many want it, the one that has it included.
@@ -116,11 +117,12 @@ impl Relay {
             config.relay.receive_buffer_bytes,
         )
         .map_err(error::all);
-        let read = load::read(config);
+        let read = Resolver::alone().map_err(thread_error("resolver"));
+        let read = read.and_then(|resolver| Ok((load::read(config, &resolver)?, resolver)));
         let secrets = error::both(load::keys(config), load::incarnation());
         let ((bound, read), secrets) = error::both(error::both(bound, read), secrets)?;
         let (sockets, listeners) = bound;
-        let Started { records, warnings, stale } = read;
+        let (load::Started { records, warnings, stale }, resolver) = read;
         let (keys, incarnation) = secrets;
         for warning in warnings {
             warn!("{warning}");
@@ -164,6 +166,7 @@ impl Relay {
             state: Mutex::new(state),
             flags: options.flags,
             fault: options.fault,
+            resolver: Arc::new(resolver),
             reloading: Mutex::new(()),
             reloads: AtomicUsize::new(0),
             ping_active: AtomicBool::new(true),
@@ -355,28 +358,45 @@ impl Inner {
         }
     }
 
-    /// Tries once more the names that have no address.
-    fn resolve_again(this: &Weak<Self>) -> Option<()> {
+    /// Asks again for the names whose time is over; publishes what changed. `None` when the relay
+    /// ends.
+    fn refresh_names(this: &Weak<Self>) -> Option<()> {
         let inner = this.upgrade()?;
-        let (generation, records) = {
+        let is_due = |due: Instant| due <= Instant::now();
+        if !inner.resolver.next_refresh().is_some_and(is_due) {
+            return Some(());
+        }
+        let (generation, records, name_servers) = {
             let state = inner.state();
-            (state.generation(), state.records().to_vec())
+            let servers = state.config().destinations.name_servers.clone();
+            (state.generation(), state.records().to_vec(), servers)
         };
+        let resolver = Arc::clone(&inner.resolver);
         // A relay that ends does not wait for a name server.
         drop(inner);
-        let records = load::resolve_missing(records)?;
+        let refreshed = resolver.refresh(&records, &name_servers);
+        for note in refreshed.notes {
+            warn!("{note}");
+        }
         let inner = this.upgrade()?;
         let mut state = inner.state();
-        if state.generation() == generation {
-            match state.replace_records(records, &inner.shared) {
-                Ok(_) => {
-                    info!(
+        match refreshed.records {
+            Some(records) if state.generation() == generation => {
+                match state.replace_records(records, &inner.shared) {
+                    Ok(_) => info!(
                         "host names resolved: {}",
                         ready::sets(state.records(), state.registry())
-                    );
+                    ),
+                    Err(errors) => {
+                        for error in errors {
+                            error!("destinations not changed: {error}");
+                        }
+                    }
                 }
-                Err(errors) => errors.iter().for_each(|e| error!("destinations not changed: {e}")),
             }
+            // Others are in force by now, so it looks at those.
+            Some(_) => resolver.look_again(),
+            None => {}
         }
         Some(())
     }
@@ -398,11 +418,11 @@ fn spawn_keeper(inner: Arc<Inner>, gone: Receiver<()>) -> Result<JoinHandle<()>,
     })
 }
 
-/// The thread that asks again for names that did not resolve. Nothing ever waits for it.
+/// The thread that asks again for names. Nothing ever waits for it.
 fn spawn_resolver(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
     spawn("resolver", move || {
-        while is_alive(&gone, Duration::from_secs(RESOLVE_AGAIN_S)) {
-            let _ = catch(|| Inner::resolve_again(&inner));
+        while is_alive(&gone, Duration::from_secs(1)) {
+            let _ = catch(|| Inner::refresh_names(&inner));
         }
     })
     .map(drop)

@@ -65,7 +65,7 @@ impl Inner {
             Some(flags) => old.reload(flags).map_err(error::all)?,
             None => (old, Vec::new()),
         };
-        let (records, warnings) = load::read_again(&config, &known)?;
+        let (records, warnings) = load::read_again(&config, &self.resolver)?;
         notes.extend(config.warnings.iter().cloned().chain(warnings));
 
         let mut took = Took { read: begin.elapsed(), ..Took::default() };

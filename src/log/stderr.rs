@@ -33,8 +33,11 @@ pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     // A second call, in a process that already logs, changes nothing.
     let _ = STANDARD_ERROR.set(lines.clone());
     let guard = LogGuard { lines: lines.clone() };
+    // What name servers do wrong is told once, by who asked them; the library tells it each time.
+    let library = if level > tracing::Level::INFO { level.into() } else { LevelFilter::OFF };
     let wanted = Targets::new()
         .with_default(LevelFilter::from_level(level))
+        .with_target("hickory", library)
         .with_target(DISPATCH, LevelFilter::INFO.max(LevelFilter::from_level(level)));
     // Never let the subscriber report a failed write: it would do so on standard error, and panic.
     let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(lines);

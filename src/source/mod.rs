@@ -1,4 +1,5 @@
-//! Where destinations come from: a list or a database, and the names in it.
+//! Where destinations come from: a list or a database. What the names in it mean is `resolve`'s
+//! matter.
 //!
 //! A source is read and checked as a whole before anything is done with it. What is read of a database
 //! is kept in a file too, for a start while the database is away.
@@ -8,28 +9,21 @@ mod failure;
 mod last_good;
 mod list;
 mod records;
-mod resolve;
 mod row;
 mod start;
 pub mod write_back;
 
-use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::config::{Config, Problem, Source, blank};
-use crate::destination::{Flags, Host, Origin, Record, Resolved};
+use crate::destination::{Flags, Host, Origin, Record};
 use records::Records;
 use row::{Fields, Mistake};
 
 pub use failure::Failure;
 pub use last_good::keep;
 pub use list::{List, parse, read};
-pub use resolve::{resolve, unresolved};
-pub use start::{AtStart, Stale, Started, load_at_start, start_and_resolve};
-
-/// The longest time that names may take to resolve, all together.
-pub const RESOLVE_TIME_MAX: Duration = Duration::from_secs(2);
+pub use start::{AtStart, Stale, load_at_start};
 
 /// The destinations of a configuration, read and checked, names not yet resolved.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -105,70 +99,17 @@ fn take(mut records: Records, config: &Config) -> Result<Loaded, Vec<Problem>> {
     Ok(Loaded { records: kept.records, warnings, is_blank: false })
 }
 
-/// Reads what the configuration names as its source and resolves its names, within
-/// [`RESOLVE_TIME_MAX`]. Names without an address are among the warnings.
+/// As [`load`], for a relay at work: a list without a single byte is one that is about to be written,
+/// or was lost with its disk, and refused.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_and_resolve(config: &Config) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
-    Ok(resolve_loaded(load(config)?, &[]))
-}
-
-/// As [`load_and_resolve`], for a relay at work: a list without a single byte is one that is about to
-/// be written, or was lost with its disk, and refused; a name that nobody answers for keeps the
-/// addresses that are known of it, since those who answer for names fail more often than servers move.
-///
-/// # Errors
-/// As [`load`].
-pub fn reload_and_resolve(
-    config: &Config,
-    known: &[Resolved],
-) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
+pub fn reload(config: &Config) -> Result<Loaded, Vec<Problem>> {
     let loaded = load(config)?;
     if loaded.is_blank {
         return Err(vec![blank(&config.destinations.source.to_string())]);
     }
-    Ok(resolve_loaded(loaded, known))
-}
-
-fn resolve_loaded(loaded: Loaded, known: &[Resolved]) -> (Vec<Resolved>, Vec<String>) {
-    let mut resolved = resolve(loaded.records, RESOLVE_TIME_MAX);
-    let mut warnings = loaded.warnings;
-    let kept = keep_known(&mut resolved, known);
-    if !kept.is_empty() {
-        warnings.push(format!("no answer for {}: the addresses from before stay", kept.join(", ")));
-    }
-    let names = unresolved(&resolved);
-    if !names.is_empty() {
-        warnings
-            .push(format!("no address is known for {}: listed, but not used", names.join(", ")));
-    }
-    (resolved, warnings)
-}
-
-/// Gives names without an address the one from before; says which.
-fn keep_known(resolved: &mut [Resolved], known: &[Resolved]) -> Vec<String> {
-    let name_and_port = |record: &Record| match &record.uri.host {
-        Host::Name(name) if record.flags.bits() & Flags::NO_DNS_A == 0 => {
-            Some((name.clone(), record.uri.port_or_default()))
-        }
-        _ => None,
-    };
-    let known: HashMap<_, _> = known
-        .iter()
-        .filter(|known| !known.addresses.is_empty())
-        .filter_map(|known| Some((name_and_port(&known.record)?, &known.addresses)))
-        .collect();
-    let mut kept = BTreeSet::new();
-    for resolved in resolved.iter_mut().filter(|resolved| resolved.addresses.is_empty()) {
-        if let Some(key) = name_and_port(&resolved.record)
-            && let Some(addresses) = known.get(&key)
-        {
-            resolved.addresses.clone_from(addresses);
-            kept.insert(key.0);
-        }
-    }
-    kept.into_iter().collect()
+    Ok(loaded)
 }
 
 /// What is wrong with a record beside the listeners of this configuration.
@@ -251,24 +192,5 @@ mod tests {
         let wants = ":2: \"x\" is not the number of a set";
         assert!(loaded.warnings[0].starts_with("left out: "), "{:?}", loaded.warnings);
         assert!(loaded.warnings[0].contains(wants), "{:?}", loaded.warnings);
-    }
-
-    #[test]
-    fn a_name_that_nobody_answers_for_keeps_its_addresses_and_only_its_own() {
-        let records = |text: &str| {
-            let records = parse("d.list", text.as_bytes()).unwrap().records.into_iter();
-            records.map(|record| Resolved { record, addresses: Vec::new() }).collect::<Vec<_>>()
-        };
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap().into();
-        let mut known = records("1 sip:a.invalid\n1 sip:b.invalid:5070\n1 sip:c.invalid\n");
-        known[0].addresses = vec![address("192.0.2.1:5060")];
-        known[1].addresses = vec![address("192.0.2.2:5070")];
-        let text =
-            "2 sip:b.invalid:5070\n2 sip:b.invalid:5071\n2 sip:a.invalid 16\n2 sip:c.invalid\n";
-        let mut new = records(text);
-        assert_eq!(keep_known(&mut new, &known), ["b.invalid"]);
-        let counts: Vec<_> = new.iter().map(|resolved| resolved.addresses.len()).collect();
-        assert_eq!(counts, [1, 0, 0, 0]);
-        assert_eq!(new[0].addresses, known[1].addresses);
     }
 }

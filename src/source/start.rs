@@ -1,9 +1,8 @@
 //! The destinations of a relay that starts: those of its source or, while its database cannot be read,
 //! the last good ones.
 
-use super::{Failure, Loaded, database, last_good, load, resolve_loaded, take};
+use super::{Failure, Loaded, database, last_good, load, take};
 use crate::config::{Config, Problem};
-use crate::destination::Resolved;
 
 /// What a relay starts with.
 #[derive(Clone, Debug)]
@@ -21,17 +20,6 @@ pub struct Stale {
     pub why: Vec<Problem>,
     /// What is taken in its place, one sentence.
     pub instead: String,
-}
-
-/// An [`AtStart`] with its names resolved as far as the time allows.
-#[derive(Clone, Debug)]
-pub struct Started {
-    /// The destinations.
-    pub records: Vec<Resolved>,
-    /// What is to be warned of.
-    pub warnings: Vec<String>,
-    /// See [`AtStart::stale`].
-    pub stale: Option<Stale>,
 }
 
 /// Reads the source for a relay that starts. A missing `SQLite` file is made. When a database cannot be
@@ -75,14 +63,4 @@ pub fn load_at_start(config: &Config) -> Result<AtStart, Vec<Problem>> {
     }
     let instead = "started without destinations: every call gets 404".into();
     Ok(AtStart { loaded: Loaded::default(), stale: Some(Stale { why, instead }) })
-}
-
-/// As [`load_at_start`], with the names resolved.
-///
-/// # Errors
-/// As [`load_at_start`].
-pub fn start_and_resolve(config: &Config) -> Result<Started, Vec<Problem>> {
-    let AtStart { loaded, stale } = load_at_start(config)?;
-    let (records, warnings) = resolve_loaded(loaded, &[]);
-    Ok(Started { records, warnings, stale })
 }

@@ -1,0 +1,217 @@
+//! RFC 3263 §4 for UDP: from a name to addresses. It asks nobody: it says what has to be asked, and is
+//! tried again when more is known. One try goes through NAPTR, SRV and addresses in this order and
+//! never back, so that it ends whatever the records say.
+
+use std::time::Instant;
+
+use super::question::{Data, Kind, Known, Question};
+use super::rank::{Target, rank};
+use super::wanted::Wanted;
+use crate::destination::Address;
+use crate::limits::{SERVICES_MAX, TARGETS_MAX};
+
+/// What can be looked up without asking.
+pub(super) trait Knowledge {
+    /// What is known; `None` when it has to be asked.
+    fn known(&self, question: &Question) -> Option<Known>;
+    /// Whether the machine itself knows the name: `/etc/hosts`, `localhost`.
+    fn is_local(&self, name: &str) -> bool;
+}
+
+/// How far it goes with what is known.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    /// First these have to be answered.
+    Ask(Vec<Question>),
+    Done(Located),
+}
+
+/// The end of it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Located {
+    /// By priority, then IPv4 before IPv6, then by number.
+    pub(super) addresses: Vec<Address>,
+    /// What it stands on.
+    pub(super) questions: Vec<Question>,
+    /// Until when it need not be looked at again; `None` when nothing was asked.
+    pub(super) until: Option<Instant>,
+    /// Nobody answered one of the questions.
+    pub(super) is_failing: bool,
+    /// Nobody did, and an older answer stood in.
+    pub(super) is_stale: bool,
+}
+
+/// The addresses of a name by the first of its full names that has any.
+pub(super) fn locate(wanted: &Wanted, names: &[String], knowledge: &impl Knowledge) -> Step {
+    let mut trail = Trail { knowledge, located: Located::default() };
+    for name in names {
+        match trail.addresses(wanted, name) {
+            Ok(addresses) => trail.located.addresses = addresses,
+            Err(questions) => return Step::Ask(questions),
+        }
+        if !trail.located.addresses.is_empty() {
+            break;
+        }
+    }
+    Step::Done(trail.located)
+}
+
+struct Trail<'a, K> {
+    knowledge: &'a K,
+    located: Located,
+}
+
+/// The questions that come first.
+type Missing = Vec<Question>;
+
+impl<K: Knowledge> Trail<'_, K> {
+    fn addresses(&mut self, wanted: &Wanted, name: &str) -> Result<Vec<Address>, Missing> {
+        // §4.2: with a port, only its addresses. What the machine itself says of a name is not put
+        // to name servers either.
+        let port = match wanted.port {
+            None if !wanted.only_services && self.knowledge.is_local(name) => Some(5060),
+            port => port,
+        };
+        if port.is_none() {
+            let services = self.services(wanted, name)?;
+            match self.targets(&services)? {
+                Service::At(targets) => return self.addresses_of(&targets),
+                Service::Unavailable => return Ok(Vec::new()),
+                Service::Unknown => {}
+            }
+        }
+        if wanted.only_services {
+            return Ok(Vec::new());
+        }
+        let target =
+            Target { priority: 0, weight: 0, port: port.unwrap_or(5060), name: name.into() };
+        self.addresses_of(&[target])
+    }
+
+    /// §4.1: the names of the SRV records for UDP, the preferred first.
+    fn services(&mut self, wanted: &Wanted, name: &str) -> Result<Vec<String>, Missing> {
+        let default = vec![format!("_sip._udp.{name}")];
+        if wanted.has_transport {
+            return Ok(default);
+        }
+        // When nobody answers it goes on as if there were none: a domain has to keep the SRV records
+        // under its own name too, and there are servers that do not know the type.
+        let [answer] = self.ask([Question::new(Kind::Naptr, name)])?;
+        let mut services: Vec<_> = answer
+            .iter()
+            .flat_map(|answer| answer.iter())
+            .filter_map(|data| match data {
+                Data::Naptr { order, preference, flags, service, regexp, replacement }
+                    if flags == "S"
+                        && service == "SIP+D2U"
+                        && regexp.is_empty()
+                        && !replacement.is_empty() =>
+                {
+                    Some((*order, *preference, replacement.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        services.sort_unstable();
+        services.dedup();
+        services.truncate(SERVICES_MAX);
+        if services.is_empty() {
+            return Ok(default);
+        }
+        Ok(services.into_iter().map(|(_, _, replacement)| replacement).collect())
+    }
+
+    /// The servers of the first service that has any.
+    fn targets(&mut self, services: &[String]) -> Result<Service, Missing> {
+        let mut is_known = true;
+        for service in services {
+            let [answer] = self.ask([Question::new(Kind::Srv, service)])?;
+            let Some(records) = answer else {
+                is_known = false;
+                continue;
+            };
+            if records.is_empty() {
+                continue;
+            }
+            let mut targets: Vec<_> = records
+                .iter()
+                .filter_map(|data| match data {
+                    Data::Srv { priority, weight, port, target }
+                        if *port > 0 && !target.is_empty() =>
+                    {
+                        let name = target.clone();
+                        Some(Target { priority: *priority, weight: *weight, port: *port, name })
+                    }
+                    _ => None,
+                })
+                .collect();
+            if targets.is_empty() {
+                // RFC 2782: the target "." says that the service is decidedly not there.
+                return Ok(Service::Unavailable);
+            }
+            targets.sort_unstable_by(|a, b| {
+                let key = |t: &Target| (t.priority, std::cmp::Reverse(t.weight), t.port);
+                key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+            });
+            targets.truncate(TARGETS_MAX);
+            return Ok(Service::At(targets));
+        }
+        // Who does not know whether there are SRV records cannot say that the name itself is meant.
+        Ok(if is_known { Service::Unknown } else { Service::Unavailable })
+    }
+
+    fn addresses_of(&mut self, targets: &[Target]) -> Result<Vec<Address>, Missing> {
+        let mut names: Vec<_> = targets.iter().map(|target| target.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        // All at once, so that they are asked at the same time.
+        let both = names
+            .iter()
+            .flat_map(|name| [Kind::A, Kind::Aaaa].map(|kind| Question::new(kind, name.clone())));
+        let answers = self.ask_all(both.collect())?;
+        let of = |name: &String| {
+            let at = names.binary_search(name).unwrap_or_default() * 2;
+            let both = answers.get(at..at + 2).unwrap_or_default();
+            let ips = both.iter().flatten().flat_map(|records| records.iter());
+            ips.filter_map(|data| if let Data::Ip(ip) = data { Some(*ip) } else { None }).collect()
+        };
+        Ok(rank(targets.iter().map(|target| (target, of(&target.name)))))
+    }
+
+    fn ask<const N: usize>(&mut self, questions: [Question; N]) -> Result<[Records; N], Missing> {
+        let answers = self.ask_all(questions.into())?;
+        Ok(answers.try_into().expect("an answer for each question"))
+    }
+
+    /// The records of each, `None` where nobody ever answered.
+    fn ask_all(&mut self, questions: Vec<Question>) -> Result<Vec<Records>, Missing> {
+        let known: Vec<_> = questions.iter().map(|q| self.knowledge.known(q)).collect();
+        if known.iter().any(Option::is_none) {
+            let asked = questions.into_iter().zip(known);
+            return Err(asked.filter(|(_, k)| k.is_none()).map(|(q, _)| q).collect());
+        }
+        self.located.questions.extend(questions);
+        let answers = known.into_iter().flatten().map(|known| {
+            self.located.is_failing |= known.is_failing;
+            self.located.is_stale |= known.is_failing && known.records.is_some();
+            self.located.until =
+                Some(self.located.until.map_or(known.until, |u| u.min(known.until)));
+            known.records
+        });
+        Ok(answers.collect())
+    }
+}
+
+type Records = Option<std::sync::Arc<[Data]>>;
+
+enum Service {
+    /// Here.
+    At(Vec<Target>),
+    /// Nowhere, or nobody says where.
+    Unavailable,
+    /// There are no records of it.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! Host names to addresses by RFC 3263, off the message path: names are asked for when destinations are
+//! loaded and again when their time to live is over, and the last good answer stays while nobody
+//! gives another.
+//!
+//! | File | Answers |
+//! |---|---|
+//! | `wanted` | which name does a record ask for |
+//! | `locate`, `rank` | what has to be asked; which addresses come of it, in which order (decides, asks nobody) |
+//! | `memory` | what was answered, and for how long that counts |
+//! | `system`, `servers` | what the machine says itself, and what name servers say |
+//! | `errand` | asks all that has to be asked, within a time |
+
+mod errand;
+mod locate;
+mod memory;
+mod question;
+mod rank;
+mod servers;
+mod system;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::Config;
+use crate::destination::{Address, Host, Record, Resolved};
+use crate::limits::{NAMES_TOLD_MAX, REFRESH_TIME_MAX, RESOLVE_TIME_MAX};
+use errand::{Errand, Errands};
+use memory::Memory;
+use system::System;
+use wanted::Wanted;
+
+/// Resolves names, and remembers what it was told.
+#[derive(Debug)]
+pub struct Resolver {
+    /// It asks here; whoever calls waits meanwhile.
+    runtime: Arc<Runtime>,
+    state: Mutex<State>,
+}
+
+/// What a refresh brings.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Refreshed {
+    /// The records with their addresses of now, when these are others than before.
+    pub records: Option<Vec<Resolved>>,
+    /// What is to be warned of and was not said before, one sentence each.
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    system: Option<Arc<System>>,
+    memory: Memory,
+    names: HashMap<Wanted, Name>,
+    /// Addresses were found of which nobody knows whether they are in force.
+    is_news: bool,
+}
+
+/// What is known of a name.
+#[derive(Clone, Debug)]
+struct Name {
+    /// The last that were found.
+    addresses: Vec<Address>,
+    trouble: Option<Trouble>,
+    /// When it has to be looked at again.
+    due: Instant,
+}
+
+/// What is not as it should be with a name.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Trouble {
+    /// It has no address, and never had one.
+    Unknown,
+    /// Nobody answers; the addresses are those from before.
+    Silent,
+    /// It is said to have no address any more; they are those from before.
+    Gone,
+}
+
+impl Resolver {
+    /// One that asks on this runtime.
+    pub fn new(runtime: Arc<Runtime>) -> Self {
+        Self { runtime, state: Mutex::default() }
+    }
+
+    /// One that asks on a thread of its own.
+    ///
+    /// # Errors
+    /// When the kernel gives no thread.
+    pub fn alone() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("names").enable_all().build()?;
+        Ok(Self::new(Arc::new(runtime)))
+    }
+
+    /// Finds the addresses of all records, and says what is to be warned of. It asks these name
+    /// servers, else those of the machine, and only what it does not remember; it waits for them
+    /// until the deadline, [`RESOLVE_TIME_MAX`] after now at the latest. Records keep their order.
+    pub fn resolve(
+        &self,
+        records: Vec<Record>,
+        name_servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> (Vec<Resolved>, Vec<String>) {
+        let wanted: Vec<_> = records.iter().map(Wanted::of).collect();
+        let names: BTreeSet<_> = wanted.iter().flatten().cloned().collect();
+        let deadline = deadline.min(Instant::now() + RESOLVE_TIME_MAX);
+        let errands = self.run(names, name_servers, deadline);
+        let mut state = self.state();
+        // Whoever asked may refuse the records for another reason.
+        state.is_news |= state.take_over(errands);
+        let resolved = records.into_iter().zip(wanted).map(|(record, wanted)| {
+            let addresses = state.addresses(&record, wanted.as_ref());
+            Resolved { record, addresses }
+        });
+        let resolved: Vec<_> = resolved.collect();
+        let wanted: BTreeSet<_> = resolved.iter().filter_map(|r| Wanted::of(&r.record)).collect();
+        let notes = state.notes(wanted.iter());
+        (resolved, notes)
+    }
+
+    /// When [`Resolver::refresh`] has something to do; `None` when there are no names.
+    pub fn next_refresh(&self) -> Option<Instant> {
+        let state = self.state();
+        let due = state.names.values().map(|name| name.due).min();
+        if state.is_news { due.map(|due| due.min(Instant::now())) } else { due }
+    }
+
+    /// Makes a refresh due now: what it found last was not put in force.
+    pub fn look_again(&self) {
+        self.state().is_news = true;
+    }
+
+    /// Asks again for the names of these records whose time is over, and forgets all other names. It
+    /// may take [`REFRESH_TIME_MAX`].
+    pub fn refresh(&self, records: &[Resolved], name_servers: &[SocketAddr]) -> Refreshed {
+        let names: BTreeSet<_> = records.iter().filter_map(|r| Wanted::of(&r.record)).collect();
+        let deadline = Instant::now() + REFRESH_TIME_MAX;
+        let errands = self.run(names.clone(), name_servers, deadline);
+        let mut state = self.state();
+        state.is_news = false;
+        state.forget_but(&errands);
+        let before: HashMap<Wanted, Option<Trouble>> =
+            state.names.iter().map(|(wanted, name)| (wanted.clone(), name.trouble)).collect();
+        state.take_over(errands);
+        let is_new =
+            |wanted: &&Wanted| before.get(*wanted).copied() != Some(state.names[*wanted].trouble);
+        let notes = state.notes(names.iter().filter(is_new));
+        let mut changed = false;
+        let records = records.iter().map(|resolved| {
+            let record = resolved.record.clone();
+            let addresses = state.addresses(&record, Wanted::of(&record).as_ref());
+            changed |= addresses != resolved.addresses;
+            Resolved { record, addresses }
+        });
+        let records: Vec<_> = records.collect();
+        Refreshed { records: changed.then_some(records), notes }
+    }
+
+    fn run(
+        &self,
+        names: BTreeSet<Wanted>,
+        name_servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Vec<Errand> {
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let system = {
+            let mut state = self.state();
+            let system = System::read(name_servers, state.system.take());
+            state.system = Some(Arc::clone(&system));
+            system
+        };
+        let errands = Errands::new(&system, &self.state, names);
+        self.runtime.block_on(errands.run(deadline))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // What a panic left behind are answers, each whole.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Takes what was found; where nothing was, what was there before stays. Says whether that
+    /// changes an address.
+    fn take_over(&mut self, errands: Vec<Errand>) -> bool {
+        let mut changes = false;
+        for Errand { wanted, located } in errands {
+            let before = self.names.get(&wanted).map(|name| name.addresses.clone());
+            let before = before.unwrap_or_default();
+            let now = Instant::now();
+            let name = match located {
+                Some(located) if !located.addresses.is_empty() => Name {
+                    addresses: located.addresses,
+                    trouble: located.is_stale.then_some(Trouble::Silent),
+                    due: located.until.unwrap_or(now),
+                },
+                located => {
+                    let is_silent = located.as_ref().is_none_or(|located| located.is_failing);
+                    let trouble = match (before.is_empty(), is_silent) {
+                        (true, _) => Trouble::Unknown,
+                        (false, true) => Trouble::Silent,
+                        (false, false) => Trouble::Gone,
+                    };
+                    let due = located.and_then(|located| located.until).unwrap_or(now);
+                    Name { addresses: before.clone(), trouble: Some(trouble), due }
+                }
+            };
+            changes |= name.addresses != before;
+            self.names.insert(wanted, name);
+        }
+        changes
+    }
+
+    fn addresses(&self, record: &Record, wanted: Option<&Wanted>) -> Vec<Address> {
+        match (&record.uri.host, wanted.and_then(|wanted| self.names.get(wanted))) {
+            (Host::Address(ip), _) => {
+                vec![SocketAddr::new(*ip, record.uri.port_or_default()).into()]
+            }
+            (Host::Name(_), Some(name)) => name.addresses.clone(),
+            (Host::Name(_), None) => Vec::new(),
+        }
+    }
+
+    fn forget_but(&mut self, errands: &[Errand]) {
+        let names: HashSet<_> = errands.iter().map(|errand| &errand.wanted).collect();
+        self.names.retain(|wanted, _| names.contains(wanted));
+        let located = errands.iter().filter_map(|errand| errand.located.as_ref());
+        let used = located.flat_map(|located| located.questions.iter().cloned()).collect();
+        // What an errand that was cut short stands on is asked again soon.
+        if errands.iter().all(|errand| errand.located.is_some()) {
+            self.memory.keep(&used, Instant::now());
+        }
+    }
+
+    /// What is to be said of these names.
+    fn notes<'a>(&self, names: impl Iterator<Item = &'a Wanted>) -> Vec<String> {
+        let mut troubled: BTreeMap<Trouble, BTreeSet<&str>> = BTreeMap::new();
+        for wanted in names {
+            if let Some(trouble) = self.names.get(wanted).and_then(|name| name.trouble) {
+                troubled.entry(trouble).or_default().insert(&wanted.name);
+            }
+        }
+        let told = |trouble, names| match trouble {
+            Trouble::Unknown => format!("no address is known for {names}: listed, but not used"),
+            Trouble::Silent => format!("no answer for {names}: the addresses from before stay"),
+            Trouble::Gone => {
+                format!("name servers know no address of {names} any more: those from before stay")
+            }
+        };
+        let mut notes: Vec<_> =
+            troubled.iter().map(|(trouble, names)| told(*trouble, list(names))).collect();
+        let problem = self.system.as_ref().and_then(|system| system.problem.clone());
+        if let Some(problem) = problem.filter(|_| !notes.is_empty()) {
+            notes.push(format!("there is no name server to ask: {problem}"));
+        }
+        notes
+    }
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    let told: Vec<_> = names.iter().take(NAMES_TOLD_MAX).copied().collect();
+    let told = told.join(", ");
+    match names.len() - names.len().min(NAMES_TOLD_MAX) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
+}
+
+/// Resolves the names of these records for somebody who asks only once.
+pub fn once(records: Vec<Record>, config: &Config) -> (Vec<Resolved>, Vec<String>) {
+    match Resolver::alone() {
+        Ok(resolver) => resolver.resolve(records, &config.destinations.name_servers, deadline()),
+        Err(error) => {
+            let literal = |record| {
+                let addresses = State::default().addresses(&record, None);
+                Resolved { record, addresses }
+            };
+            let note = format!("names were not asked for: no thread: {error}");
+            (records.into_iter().map(literal).collect(), vec![note])
+        }
+    }
+}
+
+/// How long whoever loads may wait for names from now on.
+pub fn deadline() -> Instant {
+    Instant::now() + RESOLVE_TIME_MAX
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! What is asked of name servers, and what is known of it at a moment.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One question: a type of record and a name.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct Question {
+    pub(super) kind: Kind,
+    /// Whole, in lower case, without the dot at its end.
+    pub(super) name: String,
+}
+
+/// The types of records that lead to servers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Kind {
+    Naptr,
+    Srv,
+    A,
+    Aaaa,
+}
+
+/// The part of a record that counts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Data {
+    Naptr {
+        order: u16,
+        preference: u16,
+        /// Its flags, service and regular expression, in capitals.
+        flags: String,
+        service: String,
+        regexp: String,
+        /// In lower case, without the dot at its end; empty for none.
+        replacement: String,
+    },
+    Srv {
+        priority: u16,
+        weight: u16,
+        port: u16,
+        /// In lower case, without the dot at its end; empty for none.
+        target: String,
+    },
+    Ip(IpAddr),
+}
+
+/// What a name server says.
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    /// These records, for so many seconds; without any it says that there are none.
+    Records(Vec<Data>, Option<u32>),
+    /// Nothing that can be used: silence, a refusal, an error.
+    Failed(String),
+}
+
+/// What is known now.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The records of the last answer; `None` when there never was one.
+    pub(super) records: Option<Arc<[Data]>>,
+    /// The last time nobody answered, so that the records are older than they should be.
+    pub(super) is_failing: bool,
+    /// Until when it is not asked again.
+    pub(super) until: Instant,
+}
+
+impl Question {
+    pub(super) fn new(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+}
