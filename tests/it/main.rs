@@ -15,6 +15,8 @@ mod hostile_neighbours;
 mod hostile_scanners;
 mod import;
 mod loss;
+mod name_servers;
+mod names;
 mod networks;
 mod reload;
 mod reload_storm;

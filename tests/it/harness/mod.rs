@@ -3,6 +3,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod database;
+pub(crate) mod dns;
 pub(crate) mod ends;
 pub(crate) mod loopback;
 pub(crate) mod mariadb;
@@ -15,6 +16,7 @@ pub(crate) mod sipp;
 pub(crate) mod sqlite;
 pub(crate) mod wait;
 
+pub(crate) use dns::NameServer;
 pub(crate) use ends::Ends;
 pub(crate) use relay::Relay;
 pub(crate) use sipp::Sipp;
