@@ -88,13 +88,12 @@ impl Resolver {
         Self { runtime, state: Mutex::default() }
     }
 
-    /// One that asks on a thread of its own.
+    /// One that asks on the threads of those who call, and needs none of its own.
     ///
     /// # Errors
-    /// When the kernel gives no thread.
+    /// When the kernel gives no files to wait for answers with.
     pub fn alone() -> io::Result<Self> {
-        let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name("names").enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self::new(Arc::new(runtime)))
     }
 
@@ -287,7 +286,7 @@ pub fn once(records: Vec<Record>, config: &Config) -> (Vec<Resolved>, Vec<String
                 let addresses = State::default().addresses(&record, None);
                 Resolved { record, addresses }
             };
-            let note = format!("names were not asked for: no thread: {error}");
+            let note = format!("names were not asked for: {error}");
             (records.into_iter().map(literal).collect(), vec![note])
         }
     }
