@@ -25,7 +25,7 @@ impl Inner {
             let Record { uri, set, origin, .. } = there.record.clone();
             return Err(vec![Error::Already { uri: uri.text, set, origin }]);
         }
-        let mut resolved = load::resolve_one(record, &config, &self.resolver);
+        let resolved = load::resolve_one(record, &config, &self.resolver);
         let errors = self.state().errors(&with(&records, resolved.clone()), &self.shared);
         if !errors.is_empty() {
             return Err(errors);
@@ -36,7 +36,7 @@ impl Inner {
             notes.push(format!("no address is known for {uri}: listed, but not used"));
         }
         if save.unwrap_or(config.destinations.write_back) {
-            resolved.record.origin = write_back::add(&config, &resolved.record)?;
+            write_back::add(&config, &resolved.record)?;
         } else {
             notes.push("not written to the source: the next reload removes it".into());
         }

@@ -100,12 +100,6 @@ pub enum Error {
         /// Where that one was written.
         origin: Origin,
     },
-    /// A source that records cannot be written back to.
-    #[error("{source_name} cannot be written to by commands: change it there, then reload")]
-    NoWriteBack {
-        /// The source.
-        source_name: String,
-    },
     /// No randomness.
     #[error("the machine gives no random numbers: {0}")]
     Random(getrandom::Error),

@@ -1,19 +1,19 @@
 //! Changes by command that are written to the source too.
 
-use super::error::Error;
+use super::error::{Error, all};
 use crate::config::Config;
-use crate::destination::{Origin, Record};
+use crate::destination::Record;
+use crate::source::write_back;
 
-/// Writes a record to the source; says where it stands there.
-pub(super) fn add(config: &Config, _record: &Record) -> Result<Origin, Vec<Error>> {
-    Err(not_possible(config))
+/// Writes a record to the source.
+pub(super) fn add(config: &Config, record: &Record) -> Result<(), Vec<Error>> {
+    write_back::add(config, record).map(drop).map_err(all)
 }
 
-/// Takes records out of the source.
-pub(super) fn remove(config: &Config, _records: &[Record]) -> Result<(), Vec<Error>> {
-    Err(not_possible(config))
-}
-
-fn not_possible(config: &Config) -> Vec<Error> {
-    vec![Error::NoWriteBack { source_name: config.destinations.source.to_string() }]
+/// Takes records out of the source. One that it does not have, since a command brought it, is no error.
+pub(super) fn remove(config: &Config, records: &[Record]) -> Result<(), Vec<Error>> {
+    for record in records {
+        write_back::remove(config, record.set, &record.uri.text).map_err(all)?;
+    }
+    Ok(())
 }
