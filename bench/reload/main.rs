@@ -52,11 +52,14 @@ fn main() {
         return;
     }
     let stages = stages::measure(args.destinations, args.reloads);
+    if !args.json {
+        println!("{}\n", stages_table(&args, &stages));
+    }
     let pauses = pauses::measure(args.destinations, Duration::from_secs_f64(args.seconds));
     if args.json {
         println!("{:#}", json(&args, &stages, &pauses));
     } else {
-        println!("{}\n\n{}", stages_table(&args, &stages), pauses_table(&pauses));
+        println!("{}", pauses_table(&pauses));
     }
 }
 

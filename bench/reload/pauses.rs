@@ -96,6 +96,8 @@ struct Bench {
     current: Arc<ArcSwap<Snapshot>>,
     old: Vec<Arc<Snapshot>>,
     version: u64,
+    /// Calls of all phases have numbers of their own, so that each is new.
+    phases: u64,
 }
 
 impl Bench {
@@ -117,7 +119,7 @@ impl Bench {
         let mut registry = Registry::default();
         let first = snapshot(&mut registry, &lists[0], &shared, 1);
         let current = Arc::new(ArcSwap::from_pointee(first));
-        Self { shared, registry, lists, current, old: Vec::new(), version: 1 }
+        Self { shared, registry, lists, current, old: Vec::new(), version: 1, phases: 0 }
     }
 
     /// Lets the worker work for this time, and reloads meanwhile; says how often.
@@ -126,12 +128,14 @@ impl Bench {
         let (Some(first), Some(last)) = (cores.first().copied(), cores.last().copied()) else {
             panic!("no cores are known");
         };
+        self.phases += 1;
+        let number = self.phases << 32;
         let is_over = AtomicBool::new(false);
         let (shared, current) = (Arc::clone(&self.shared), Arc::clone(&self.current));
         thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 core_affinity::set_for_current(last);
-                Worker::new(shared, current).work(&is_over, gaps);
+                Worker::new(shared, current, number).work(&is_over, gaps);
             });
             // On a thread of its own: what one gives up of its rights it does not get back.
             let control = scope.spawn(|| {
@@ -184,7 +188,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>, current: Arc<ArcSwap<Snapshot>>) -> Self {
+    fn new(shared: Arc<Shared>, current: Arc<ArcSwap<Snapshot>>, number: u64) -> Self {
         let caller = "203.0.113.10:5060".parse().expect("an address");
         Self {
             proxy: Proxy::new(shared),
@@ -192,7 +196,7 @@ impl Worker {
             outbox: Outbox::new(),
             messages: (0..BATCH / 2).map(|_| messages::invite(caller)).collect(),
             out: vec![0; strowger::limits::SLOT_BYTES],
-            number: 0,
+            number,
         }
     }
 
