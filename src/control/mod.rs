@@ -108,7 +108,6 @@ impl Relay {
     /// # Errors
     /// Everything that is wrong, not only the first; then nothing is left running.
     pub fn start(config: &Config, options: Options) -> Result<Self, Vec<Error>> {
-        let runtime = ControlRuntime::start().map_err(thread_error("control-io"))?;
         let seats = Seat::assign(config.relay.workers);
         let bound = Sockets::bind(
             &config.relay.listen,
@@ -158,6 +157,7 @@ impl Relay {
         let pool =
             Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;
         state.publish_with(publisher, pool.wakers());
+        let runtime = ControlRuntime::start().map_err(thread_error("control-io"))?;
         let inner = Arc::new(Inner {
             shared,
             sockets,
