@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::thread;
 
+use crossbeam::channel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strowger::config::{Config, Flags};
-use strowger::control::{Options, Relay};
+use strowger::control::{Options, Relay, ReloadHow};
 use strowger::stats::Totals;
 use strowger::worker::Fault;
 use tracing::{info, warn};
@@ -60,12 +62,22 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
     };
     let relay = Relay::start(&config, options).map_err(boxed)?;
     info!("ready: {}", relay.describe());
+    // A reload may wait for a database; a signal that ends the relay does not wait for the reload.
+    let (ask, asked) = channel::bounded(1);
+    let desk = relay.desk();
+    let reloads = move || {
+        for () in asked {
+            // The log tells what became of it.
+            let _ = desk.reload(ReloadHow::default());
+        }
+    };
+    thread::Builder::new().name("reload".into()).spawn(reloads).map_err(|e| boxed(vec![e]))?;
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
         }
-        // The log tells what became of it.
-        let _ = relay.reload();
+        // One that has not begun yet reads what this one asks for.
+        let _ = ask.try_send(());
     }
     info!("draining: new requests get 503, calls in progress go on");
     relay.drain(config.relay.grace, || signals.pending().any(|signal| signal != SIGHUP));

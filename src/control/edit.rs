@@ -25,7 +25,7 @@ impl Inner {
             let Record { uri, set, origin, .. } = there.record.clone();
             return Err(vec![Error::Already { uri: uri.text, set, origin }]);
         }
-        let resolved = load::resolve_one(record, &config, &self.resolver);
+        let mut resolved = load::resolve_one(record, &config, &self.resolver);
         let errors = self.state().errors(&with(&records, resolved.clone()), &self.shared);
         if !errors.is_empty() {
             return Err(errors);
@@ -36,7 +36,7 @@ impl Inner {
             notes.push(format!("no address is known for {uri}: listed, but not used"));
         }
         if save.unwrap_or(config.destinations.write_back) {
-            write_back::add(&config, &resolved.record)?;
+            resolved.record.origin = write_back::add(&config, &resolved.record)?;
         } else {
             notes.push("not written to the source: the next reload removes it".into());
         }
@@ -81,7 +81,9 @@ impl Inner {
 
 /// Whether both are one destination of one set; a source with both would be refused.
 fn is_same_place(a: &Record, b: &Record) -> bool {
-    let place = |r: &Record| (r.set, r.uri.port_or_default(), r.attributes.socket);
+    let place = |r: &Record| {
+        (r.set, r.uri.port_or_default(), r.attributes.socket, r.attributes.duid.clone())
+    };
     place(a) == place(b) && a.uri.host == b.uri.host
 }
 

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use super::{database, list};
 use crate::config::{Config, Problem, Source};
-use crate::destination::{DestinationUri, Record};
+use crate::destination::{DestinationUri, Origin, Record};
 
-/// Writes a record into the source; says how many rows or lines that made.
+/// Writes a record into the source; says where it stands there.
 ///
 /// # Errors
 /// Why the source does not take it; then it is as it was.
-pub fn add(config: &Config, record: &Record) -> Result<u64, Vec<Problem>> {
+pub fn add(config: &Config, record: &Record) -> Result<Origin, Vec<Problem>> {
     let Source::List(path) = &config.destinations.source else {
         return Ok(database::insert(&config.destinations, record)?);
     };
@@ -27,7 +27,8 @@ pub fn add(config: &Config, record: &Record) -> Result<u64, Vec<Problem>> {
         }
         new.extend(line.as_bytes());
         new.extend(end);
-        (new, 1)
+        let number = memchr::memchr_iter(b'\n', &new).count();
+        (Some(new), Origin::Line(number))
     })
 }
 
@@ -49,7 +50,7 @@ pub fn remove(config: &Config, set: u32, uri: &str) -> Result<u64, Vec<Problem>>
     change(path, |bytes| {
         let lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let (gone, kept): (Vec<_>, Vec<_>) = lines.partition(|line| is_meant(line));
-        (kept.concat(), gone.len() as u64)
+        ((!gone.is_empty()).then(|| kept.concat()), gone.len() as u64)
     })
 }
 
@@ -79,12 +80,13 @@ fn line_of(path: &Path, record: &Record) -> Result<String, Vec<Problem>> {
 }
 
 /// Puts another file in the place of a list, unless nothing is different; nobody sees half of it.
-fn change(path: &Path, new: impl FnOnce(&[u8]) -> (Vec<u8>, u64)) -> Result<u64, Vec<Problem>> {
+fn change<T>(
+    path: &Path,
+    new: impl FnOnce(&[u8]) -> (Option<Vec<u8>>, T),
+) -> Result<T, Vec<Problem>> {
     let old = list::bytes_of(path)?;
     let (new, changed) = new(&old);
-    if changed == 0 {
-        return Ok(0);
-    }
+    let Some(new) = new else { return Ok(changed) };
     let problem =
         |what: String, right: &str| vec![Problem::of(&path.display().to_string(), what, right)];
     match replace(path, &old, &new) {
@@ -167,14 +169,14 @@ mod tests {
 
     #[test]
     fn a_line_is_added_at_the_end() {
-        for (before, after) in [
-            ("", "2 sip:192.0.2.9 8 5 duid=x\n"),
-            ("# mine\n1 a.example", "# mine\n1 a.example\n2 sip:192.0.2.9 8 5 duid=x\n"),
-            ("# mine\r\n", "# mine\r\n2 sip:192.0.2.9 8 5 duid=x\r\n"),
+        for (before, after, line) in [
+            ("", "2 sip:192.0.2.9 8 5 duid=x\n", 1),
+            ("# mine\n1 a.example", "# mine\n1 a.example\n2 sip:192.0.2.9 8 5 duid=x\n", 3),
+            ("# mine\r\n", "# mine\r\n2 sip:192.0.2.9 8 5 duid=x\r\n", 2),
         ] {
             let list = List::holding(before);
             let record = record(&list.config, 2, "192.0.2.9", 8, 5, "duid=x").unwrap();
-            assert_eq!(add(&list.config, &record).unwrap(), 1);
+            assert_eq!(add(&list.config, &record).unwrap(), Origin::Line(line));
             assert_eq!(list.text(), after);
             assert_eq!(fs::metadata(list.path()).unwrap().mode() & 0o777, 0o640);
             assert_eq!(fs::read_dir(list.directory.path()).unwrap().count(), 1);

@@ -67,17 +67,40 @@ impl Connection {
         }
     }
 
-    /// Changes rows; says how many.
-    pub(super) async fn change(
+    /// Makes a row; says its `id`, when the database gave it one.
+    pub(super) async fn insert(
+        &mut self,
+        sql: String,
+        values: &[Value<'_>],
+    ) -> Result<Option<i64>, sqlx::Error> {
+        Ok(match self {
+            Self::Mysql(connection) => {
+                // Without it a value that is too long would be cut in silence.
+                let strict = "SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
+                connection.execute(strict).await?;
+                let made = statement::<MySql>(sql, values).execute(connection).await?;
+                i64::try_from(made.last_insert_id()).ok().filter(|id| *id != 0)
+            }
+            Self::Postgres(connection) => {
+                let made = rows::<Postgres>(connection, sql, values).await?;
+                let id = made.first().and_then(|row| row.first()?.as_deref());
+                id.and_then(|id| std::str::from_utf8(id).ok()?.parse().ok())
+            }
+            Self::Sqlite(connection) => {
+                let made = statement::<Sqlite>(sql, values).execute(connection).await?;
+                Some(made.last_insert_rowid())
+            }
+        })
+    }
+
+    /// Removes rows; says how many.
+    pub(super) async fn delete(
         &mut self,
         sql: String,
         values: &[Value<'_>],
     ) -> Result<u64, sqlx::Error> {
         Ok(match self {
             Self::Mysql(connection) => {
-                // Without it a value that is too long would be cut in silence.
-                let strict = "SET sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')";
-                connection.execute(strict).await?;
                 statement::<MySql>(sql, values).execute(connection).await?.rows_affected()
             }
             Self::Postgres(connection) => {

@@ -43,11 +43,11 @@ pub(super) fn read(config: &DestinationsConfig) -> Result<Records, Failure> {
     Ok(records)
 }
 
-/// Writes a record into the table; says how many rows that made.
+/// Writes a record into the table; says which row that made.
 ///
 /// # Errors
 /// Whether it is away, or why it does not take it.
-pub(super) fn insert(config: &DestinationsConfig, record: &Record) -> Result<u64, Failure> {
+pub(super) fn insert(config: &DestinationsConfig, record: &Record) -> Result<Origin, Failure> {
     on_runtime(config, async {
         let mut connection = Connection::open(config).await?;
         let columns = version(&mut connection, config).await?;
@@ -55,9 +55,9 @@ pub(super) fn insert(config: &DestinationsConfig, record: &Record) -> Result<u64
             return Err(Failure::wrong(problem));
         }
         let (sql, values) = statement::insert(config, columns, record);
-        let made = change(&mut connection, config, sql, &values).await?;
+        let id = in_time(config, Asked::Table, connection.insert(sql, &values)).await?;
         connection.close().await;
-        Ok(made)
+        Ok(id.map_or(Origin::Command, Origin::Row))
     })
 }
 
@@ -69,7 +69,7 @@ pub(super) fn delete(config: &DestinationsConfig, set: u32, uri: &str) -> Result
     on_runtime(config, async {
         let mut connection = Connection::open(config).await?;
         let (sql, values) = statement::delete(config, set, uri);
-        let gone = change(&mut connection, config, sql, &values).await?;
+        let gone = in_time(config, Asked::Table, connection.delete(sql, &values)).await?;
         connection.close().await;
         Ok(gone)
     })
@@ -127,15 +127,6 @@ async fn version(
         Some("4") => Ok(Columns::Attributes),
         version => Err(Failure::wrong(words::wrong_version(config, version))),
     }
-}
-
-async fn change(
-    connection: &mut Connection,
-    config: &DestinationsConfig,
-    sql: String,
-    values: &[Value<'_>],
-) -> Result<u64, Failure> {
-    in_time(config, Asked::Table, connection.change(sql, values)).await
 }
 
 async fn in_time<T>(

@@ -90,8 +90,12 @@ pub(super) fn insert<'a>(
     let (names, values): (Vec<_>, Vec<_>) =
         columns.map(|(_, name, value)| (quoted(config, name), value)).unzip();
     let places: Vec<_> = (1..=values.len()).map(|n| placeholder(config, n)).collect();
+    let which = match config.source {
+        Source::Postgres(_) => format!(" RETURNING CAST({} AS TEXT)", quoted(config, "id")),
+        _ => String::new(),
+    };
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({})",
+        "INSERT INTO {} ({}) VALUES ({}){which}",
         quoted(config, &config.table.table),
         names.join(", "),
         places.join(", ")

@@ -128,7 +128,7 @@ pub(super) fn a_start_without(server: &mut dyn Server, words: &Words) {
     relay.wait_log(0, &["ERROR", "started without destinations: every call gets 404"]);
     Sipp::scenario("uac_404").calls(relay.address(), 2, 50).run().assert_all_succeeded(2);
     server.start_again();
-    relay.wait_log(0, &["the source answers again: set 1: 2/2 destinations active"]);
+    relay.wait_log(0, &["reloaded: 2 added", "set 1: 2/2 destinations active"]);
     turns(&relay);
     wait::until("the file of the last good rows", || kept.exists().then_some(()));
     let (_, log) = relay.stop_and_read();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use strowger::config::{Config, Flags, Problem};
-use strowger::destination::Record;
+use strowger::destination::{Origin, Record};
 use strowger::source::{self, Failure, write_back};
 
 use crate::harness::database::{PASSWORD, Server};
@@ -253,7 +253,9 @@ pub(super) fn write_back(server: &dyn Server) {
     // Quotes and all: it is a value and never a part of a statement.
     let odd = "duid=x';DROP TABLE dispatcher;own=`\"\"";
     let added = record("192.0.2.9:5070", 8, -5, odd);
-    assert_eq!(write_back::add(&whole, &added), Ok(1));
+    let id = server.play("written", "SELECT MAX(id) + 1 FROM dispatcher").trim().parse();
+    let id = id.expect("a number");
+    assert_eq!(write_back::add(&whole, &added), Ok(Origin::Row(id)));
     let first = "1 sip:192.0.2.1 0 0 ";
     let (new, other) = (format!("1 sip:192.0.2.9:5070 8 -5 {odd}"), "2 sip:192.0.2.1 0 0 ");
     assert_eq!(kept(), [first, &new, other]);

@@ -1,13 +1,16 @@
 //! What answers at the address of a database and is none.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
+use nix::sys::signal::Signal;
 use strowger::source::Failure;
+use tempfile::TempDir;
 
 use super::rows;
-use crate::harness::loopback;
+use crate::harness::{Relay, loopback};
 
 #[test]
 fn who_says_nothing_is_away() {
@@ -49,6 +52,28 @@ fn who_hangs_up_is_away_and_who_speaks_otherwise_is_a_mistake() {
             assert_failure(scheme, address, is_away, wants);
         });
     }
+}
+
+#[test]
+fn a_relay_ends_while_a_reload_waits() {
+    let listener = TcpListener::bind(loopback::fresh()).expect("an address of our own");
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = folder.path().join("relay.toml");
+    let write = |source: &str| {
+        fs::write(&config, format!("[destinations]\nsource = \"{source}\"\n")).expect("a file");
+    };
+    write("sqlite:own.db");
+    let path = config.to_str().expect("a path in UTF-8");
+    let relay = Relay::with_nothing().with(&["--config", path]).start();
+    let address = listener.local_addr().expect("a bound socket");
+    write(&format!("mysql://u:pw@{address}/d"));
+    relay.signal(Signal::SIGHUP);
+    let waiting = listener.accept().expect("a reload that waits");
+    // Another is asked for meanwhile, and neither comes to an end.
+    relay.signal(Signal::SIGHUP);
+    let (_, log) = relay.stop_and_read();
+    assert!(!log.iter().any(|line| line.contains("reloaded")), "{log:#?}");
+    drop(waiting);
 }
 
 #[track_caller]
