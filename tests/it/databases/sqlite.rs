@@ -77,7 +77,7 @@ fn a_relay_without_a_source_makes_its_own() {
     });
     fs::write(folder.path().join("go"), "").expect("a file");
     writer.join().expect("a writer");
-    relay.wait_log(begun, &["reloaded: set 1: 2/2 destinations active"]);
+    relay.wait_log(begun, &["reloaded: 2 added", "set 1: 2/2 destinations active"]);
     let caller = Sipp::scenario("uac_call").calls_in_turn(relay.address(), 2).run();
     assert_eq!(caller.taken_by(), ["ms1", "ms2"]);
 
