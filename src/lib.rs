@@ -15,6 +15,7 @@
 //! | [`log`], [`config`], [`stats`] | what is told, wanted and counted |
 //! | [`transport`] | how does it come and go; RFC 3261 §18 |
 //! | [`worker`] | one thread per core that moves it through |
+//! | [`rpc`] | how operators' tools ask and are answered |
 //! | [`source`], [`resolve`], [`control`] | where destinations come from, what their names mean; start, reload, end |
 //! | [`import`] | what did Kamailio's file say |
 //! | [`demo`] | all of it at work |
@@ -48,6 +49,7 @@ pub mod proxy;
 pub mod registry;
 #[cfg(not(loom))]
 pub mod resolve;
+pub mod rpc;
 pub mod source;
 pub mod stats;
 mod sync;
