@@ -65,4 +65,4 @@ macro_rules! replayed {
     };
 }
 
-replayed! { reader uri via core tokens list config keyfile template import }
+replayed! { reader uri via core tokens list config keyfile template import binrpc requests }

@@ -8,6 +8,7 @@
 // Each fuzzer uses one target of them all.
 #![allow(dead_code)]
 
+mod binrpc;
 mod call;
 mod config;
 mod core;
@@ -18,6 +19,7 @@ mod message;
 mod naive;
 mod reader;
 mod relay;
+mod requests;
 mod template;
 mod tokens;
 mod uri;
@@ -28,7 +30,7 @@ mod world;
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets by the names of their corpora.
-pub(crate) const ALL: [(&str, Target); 10] = [
+pub(crate) const ALL: [(&str, Target); 12] = [
     ("reader", reader::run),
     ("uri", uri::run),
     ("via", via::run),
@@ -39,6 +41,8 @@ pub(crate) const ALL: [(&str, Target); 10] = [
     ("keyfile", keyfile::run),
     ("template", template::run),
     ("import", import::run),
+    ("binrpc", binrpc::run),
+    ("requests", requests::run),
 ];
 
 /// Runs the target of this name.
