@@ -332,10 +332,6 @@ pub const RELOADS_WAITING_MAX: usize = 32;
 /// more than 50 us.
 pub(crate) const BUILD_AT_ONCE_MAX: usize = 50;
 
-/// Threads for databases, name servers and operators' tools: enough that one that computes holds up no
-/// other, and none of it is on a message's way.
-pub(crate) const CONTROL_THREADS: usize = 2;
-
 /// Dispatch lines that wait for the log thread: 0.4 s of 10,000 calls a second, 6 MB.
 pub const DISPATCH_LINES_MAX: usize = 4_096;
 
@@ -352,3 +348,61 @@ pub(crate) const NAME_BYTES_MAX: usize = 4_096;
 
 /// Bytes that are hashed in one piece: branch, sent-by, Call-ID and tag of nearly every message fit.
 pub(crate) const HASHED_BYTES: usize = 256;
+
+/// Bytes of one request on the FIFO, as many as Kamailio takes (8,192 with the zero at its end): a
+/// command of `kamctl` has fewer than 500.
+pub const FIFO_REQUEST_BYTES_MAX: usize = 8_191;
+
+/// Bytes of one request in a datagram, as many as Kamailio takes.
+pub const DATAGRAM_REQUEST_BYTES_MAX: usize = 65_456;
+
+/// Bytes of one BINRPC request, as many as Kamailio takes: a command of `kamcmd` has fewer than 500.
+pub const BINRPC_REQUEST_BYTES_MAX: usize = 32_768;
+
+/// Structs within structs of a BINRPC request, as many as Kamailio takes.
+pub const BINRPC_DEPTH_MAX: usize = 16;
+
+/// Bytes of one JSON request on a stream: a SIP message of 65,535 bytes in base64, or with every
+/// second byte escaped, and room for what stands around it.
+pub const STREAM_REQUEST_BYTES_MAX: usize = 256 << 10;
+
+/// Connections of one door. Tools ask one thing and go; 64 people may look at once, and each costs
+/// a request and its answer, at most some 2 MB for 10,000 destinations.
+pub const DOOR_CONNECTIONS_MAX: usize = 64;
+
+/// Commands that run at the same time, ten reloads among them that wait for each other; each has a
+/// thread while it runs.
+pub const COMMANDS_MAX: usize = 32;
+
+/// Seconds that a command may take until its client is told that it goes on without him: a database
+/// that hangs is given up sooner.
+pub const COMMAND_TIME_MAX_S: u64 = 120;
+
+/// How long a command on the FIFO or in a datagram keeps those behind it waiting, in milliseconds.
+/// All but a reload are done in 10 ms, and so in their order.
+pub const COMMAND_ORDER_MS: u64 = 1_000;
+
+/// Seconds without a byte of a request that has begun: its writer has gone.
+pub const HALF_REQUEST_S: u64 = 2;
+
+/// Seconds that a connection may stand without a request; people leave `kamcmd` open.
+pub const DOOR_IDLE_S: u64 = 600;
+
+/// Seconds in which a client must take a part of its answer.
+pub const REPLY_TIME_MAX_S: u64 = 5;
+
+/// Answers of one door that wait to be taken: as many as connections.
+pub const REPLIES_MAX: usize = 64;
+
+/// How often and how long, in milliseconds, we wait for the reader of a reply pipe, as Kamailio does.
+pub const REPLY_OPEN_TRIES: u32 = 4;
+
+/// See [`REPLY_OPEN_TRIES`].
+pub const REPLY_OPEN_WAIT_MS: u64 = 80;
+
+/// Bytes of a reply pipe's path, as many as Kamailio takes.
+pub const REPLY_PATH_BYTES_MAX: usize = 128;
+
+/// Bytes that the datagram door may have on their way out: an answer with 10,000 destinations in full
+/// has some 6 MB. It is a bound, nothing is reserved.
+pub(crate) const DATAGRAM_REPLY_BYTES: usize = 16 << 20;

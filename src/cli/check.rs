@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use strowger::config::{Config, Draft, Flags, Problem, Source, Workers, keyfile};
+use strowger::control;
 use strowger::destination::Resolved;
 use strowger::{resolve, source};
 
@@ -66,6 +67,7 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
             problems.extend(source::read(path).err().unwrap_or_default());
         }
     }
+    problems.extend(control::look_at_doors(&config.control));
     let key = match keyfile::look(&config.relay) {
         Ok(Some(path)) => path.display().to_string(),
         Ok(None) if config.relay.keys.is_empty() => "a key file is made at the first start".into(),

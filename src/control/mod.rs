@@ -3,10 +3,12 @@
 
 mod aside;
 mod desk;
+mod doors;
 mod edit;
 mod error;
 mod load;
 mod meant;
+mod methods;
 mod moved;
 mod plan;
 mod publish;
@@ -27,13 +29,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
 pub use desk::{
     Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Took,
     Which,
 };
+pub use doors::look as look_at_doors;
 pub use error::Error;
 pub use plan::{Change, Plan};
 
@@ -46,8 +48,9 @@ use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, mark_this_thread};
+use doors::{Doors, OpenDoors};
 use publish::Publisher;
-use runtime::ControlRuntime;
+use runtime::{ControlRuntime, DrivenRuntime};
 use state::State;
 
 /// What a relay is told besides its configuration.
@@ -75,8 +78,10 @@ pub struct Relay {
     /// The control threads end when it is dropped.
     alive: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
+    /// Closed before all else, so that no command comes any more.
+    doors: Option<OpenDoors>,
     /// What runs on it ends first, and is not waited for.
-    runtime: Option<ControlRuntime>,
+    runtime: Option<DrivenRuntime>,
 }
 
 /// What the control threads share.
@@ -97,7 +102,6 @@ struct Inner {
     /// Whether an operator wants destinations to be pinged.
     ping_active: AtomicBool,
     started: Instant,
-    handle: Handle,
     /// It started without what its source holds, and has not read it since.
     is_stale: AtomicBool,
 }
@@ -119,8 +123,14 @@ impl Relay {
         let read = Resolver::alone().map_err(thread_error("resolver"));
         let read = read.and_then(|resolver| Ok((load::read(config, &resolver)?, resolver)));
         let secrets = error::both(load::keys(config), load::incarnation());
-        let ((bound, read), secrets) = error::both(error::both(bound, read), secrets)?;
+        let doors = ControlRuntime::new().map_err(thread_error("control-io"));
+        let doors = doors.and_then(|runtime| {
+            Ok((Doors::make(config, runtime.handle()).map_err(error::all)?, runtime))
+        });
+        let (((bound, read), secrets), doors) =
+            error::both(error::both(error::both(bound, read), secrets), doors)?;
         let (sockets, listeners) = bound;
+        let (doors, runtime) = doors;
         let (load::Started { records, warnings, stale }, resolver) = read;
         let (keys, incarnation) = secrets;
         for warning in warnings {
@@ -157,7 +167,6 @@ impl Relay {
         let pool =
             Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;
         state.publish_with(publisher, pool.wakers());
-        let runtime = ControlRuntime::start().map_err(thread_error("control-io"))?;
         let inner = Arc::new(Inner {
             shared,
             sockets,
@@ -171,7 +180,6 @@ impl Relay {
             reloads: AtomicUsize::new(0),
             ping_active: AtomicBool::new(true),
             started: Instant::now(),
-            handle: runtime.handle().clone(),
             is_stale: AtomicBool::new(stale.is_some()),
         });
         let (alive, gone) = channel::bounded(0);
@@ -180,6 +188,8 @@ impl Relay {
         if stale.is_some() {
             retry::spawn(Arc::downgrade(&inner), gone)?;
         }
+        let doors = doors.open(Desk::new(Arc::clone(&inner)), runtime.handle());
+        let runtime = runtime.drive().map_err(thread_error("control-io"))?;
         Ok(Self {
             inner,
             _pool: pool,
@@ -188,6 +198,7 @@ impl Relay {
             spread,
             alive: Some(alive),
             keeper: Some(keeper),
+            doors: Some(doors),
             runtime: Some(runtime),
         })
     }
@@ -280,6 +291,7 @@ impl Relay {
     }
 
     fn end_control(&mut self) {
+        self.doors = None;
         self.runtime = None;
         self.alive = None;
         if let Some(keeper) = self.keeper.take()
@@ -300,12 +312,6 @@ impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         // What a panic left behind is used on: a snapshot is published whole or not at all.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The runtime of what waits for databases, name servers and operators' tools.
-    #[expect(dead_code, reason = "nothing waits for others yet")]
-    fn handle(&self) -> &Handle {
-        &self.handle
     }
 
     /// The configuration and the records in force.

@@ -1,0 +1,80 @@
+//! What doors with connections have in common: a bounded number of them, each a task of its own.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::limits;
+use crate::log::Limited;
+use crate::transport::monotonic_now;
+
+/// Connections of one door.
+#[derive(Debug)]
+pub(super) struct Slots {
+    door: &'static str,
+    free: Arc<Semaphore>,
+    said: Limited,
+}
+
+impl Slots {
+    pub(super) fn new(door: &'static str) -> Self {
+        let free = Arc::new(Semaphore::new(limits::DOOR_CONNECTIONS_MAX));
+        Self { door, free, said: Limited::new() }
+    }
+
+    /// Room for one more; without it the newest is refused.
+    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok();
+        if permit.is_none() {
+            let max = limits::DOOR_CONNECTIONS_MAX;
+            self.say(&format!("a further connection than {max} is refused"));
+        }
+        permit
+    }
+
+    /// One line a second.
+    pub(super) fn say(&self, what: &str) {
+        if let Some(more) = self.said.allow(monotonic_now()) {
+            warn!("control: {}: {what}{more}", self.door);
+        }
+    }
+
+    /// Waits where accepting fails: the machine has no descriptors left, perhaps.
+    pub(super) async fn failed(&self, error: &io::Error) {
+        self.say(&format!("no connection can be taken ({error})"));
+        sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
+    }
+}
+
+/// Serves each connection in a task of its own, for ever.
+pub(super) async fn serve<F>(
+    listener: UnixListener,
+    slots: &Slots,
+    mut serve: impl FnMut(UnixStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let Some(permit) = slots.take() else { continue };
+                let served = serve(stream);
+                tokio::spawn(async move {
+                    served.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => slots.failed(&error).await,
+        }
+    }
+}
+
+/// Milliseconds until we try again to accept: nobody waits longer than that when there is room again.
+const ACCEPT_AGAIN_MS: u64 = 100;

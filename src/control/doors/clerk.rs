@@ -1,0 +1,78 @@
+//! The one who answers at every door: he runs a command on a thread where it may wait, and hands its
+//! answer back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::control::desk::Desk;
+use crate::control::methods;
+use crate::limits;
+use crate::log::Limited;
+use crate::rpc::json::{self, Style};
+use crate::rpc::{Answer, Fault, Request};
+use crate::transport::monotonic_now;
+use crate::worker::catch_here;
+
+/// Answers requests, a bounded number at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct Clerk {
+    desk: Desk,
+    commands: Arc<Semaphore>,
+}
+
+impl Clerk {
+    pub(super) fn new(desk: Desk) -> Self {
+        Self { desk, commands: Arc::new(Semaphore::new(limits::COMMANDS_MAX)) }
+    }
+
+    /// Does what is asked. A command that takes too long goes on without its client.
+    pub(super) async fn answer(&self, request: Request) -> Answer {
+        let Ok(permit) = Arc::clone(&self.commands).try_acquire_owned() else {
+            say_busy();
+            let why = format!("{} commands are running: ask again later", limits::COMMANDS_MAX);
+            return Err(Fault::failed("Too Many Commands").because([why]));
+        };
+        let desk = self.desk.clone();
+        let command = spawn_blocking(move || {
+            let _permit = permit;
+            catch_here(|| methods::run(&desk, &request))
+        });
+        match timeout(Duration::from_secs(limits::COMMAND_TIME_MAX_S), command).await {
+            Ok(Ok(Some(answer))) => answer,
+            Ok(Ok(None) | Err(_)) => {
+                let why = "a bug, please report it: the command panicked".to_owned();
+                Err(Fault::failed("Internal Error").because([why]))
+            }
+            Err(_) => {
+                let why = "the command takes too long; it goes on, see the log".to_owned();
+                Err(Fault::failed("Timeout").because([why]))
+            }
+        }
+    }
+
+    /// The answer to a JSON text.
+    pub(super) async fn answer_json(&self, bytes: &[u8], style: Style) -> String {
+        match json::request(bytes) {
+            Ok(mut request) => {
+                let id = request.id.take();
+                json::answer(&self.answer(request).await, id.as_ref(), style)
+            }
+            Err(refused) => json::answer(&Err(refused.fault), refused.id.as_ref(), style),
+        }
+    }
+}
+
+fn say_busy() {
+    static SAID: Limited = Limited::new();
+    if let Some(more) = SAID.allow(monotonic_now()) {
+        warn!(
+            "control: {} commands are running, a further one is refused{more}",
+            limits::COMMANDS_MAX
+        );
+    }
+}

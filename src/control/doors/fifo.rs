@@ -1,0 +1,130 @@
+//! The FIFO of `kamctl`: many clients write their JSON into one pipe, and each names another pipe
+//! that it wants its answer in.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::clerk::Clerk;
+use super::files::{self, Placed};
+use super::reply;
+use crate::config::Problem;
+use crate::limits;
+use crate::log::Limited;
+use crate::rpc::json::{self, Style};
+use crate::rpc::{Answer, Frame, Framer, Id};
+use crate::transport::monotonic_now;
+
+/// The FIFO, not yet read.
+#[derive(Debug)]
+pub(super) struct Fifo {
+    pipe: Receiver,
+    reply_directory: PathBuf,
+    _placed: Placed,
+}
+
+impl Fifo {
+    pub(super) fn make(path: &Path, reply_directory: &Path) -> Result<Self, Problem> {
+        let (file, placed) = files::fifo("fifo", path)?;
+        let pipe = Receiver::from_file(file).map_err(|error| {
+            let what = format!("{} cannot be read ({error})", path.display());
+            Problem::of(&files::name("fifo"), what, files::RIGHT)
+        })?;
+        Ok(Self { pipe, reply_directory: reply_directory.to_owned(), _placed: placed })
+    }
+
+    /// Reads and answers until it is ended.
+    pub(super) async fn serve(mut self, clerk: Clerk) {
+        let replies = Arc::new(Semaphore::new(limits::REPLIES_MAX));
+        let mut framer = Framer::new(limits::FIFO_REQUEST_BYTES_MAX);
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            let half = Duration::from_secs(limits::HALF_REQUEST_S);
+            let patience = if framer.is_within() { half } else { Duration::MAX };
+            match timeout(patience, self.pipe.read(&mut buffer)).await {
+                Ok(Ok(length)) if length > 0 => framer.push(&buffer[..length]),
+                // We hold its other end, so that it has none.
+                Ok(result) => {
+                    say("the FIFO cannot be read", &format!("{result:?}"));
+                    sleep(half).await;
+                }
+                Err(_) => {
+                    if let Some(frame) = framer.give_up() {
+                        self.handle(frame, &clerk, &replies).await;
+                    }
+                }
+            }
+            while let Some(frame) = framer.next_frame() {
+                self.handle(frame, &clerk, &replies).await;
+            }
+        }
+    }
+
+    /// Has a request done. Those behind it wait for it, but not for long.
+    async fn handle(&self, frame: Frame, clerk: &Clerk, replies: &Arc<Semaphore>) {
+        let read = match frame {
+            Frame::Whole(bytes) => json::request(&bytes),
+            Frame::Broken(bytes, why) => Err(Box::new(json::refuse(&bytes, why))),
+        };
+        let (request, id, reply_name) = match read {
+            Ok(mut request) => {
+                let (id, reply_name) = (request.id.take(), request.reply_name.take());
+                (Ok(request), id, reply_name)
+            }
+            Err(refused) => (Err(refused.fault), refused.id, refused.reply_name),
+        };
+        let path = reply_name.map(|name| reply::path(&self.reply_directory, &name)).transpose();
+        let path = match path {
+            Ok(path) => path,
+            Err(why) => return say("a request on the FIFO is refused", &why),
+        };
+        let Ok(permit) = Arc::clone(replies).try_acquire_owned() else {
+            let why = format!("{} answers wait for their readers", limits::REPLIES_MAX);
+            return say("a request on the FIFO is refused", &why);
+        };
+        let (done, is_done) = oneshot::channel();
+        let clerk = clerk.clone();
+        tokio::spawn(async move {
+            let answer = match request {
+                Ok(request) => clerk.answer(request).await,
+                Err(fault) => Err(fault),
+            };
+            // Who waits no longer does not mind.
+            let _ = done.send(());
+            deliver(&answer, id.as_ref(), path.as_deref()).await;
+            drop(permit);
+        });
+        let _ = timeout(Duration::from_millis(limits::COMMAND_ORDER_MS), is_done).await;
+    }
+}
+
+async fn deliver(answer: &Answer, id: Option<&Id>, path: Option<&Path>) {
+    match (path, answer) {
+        (Some(path), _) => {
+            let text = json::answer(answer, id, Style::Pretty);
+            if let Err(why) = reply::write(path, text.as_bytes()).await {
+                say("an answer could not be delivered", &why);
+            }
+        }
+        // Nobody else would hear of it.
+        (None, Err(fault)) => say("a request on the FIFO failed", &fault.line()),
+        (None, Ok(_)) => {}
+    }
+}
+
+/// One line a second: whoever may write to the FIFO may write rubbish.
+fn say(what: &str, why: &str) {
+    static SAID: Limited = Limited::new();
+    if let Some(more) = SAID.allow(monotonic_now()) {
+        warn!("control: {what}: {why}{more}");
+    }
+}
+
+/// Bytes that are read at once: what a pipe holds.
+const READ_BYTES: usize = 65_536;

@@ -1,0 +1,95 @@
+//! The unix stream of our own command line: one JSON request, one answer, and the end.
+//!
+//! A request ends where its braces balance, or where the client has no more to say.
+
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::Type;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
+
+use super::accept::{self, Slots};
+use super::clerk::Clerk;
+use super::files::{self, Placed};
+use crate::config::Problem;
+use crate::limits;
+use crate::rpc::json::{self, Style};
+use crate::rpc::{Frame, Framer};
+
+/// The door, not yet answered at.
+#[derive(Debug)]
+pub(super) struct Stream {
+    listener: UnixListener,
+    _placed: Placed,
+}
+
+/// A listening unix stream.
+pub(super) fn listen(key: &str, path: &Path) -> Result<(UnixListener, Placed), Problem> {
+    let (socket, placed) = files::socket(key, path, Type::STREAM)?;
+    let listener = socket.listen(BACKLOG).and_then(|()| UnixListener::from_std(socket.into()));
+    match listener {
+        Ok(listener) => Ok((listener, placed)),
+        Err(error) => Err(files::cannot_be_made(key, path, &error)),
+    }
+}
+
+impl Stream {
+    pub(super) fn make(path: &Path) -> Result<Self, Problem> {
+        let (listener, placed) = listen("socket", path)?;
+        Ok(Self { listener, _placed: placed })
+    }
+
+    pub(super) async fn serve(self, clerk: Clerk) {
+        let slots = Slots::new("socket");
+        accept::serve(self.listener, &slots, |stream| answer(stream, clerk.clone())).await;
+    }
+}
+
+/// A client that goes away is no news.
+async fn answer(mut stream: UnixStream, clerk: Clerk) {
+    let patience = Duration::from_secs(limits::REPLY_TIME_MAX_S);
+    let text = match timeout(patience, read(&mut stream)).await {
+        Ok(Some(Frame::Whole(bytes))) => clerk.answer_json(&bytes, Style::Compact).await,
+        Ok(Some(Frame::Broken(bytes, why))) => {
+            let refused = json::refuse(&bytes, why);
+            json::answer(&Err(refused.fault), refused.id.as_ref(), Style::Compact)
+        }
+        Ok(None) | Err(_) => return,
+    };
+    write(&mut stream, format!("{text}\n").as_bytes()).await;
+}
+
+/// The request; `None` when nothing came.
+async fn read(stream: &mut UnixStream) -> Option<Frame> {
+    let mut framer = Framer::new(limits::STREAM_REQUEST_BYTES_MAX);
+    let mut buffer = vec![0; 16_384];
+    loop {
+        let length = stream.read(&mut buffer).await.ok()?;
+        if length == 0 {
+            return framer.give_up();
+        }
+        framer.push(&buffer[..length]);
+        if let Some(frame) = framer.next_frame() {
+            return Some(frame);
+        }
+    }
+}
+
+/// Writes as long as the client takes a part now and then; whether all of it was taken.
+pub(super) async fn write(stream: &mut UnixStream, mut bytes: &[u8]) -> bool {
+    let patience = Duration::from_secs(limits::REPLY_TIME_MAX_S);
+    while !bytes.is_empty() {
+        match timeout(patience, stream.write(bytes)).await {
+            Ok(Ok(written)) if written > 0 => bytes = &bytes[written..],
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Clients that wait to be accepted: as many as are served.
+const BACKLOG: i32 = 64;
+
+const _: () = assert!(BACKLOG as usize == limits::DOOR_CONNECTIONS_MAX);

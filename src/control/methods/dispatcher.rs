@@ -1,0 +1,161 @@
+//! `dispatcher.*`: what Kamailio's module answers, in its words. What it keeps to itself, the reasons
+//! for a failure, comes beside them.
+
+use super::{Call, failed, list};
+use crate::control::desk::{NewRecord, ReloadHow, Which};
+use crate::destination::{State, hash};
+use crate::rpc::{Answer, Fault, Value};
+
+pub(super) fn list(call: &Call<'_>) -> Answer {
+    let detail = match call.text(0, "detail").as_deref() {
+        Some("short") => list::Detail::Short,
+        Some("full") => list::Detail::Full,
+        _ => list::Detail::Normal,
+    };
+    let listing = call.desk.list();
+    if listing.sets.is_empty() {
+        return Err(Fault::failed("No Destination Sets"));
+    }
+    Ok(list::tree(&listing, detail))
+}
+
+pub(super) fn reload(call: &Call<'_>) -> Answer {
+    match call.desk.reload(ReloadHow::default()) {
+        Ok(_) => Ok("Ok. Dispatcher successfully reloaded.".into()),
+        Err(errors) => Err(failed("Reload Failed", &errors)),
+    }
+}
+
+pub(super) fn set_state(call: &Call<'_>) -> Answer {
+    set(call, "address", |address| match address.as_str() {
+        "all" => Which::All,
+        _ => Which::Uri(address),
+    })
+}
+
+pub(super) fn set_duid_state(call: &Call<'_>) -> Answer {
+    set(call, "duid", Which::Duid)
+}
+
+fn set(call: &Call<'_>, name: &str, which: impl FnOnce(String) -> Which) -> Answer {
+    let (Some(state), Some(set), Some(text)) =
+        (call.text(0, "state"), call.set(1), call.text(2, name))
+    else {
+        return Err(Fault::failed("Invalid Parameters"));
+    };
+    if state.is_empty() {
+        return Err(Fault::failed("Invalid State Parameter"));
+    }
+    let Some((state, is_probed)) = state_of(&state) else {
+        let why = format!("{state:?}: write a, i, t or d, with p behind it when it is probed");
+        return Err(Fault::failed("Unknown State Value").because([why]));
+    };
+    match call.desk.set_state(set, &which(text), state, is_probed) {
+        Ok(_) => Ok("Ok. Dispatcher state updated.".into()),
+        Err(errors) => Err(failed("State Update Failed", &errors)),
+    }
+}
+
+/// `ap`, `1`, `I`, …: a letter or digit for the state, and `p` when it is probed.
+fn state_of(text: &str) -> Option<(State, bool)> {
+    let mut letters = text.chars();
+    let state = match letters.next()?.to_ascii_lowercase() {
+        '0' | 'i' => State::Inactive,
+        '1' | 'a' => State::Active,
+        '2' | 'd' => State::Disabled,
+        '3' | 't' => State::Trying,
+        _ => return None,
+    };
+    // Kamailio looks at no more than two letters.
+    let is_probed = letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&'p'));
+    Some((state, is_probed && state != State::Disabled))
+}
+
+pub(super) fn add(call: &Call<'_>) -> Answer {
+    let (Some(set), Some(uri)) = (call.set(0), call.text(1, "uri")) else {
+        return Err(Fault::failed("Invalid Parameters"));
+    };
+    let new = NewRecord {
+        set,
+        uri,
+        flags: call.number(2, "flags").unwrap_or(0),
+        priority: call.number(3, "priority").unwrap_or(0),
+        attributes: call.text(4, "attributes").unwrap_or_default(),
+    };
+    match call.desk.add(&new, None) {
+        Ok(_) => Ok("Ok. Dispatcher destination added.".into()),
+        Err(errors) => Err(failed("Adding dispatcher dst failed", &errors)),
+    }
+}
+
+pub(super) fn remove(call: &Call<'_>) -> Answer {
+    let (Some(set), Some(uri)) = (call.set(0), call.text(1, "uri")) else {
+        return Err(Fault::failed("Invalid Parameters"));
+    };
+    match call.desk.remove(set, &uri, None) {
+        // Kamailio says so even when there was none.
+        Ok(_) => Ok("Ok. Dispatcher destination removed.".into()),
+        Err(errors) => Err(failed("Removing dispatcher dst failed", &errors)),
+    }
+}
+
+pub(super) fn ping_active(call: &Call<'_>) -> Answer {
+    let Some(now) = call.params.get(0, "state") else {
+        return Ok(Value::object([("OldPingState", state_number(call.desk.ping_active(None)))]));
+    };
+    let Some(now) = now.bool() else {
+        return Err(Fault::failed("Invalid Parameters"));
+    };
+    let before = call.desk.ping_active(Some(now));
+    Ok(Value::object([("NewPingState", state_number(now)), ("OldPingState", state_number(before))]))
+}
+
+fn state_number(is_active: bool) -> Value {
+    Value::Int(is_active.into())
+}
+
+pub(super) fn hash(call: &Call<'_>) -> Answer {
+    let (Some(slots), Some(first)) = (call.number::<u32>(0, "slots"), call.text(1, "value1"))
+    else {
+        return Err(Fault::failed("Invalid Parameters"));
+    };
+    let second = call.text(2, "value2");
+    let hash = hash::kamailio(first.as_bytes(), second.unwrap_or_default().as_bytes());
+    let slot = hash.checked_rem(slots).unwrap_or(0);
+    Ok(Value::object([("hashid", hash.into()), ("slot", slot.into())]))
+}
+
+/// We keep no state of overload control: a set that is there has an empty list.
+pub(super) fn oclist(call: &Call<'_>) -> Answer {
+    let Some(set) = call.set(0) else {
+        return Err(Fault::failed("Invalid Parameters"));
+    };
+    if call.desk.list().sets.iter().all(|listed| listed.id != set) {
+        return Err(Fault::new(404, "Destination Group Not Found"));
+    }
+    Ok(Value::Array(Vec::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_and_digits_of_states() {
+        for (text, wants) in [
+            ("ip", Some((State::Inactive, true))),
+            ("I", Some((State::Inactive, false))),
+            ("0", Some((State::Inactive, false))),
+            ("1P", Some((State::Active, true))),
+            ("ax", Some((State::Active, false))),
+            ("dp", Some((State::Disabled, false))),
+            ("2", Some((State::Disabled, false))),
+            ("tp", Some((State::Trying, true))),
+            ("3", Some((State::Trying, false))),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(state_of(text), wants, "{text}");
+        }
+    }
+}

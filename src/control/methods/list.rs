@@ -1,0 +1,174 @@
+//! The tree of `dispatcher.list`: Kamailio's names in Kamailio's order.
+//!
+//! What this relay does not keep has its neutral value: no probing count, no overload control, no
+//! time of a lookup. The addresses of a name, which Kamailio has one of, come last in the full list.
+
+use crate::control::desk::{ListedAddress, ListedRecord, ListedSet, Listing};
+use crate::rpc::Value;
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Detail {
+    /// No attributes.
+    Short,
+    /// Attributes where there are some.
+    Normal,
+    /// All there is.
+    Full,
+}
+
+pub(super) fn tree(listing: &Listing, detail: Detail) -> Value {
+    let sets = listing.sets.iter().map(|listed| Value::named("SET", set(listed, detail)));
+    Value::object([
+        ("NRSETS", Value::from(listing.sets.len())),
+        ("RECORDS", Value::Array(sets.collect())),
+    ])
+}
+
+fn set(listed: &ListedSet, detail: Detail) -> Value {
+    let targets = listed.records.iter().enumerate();
+    let targets = targets.map(|(at, record)| Value::named("DEST", destination(at, record, detail)));
+    Value::object([("ID", Value::from(listed.id)), ("TARGETS", Value::Array(targets.collect()))])
+}
+
+fn destination(at: usize, record: &ListedRecord, detail: Detail) -> Value {
+    let mut members = vec![
+        ("IDX", Value::from(at)),
+        ("URI", record.uri.as_str().into()),
+        ("FLAGS", record.flags.letters().into()),
+        ("PRIORITY", record.priority.into()),
+        ("IUID", record.iuid.as_str().into()),
+    ];
+    if detail == Detail::Full {
+        members.extend(reached(record));
+    }
+    let has_attributes = !record.attributes.text.is_empty();
+    if detail == Detail::Full || (detail == Detail::Normal && has_attributes) {
+        members.push(("ATTRS", attributes(record)));
+    }
+    if detail == Detail::Full {
+        let addresses = record.addresses.iter().map(|a| Value::named("ADDRESS", address(a)));
+        members.push(("ADDRESSES", Value::Array(addresses.collect())));
+    }
+    Value::object(members)
+}
+
+/// Where it is reached, and what Kamailio keeps beside; nothing but 0 when the name has no address.
+fn reached(record: &ListedRecord) -> [(&'static str, Value); 11] {
+    const UDP: i64 = 1;
+    let first = record.addresses.first().map(|listed| listed.address.socket);
+    let ip = first.map(|socket| socket.ip().to_string());
+    [
+        ("HOST", host(&record.uri).into()),
+        ("IPADDR", ip.into()),
+        ("PORT", first.map_or(0, |socket| u32::from(socket.port())).into()),
+        ("PROTOID", Value::Int(UDP)),
+        ("DNSTIME_SEC", Value::Int(0)),
+        ("DNSTIME_USEC", Value::Int(0)),
+        ("OCRATE", Value::Int(0)),
+        ("OCIDX", Value::Int(0)),
+        ("OCSEQ", Value::Int(0)),
+        ("OCTIME_SEC", Value::Int(0)),
+        ("OCTIME_USEC", Value::Int(0)),
+    ]
+}
+
+/// The host of `sip:HOST:PORT;…`.
+fn host(uri: &str) -> &str {
+    let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
+    let end = match rest.find(']') {
+        Some(bracket) => bracket + 1,
+        None => rest.find([':', ';']).unwrap_or(rest.len()),
+    };
+    &rest[..end]
+}
+
+fn attributes(record: &ListedRecord) -> Value {
+    let text = record.attributes.text.as_str();
+    let word = |name| Value::from(attribute(text, name).map(str::to_owned));
+    let number =
+        |name| Value::Int(attribute(text, name).and_then(|text| text.parse().ok()).unwrap_or(0));
+    Value::object([
+        ("BODY", text.into()),
+        ("DUID", word("duid")),
+        ("PROBING_COUNT", Value::Int(0)),
+        ("MAXLOAD", number("maxload")),
+        ("WEIGHT", number("weight")),
+        ("RWEIGHT", number("rweight")),
+        ("SOCKET", word("socket")),
+        ("SOCKNAME", word("sockname")),
+        ("PING_SOCKET", word("ping_socket")),
+        ("OBPROXY", word("obproxy")),
+        ("OCMIN", number("ocmin")),
+        ("OCMAX", number("ocmax")),
+    ])
+}
+
+/// The value of `name=value;…` with this name, whose case does not matter.
+fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(other, _)| other.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+fn address(listed: &ListedAddress) -> Value {
+    let socket = listed.address.socket;
+    Value::object([
+        ("IPADDR", Value::from(socket.ip().to_string())),
+        ("PORT", u32::from(socket.port()).into()),
+        ("FLAGS", listed.flags.letters().into()),
+        ("PRIORITY", u32::from(listed.address.priority).into()),
+        ("WEIGHT", u32::from(listed.address.weight).into()),
+        ("REACHED", listed.slot.is_some().into()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    use crate::destination::{Attributes, Flags};
+    use crate::rpc::json::{Style, answer};
+
+    fn record(uri: &str, attributes: &str) -> ListedRecord {
+        ListedRecord {
+            uri: uri.into(),
+            flags: Flags::from_bits(8).unwrap(),
+            priority: 5,
+            attributes: Attributes { text: attributes.into(), ..Attributes::default() },
+            origin: crate::destination::Origin::Row(1),
+            iuid: "abc".into(),
+            addresses: Vec::new(),
+        }
+    }
+
+    fn text(record: ListedRecord, detail: Detail) -> String {
+        let sets = vec![ListedSet { id: 1, records: vec![record] }];
+        let text = answer(&Ok(tree(&Listing { sets }, detail)), None, Style::Compact);
+        let (_, text) = text.split_once("\"TARGETS\":").unwrap();
+        text.trim_end_matches("}}]}}").to_owned()
+    }
+
+    #[test]
+    fn names_and_order_are_kamailios() {
+        let plain = r#"[{"DEST":{"IDX":0,"URI":"sip:a:1","FLAGS":"AP","PRIORITY":5,"IUID":"abc""#;
+        assert_eq!(text(record("sip:a:1", ""), Detail::Normal), format!("{plain}}}}}]"));
+        assert_eq!(text(record("sip:a:1", "duid=x"), Detail::Short), format!("{plain}}}}}]"));
+        let with = record("sip:a:1", "DUID=x;Weight=50;prefix=49;socket=udp:127.0.0.1:5060");
+        let wants = r#","ATTRS":{"BODY":"DUID=x;Weight=50;prefix=49;socket=udp:127.0.0.1:5060","DUID":"x","PROBING_COUNT":0,"MAXLOAD":0,"WEIGHT":50,"RWEIGHT":0,"SOCKET":"udp:127.0.0.1:5060","SOCKNAME":null,"PING_SOCKET":null,"OBPROXY":null,"OCMIN":0,"OCMAX":0}"#;
+        assert_eq!(text(with, Detail::Normal), format!("{plain}{wants}}}}}]"));
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_shown_so() {
+        let full = text(record("sip:ms.example.com:5070", ""), Detail::Full);
+        assert!(full.contains(r#""HOST":"ms.example.com","IPADDR":null,"PORT":0"#), "{full}");
+        assert!(full.contains(r#""ADDRESSES":[]"#), "{full}");
+        let socket: SocketAddr = "[2001:db8::1]:5060".parse().unwrap();
+        let listed = ListedAddress { address: socket.into(), flags: Flags::default(), slot: None };
+        let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };
+        let full = text(with, Detail::Full);
+        assert!(full.contains(r#""HOST":"[2001:db8::1]","IPADDR":"2001:db8::1","PORT":5060"#));
+        assert!(full.contains(r#""ADDRESS":{"IPADDR":"2001:db8::1""#), "{full}");
+    }
+}

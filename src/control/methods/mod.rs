@@ -1,0 +1,173 @@
+//! The table of methods: what operators and their tools may ask, by name.
+//!
+//! A method takes what was sent, asks the [`Desk`], and makes a tree of the answer. It knows no door.
+
+// A row of the table wants functions of one type.
+#![allow(clippy::unnecessary_wraps)]
+
+mod core;
+mod dispatcher;
+mod list;
+mod own;
+mod stats;
+mod system;
+mod time;
+
+use super::desk::Desk;
+use super::error::Error;
+use crate::rpc::{Answer, Fault, Params, Request};
+
+/// One method.
+#[derive(Debug)]
+pub(super) struct Method {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it does, in one line.
+    pub(super) help: &'static str,
+    run: fn(&Call<'_>) -> Answer,
+}
+
+/// What a method works with.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    desk: &'a Desk,
+    params: &'a Params,
+}
+
+/// Every method, in the order of their names.
+pub(super) const ALL: &[Method] = &[
+    Method { name: "core.echo", help: "Returns what it is given", run: core::echo },
+    Method { name: "core.info", help: "Name and version of the program", run: core::info },
+    Method { name: "core.uptime", help: "Since when the relay runs", run: core::uptime },
+    Method { name: "core.version", help: "Version of the program", run: core::version },
+    Method {
+        name: "dispatcher.add",
+        help: "Adds a destination: set, URI, flags, priority, attributes",
+        run: dispatcher::add,
+    },
+    Method {
+        name: "dispatcher.hash",
+        help: "Hash of one or two texts and the slot it falls on: slots, text, text",
+        run: dispatcher::hash,
+    },
+    Method {
+        name: "dispatcher.list",
+        help: "The destinations in force; short, or full",
+        run: dispatcher::list,
+    },
+    Method {
+        name: "dispatcher.oclist",
+        help: "Overload control of a set's destinations; none is kept",
+        run: dispatcher::oclist,
+    },
+    Method {
+        name: "dispatcher.ping_active",
+        help: "Whether destinations are pinged; sets it: 0 or 1",
+        run: dispatcher::ping_active,
+    },
+    Method {
+        name: "dispatcher.reload",
+        help: "Reads the destinations again; all of them or nothing",
+        run: dispatcher::reload,
+    },
+    Method {
+        name: "dispatcher.remove",
+        help: "Removes destinations: set, URI",
+        run: dispatcher::remove,
+    },
+    Method {
+        name: "dispatcher.set_duid_state",
+        help: "Sets the state of destinations: state, set, duid attribute",
+        run: dispatcher::set_duid_state,
+    },
+    Method {
+        name: "dispatcher.set_state",
+        help: "Sets the state of destinations: state, set, URI or all",
+        run: dispatcher::set_state,
+    },
+    Method {
+        name: "stats.fetch",
+        help: "Counters as a struct of texts; names, groups such as core: or all",
+        run: stats::fetch,
+    },
+    Method {
+        name: "stats.fetchn",
+        help: "Counters as a struct of numbers; names, groups such as core: or all",
+        run: stats::fetch_numbers,
+    },
+    Method {
+        name: "stats.get_statistics",
+        help: "Counters as lines; names, groups such as core: or all",
+        run: stats::get_statistics,
+    },
+    Method {
+        name: "strowger.add",
+        help: "Adds a destination: {set, uri, flags, priority, attributes, save}",
+        run: own::add,
+    },
+    Method {
+        name: "strowger.list",
+        help: "The destinations in force with their addresses",
+        run: own::list,
+    },
+    Method {
+        name: "strowger.reload",
+        help: "Reads the destinations again: {dry_run, force}",
+        run: own::reload,
+    },
+    Method {
+        name: "strowger.remove",
+        help: "Removes destinations: {set, uri, save}",
+        run: own::remove,
+    },
+    Method { name: "strowger.stats", help: "Every counter", run: own::stats },
+    Method { name: "system.listMethods", help: "The names of all methods", run: system::list },
+    Method { name: "system.methodHelp", help: "What a method does", run: system::help },
+];
+
+/// The method with this name.
+pub(super) fn find(name: &str) -> Option<&'static Method> {
+    ALL.iter().find(|method| method.name == name)
+}
+
+/// Does what is asked.
+pub(super) fn run(desk: &Desk, request: &Request) -> Answer {
+    let method = find(&request.method).ok_or_else(Fault::method_not_found)?;
+    (method.run)(&Call { desk, params: &request.params })
+}
+
+impl Call<'_> {
+    /// The text at this position, or with this name.
+    fn text(&self, position: usize, name: &str) -> Option<String> {
+        self.params.get(position, name)?.text()
+    }
+
+    /// The number of a set at this position.
+    fn set(&self, position: usize) -> Option<u32> {
+        self.number(position, "set")
+    }
+
+    /// The number at this position, or with this name.
+    fn number<N: TryFrom<i64>>(&self, position: usize, name: &str) -> Option<N> {
+        N::try_from(self.params.get(position, name)?.int()?).ok()
+    }
+}
+
+/// Kamailio's words for what went wrong, and what it was.
+fn failed(message: &str, errors: &[Error]) -> Fault {
+    let is_busy = errors.iter().any(|error| matches!(error, Error::Busy));
+    let message = if is_busy { "Ongoing reload" } else { message };
+    Fault::failed(message).because(errors.iter().map(ToString::to_string))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(ALL.is_sorted_by(|a, b| a.name < b.name));
+        assert!(find("dispatcher.list").is_some());
+        assert!(find("dispatcher.lis").is_none());
+    }
+}

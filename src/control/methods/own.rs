@@ -1,0 +1,123 @@
+//! `strowger.*`: what Kamailio has no words for. Names are in lower case, values by name.
+
+use super::{Call, failed};
+use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, ReloadHow};
+use crate::rpc::{Answer, Fault, Value};
+
+pub(super) fn list(call: &Call<'_>) -> Answer {
+    let sets = call.desk.list().sets.into_iter().map(|set| {
+        let records = set.records.iter().map(record).collect();
+        Value::object([("set", Value::from(set.id)), ("records", Value::Array(records))])
+    });
+    Ok(Value::object([("sets", Value::Array(sets.collect()))]))
+}
+
+fn record(listed: &ListedRecord) -> Value {
+    let addresses = listed.addresses.iter().map(address).collect();
+    Value::object([
+        ("uri", listed.uri.as_str().into()),
+        ("flags", listed.flags.letters().into()),
+        ("flag_bits", listed.flags.bits().into()),
+        ("priority", listed.priority.into()),
+        ("attributes", listed.attributes.text.as_str().into()),
+        ("origin", listed.origin.to_string().into()),
+        ("iuid", listed.iuid.as_str().into()),
+        ("resolved", (!listed.addresses.is_empty()).into()),
+        ("addresses", Value::Array(addresses)),
+    ])
+}
+
+fn address(listed: &ListedAddress) -> Value {
+    Value::object([
+        ("address", listed.address.socket.to_string().into()),
+        ("flags", listed.flags.letters().into()),
+        ("priority", u32::from(listed.address.priority).into()),
+        ("weight", u32::from(listed.address.weight).into()),
+        ("reached", listed.slot.is_some().into()),
+    ])
+}
+
+pub(super) fn reload(call: &Call<'_>) -> Answer {
+    let how = ReloadHow {
+        dry_run: flag(call, 0, "dry_run")?.unwrap_or(false),
+        force: flag(call, 1, "force")?.unwrap_or(false),
+    };
+    match call.desk.reload(how) {
+        Ok(reloaded) => Ok(Value::object([
+            ("dry_run", how.dry_run.into()),
+            ("plan", plan(&reloaded.plan)),
+            ("notes", texts(reloaded.notes)),
+            ("refused", texts(reloaded.refused)),
+        ])),
+        Err(errors) => Err(failed("Reload Failed", &errors)),
+    }
+}
+
+fn plan(plan: &Plan) -> Value {
+    let changes = |changes: &[Change]| {
+        let changes = changes.iter().map(|change| {
+            Value::object([
+                ("set", change.set.into()),
+                ("uri", change.uri.as_str().into()),
+                ("what", change.what.as_str().into()),
+            ])
+        });
+        Value::Array(changes.collect())
+    };
+    let moved = plan.moved_percent.iter().map(|(set, percent)| {
+        Value::object([("set", (*set).into()), ("percent", Value::Double(*percent))])
+    });
+    Value::object([
+        ("added", changes(&plan.added)),
+        ("removed", changes(&plan.removed)),
+        ("changed", changes(&plan.changed)),
+        ("unchanged", plan.unchanged.into()),
+        ("moved", Value::Array(moved.collect())),
+    ])
+}
+
+pub(super) fn add(call: &Call<'_>) -> Answer {
+    let new = NewRecord {
+        set: needed(call.set(0), "set", "the number of a set")?,
+        uri: needed(call.text(1, "uri"), "uri", "sip:HOST:PORT")?,
+        flags: call.number(2, "flags").unwrap_or(0),
+        priority: call.number(3, "priority").unwrap_or(0),
+        attributes: call.text(4, "attributes").unwrap_or_default(),
+    };
+    match call.desk.add(&new, flag(call, 5, "save")?) {
+        Ok(notes) => Ok(Value::object([("notes", texts(notes))])),
+        Err(errors) => Err(failed("Not added", &errors)),
+    }
+}
+
+pub(super) fn remove(call: &Call<'_>) -> Answer {
+    let set = needed(call.set(0), "set", "the number of a set")?;
+    let uri = needed(call.text(1, "uri"), "uri", "sip:HOST:PORT")?;
+    match call.desk.remove(set, &uri, flag(call, 2, "save")?) {
+        Ok(removed) => Ok(Value::object([("removed", removed.into())])),
+        Err(errors) => Err(failed("Not removed", &errors)),
+    }
+}
+
+pub(super) fn stats(call: &Call<'_>) -> Answer {
+    let totals = call.desk.totals();
+    Ok(Value::Struct(totals.iter().map(|(name, value)| (name, value.into())).collect()))
+}
+
+fn texts(texts: Vec<String>) -> Value {
+    Value::Array(texts.into_iter().map(Value::Str).collect())
+}
+
+/// A yes or no that may be left out.
+fn flag(call: &Call<'_>, position: usize, name: &str) -> Result<Option<bool>, Fault> {
+    match call.params.get(position, name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => needed(value.bool(), name, "true or false").map(Some),
+    }
+}
+
+fn needed<T>(value: Option<T>, name: &str, right: &str) -> Result<T, Fault> {
+    value.ok_or_else(|| {
+        Fault::new(-32602, "Invalid params").because([format!("{name}: write {right}")])
+    })
+}
