@@ -14,9 +14,11 @@ pub(crate) mod raw;
 pub(crate) mod relay;
 pub(crate) mod sipp;
 pub(crate) mod sqlite;
+pub(crate) mod tools;
 pub(crate) mod wait;
 
 pub(crate) use dns::NameServer;
 pub(crate) use ends::Ends;
 pub(crate) use relay::Relay;
 pub(crate) use sipp::Sipp;
+pub(crate) use tools::Tools;

@@ -165,6 +165,12 @@ impl Relay {
         self.gate = None;
     }
 
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        self.process.wait();
+    }
+
     /// Asks it to end, without waiting for it.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::SIGTERM);
