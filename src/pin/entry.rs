@@ -55,7 +55,7 @@ pub struct Pin {
 }
 
 /// Seconds of one unit of the clock.
-const UNIT_MS: u64 = 4_000;
+pub(super) const UNIT_MS: u64 = 4_000;
 /// Units after which the clock wraps.
 const WRAP: u16 = 1 << 10;
 /// Ages above this are moments in the future.

@@ -6,12 +6,14 @@
 //! a full bucket evicts: see `table`.
 
 mod entry;
+mod look;
 mod memory;
 #[cfg(all(test, not(loom)))]
 mod stress;
 mod table;
 
 pub use entry::{Kind, Pin, State};
+pub use look::Remembered;
 pub use memory::PinMemory;
 #[cfg(all(test, loom))]
 pub(crate) use memory::WAYS;

@@ -308,7 +308,7 @@ impl PinTable {
         }
     }
 
-    fn place(&self, key: PinKey) -> (&[AtomicU64], u32) {
+    pub(super) fn place(&self, key: PinKey) -> (&[AtomicU64], u32) {
         let buckets = self.memory.bucket_count() as u128;
         let number = (u128::from(key.0) * buckets) >> 64;
         // The bucket is made of the key's high bits, the tag of its low ones; no tag is zero, so
@@ -397,7 +397,12 @@ fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(
 }
 
 /// The lowest way that holds this key, has been committed and lives.
-fn find_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
+pub(super) fn find_in(
+    bucket: &[AtomicU64],
+    tag: u32,
+    is_call: bool,
+    clock: u16,
+) -> Option<(&AtomicU64, u64)> {
     bucket.iter().find_map(|way| {
         let word = way.load(Ordering::Relaxed);
         // A tentative one may lie before it: of a worker that will see the committed one and

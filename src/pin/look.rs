@@ -1,0 +1,162 @@
+//! Looking at pins without touching them: for those who explain and those who wait for calls to end.
+//!
+//! Only loads, all `Relaxed`: each word carries all that it means, and no worker notices. Workers go on
+//! meanwhile, so a walk over the table sees each pin as it was at some moment of the walk, not all of
+//! them at one: a count may be off by what was put in, renewed or cleared in those milliseconds.
+
+use super::entry::{Kind, Pin, State, UNIT_MS, clock_of};
+use super::table::{PinTable, find_in};
+use super::{PinKey, is_destination};
+use crate::clock::Now;
+use crate::destination::Slot;
+use crate::limits::SLOTS_MAX;
+use crate::sync::Ordering;
+
+/// What a table remembers of one destination.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Remembered {
+    /// Transactions without a final response.
+    pub open: u64,
+    /// Transactions with one; a copy, or the ACK to a failure, may still come.
+    pub ended: u64,
+    /// Calls, remembered for callers that ignore Record-Route.
+    pub calls: u64,
+    /// Challenges that were not answered yet.
+    pub challenges: u64,
+    /// How long ago the newest of these pins was used, to 4 s.
+    pub newest_age_ms: u64,
+}
+
+impl Remembered {
+    /// All pins together.
+    pub fn all(&self) -> u64 {
+        self.open + self.ended + self.calls + self.challenges
+    }
+
+    fn add(&mut self, pin: Pin, age_ms: u64) {
+        self.newest_age_ms = if self.all() == 0 { age_ms } else { self.newest_age_ms.min(age_ms) };
+        *match (pin.kind, pin.state) {
+            (Kind::Dialog, _) => &mut self.calls,
+            (Kind::Challenge, _) => &mut self.challenges,
+            (Kind::Invite | Kind::Request, State::Final) => &mut self.ended,
+            (Kind::Invite | Kind::Request, _) => &mut self.open,
+        } += 1;
+    }
+}
+
+impl PinTable {
+    /// What is remembered of each destination of which anything is, by slot. It reads all memory once:
+    /// 58 MB for 10,000 requests a second.
+    pub fn count_by_slot(&self, now: Now) -> Vec<(Slot, Remembered)> {
+        let clock = clock_of(now);
+        let mut slots = vec![Remembered::default(); SLOTS_MAX];
+        for bucket in 0..self.memory().bucket_count() {
+            for way in self.memory().bucket(bucket) {
+                let word = way.load(Ordering::Relaxed);
+                let pin = Pin::unpack(word);
+                // A tentative pin has its worker's number in the place of a slot.
+                let counts = word != 0
+                    && pin.state != State::Tentative
+                    && is_destination(pin.slot)
+                    && !pin.is_expired(clock);
+                if counts {
+                    let age_ms = u64::from(pin.age(clock)) * UNIT_MS;
+                    slots[usize::from(pin.slot.0)].add(pin, age_ms);
+                }
+            }
+        }
+        let numbered = slots.into_iter().enumerate();
+        numbered
+            .filter(|(_, remembered)| remembered.all() > 0)
+            .map(|(number, remembered)| (Slot(number as u16), remembered))
+            .collect()
+    }
+
+    /// Makes `into` a table of nothing but the pins of these keys, each of a transaction or, where it
+    /// says so, of a call. Nobody else uses `into`.
+    pub(crate) fn copy(&self, now: Now, keys: &[(PinKey, bool)], into: &Self) {
+        into.clear_slots(|_| true);
+        for (key, is_call) in keys {
+            let (bucket, tag) = self.place(*key);
+            let (ours, _) = into.place(*key);
+            let is_there = find_in(ours, tag, *is_call, clock_of(now)).is_some();
+            if let Some((_, word)) = find_in(bucket, tag, *is_call, clock_of(now))
+                && !is_there
+                && let Some(way) = ours.iter().find(|way| way.load(Ordering::Relaxed) == 0)
+            {
+                way.store(word, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::{ANSWERED_NO_DESTINATION, Claim, PinMemory};
+    use super::*;
+
+    const NOW: Now = Now::from_ms(4_000_000_000);
+
+    fn table() -> PinTable {
+        PinTable::new(PinMemory::on_heap(64))
+    }
+
+    /// Spreads the keys over a table.
+    fn key(number: u64) -> PinKey {
+        PinKey((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn put(table: &PinTable, now: Now, number: u64, kind: Kind, slot: Slot, state: State) {
+        match table.claim(now, key(number), kind, 0) {
+            Claim::Claimed(claimed) => claimed.commit(slot, state),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_lives_is_counted_by_destination() {
+        let table = table();
+        let later = NOW.plus_ms(20_000);
+        put(&table, NOW, 1, Kind::Invite, Slot(3), State::None);
+        put(&table, NOW, 2, Kind::Invite, Slot(3), State::Provisional);
+        put(&table, later, 3, Kind::Invite, Slot(3), State::Final);
+        put(&table, NOW, 4, Kind::Request, Slot(5), State::Final);
+        put(&table, NOW, 5, Kind::Invite, ANSWERED_NO_DESTINATION, State::Final);
+        table.set_call(NOW, key(6), Kind::Dialog, Slot(3), 0, 0);
+        table.set_call(NOW, key(7), Kind::Challenge, Slot(5), 1, 0);
+        // Not yet chosen: its place of a slot says which worker.
+        let claim = table.claim(NOW, key(8), Kind::Invite, 5);
+
+        let three = Remembered { open: 2, ended: 1, calls: 1, challenges: 0, newest_age_ms: 8_000 };
+        let five = Remembered { open: 0, ended: 1, calls: 0, challenges: 1, newest_age_ms: 28_000 };
+        assert_eq!(table.count_by_slot(NOW.plus_ms(28_000)), [(Slot(3), three), (Slot(5), five)]);
+        // A request lives for 32 s, a call and its INVITE for 240 s, one that rings for 1,800 s.
+        let five = Remembered { ended: 0, newest_age_ms: 60_000, ..five };
+        let of_five = table.count_by_slot(NOW.plus_ms(60_000));
+        assert_eq!(of_five.last(), Some(&(Slot(5), five)));
+        let three = Remembered { open: 1, newest_age_ms: 1_800_000, ..Remembered::default() };
+        assert_eq!(table.count_by_slot(NOW.plus_ms(1_800_000)), [(Slot(3), three)]);
+        assert_eq!(table.count_by_slot(NOW.plus_ms(1_900_000)), []);
+        drop(claim);
+    }
+
+    #[test]
+    fn a_copy_has_the_pins_that_were_asked_for_and_leaves_the_table_alone() {
+        let (table, scratch) = (table(), PinTable::new(PinMemory::on_heap(8)));
+        put(&table, NOW, 1, Kind::Invite, Slot(3), State::Provisional);
+        put(&table, NOW, 2, Kind::Invite, Slot(4), State::None);
+        table.set_call(NOW, key(1), Kind::Dialog, Slot(6), 0, 0);
+        put(&scratch, NOW, 2, Kind::Invite, Slot(9), State::None);
+
+        let keys = [(key(1), false), (key(1), true), (key(1), true), (key(7), false)];
+        table.copy(NOW, &keys, &scratch);
+        assert_eq!(scratch.count(), 2);
+        assert_eq!(scratch.find(NOW, key(1), false), table.find(NOW, key(1), false));
+        assert_eq!(scratch.find(NOW, key(1), true), table.find(NOW, key(1), true));
+        assert_eq!(scratch.find(NOW, key(2), false), None);
+
+        scratch.renew(NOW.plus_ms(8_000), key(1), false, Some(State::Final));
+        assert_eq!(table.find(NOW, key(1), false).unwrap().state, State::Provisional);
+        assert_eq!(table.count(), 3);
+    }
+}
