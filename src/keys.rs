@@ -24,7 +24,7 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The keys in use: the first signs, all verify.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keys {
     verifying: Vec<Derived>,
     branch: Key128,
@@ -75,7 +75,7 @@ impl Keys {
 }
 
 /// What one operator's key signs with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Derived {
     pub(crate) id: u8,
     via: Key128,

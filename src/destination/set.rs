@@ -20,6 +20,11 @@ impl Turns {
     pub(crate) fn of(&self, is_invite: bool) -> &AtomicU64 {
         if is_invite { &self.invite } else { &self.other }
     }
+
+    fn detached(&self) -> Self {
+        let copy = |turns: &AtomicU64| CachePadded::new(detached(turns));
+        Self { invite: copy(&self.invite), other: copy(&self.other) }
+    }
 }
 
 /// One record's place in the round: its addresses take turns within its turn.
@@ -31,7 +36,7 @@ pub(crate) struct Place {
 }
 
 /// A destination set, ready to choose from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Set {
     /// Its number.
     pub id: u32,
@@ -72,4 +77,32 @@ impl Set {
     pub fn is_active(&self, slot: Slot) -> bool {
         self.active_members.binary_search(&slot).is_ok()
     }
+
+    /// How many turns were taken of those that [`Set::choose`] takes.
+    pub(crate) fn turns_taken(&self, is_invite: bool) -> u64 {
+        self.turns.of(is_invite).load(Ordering::Relaxed)
+    }
+
+    /// The destinations that may be chosen, from the record whose turn is next; no turn is taken.
+    pub(crate) fn round(&self, is_invite: bool) -> Vec<Slot> {
+        let count = self.active.len();
+        let offset = if is_invite { self.invite_offset } else { self.other_offset };
+        let turn = self.turns_taken(is_invite).wrapping_sub(offset);
+        let next = turn.checked_rem(count as u64).unwrap_or(0) as usize;
+        let places = self.active.iter().cycle().skip(next).take(count);
+        places.flat_map(|place| place.slots.iter().copied()).collect()
+    }
+
+    /// Gives it turns of its own, at the same numbers.
+    pub(crate) fn detach(&mut self) {
+        self.turns = Arc::new(self.turns.detached());
+        for place in &mut self.active {
+            place.turns = Arc::new(detached(&place.turns));
+        }
+    }
+}
+
+fn detached(turns: &AtomicU64) -> AtomicU64 {
+    // Relaxed: it is only a number.
+    AtomicU64::new(turns.load(Ordering::Relaxed))
 }

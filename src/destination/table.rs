@@ -24,7 +24,7 @@ pub struct Destination {
 }
 
 /// The destinations of one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     /// By slot number; retired ones too, until their number is needed.
     pub(crate) slots: Vec<Option<Arc<Destination>>>,
@@ -154,6 +154,13 @@ impl Table {
         lower.copy_from_slice(host);
         lower.make_ascii_lowercase();
         self.by_name.get(&(&*lower, port) as &dyn NameKey).copied()
+    }
+
+    /// A copy whose turns are its own.
+    pub(crate) fn detached(&self) -> Self {
+        let mut copy = self.clone();
+        copy.sets.iter_mut().for_each(Set::detach);
+        copy
     }
 
     /// The destination at this address, a current or retired one.

@@ -6,6 +6,7 @@
 
 mod answer;
 mod branch;
+mod explain;
 mod flow;
 mod forward;
 mod in_dialog;
@@ -24,6 +25,10 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+pub use explain::{
+    Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Rule, Speaker, Token,
+    likely_listener, likely_source,
+};
 pub use flow::{Flow, Transport};
 pub use outbox::{Cause, Entry, Outbox};
 pub use policy::{ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, StatusLine};

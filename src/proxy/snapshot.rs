@@ -27,4 +27,16 @@ impl Snapshot {
     pub fn set_policy(&self, set: u32) -> &SetPolicy {
         self.sets.get(&set).unwrap_or(&self.set_default)
     }
+
+    /// A copy whose turns are its own: whoever chooses from it moves nobody else's.
+    pub(super) fn detached(&self) -> Self {
+        Self {
+            version: self.version,
+            policy: self.policy.clone(),
+            set_default: self.set_default.clone(),
+            sets: self.sets.clone(),
+            draining: self.draining,
+            destinations: self.destinations.detached(),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod choice;
 mod dialogs;
+mod explain;
 mod law;
 mod responses;
 mod torture;
@@ -27,6 +28,7 @@ pub(super) struct Relay {
     registry: Registry,
     workers: Vec<Proxy>,
     outbox: Outbox,
+    explainer: Explainer,
 }
 
 /// What became of one datagram.
@@ -69,6 +71,7 @@ impl Relay {
         let pins = PinTable::new(PinMemory::on_heap(8_000));
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
         let mut relay = Self {
+            explainer: Explainer::new(&shared),
             workers: vec![Proxy::new(Arc::clone(&shared))],
             shared,
             snapshot: Snapshot {
@@ -114,6 +117,7 @@ impl Relay {
             self.workers.push(Proxy::new(Arc::clone(&self.shared)));
         }
         let flow = Flow::udp(ListenerId(listener), from.parse().unwrap());
+        let explained = self.explain(flow, bytes);
         let verdict =
             self.workers[worker].datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
         let entries = self.outbox.entries();
@@ -128,7 +132,38 @@ impl Relay {
         }
         let wants_message = !matches!(verdict, Verdict::Dropped(_));
         assert_eq!(wants_message, sent.is_some(), "{verdict:?}");
+        // Whatever any test sends, what was said before of it comes true to the byte.
+        assert_eq!(explained.verdict, verdict, "{explained:?}");
+        let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
+        assert_eq!(
+            said,
+            entries.first().map(|entry| (entry.flow, self.outbox.to_vec(entry, bytes)))
+        );
         Outcome { verdict, sent }
+    }
+}
+
+impl Relay {
+    /// Explains a message, and asserts that this changed nothing.
+    pub(super) fn explain(&mut self, flow: Flow, bytes: &[u8]) -> Explained {
+        let before = self.all_that_moves();
+        let explained = self.explainer.explain(self.now, &self.shared, &self.snapshot, flow, bytes);
+        assert!(before == self.all_that_moves(), "changed by {explained:?}");
+        explained
+    }
+
+    /// Pins, their counters and turns.
+    fn all_that_moves(&self) -> (Vec<u64>, Vec<u64>) {
+        let counters = self.shared.pins.counters();
+        let counters =
+            [&counters.evicted_final, &counters.evicted_live, &counters.contended, &counters.swept];
+        let counters = counters.map(|counter| counter.load(Ordering::Relaxed));
+        let sets = self.snapshot.destinations.sets().iter();
+        let turns = sets.flat_map(|set| {
+            let places = set.active.iter().map(|place| place.turns.load(Ordering::Relaxed));
+            places.chain([true, false].map(|is_invite| set.turns_taken(is_invite)))
+        });
+        (self.shared.pins.words(), counters.into_iter().chain(turns).collect())
     }
 }
 

@@ -1,0 +1,153 @@
+//! Explanations: why a message goes where it goes. That what is said comes true and changes nothing is
+//! asserted for every message of every test here, see [`Relay::send_to`].
+
+use super::*;
+use crate::message::Fault;
+use crate::pin::State;
+
+const A: &str = "sip:10.0.0.1:5060";
+const B: &str = "sip:10.0.0.2:5060";
+
+fn why(relay: &mut Relay, from: &str, text: &str) -> Explained {
+    relay.explain(Flow::udp(ListenerId(0), from.parse().unwrap()), text.as_bytes())
+}
+
+/// Where it would go, and by which rule.
+fn whither(relay: &mut Relay, from: &str, text: &str) -> (Rule, String) {
+    let explained = why(relay, from, text);
+    let hop = explained.leaves.map_or(String::new(), |leaves| leaves.flow.peer.to_string());
+    (explained.rule, hop)
+}
+
+#[test]
+fn a_new_call_gets_the_next_turn_however_often_it_is_explained() {
+    let mut relay = Relay::new(&[A, B]);
+    for n in 0..3 {
+        let explained = why(&mut relay, CALLER, &invite("new"));
+        assert_eq!(explained.rule, Rule::Turn, "time {n}");
+        assert_eq!(explained.set, 1);
+        assert_eq!(explained.destination, Some(explained.round[0]));
+        assert_eq!(explained.leaves.unwrap().flow.peer.to_string(), "10.0.0.1:5060");
+        assert_eq!((explained.transaction, explained.call), (None, None));
+    }
+    relay.send(CALLER, invite("other")).forwarded();
+    let explained = why(&mut relay, CALLER, &invite("new"));
+    let hops = explained
+        .round
+        .iter()
+        .map(|slot| relay.snapshot.destinations.get(*slot).unwrap().address.to_string());
+    assert_eq!(hops.collect::<Vec<_>>(), ["10.0.0.2:5060", "10.0.0.1:5060"]);
+    // What is no INVITE has a round of its own.
+    let options = Request::new("OPTIONS", "ping").text();
+    assert_eq!(whither(&mut relay, CALLER, &options), (Rule::Turn, "10.0.0.1:5060".into()));
+}
+
+#[test]
+fn what_is_remembered_is_told_with_its_destination() {
+    let mut relay = Relay::new(&[A, B]);
+    let sent = relay.send(CALLER, invite("kept")).forwarded();
+    let a = "10.0.0.1:5060".to_owned();
+    let copy = why(&mut relay, CALLER, &invite("kept"));
+    assert_eq!(copy.rule, Rule::Transaction);
+    let remembered = copy.transaction.unwrap();
+    assert_eq!((remembered.to, remembered.state), (Leads::To(Slot(0)), State::None));
+    let cancel = Request::new("CANCEL", "kept").text();
+    assert_eq!(whither(&mut relay, CALLER, &cancel), (Rule::Transaction, a.clone()));
+
+    // Its answer, and then a BYE without a Route.
+    let ok = response(&sent, "200 OK", "bob");
+    assert_eq!(whither(&mut relay, &a, &ok), (Rule::Via, CALLER.into()));
+    assert_eq!(why(&mut relay, &a, &ok).destination, Some(Slot(0)));
+    relay.send(&a, &ok).forwarded();
+    let mut bye = Request::new("BYE", "kept");
+    bye.to = "<sip:bob@example.com>;tag=bob";
+    let bye = bye.text();
+    assert_eq!(whither(&mut relay, CALLER, &bye), (Rule::Call, a.clone()));
+
+    // The row is gone, the call stays.
+    relay.load(&[B]);
+    let explained = why(&mut relay, CALLER, &bye);
+    assert_eq!((explained.rule, explained.destination), (Rule::Call, Some(Slot(0))));
+    assert_eq!(explained.call.unwrap().to, Leads::To(Slot(0)));
+}
+
+#[test]
+fn a_token_is_told_with_who_sends_by_it() {
+    let mut relay = Relay::new(&[A, B]);
+    let sent = relay.send(CALLER, invite("routed")).forwarded();
+    let mut bye = Request::new("BYE", "routed");
+    bye.to = "<sip:bob@example.com>;tag=bob";
+    bye.more = format!("Route: {}\r\n", sent.record_routes()[0]);
+    let explained = why(&mut relay, CALLER, &bye.text());
+    assert_eq!((explained.rule, explained.destination), (Rule::Token, Some(Slot(0))));
+    let OwnRoute::Verified(Speaker::Caller, token) = explained.route else {
+        panic!("{explained:?}");
+    };
+    assert_eq!(token.destination.to_string(), "10.0.0.1:5060");
+    bye.call_id = "stolen";
+    let explained = why(&mut relay, CALLER, &bye.text());
+    assert_eq!(explained.route, OwnRoute::Forged);
+    assert_eq!(explained.verdict, Verdict::Answered(Answer::Forbidden));
+}
+
+#[test]
+fn credentials_go_to_who_asked_for_them() {
+    let mut relay = Relay::new(&[A, B]);
+    let sent = relay.send(CALLER, invite("asked")).forwarded();
+    relay.send("10.0.0.1:5060", response(&sent, "401 Unauthorized", "x")).forwarded();
+    let mut again = Request::new("INVITE", "asked");
+    again.via = again.via.replace("-1", "-2");
+    again.cseq = "2 INVITE".into();
+    again.more = "Authorization: Digest username=\"alice\"\r\n".into();
+    for _ in 0..2 {
+        let explained = why(&mut relay, CALLER, &again.text());
+        assert_eq!((explained.rule, explained.destination), (Rule::Challenge, Some(Slot(0))));
+        assert!(explained.call.unwrap().is_challenge);
+    }
+    assert_eq!(relay.send(CALLER, again.text()).next_hop(), "10.0.0.1:5060");
+}
+
+#[test]
+fn what_goes_nowhere_is_told_with_its_facts() {
+    let mut relay = Relay::new(&[&format!("4 {A}")]);
+    let explained = why(&mut relay, CALLER, &invite("nobody"));
+    assert_eq!(explained.verdict, Verdict::Answered(Answer::NoDestination));
+    assert_eq!((explained.rule, explained.round.len()), (Rule::Nowhere, 0));
+    assert!(explained.leaves.unwrap().bytes.starts_with(b"SIP/2.0 404"));
+    relay.send(CALLER, invite("nobody"));
+    relay.load(&[A]);
+    let copy = why(&mut relay, CALLER, &invite("nobody"));
+    assert_eq!(copy.transaction.unwrap().to, Leads::NoDestination);
+    assert_eq!(copy.verdict, Verdict::Answered(Answer::NoDestination));
+
+    let explained = why(&mut relay, "10.0.0.1:5060", &invite("back"));
+    assert_eq!(explained.verdict, Verdict::Answered(Answer::Forbidden));
+    assert!(explained.sender.unwrap().is_listed);
+    let explained = why(&mut relay, CALLER, &invite("bad").replace("CSeq: 1", "CSeq: one"));
+    assert_eq!(explained.fault, Some(Fault::CSeq));
+    assert_eq!(why(&mut relay, CALLER, "\r\n").verdict, Verdict::Dropped(Reason::KeepAlive));
+}
+
+#[test]
+fn who_sent_it_is_guessed_from_the_message() {
+    let mut relay = Relay::new(&[A, B]);
+    let sent = relay.send(CALLER, invite("guess")).forwarded();
+    let rport = invite("guess").replace(";branch", ";rport=4000;received=198.51.100.9;branch");
+    let named = invite("guess").replace(CALLER, "pbx.example.com");
+    let ours = invite("guess").replace(CALLER, "192.0.2.1:5060");
+    let ok = response(&sent, "200 OK", "bob");
+    let stranger = ok.replace("z9hG4bK", "z9hG4bL");
+    let rows = [
+        (invite("guess"), Some(CALLER)),
+        (rport, Some("198.51.100.9:4000")),
+        (named, None),
+        (ours, None),
+        (ok, Some("10.0.0.1:5060")),
+        (stranger, None),
+        ("rubbish".into(), None),
+    ];
+    for (text, wants) in rows {
+        let source = likely_source(relay.now, &relay.shared, &relay.snapshot, text.as_bytes());
+        assert_eq!(source.map(|source| source.to_string()).as_deref(), wants, "{text}");
+    }
+}
