@@ -135,6 +135,10 @@ impl Desk {
         Self { inner }
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// The destinations in force.
     pub fn list(&self) -> Listing {
         let state = self.inner.state();

@@ -6,6 +6,7 @@ mod desk;
 mod doors;
 mod edit;
 mod error;
+mod explain;
 mod load;
 mod meant;
 mod methods;
@@ -14,6 +15,7 @@ mod plan;
 mod publish;
 mod ready;
 mod reload;
+mod remembered;
 mod retry;
 mod runtime;
 mod state;
@@ -37,7 +39,9 @@ pub use desk::{
 };
 pub use doors::look as look_at_doors;
 pub use error::Error;
+pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
 pub use plan::{Change, Plan};
+pub use remembered::StillComing;
 
 use crate::config::{Config, Flags};
 use crate::destination::Resolved;

@@ -55,6 +55,11 @@ impl State {
         self.outlet = Some((publisher, wakers));
     }
 
+    /// The snapshot in force; `None` only until the workers have started.
+    pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        Some(self.outlet.as_ref()?.0.current().load_full())
+    }
+
     pub(super) fn config(&self) -> &Config {
         &self.config
     }

@@ -1,0 +1,275 @@
+//! What would become of a message, for people: the core's own verdict, and beside it all destinations
+//! of the set, those that it never looks at included, each with the reason why it is not chosen.
+
+mod words;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::error::Error;
+use super::{Desk, Listing};
+use crate::config::Problem;
+use crate::destination::{Flags, Slot, State};
+use crate::proxy::{
+    Explained, Explainer, Flow, ListenerId, Listeners, Rule, Shared, Snapshot, Verdict,
+    likely_listener, likely_source,
+};
+use crate::transport::monotonic_now;
+use crate::worker::catch_here;
+
+/// What would become of a message, and why.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Its first line.
+    pub message: String,
+    /// The address that it is taken to come from.
+    pub source: SocketAddr,
+    /// Where that address is from.
+    pub source_is: SourceIs,
+    /// The listener that it is taken to come to, `udp:ADDRESS:PORT`.
+    pub listener: String,
+    /// What would become of it.
+    pub verdict: Verdict,
+    /// The same in words.
+    pub says: String,
+    /// Why, one sentence each.
+    pub because: Vec<String>,
+    /// The rule by which it found its next hop.
+    pub rule: Rule,
+    /// The set that new requests are dispatched to.
+    pub set: u32,
+    /// The destinations of that set, in their order.
+    pub candidates: Vec<Candidate>,
+    /// The other sets that there are; nobody is chosen from them.
+    pub other_sets: Vec<u32>,
+    /// The message that would leave.
+    pub leaves: Option<Leaving>,
+}
+
+/// How it is known where a message comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SourceIs {
+    /// Whoever asked said so.
+    Given,
+    /// The message says so: a request by its top Via, a response by its transaction.
+    Read,
+    /// The message says nothing that helps, so it is made up.
+    MadeUp,
+}
+
+/// A destination of the set: one address of one record.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The URI of its record.
+    pub uri: String,
+    /// Where it is reached; `None` when its name is not resolved.
+    pub address: Option<SocketAddr>,
+    /// Its flags in force.
+    pub flags: Flags,
+    /// The message goes to it, or came from it.
+    pub is_taken: bool,
+    /// How many new requests, this one included, until it is its turn; `None` when it is excluded.
+    pub turn: Option<usize>,
+    /// Why it is not chosen; `None` when it may be.
+    pub excluded: Option<String>,
+}
+
+/// A message that would leave.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    /// Where it would go.
+    pub to: SocketAddr,
+    /// The listener it would leave by, `udp:ADDRESS:PORT`.
+    pub by: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Desk {
+    /// What would become of this message, if it came now from `source` to `listener` (a name or
+    /// `[udp:]ADDRESS:PORT`). Both are guessed where they are not said. Nothing changes: no counter, no
+    /// turn, nothing that is remembered.
+    ///
+    /// # Errors
+    /// When there is no such listener.
+    pub fn explain(
+        &self,
+        message: &[u8],
+        source: Option<SocketAddr>,
+        listener: Option<&str>,
+    ) -> Result<Explanation, Vec<Error>> {
+        let inner = self.inner();
+        let shared = &*inner.shared;
+        let Some(snapshot) = inner.state().snapshot() else {
+            return Err(vec![Error::Panicked("the start")]);
+        };
+        let listing = self.list();
+        let now = monotonic_now();
+        let asked = listener.map(|name| find_listener(&shared.listeners, name)).transpose()?;
+        let (source, source_is) = match source {
+            Some(source) => (source, SourceIs::Given),
+            None => match likely_source(now, shared, &snapshot, message) {
+                Some(source) => (source, SourceIs::Read),
+                None => (made_up(shared, asked), SourceIs::MadeUp),
+            },
+        };
+        let listener = asked.unwrap_or_else(|| likely_listener(shared, source));
+        let flow = Flow::udp(listener, source);
+        // What kills the core when it arrives may be explained without harm.
+        let explained =
+            catch_here(|| Explainer::new(shared).explain(now, shared, &snapshot, flow, message))
+                .ok_or_else(|| vec![Error::Panicked("the core, at this message,")])?;
+        let listed = Listed { shared, snapshot: &snapshot, listing: &listing };
+        Ok(listed.compose(explained, flow, source_is, message))
+    }
+}
+
+/// What an explanation is made of besides the core's verdict.
+struct Listed<'a> {
+    shared: &'a Shared,
+    snapshot: &'a Snapshot,
+    listing: &'a Listing,
+}
+
+impl Listed<'_> {
+    fn compose(
+        &self,
+        explained: Explained,
+        flow: Flow,
+        source_is: SourceIs,
+        message: &[u8],
+    ) -> Explanation {
+        let facts = words::Facts {
+            message,
+            explained: &explained,
+            snapshot: self.snapshot,
+            source: flow.peer,
+            describe: &|slot| self.describe(slot),
+        };
+        let (says, because) = (facts.says(), facts.because());
+        let local = |id| format!("udp:{}", self.shared.listeners.get(id).local);
+        Explanation {
+            message: first_line(message),
+            source: flow.peer,
+            source_is,
+            listener: local(flow.listener),
+            verdict: explained.verdict,
+            says,
+            because,
+            rule: explained.rule,
+            set: explained.set,
+            candidates: self.candidates(&explained),
+            other_sets: self.other_sets(explained.set),
+            leaves: explained.leaves.map(|leaves| Leaving {
+                to: leaves.flow.peer,
+                by: local(leaves.flow.listener),
+                bytes: leaves.bytes,
+            }),
+        }
+    }
+
+    fn candidates(&self, explained: &Explained) -> Vec<Candidate> {
+        let turns: HashMap<Slot, usize> =
+            explained.round.iter().enumerate().map(|(at, slot)| (*slot, at + 1)).collect();
+        let mut candidates = Vec::new();
+        let sets = self.listing.sets.iter().filter(|set| set.id == explained.set);
+        for record in sets.flat_map(|set| &set.records) {
+            let candidate = |address, flags, slot: Option<Slot>, excluded| Candidate {
+                uri: record.uri.clone(),
+                address,
+                flags,
+                is_taken: slot.is_some() && slot == explained.destination,
+                turn: slot.and_then(|slot| turns.get(&slot).copied()),
+                excluded,
+            };
+            if record.addresses.is_empty() {
+                let unresolved = "its name is not resolved".to_owned();
+                candidates.push(candidate(None, record.flags, None, Some(unresolved)));
+            }
+            for address in &record.addresses {
+                let may_be_chosen = address.slot.is_some_and(|slot| turns.contains_key(&slot));
+                let excluded = (!may_be_chosen).then(|| match address.slot {
+                    None => format!(
+                        "no listener has an {} address",
+                        if address.address.socket.is_ipv4() { "IPv4" } else { "IPv6" }
+                    ),
+                    Some(_) => not_chosen(address.flags).into(),
+                });
+                let socket = Some(address.address.socket);
+                candidates.push(candidate(socket, address.flags, address.slot, excluded));
+            }
+        }
+        candidates
+    }
+
+    fn other_sets(&self, set: u32) -> Vec<u32> {
+        let others = self.listing.sets.iter().filter(|other| other.id != set);
+        others.filter(|other| !other.records.is_empty()).map(|other| other.id).collect()
+    }
+
+    /// A destination with its address and, where that matters, its state.
+    fn describe(&self, slot: Slot) -> String {
+        let Some(destination) = self.snapshot.destinations.get(slot) else {
+            return "a destination that is gone".into();
+        };
+        let named = format!("{} ({})", destination.uri, destination.address);
+        let records = self.listing.sets.iter().flat_map(|set| &set.records);
+        let mut addresses = records.flat_map(|record| &record.addresses);
+        match addresses.find(|address| address.slot == Some(slot)) {
+            Some(address) if address.flags.is_selectable() => named,
+            Some(address) => format!("{named}, which is {} now", state_word(address.flags)),
+            None => format!("{named}, which is not listed any more"),
+        }
+    }
+}
+
+/// The word for the state that flags say.
+pub fn state_word(flags: Flags) -> &'static str {
+    match flags.state() {
+        State::Active => "active",
+        State::Trying => "trying",
+        State::Inactive => "inactive",
+        State::Disabled => "disabled",
+    }
+}
+
+fn not_chosen(flags: Flags) -> &'static str {
+    match flags.state() {
+        State::Disabled => "disabled by the operator",
+        State::Inactive => "inactive",
+        State::Active | State::Trying => "not used: others of its record go first",
+    }
+}
+
+fn find_listener(listeners: &Listeners, name: &str) -> Result<ListenerId, Vec<Error>> {
+    let bare = name.strip_prefix("udp:").unwrap_or(name);
+    let found = listeners.iter().find(|(_, listener)| {
+        listener.name == name || listener.sent_by == bare || listener.local.to_string() == bare
+    });
+    found.map(|(id, _)| id).ok_or_else(|| {
+        let all: Vec<_> = listeners.iter().map(|(_, l)| format!("udp:{}", l.local)).collect();
+        let what = format!("{name:?} is not one of the relay's listeners");
+        vec![Problem::of("to", what, format!("write {}", all.join(" or "))).into()]
+    })
+}
+
+/// An address for documentation (RFC 5737, RFC 3849), of the family of the listener.
+fn made_up(shared: &Shared, listener: Option<ListenerId>) -> SocketAddr {
+    let listener = shared.listeners.get(listener.unwrap_or(ListenerId(0)));
+    if listener.local.is_ipv4() {
+        SocketAddr::from(([192, 0, 2, 1], 5060))
+    } else {
+        SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 5060))
+    }
+}
+
+/// The first line, as far as it can be shown on one.
+fn first_line(message: &[u8]) -> String {
+    let line = message.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
+    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    let shown: String = line.chars().take(LINE_CHARS_MAX).collect();
+    if shown.len() < line.len() { format!("{shown}…") } else { shown }
+}
+
+/// Characters of a first line that are told.
+const LINE_CHARS_MAX: usize = 200;

@@ -1,0 +1,254 @@
+//! The words of an explanation: each verdict and rule as a sentence that an operator can act on.
+
+use std::net::SocketAddr;
+
+use crate::destination::Slot;
+use crate::message::{Fault, Message, Method};
+use crate::pin::State;
+use crate::proxy::{
+    Answer, Explained, Forwarded, Leads, OwnRoute, Reason, Remembered, Rule, Snapshot, Speaker,
+    Verdict,
+};
+
+/// What the words are about.
+pub(super) struct Facts<'a> {
+    pub(super) message: &'a [u8],
+    pub(super) explained: &'a Explained,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) source: SocketAddr,
+    pub(super) describe: &'a dyn Fn(Slot) -> String,
+}
+
+impl Facts<'_> {
+    /// What becomes of it.
+    pub(super) fn says(&self) -> String {
+        let leaves = self.explained.leaves.as_ref();
+        match self.explained.verdict {
+            Verdict::Forwarded(how) => {
+                let to = leaves.map(|leaves| leaves.flow.peer.to_string()).unwrap_or_default();
+                let is_response = matches!(how, Forwarded::Response | Forwarded::ViaParameterLost);
+                match self.explained.destination.filter(|_| !is_response) {
+                    Some(slot) => format!("forwarded to {}", (self.describe)(slot)),
+                    None => format!("forwarded to {to}"),
+                }
+            }
+            Verdict::Answered(_) => {
+                let status = leaves.map(|leaves| status_line(&leaves.bytes)).unwrap_or_default();
+                format!("answered with {status}")
+            }
+            Verdict::Dropped(reason) => format!("dropped ({}): nothing is sent", reason.label()),
+        }
+    }
+
+    /// Why, the cause first.
+    pub(super) fn because(&self) -> Vec<String> {
+        let cause = match self.explained.verdict {
+            Verdict::Forwarded(_) => self.rule(),
+            Verdict::Answered(answer) => self.answer(answer),
+            Verdict::Dropped(reason) => self.reason(reason),
+        };
+        let mut because = vec![cause];
+        because
+            .extend(self.explained.transaction.map(|pin| self.remembered("its transaction", pin)));
+        because.extend(self.explained.call.map(|pin| self.remembered("its call", pin)));
+        if let OwnRoute::Verified(speaker, token) = self.explained.route {
+            let who = match speaker {
+                Speaker::Caller => "the caller's",
+                Speaker::Callee => "the callee's",
+                Speaker::Either => "the caller's or the callee's",
+            };
+            because.push(format!(
+                "the token in its Route verifies: it is {who} request, the call is between {} and {}",
+                token.response_address, token.destination
+            ));
+        }
+        if let Some(known) = self.explained.sender {
+            because.push(format!(
+                "{} is the address of {}",
+                self.source,
+                (self.describe)(known.slot)
+            ));
+        }
+        because
+    }
+
+    fn rule(&self) -> String {
+        let set = self.explained.set;
+        match self.explained.rule {
+            Rule::Turn => {
+                let count = self.explained.round.len();
+                format!("it is new: the next turn of set {set}, of {count} that may be chosen")
+            }
+            Rule::Challenge => {
+                "it carries credentials: they answer the challenge of this destination".into()
+            }
+            Rule::Transaction => "it belongs to a transaction that is remembered".into(),
+            Rule::Call => "it belongs to a call that is remembered".into(),
+            Rule::Token => "the token in its Route, from our Record-Route, says so".into(),
+            Rule::RequestUri => "its Request-URI names this destination".into(),
+            Rule::Via => {
+                "a response: our own Via on top of it verifies, the next Via says where".into()
+            }
+            Rule::Branch => {
+                "a response: its server dropped our Via parameter, but the branch is ours".into()
+            }
+            Rule::Nowhere => String::new(),
+        }
+    }
+
+    fn answer(&self, answer: Answer) -> String {
+        let set = self.explained.set;
+        let is_draining = self.snapshot.draining;
+        let is_cancel = Message::read(self.message).method == Method::Cancel;
+        let earlier = self.explained.transaction.map(|pin| pin.to);
+        match answer {
+            Answer::Ok if is_cancel => {
+                "the relay itself answered the request that it cancels".into()
+            }
+            Answer::Ok => "it asks the relay itself whether it is well".into(),
+            Answer::BadRequest => match self.explained.fault {
+                Some(fault) => format!("malformed: {}", fault_words(fault)),
+                None => "malformed: a Route, the Max-Breadth or the top Via cannot be read".into(),
+            },
+            Answer::Forbidden => self.forbidden(),
+            Answer::NoDestination if earlier == Some(Leads::NoDestination) => {
+                "a copy: the first one got this answer, and copies get the same".into()
+            }
+            Answer::NoDestination => format!("no destination of set {set} may be chosen"),
+            Answer::UnsupportedScheme => "its Request-URI is neither sip:, sips: nor tel:".into(),
+            Answer::BadExtension => {
+                "it has a Proxy-Require, and no such extension is supported".into()
+            }
+            Answer::NoTransaction => "nothing that is remembered, no token in a Route and no \
+                                      destination in its Request-URI says where it belongs"
+                .into(),
+            Answer::TooManyHops => "its Max-Forwards is 0".into(),
+            Answer::BreadthExceeded => "its Max-Breadth is 0".into(),
+            Answer::Unavailable if earlier == Some(Leads::Unavailable) => {
+                "a copy: the first one got this answer, and copies get the same".into()
+            }
+            Answer::Unavailable if is_draining => {
+                "the relay drains: it takes no new requests".into()
+            }
+            Answer::Unavailable => {
+                format!(
+                    "it asks whether the relay is well, and no destination of set {set} is active"
+                )
+            }
+            Answer::Version => "its version of SIP is not 2.0".into(),
+            Answer::TooLarge => "with what the relay adds it would not fit a datagram".into(),
+        }
+    }
+
+    fn forbidden(&self) -> String {
+        if self.explained.route == OwnRoute::Forged {
+            return "the token in its Route does not verify: it is of another call, or made up"
+                .into();
+        }
+        match self.explained.sender.filter(|known| known.is_listed) {
+            Some(_) => "it comes from a destination, and what media servers begin is not sent to \
+                        media servers"
+                .into(),
+            None => "it has a Route of someone else, and foreign_route = \"refuse\"".into(),
+        }
+    }
+
+    fn reason(&self, reason: Reason) -> String {
+        match reason {
+            Reason::KeepAlive => "only line ends, or nothing at all: it keeps a NAT open",
+            Reason::Stun => "it is STUN, not SIP",
+            Reason::NotSip => "its first line is not SIP",
+            Reason::NotAllowed => "its source is not in relay.allow",
+            Reason::Truncated => "it is longer than any datagram",
+            Reason::BadAck => match self.explained.fault {
+                Some(fault) => {
+                    return format!(
+                        "a malformed ACK, which is never answered: {}",
+                        fault_words(fault)
+                    );
+                }
+                None if self.explained.route == OwnRoute::Forged => {
+                    "an ACK, which is never answered, with a token of another call"
+                }
+                None => "an ACK that cannot be forwarded, and an ACK is never answered",
+            },
+            Reason::OwnAck => "the ACK to an answer of the relay's own ends here",
+            Reason::StrayAck => "an ACK that belongs to nothing that is remembered",
+            Reason::Unanswerable => {
+                "malformed, and its top Via does not say where an answer would go"
+            }
+            Reason::TooShort => {
+                "so short that every answer would be longer: a forged source is not \
+                                 sent more than was sent in its name"
+            }
+            Reason::MalformedResponse => match self.explained.fault {
+                Some(fault) => return format!("a malformed response: {}", fault_words(fault)),
+                None => "a malformed response",
+            },
+            Reason::ForeignVia => "a response whose top Via is not the relay's",
+            Reason::ForgedVia => {
+                "a response whose top Via has the relay's name and was not written by \
+                                  it for this call"
+            }
+            Reason::NoNextVia => "a response without a second Via: it has nowhere to go",
+            Reason::BadNextVia => {
+                "a response whose second Via names no address that may be sent to"
+            }
+            Reason::OtherTry => "a response to an earlier try of its request",
+            Reason::TooLarge => "with what the relay changes it would not fit a datagram",
+            Reason::NoListener => "no listener has an address of the family of its next hop",
+            Reason::SelfLoop => "it would come back to the relay itself",
+            Reason::PinContended => "a worker is choosing for its copy at this moment",
+            Reason::ListBehind => "its destination is so new that it is not in force yet",
+            Reason::Panicked => "a bug of the relay: please report it",
+        }
+        .into()
+    }
+
+    fn remembered(&self, what: &str, pin: Remembered) -> String {
+        match pin.to {
+            Leads::To(slot) if pin.is_challenge => {
+                format!("remembered of {what}: {} challenged it", (self.describe)(slot))
+            }
+            Leads::To(slot) => {
+                let state = match pin.state {
+                    _ if what == "its call" => "",
+                    State::None => ", not answered yet",
+                    State::Provisional => ", ringing",
+                    State::Final => ", answered",
+                    State::Tentative => ", being chosen",
+                };
+                format!("remembered of {what}: it went to {}{state}", (self.describe)(slot))
+            }
+            Leads::NoDestination => {
+                format!("remembered of {what}: there was no destination for it")
+            }
+            Leads::Unavailable => format!("remembered of {what}: it came while the relay drained"),
+        }
+    }
+}
+
+fn fault_words(fault: Fault) -> &'static str {
+    match fault {
+        Fault::StartLine => "its first line",
+        Fault::RequestUri => "its Request-URI",
+        Fault::Row => "a header field without a proper name or line end",
+        Fault::NoBlankLine => "the blank line after the header is missing",
+        Fault::Twice => "a field that may stand once stands twice",
+        Fault::Missing => "Via, From, To, Call-ID or CSeq is missing",
+        Fault::Via => "its top Via",
+        Fault::From => "its From",
+        Fault::To => "its To",
+        Fault::CallId => "its Call-ID",
+        Fault::CSeq => "its CSeq, or the CSeq names another method",
+        Fault::MaxForwards => "its Max-Forwards",
+        Fault::ContentLength => "its Content-Length, or it is shorter than that says",
+    }
+}
+
+/// `404 No destination` of an answer.
+fn status_line(answer: &[u8]) -> String {
+    let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    line.strip_prefix("SIP/2.0 ").unwrap_or(&line).to_owned()
+}
