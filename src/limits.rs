@@ -406,3 +406,16 @@ pub const REPLY_PATH_BYTES_MAX: usize = 128;
 /// Bytes that the datagram door may have on their way out: an answer with 10,000 destinations in full
 /// has some 6 MB. It is a bound, nothing is reserved.
 pub(crate) const DATAGRAM_REPLY_BYTES: usize = 16 << 20;
+
+/// How long our own command line waits for an answer: a little longer than a command may take.
+pub const ASK_TIME_MAX: std::time::Duration =
+    std::time::Duration::from_secs(COMMAND_TIME_MAX_S + 10);
+
+/// Bytes of a reply to a command: a list of as many destinations as there are slots, 1,000 bytes each,
+/// is 65 MB.
+pub const REPLY_BYTES_MAX: usize = 256 << 20;
+
+const _: () = assert!(REPLY_BYTES_MAX >= SLOTS_MAX * 4_000);
+
+/// How often a drain looks what still comes: a look reads the whole table of calls, 15 ms for 58 MB.
+pub const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);

@@ -1,9 +1,18 @@
 //! What can be said after `strowger`.
 
+mod ask;
 mod check;
+mod client;
 mod demo;
+mod drain;
+mod explain;
 mod import;
+mod list;
+mod record;
+mod reload;
 mod run;
+mod show;
+mod state;
 
 use std::process::ExitCode;
 
@@ -29,6 +38,17 @@ enum Command {
     Check(check::CheckArgs),
     /// Make a strowger.toml that does what a kamailio.cfg does, and say what could not be carried over
     Import(import::ImportArgs),
+    List(list::ListArgs),
+    Reload(reload::ReloadArgs),
+    SetState(state::SetStateArgs),
+    Add(record::AddArgs),
+    Remove(record::RemoveArgs),
+    Drain(drain::DrainArgs),
+    Explain(explain::ExplainArgs),
+    Stats(ask::StatsArgs),
+    PingActive(state::PingActiveArgs),
+    Hash(ask::HashArgs),
+    Oclist(ask::OclistArgs),
 }
 
 /// Does what the command line says.
@@ -38,5 +58,16 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::SetState(args) => state::set_state(&args),
+        Command::Add(args) => record::add(&args),
+        Command::Remove(args) => record::remove(&args),
+        Command::Drain(args) => drain::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Stats(args) => ask::stats(&args),
+        Command::PingActive(args) => state::ping_active(&args),
+        Command::Hash(args) => ask::hash(&args),
+        Command::Oclist(args) => ask::oclist(&args),
     }
 }

@@ -1,0 +1,234 @@
+//! `strowger drain`: no new calls, and a look at what still comes until nothing does.
+//!
+//! A relay that keeps no state of calls remembers each for four minutes after the last message that
+//! needed it. So the end of this command means that nothing of the destination was needed for so long;
+//! a longer call whose parties follow Record-Route may still be there, and its messages pass.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use strowger::limits::LOOK_AGAIN;
+
+use super::client::{Door, Trouble, shown};
+use super::show::{self, all, count, field};
+
+/// Send no new calls to a destination, or refuse them all, and show what still comes
+///
+/// Calls in progress go on. Without SET and URI the whole relay drains: new requests get 503. The
+/// command ends when nothing is remembered any more; what was drained stays so until --off.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+What is remembered: transactions, and calls for 4 minutes after the last message that needed it. A
+longer call whose parties follow Record-Route needs none, so ask the server itself before you stop it.
+Exit status 1 when something was still remembered in the end.
+
+Examples:
+  strowger drain 1 sip:192.0.2.10:5060
+  strowger drain 1 sip:192.0.2.10:5060 --off
+  strowger drain --wait 600")]
+pub(crate) struct DrainArgs {
+    /// Set of the destination
+    #[arg(requires = "uri")]
+    set: Option<u32>,
+    /// Its URI
+    uri: Option<String>,
+    /// Take new calls again
+    #[arg(long)]
+    off: bool,
+    /// Wait at most this long; 0: do not wait
+    #[arg(long, value_name = "SECONDS", conflicts_with = "off")]
+    wait: Option<u64>,
+    /// Enough when nothing that is remembered was used for this long
+    #[arg(long, value_name = "SECONDS", conflicts_with = "off")]
+    quiet: Option<u64>,
+    #[command(flatten)]
+    door: Door,
+}
+
+pub(crate) fn run(args: &DrainArgs) -> ExitCode {
+    match drain(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(trouble) => trouble.tell(),
+    }
+}
+
+/// Says whether nothing comes any more.
+fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
+    let target = args.set.zip(args.uri.as_deref());
+    switch(&args.door, target, !args.off)?;
+    let name =
+        target.map_or("the relay".into(), |(set, uri)| format!("{} of set {set}", shown(uri)));
+    if args.off {
+        show::print(&format!("{name} takes new calls again"));
+        return Ok(true);
+    }
+    show::print(&format!("{name} takes no new calls"));
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Trouble(vec![format!("cannot wait for Ctrl-C: {error}")]))?;
+    }
+    let begin = Instant::now();
+    let is_over = || {
+        let wait = args.wait.map(Duration::from_secs);
+        stop.load(Ordering::Relaxed) || wait.is_some_and(|wait| begin.elapsed() >= wait)
+    };
+    let mut view = View::default();
+    loop {
+        let left = Left::read(&args.door.ask("strowger.remembered", &json!({}))?, target);
+        view.show(&left);
+        let is_quiet = args.quiet.is_some_and(|quiet| left.newest_age_s >= quiet);
+        if left.all() == 0 || is_quiet {
+            view.end(&format!("nothing comes any more from or to {name}"));
+            return Ok(true);
+        }
+        let looked = Instant::now();
+        while looked.elapsed() < LOOK_AGAIN {
+            if is_over() {
+                view.end(&format!("still remembered: {left}. {name} stays drained until --off"));
+                return Ok(false);
+            }
+            std::thread::sleep(LOOK_AGAIN / 20);
+        }
+    }
+}
+
+/// Drains the relay or one destination, or ends that. Whether a destination is pinged stays as it is.
+fn switch(door: &Door, target: Option<(u32, &str)>, on: bool) -> Result<(), Trouble> {
+    let Some((set, uri)) = target else {
+        return door.ask("strowger.drain", &json!({ "on": on })).map(drop);
+    };
+    let state = if on { "disabled" } else { "active" };
+    let params = json!({ "set": set, "uri": uri, "state": state });
+    door.ask("strowger.set_state", &params).map(drop)
+}
+
+/// What is still remembered.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Left {
+    open: u64,
+    ended: u64,
+    calls: u64,
+    newest_age_s: u64,
+}
+
+impl Left {
+    fn read(reply: &Value, target: Option<(u32, &str)>) -> Self {
+        let mut left = Self { newest_age_s: u64::MAX, ..Self::default() };
+        for destination in all(reply, "destinations") {
+            let is_meant = target.is_none_or(|(set, uri)| {
+                let is_of_set = all(destination, "sets").iter().any(|listed| *listed == set);
+                is_of_set && is_same(uri, destination)
+            });
+            if is_meant {
+                let number = |name| destination[name].as_u64().unwrap_or(0);
+                left.open += number("open") + number("challenges");
+                left.ended += number("ended");
+                left.calls += number("calls");
+                left.newest_age_s = left.newest_age_s.min(number("newest_age_s"));
+            }
+        }
+        left
+    }
+
+    fn all(&self) -> u64 {
+        self.open + self.ended + self.calls
+    }
+}
+
+/// Whether this URI, `sip:` or not, is that of the destination, or its address.
+fn is_same(uri: &str, destination: &Value) -> bool {
+    let bare = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.strip_prefix("sip:").map_or(text.clone(), str::to_owned)
+    };
+    ["uri", "address"].iter().any(|name| bare(&field(destination, name)) == bare(uri))
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} in progress, {} ended, {}",
+            count(self.open, "transaction"),
+            self.ended,
+            count(self.calls, "call"),
+        )?;
+        if self.all() > 0 {
+            write!(f, ", the newest used {} s ago", self.newest_age_s)?;
+        }
+        Ok(())
+    }
+}
+
+/// One line that is written anew on a terminal; elsewhere a line for each change.
+#[derive(Default)]
+struct View {
+    last: Option<Left>,
+    is_open: bool,
+}
+
+impl View {
+    fn show(&mut self, left: &Left) {
+        let mut out = std::io::stdout().lock();
+        // Whoever closes the pipe has seen enough.
+        let _ = if out.is_terminal() {
+            self.is_open = true;
+            write!(out, "\r\x1b[K{left}")
+        } else {
+            // Ages change all the time.
+            let is_news = self.last.as_ref().is_none_or(|last| {
+                (last.open, last.ended, last.calls) != (left.open, left.ended, left.calls)
+            });
+            if is_news { writeln!(out, "{left}") } else { Ok(()) }
+        };
+        let _ = out.flush();
+        self.last = Some(left.clone());
+    }
+
+    fn end(&self, text: &str) {
+        show::print(&format!("{}{text}", if self.is_open { "\n" } else { "" }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_destination() {
+        let reply = json!({ "destinations": [
+            { "sets": [1, 2], "uri": "sip:10.0.0.1:5060", "address": "10.0.0.1:5060", "open": 1,
+              "ended": 2, "calls": 3, "challenges": 1, "newest_age_s": 8 },
+            { "sets": [1], "uri": "sip:MS.example.com", "address": "10.0.0.2:5060", "open": 0,
+              "ended": 10, "calls": 0, "challenges": 0, "newest_age_s": 4 },
+            { "sets": [1], "uri": "sip:MS.example.com", "address": "10.0.0.3:5060", "open": 0,
+              "ended": 0, "calls": 1, "challenges": 0, "newest_age_s": 16 } ] });
+        let left = |target| Left::read(&reply, target).to_string();
+        let ages = |seconds| format!("the newest used {seconds} s ago");
+        for (target, wants) in [
+            (None, format!("2 transactions in progress, 12 ended, 4 calls, {}", ages(4))),
+            (
+                Some((1, "10.0.0.1:5060")),
+                format!("2 transactions in progress, 2 ended, 3 calls, {}", ages(8)),
+            ),
+            (
+                Some((1, "sip:ms.example.com")),
+                format!("0 transactions in progress, 10 ended, 1 call, {}", ages(4)),
+            ),
+            (
+                Some((1, "sip:10.0.0.3:5060")),
+                format!("0 transactions in progress, 0 ended, 1 call, {}", ages(16)),
+            ),
+            (Some((3, "sip:10.0.0.1:5060")), "0 transactions in progress, 0 ended, 0 calls".into()),
+        ] {
+            assert_eq!(left(target), wants);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `strowger list`: the destinations in force.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::client::Door;
+use super::show::{self, all, cell, field};
+
+/// Show the destinations of the running relay, with the state of each
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Letters: A active, T trying, I inactive, D disabled; P pinged, N never pinged, X neither.
+
+Example:
+  strowger list --set 1")]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    door: Door,
+    /// Only this set
+    #[arg(long, value_name = "N")]
+    set: Option<u32>,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ListArgs) -> ExitCode {
+    let reply = args.door.ask("strowger.list", &json!({})).map(|mut listing| {
+        if let (Some(wanted), Some(sets)) = (args.set, listing["sets"].as_array_mut()) {
+            sets.retain(|set| set["set"] == wanted);
+        }
+        listing
+    });
+    show::reply(reply, args.json, text)
+}
+
+/// One row for each address, so that each state stands beside what has it.
+fn text(listing: &Value) -> String {
+    let header = ["set", "destination", "address", "state", "priority", "attributes", "from"];
+    let mut table = show::table(&header);
+    let mut is_empty = true;
+    for set in all(listing, "sets") {
+        for record in all(set, "records") {
+            is_empty = false;
+            let mut row = |address: &str, state, is_first: bool| {
+                let once = |text: String| cell(if is_first { &text } else { "" });
+                table.add_row([
+                    once(field(set, "set")),
+                    once(field(record, "uri")),
+                    cell(address),
+                    state,
+                    once(field(record, "priority")),
+                    once(field(record, "attributes")),
+                    once(field(record, "origin")),
+                ]);
+            };
+            let addresses = all(record, "addresses");
+            for (at, address) in addresses.iter().enumerate() {
+                let state = show::state(&field(address, "state"), &field(address, "letters"));
+                row(&field(address, "address"), state, at == 0);
+            }
+            if addresses.is_empty() {
+                let state = show::state("unresolved", &field(record, "letters"));
+                row("-", state, true);
+            }
+        }
+    }
+    if is_empty {
+        return "no destinations".into();
+    }
+    show::right(&mut table, &[0, 4]);
+    show::text(&table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_for_each_address() {
+        let address = |socket: &str, state: &str, letters: &str| json!({ "address": socket, "state": state, "letters": letters });
+        let listing = json!({ "sets": [
+            { "set": 1, "records": [
+                { "uri": "sip:10.0.0.1:5060", "priority": 10, "attributes": "weight=50",
+                  "origin": "line 1", "letters": "AX",
+                  "addresses": [address("10.0.0.1:5060", "active", "AX")] },
+                { "uri": "sip:ms.example.com", "priority": 0, "attributes": "", "origin": "line 2",
+                  "letters": "AP",
+                  "addresses": [address("10.0.0.2:5060", "disabled", "DX"),
+                                address("10.0.0.3:5060", "active", "AP")] } ] },
+            { "set": 20, "records": [
+                { "uri": "sip:gone.example.com", "priority": 0, "attributes": "a=\u{1b}[2J",
+                  "origin": "added by a command", "letters": "AX", "addresses": [] } ] } ] });
+        let wants = " set  destination           address        state            priority  attributes   from
+   1  sip:10.0.0.1:5060     10.0.0.1:5060  active (AX)            10  weight=50    line 1
+   1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)           0               line 2
+                            10.0.0.3:5060  active (AP)
+  20  sip:gone.example.com  -              unresolved (AX)         0  a=\\u{1b}[2J  added by a command";
+        assert_eq!(text(&listing), wants, "\n{}", text(&listing));
+        assert_eq!(text(&json!({ "sets": [] })), "no destinations");
+    }
+}

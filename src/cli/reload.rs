@@ -1,0 +1,111 @@
+//! `strowger reload`: reads configuration and destinations again, or says what that would do.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::client::Door;
+use super::show::{self, all, cell, count, field};
+
+/// Let the running relay read its configuration and destinations again
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+A mistake changes nothing; all of them are told, and the exit status is 1.
+
+Example:
+  strowger reload --dry-run")]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    door: Door,
+    /// Only say what it would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Even when it empties a set, or removes more of one than destinations.removed_percent_max
+    #[arg(long)]
+    force: bool,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ReloadArgs) -> ExitCode {
+    let how = json!({ "dry_run": args.dry_run, "force": args.force });
+    show::reply(args.door.ask("strowger.reload", &how), args.json, |reloaded| {
+        text(reloaded, args.dry_run)
+    })
+}
+
+fn text(reloaded: &Value, is_dry_run: bool) -> String {
+    let mut table = show::table(&["", "set", "destination", "what"]);
+    let mut changes = 0;
+    for (list, sign) in [("added", "+"), ("removed", "-"), ("changed", "~")] {
+        for change in all(reloaded, list) {
+            changes += 1;
+            let what = field(change, "what");
+            let what = if what.is_empty() { list.to_owned() } else { what };
+            table.add_row([
+                cell(sign),
+                cell(&field(change, "set")),
+                cell(&field(change, "uri")),
+                cell(&what),
+            ]);
+        }
+    }
+    show::right(&mut table, &[1]);
+    let mut text = String::new();
+    if changes > 0 {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}\n", show::text(&table));
+    }
+    for moved in all(reloaded, "moved") {
+        let percent = moved["percent"].as_f64().unwrap_or(0.0);
+        let set = field(moved, "set");
+        let _ = writeln!(text, "set {set}: {percent:.1} % of calls would go elsewhere by hash");
+    }
+    for note in all(reloaded, "notes").iter().filter_map(Value::as_str) {
+        let _ = writeln!(text, "warning: {}", super::client::shown(note));
+    }
+    let number = |list| all(reloaded, list).len() as u64;
+    let would = if is_dry_run { "would be " } else { "" };
+    let _ = write!(
+        text,
+        "{} {would}added, {} removed, {} changed; {} as before",
+        count(number("added"), "destination"),
+        number("removed"),
+        number("changed"),
+        reloaded["unchanged"].as_u64().unwrap_or(0),
+    );
+    text.push_str(if is_dry_run { ". Nothing was changed." } else { "." });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_a_table() {
+        let change =
+            |set: u32, uri: &str, what: &str| json!({ "set": set, "uri": uri, "what": what });
+        let plan = json!({
+            "added": [change(1, "sip:10.0.0.4:5060", "")],
+            "removed": [change(12, "sip:10.0.0.1", "")],
+            "changed": [change(1, "sip:10.0.0.2:5060", "flags 0 -> 4")],
+            "unchanged": 7,
+            "moved": [{ "set": 1, "percent": 25.0 }],
+            "notes": ["unknown attributes, kept as they are: own"],
+        });
+        let wants = "    set  destination        what
+ +    1  sip:10.0.0.4:5060  added
+ -   12  sip:10.0.0.1       removed
+ ~    1  sip:10.0.0.2:5060  flags 0 -> 4
+
+set 1: 25.0 % of calls would go elsewhere by hash
+warning: unknown attributes, kept as they are: own
+1 destination would be added, 1 removed, 1 changed; 7 as before. Nothing was changed.";
+        assert_eq!(text(&plan, true), wants, "\n{}", text(&plan, true));
+        let nothing = text(&json!({ "unchanged": 2 }), false);
+        assert_eq!(nothing, "0 destinations added, 0 removed, 0 changed; 2 as before.");
+    }
+}

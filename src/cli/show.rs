@@ -1,0 +1,96 @@
+//! Tables and lines for a terminal or a pipe.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
+use serde_json::Value;
+
+use super::client::{Trouble, shown};
+
+/// Prints what a command found; a reader that closes its pipe has read enough.
+pub(super) fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
+    ExitCode::SUCCESS
+}
+
+/// Prints a reply: as it came when JSON is wanted, else as `text` writes it.
+pub(super) fn reply(
+    reply: Result<Value, Trouble>,
+    is_json: bool,
+    text: impl FnOnce(&Value) -> String,
+) -> ExitCode {
+    match reply {
+        Ok(value) if is_json => print(&format!("{value:#}")),
+        Ok(value) => print(&text(&value)),
+        Err(trouble) => trouble.tell(),
+    }
+}
+
+/// A table without lines, its columns wide enough for what they hold.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    if !has_colours() {
+        table.force_no_tty();
+    }
+    table
+}
+
+/// Numbers stand at the right.
+pub(super) fn right(table: &mut Table, columns: &[usize]) {
+    for at in columns {
+        if let Some(column) = table.column_mut(*at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// The table as text, without spaces at the ends of its lines.
+pub(super) fn text(table: &Table) -> String {
+    table.trim_fmt()
+}
+
+/// A cell with whatever text.
+pub(super) fn cell(text: &str) -> Cell {
+    Cell::new(shown(text))
+}
+
+/// A state as word and letters, such as `active (AP)`, in its colour.
+pub(super) fn state(word: &str, letters: &str) -> Cell {
+    let text = if letters.is_empty() { word.to_owned() } else { format!("{word} ({letters})") };
+    let cell = Cell::new(shown(&text));
+    match word {
+        "active" => cell.fg(Color::Green),
+        "trying" => cell.fg(Color::Yellow),
+        "inactive" | "unresolved" => cell.fg(Color::Red),
+        "disabled" => cell.fg(Color::DarkGrey),
+        _ => cell,
+    }
+}
+
+/// Whether standard output is somebody's eyes, who did not ask for plain text.
+fn has_colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// A member as text: a string as it is, anything else as JSON writes it, what is absent as nothing.
+pub(super) fn field(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The members of an array; none when it is not there.
+pub(super) fn all<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value[name].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// `1 record`, `2 records`.
+pub(super) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
