@@ -1,6 +1,8 @@
 //! What would become of a message, for people: the core's own verdict, and beside it all destinations
 //! of the set, those that it never looks at included, each with the reason why it is not chosen.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::HashMap;

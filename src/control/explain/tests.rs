@@ -1,0 +1,178 @@
+//! A relay that runs on the loopback interface and explains messages that nobody sends.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Config, Flags as ConfigFlags};
+use crate::control::{Options, Relay, Which};
+use crate::destination::State;
+use crate::proxy::{Answer, Forwarded, Reason};
+
+const LIST: &str = "1 sip:127.0.0.1:5071 0 0
+1 sip:127.0.0.1:5072 2 0
+1 sip:127.0.0.1:5073 4 0
+1 sip:127.0.0.1:5074 1 0
+2 sip:127.0.0.1:5075 0 0
+";
+
+struct Running {
+    relay: Relay,
+    desk: Desk,
+    _files: TempDir,
+}
+
+fn running(list: &str) -> Running {
+    let files = TempDir::new().unwrap();
+    let path = files.path().join("dispatcher.list");
+    fs::write(&path, list).unwrap();
+    let flags = ConfigFlags {
+        listen: vec!["udp:127.0.0.1:0".into(), "udp:[::1]:0".into()],
+        list: Some(path),
+        workers: Some(1),
+        ..ConfigFlags::default()
+    };
+    let mut config = Config::load(&flags).unwrap();
+    config.relay.state_dir = Some(files.path().into());
+    let relay = Relay::start(&config, Options::default()).unwrap();
+    let desk = relay.desk();
+    Running { relay, desk, _files: files }
+}
+
+fn invite(call_id: &str, via: &str) -> String {
+    format!(
+        "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bK-{call_id}\r\n\
+         From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\n\
+         Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+impl Running {
+    fn explain(&self, message: &str) -> Explanation {
+        let before = self.relay.totals();
+        let explanation = self.desk.explain(message.as_bytes(), None, None).unwrap();
+        assert_eq!(self.relay.totals(), before);
+        explanation
+    }
+}
+
+#[test]
+fn everybody_of_the_set_is_told_with_the_reason() {
+    let running = running(LIST);
+    for _ in 0..2 {
+        let told = running.explain(&invite("new", "198.51.100.7:5062"));
+        assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Chosen));
+        assert_eq!(told.says, "forwarded to sip:127.0.0.1:5071 (127.0.0.1:5071)");
+        assert_eq!(told.because, ["it is new: the next turn of set 1, of 2 that may be chosen"]);
+        assert_eq!(
+            (told.source.to_string(), told.source_is),
+            ("198.51.100.7:5062".into(), SourceIs::Read)
+        );
+        assert_eq!(told.listener, format!("udp:{}", running.relay.local_addresses()[0]));
+        assert_eq!(told.other_sets, [2]);
+        let candidates: Vec<_> = told
+            .candidates
+            .iter()
+            .map(|c| (c.address.unwrap().port(), c.turn, c.is_taken, c.excluded.as_deref()))
+            .collect();
+        let wants = [
+            (5071, Some(1), true, None),
+            (5072, Some(2), false, None),
+            (5073, None, false, Some("disabled by the operator")),
+            (5074, None, false, Some("inactive")),
+        ];
+        assert_eq!(candidates, wants);
+        let leaves = told.leaves.unwrap();
+        assert_eq!(leaves.to.to_string(), "127.0.0.1:5071");
+        assert!(String::from_utf8(leaves.bytes).unwrap().contains("\r\nRecord-Route: "));
+    }
+    let set = |state| running.desk.set_state(1, &Which::All, state, false).unwrap();
+    set(State::Disabled);
+    let told = running.explain(&invite("new", "198.51.100.7:5062"));
+    assert_eq!(told.says, "answered with 404 No destination");
+    assert_eq!(told.because, ["no destination of set 1 may be chosen"]);
+    assert!(
+        told.candidates.iter().all(|c| c.excluded.as_deref() == Some("disabled by the operator"))
+    );
+    set(State::Active);
+    running.desk.drain(true).unwrap();
+    let told = running.explain(&invite("new", "198.51.100.7:5062"));
+    assert_eq!(told.because, ["the relay drains: it takes no new requests"]);
+}
+
+/// Explained, sent, and explained again: the call stays where it is when its destination is disabled,
+/// and when its row is gone.
+#[test]
+fn a_call_in_progress_stays_where_it_is_said_to_be() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let caller = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let uri = format!("sip:{}", server.local_addr().unwrap());
+    let running = running(&format!("1 {uri} 0 0\n1 sip:127.0.0.1:5072 0 0\n"));
+    let message = invite("kept", &caller.local_addr().unwrap().to_string());
+    let told = running.explain(&message);
+    caller.send_to(message.as_bytes(), running.relay.local_addresses()[0]).unwrap();
+    let mut bytes = [0; 4096];
+    let (len, _) = server.recv_from(&mut bytes).unwrap();
+    let first_lines = |bytes: &[u8]| String::from_utf8_lossy(bytes)[..60].to_owned();
+    assert_eq!(first_lines(&bytes[..len]), first_lines(&told.leaves.unwrap().bytes));
+
+    let still = running.desk.remembered();
+    assert_eq!(still.len(), 1, "{still:?}");
+    assert_eq!((still[0].uri.as_str(), still[0].sets.as_slice()), (uri.as_str(), &[1][..]));
+    assert_eq!((still[0].remembered.open, still[0].remembered.all()), (1, 1));
+
+    let told = running.explain(&message);
+    assert_eq!(told.rule, Rule::Transaction);
+    assert!(told.because[1].ends_with("not answered yet"), "{:?}", told.because);
+    running.desk.set_state(1, &Which::Uri(uri.clone()), State::Disabled, false).unwrap();
+    let told = running.explain(&message);
+    assert!(told.says.ends_with(", which is disabled now"), "{}", told.says);
+    assert!(told.candidates[0].is_taken);
+    assert_eq!(told.candidates[0].excluded.as_deref(), Some("disabled by the operator"));
+    running.desk.remove(1, &uri, Some(false)).unwrap();
+    let told = running.explain(&message);
+    assert!(told.says.ends_with(", which is not listed any more"), "{}", told.says);
+    assert!(running.desk.remembered()[0].sets.is_empty());
+
+    let told = running.explain(&message.replace("INVITE", "CANCEL"));
+    assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Pinned));
+    let totals = running.relay.stop();
+    assert_eq!((totals.received, totals.forwarded_all()), (1, 1));
+}
+
+#[test]
+fn what_is_not_said_is_guessed_or_made_up_and_told_so() {
+    let running = running(LIST);
+    let told = running.explain(&invite("named", "pbx.example.com"));
+    assert_eq!(
+        (told.source.to_string(), told.source_is),
+        ("192.0.2.1:5060".into(), SourceIs::MadeUp)
+    );
+    let told = running.explain("rubbish\u{7}\n");
+    assert_eq!(told.verdict, Verdict::Dropped(Reason::NotSip));
+    assert_eq!((told.message.as_str(), told.leaves.is_none()), ("rubbish\u{7}", true));
+    let told = running.explain(&invite("bad", "198.51.100.7").replace("CSeq: 1", "CSeq: x"));
+    assert_eq!(told.verdict, Verdict::Answered(Answer::BadRequest));
+    assert_eq!(told.because, ["malformed: its CSeq, or the CSeq names another method"]);
+
+    let message = invite("given", "198.51.100.7:5062");
+    let from = "127.0.0.1:5075".parse::<SocketAddr>().unwrap();
+    let told = running.desk.explain(message.as_bytes(), Some(from), None).unwrap();
+    assert_eq!(told.says, "answered with 403 Forbidden");
+    assert_eq!(
+        told.because[1],
+        "127.0.0.1:5075 is the address of sip:127.0.0.1:5075 (127.0.0.1:5075)"
+    );
+    let v6 = running.relay.local_addresses()[1].to_string();
+    let told = running.desk.explain(message.as_bytes(), None, Some(&v6)).unwrap();
+    assert_eq!(told.listener, format!("udp:{v6}"));
+    // The destination is of another family, so it leaves by the other listener.
+    let leaves = told.leaves.unwrap();
+    assert_eq!(leaves.by, format!("udp:{}", running.relay.local_addresses()[0]));
+    let error = running.desk.explain(b"", None, Some("udp:192.0.2.9:5060")).unwrap_err();
+    assert!(error[0].to_string().contains("not one of the relay's listeners"), "{}", error[0]);
+}
