@@ -12,6 +12,7 @@ mod own;
 mod stats;
 mod system;
 mod time;
+mod watch;
 
 use super::desk::Desk;
 use super::error::Error;
@@ -106,6 +107,16 @@ pub(super) const ALL: &[Method] = &[
         run: own::add,
     },
     Method {
+        name: "strowger.drain",
+        help: "Refuses new requests, or takes them again: {on}",
+        run: watch::drain,
+    },
+    Method {
+        name: "strowger.explain",
+        help: "What would become of a SIP message, and why: {message, from, to}",
+        run: watch::explain,
+    },
+    Method {
         name: "strowger.list",
         help: "The destinations in force with their addresses",
         run: own::list,
@@ -116,9 +127,19 @@ pub(super) const ALL: &[Method] = &[
         run: own::reload,
     },
     Method {
+        name: "strowger.remembered",
+        help: "What is remembered of each destination, so may still come",
+        run: watch::remembered,
+    },
+    Method {
         name: "strowger.remove",
         help: "Removes destinations: {set, uri, save}",
         run: own::remove,
+    },
+    Method {
+        name: "strowger.set_state",
+        help: "Sets the state of destinations: {set, state, uri | duid | all, probed}",
+        run: watch::set_state,
     },
     Method { name: "strowger.stats", help: "Every counter", run: own::stats },
     Method { name: "system.listMethods", help: "The names of all methods", run: system::list },

@@ -104,19 +104,19 @@ pub(super) fn stats(call: &Call<'_>) -> Answer {
     Ok(Value::Struct(totals.iter().map(|(name, value)| (name, value.into())).collect()))
 }
 
-fn texts(texts: Vec<String>) -> Value {
+pub(super) fn texts(texts: Vec<String>) -> Value {
     Value::Array(texts.into_iter().map(Value::Str).collect())
 }
 
 /// A yes or no that may be left out.
-fn flag(call: &Call<'_>, position: usize, name: &str) -> Result<Option<bool>, Fault> {
+pub(super) fn flag(call: &Call<'_>, position: usize, name: &str) -> Result<Option<bool>, Fault> {
     match call.params.get(position, name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => needed(value.bool(), name, "true or false").map(Some),
     }
 }
 
-fn needed<T>(value: Option<T>, name: &str, right: &str) -> Result<T, Fault> {
+pub(super) fn needed<T>(value: Option<T>, name: &str, right: &str) -> Result<T, Fault> {
     value.ok_or_else(|| {
         Fault::new(-32602, "Invalid params").because([format!("{name}: write {right}")])
     })

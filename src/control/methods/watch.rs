@@ -1,0 +1,173 @@
+//! `strowger.*` of those who watch a relay and take a server out of service: states by name, draining,
+//! what still comes, and explanations.
+
+use std::net::SocketAddr;
+
+use super::own::{flag, needed, texts};
+use super::{Call, failed};
+use crate::control::desk::{ListedRecord, Which};
+use crate::control::{Candidate, Explanation, SourceIs, StillComing, state_word};
+use crate::destination::{DestinationUri, Flags, State};
+use crate::hex;
+use crate::proxy::Verdict;
+use crate::rpc::{Answer, Value};
+
+/// `{set, state, uri | duid | all, probed}`; without `probed`, whether they are pinged stays as it is.
+pub(super) fn set_state(call: &Call<'_>) -> Answer {
+    let set = needed(call.set(0), "set", "the number of a set")?;
+    let state = needed(
+        call.text(1, "state").and_then(|word| state_of(&word)),
+        "state",
+        "active, trying, inactive or disabled",
+    )?;
+    let which = match (call.text(2, "uri"), call.text(3, "duid"), flag(call, 4, "all")?) {
+        (Some(uri), None, None | Some(false)) => Which::Uri(uri),
+        (None, Some(duid), None | Some(false)) => Which::Duid(duid),
+        (None, None, Some(true)) => Which::All,
+        _ => return needed(None, "uri", "one of uri, duid and all"),
+    };
+    let is_probed = match flag(call, 5, "probed")? {
+        Some(is_probed) => is_probed,
+        None => are_probed(call, set, &which),
+    };
+    match call.desk.set_state(set, &which, state, is_probed) {
+        Ok(changed) => Ok(Value::object([("changed", changed.into())])),
+        Err(errors) => Err(failed("State Update Failed", &errors)),
+    }
+}
+
+/// The state with this word.
+fn state_of(word: &str) -> Option<State> {
+    let all = [State::Active, State::Trying, State::Inactive, State::Disabled];
+    all.into_iter().find(|state| state_word(Flags::default().in_state(*state, false)) == word)
+}
+
+/// Whether all that are meant are pinged now.
+fn are_probed(call: &Call<'_>, set: u32, which: &Which) -> bool {
+    let text_of = |uri: &str| DestinationUri::parse(uri).map_or(uri.to_owned(), |uri| uri.text);
+    let is_meant = |record: &ListedRecord| match which {
+        Which::All => true,
+        Which::Uri(uri) => {
+            let has_address = |socket: SocketAddr| text_of(uri) == format!("sip:{socket}");
+            record.uri.eq_ignore_ascii_case(&text_of(uri))
+                || record.addresses.iter().any(|address| has_address(address.address.socket))
+        }
+        Which::Duid(duid) => {
+            let mut pairs = record.attributes.text.split(';');
+            pairs.any(|pair| pair.trim() == format!("duid={duid}"))
+        }
+    };
+    let listing = call.desk.list();
+    let sets = listing.sets.iter().filter(|listed| listed.id == set);
+    let mut meant = sets.flat_map(|set| &set.records).filter(|record| is_meant(record)).peekable();
+    meant.peek().is_some() && meant.all(|record| record.flags.bits() & Flags::PROBING != 0)
+}
+
+/// `{on}`: refuses new requests, or takes them again.
+pub(super) fn drain(call: &Call<'_>) -> Answer {
+    let on = flag(call, 0, "on")?.unwrap_or(true);
+    match call.desk.drain(on) {
+        Ok(was) => Ok(Value::object([("on", on.into()), ("was", was.into())])),
+        Err(errors) => Err(failed("Not drained", &errors)),
+    }
+}
+
+/// What is remembered of each destination of which anything is.
+pub(super) fn remembered(call: &Call<'_>) -> Answer {
+    let destinations = call.desk.remembered().into_iter().map(still_coming).collect();
+    Ok(Value::object([("destinations", Value::Array(destinations))]))
+}
+
+fn still_coming(destination: StillComing) -> Value {
+    let StillComing { sets, uri, address, remembered } = destination;
+    Value::object([
+        ("sets", sets_of(sets)),
+        ("uri", uri.into()),
+        ("address", address.to_string().into()),
+        ("open", remembered.open.into()),
+        ("ended", remembered.ended.into()),
+        ("calls", remembered.calls.into()),
+        ("challenges", remembered.challenges.into()),
+        ("newest_age_s", (remembered.newest_age_ms / 1_000).into()),
+    ])
+}
+
+/// `{message | message_hex, from, to}`: what would become of a message.
+pub(super) fn explain(call: &Call<'_>) -> Answer {
+    let message = match (call.text(0, "message"), call.text(3, "message_hex")) {
+        (Some(text), _) => text.into_bytes(),
+        (None, digits) => {
+            let bytes = digits.and_then(|digits| {
+                let mut room = vec![0; digits.len() / 2];
+                hex::decode(digits.as_bytes(), &mut room).map(<[u8]>::to_vec)
+            });
+            needed(bytes, "message", "a SIP message, or its bytes in message_hex")?
+        }
+    };
+    let from = match call.text(1, "from") {
+        Some(text) => Some(needed(text.parse().ok(), "from", "ADDRESS:PORT")?),
+        None => None,
+    };
+    match call.desk.explain(&message, from, call.text(2, "to").as_deref()) {
+        Ok(explanation) => Ok(of_explanation(explanation)),
+        Err(errors) => Err(failed("Not explained", &errors)),
+    }
+}
+
+fn of_explanation(explanation: Explanation) -> Value {
+    let (verdict, label) = match explanation.verdict {
+        Verdict::Forwarded(how) => ("forwarded", how.label()),
+        Verdict::Answered(answer) => ("answered", answer.label()),
+        Verdict::Dropped(reason) => ("dropped", reason.label()),
+    };
+    let source_is = match explanation.source_is {
+        SourceIs::Given => "given",
+        SourceIs::Read => "read",
+        SourceIs::MadeUp => "made_up",
+    };
+    let leaves = explanation.leaves.map_or(Value::Null, |leaves| {
+        let mut members = vec![
+            ("to", leaves.to.to_string().into()),
+            ("by", leaves.by.into()),
+            ("message", String::from_utf8_lossy(&leaves.bytes).into_owned().into()),
+        ];
+        if std::str::from_utf8(&leaves.bytes).is_err() {
+            let mut digits = vec![0; 2 * leaves.bytes.len()];
+            hex::encode(&leaves.bytes, &mut digits);
+            members.push(("message_hex", String::from_utf8_lossy(&digits).into_owned().into()));
+        }
+        Value::object(members)
+    });
+    Value::object([
+        ("message", explanation.message.into()),
+        ("source", explanation.source.to_string().into()),
+        ("source_is", source_is.into()),
+        ("listener", explanation.listener.into()),
+        ("verdict", verdict.into()),
+        // The counter that a message of this kind moves.
+        ("counter", format!("{verdict}.{label}").into()),
+        ("says", explanation.says.into()),
+        ("because", texts(explanation.because)),
+        ("set", explanation.set.into()),
+        ("candidates", Value::Array(explanation.candidates.into_iter().map(candidate).collect())),
+        ("other_sets", sets_of(explanation.other_sets)),
+        ("leaves", leaves),
+    ])
+}
+
+fn candidate(candidate: Candidate) -> Value {
+    let turn = candidate.turn.map_or(Value::Null, Value::from);
+    Value::object([
+        ("uri", candidate.uri.into()),
+        ("address", candidate.address.map(|address| address.to_string()).into()),
+        ("state", state_word(candidate.flags).into()),
+        ("flags", candidate.flags.letters().into()),
+        ("is_taken", candidate.is_taken.into()),
+        ("turn", turn),
+        ("excluded", candidate.excluded.into()),
+    ])
+}
+
+fn sets_of(sets: Vec<u32>) -> Value {
+    Value::Array(sets.into_iter().map(Value::from).collect())
+}
