@@ -310,6 +310,15 @@ mod tests {
     }
 
     #[test]
+    fn who_may_use_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let told = forbidden(directory.path());
+        let us = name_of("/etc/passwd", directory.path().metadata().unwrap().uid());
+        assert!(told.contains(&format!("for the user {us} and the group ")), "{told}");
+        assert!(forbidden(Path::new("/no/such/place")).contains("sudo"));
+    }
+
+    #[test]
     fn names_of_owners() {
         assert_eq!(name_of("/etc/passwd", 0), "root");
         assert_eq!(name_of("/etc/group", 4_000_000_000), "4000000000");

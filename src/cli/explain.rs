@@ -42,9 +42,10 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         Err(trouble) => return trouble.tell(),
     };
     let mut params = json!({});
+    // As a text it may be escaped to six times its length; digits are twice as long, always.
     match std::str::from_utf8(&message) {
-        Ok(text) => params["message"] = text.into(),
-        Err(_) => params["message_hex"] = hex(&message).into(),
+        Ok(text) if !text.chars().any(is_escaped) => params["message"] = text.into(),
+        _ => params["message_hex"] = hex(&message).into(),
     }
     if let Some(from) = args.from {
         params["from"] = from.to_string().into();
@@ -53,6 +54,11 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
         params["to"] = to.as_str().into();
     }
     show::reply(args.door.ask("strowger.explain", &params), args.json, text)
+}
+
+/// Whether it is one of the characters that JSON writes as a number.
+fn is_escaped(c: char) -> bool {
+    c.is_control() && !matches!(c, '\r' | '\n' | '\t')
 }
 
 fn read(file: Option<&Path>) -> Result<Vec<u8>, Trouble> {
@@ -143,7 +149,7 @@ fn candidates(explained: &Value) -> String {
             cell(&field(candidate, "turn")),
             cell(&field(candidate, "uri")),
             cell(if address.is_empty() { "-" } else { &address }),
-            show::state(&field(candidate, "state"), &field(candidate, "letters")),
+            show::state(&field(candidate, "state"), &field(candidate, "flags")),
             cell(if is_taken {
                 "this one"
             } else if excluded.is_empty() {
@@ -194,7 +200,7 @@ mod tests {
     fn an_explanation_for_people() {
         let candidate = |uri: &str, turn: Option<u32>, excluded: Option<&str>, is_taken: bool| {
             json!({ "uri": format!("sip:{uri}"), "address": uri, "state": "active",
-                    "letters": "AX", "is_taken": is_taken, "turn": turn, "excluded": excluded })
+                    "flags": "AX", "is_taken": is_taken, "turn": turn, "excluded": excluded })
         };
         let explained = json!({
             "message": "INVITE sip:bob@example.com SIP/2.0",

@@ -11,6 +11,7 @@ use super::show::{self, all, cell, field};
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Letters: A active, T trying, I inactive, D disabled; P pinged, N never pinged, X neither.
+Not reached: no listener has an address of its family. Unresolved: its name has no address yet.
 
 Example:
   strowger list --set 1")]
@@ -57,11 +58,14 @@ fn text(listing: &Value) -> String {
             };
             let addresses = all(record, "addresses");
             for (at, address) in addresses.iter().enumerate() {
-                let state = show::state(&field(address, "state"), &field(address, "letters"));
+                let letters = field(address, "flags");
+                let is_reached = address["reached"] != false;
+                let word = if is_reached { show::state_word(&letters) } else { "not reached" };
+                let state = show::state(word, &letters);
                 row(&field(address, "address"), state, at == 0);
             }
             if addresses.is_empty() {
-                let state = show::state("unresolved", &field(record, "letters"));
+                let state = show::state("unresolved", &field(record, "flags"));
                 row("-", state, true);
             }
         }
@@ -79,23 +83,23 @@ mod tests {
 
     #[test]
     fn one_line_for_each_address() {
-        let address = |socket: &str, state: &str, letters: &str| json!({ "address": socket, "state": state, "letters": letters });
+        let address = |socket: &str, flags: &str, is_reached: bool| json!({ "address": socket, "flags": flags, "reached": is_reached });
         let listing = json!({ "sets": [
             { "set": 1, "records": [
                 { "uri": "sip:10.0.0.1:5060", "priority": 10, "attributes": "weight=50",
-                  "origin": "line 1", "letters": "AX",
-                  "addresses": [address("10.0.0.1:5060", "active", "AX")] },
+                  "origin": "line 1", "flags": "AX",
+                  "addresses": [address("10.0.0.1:5060", "AX", true)] },
                 { "uri": "sip:ms.example.com", "priority": 0, "attributes": "", "origin": "line 2",
-                  "letters": "AP",
-                  "addresses": [address("10.0.0.2:5060", "disabled", "DX"),
-                                address("10.0.0.3:5060", "active", "AP")] } ] },
+                  "flags": "AP",
+                  "addresses": [address("10.0.0.2:5060", "DX", true),
+                                address("[::2]:5060", "AP", false)] } ] },
             { "set": 20, "records": [
                 { "uri": "sip:gone.example.com", "priority": 0, "attributes": "a=\u{1b}[2J",
-                  "origin": "added by a command", "letters": "AX", "addresses": [] } ] } ] });
+                  "origin": "added by a command", "flags": "AX", "addresses": [] } ] } ] });
         let wants = " set  destination           address        state            priority  attributes   from
    1  sip:10.0.0.1:5060     10.0.0.1:5060  active (AX)            10  weight=50    line 1
    1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)           0               line 2
-                            10.0.0.3:5060  active (AP)
+                            [::2]:5060     not reached (AP)
   20  sip:gone.example.com  -              unresolved (AX)         0  a=\\u{1b}[2J  added by a command";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");

@@ -52,7 +52,7 @@ pub(crate) struct RemoveArgs {
 
 #[derive(clap::Args, Clone, Debug)]
 struct Save {
-    /// Write it to the source too [default: as destinations.write_back says]
+    /// Write it to the source too [default: as the configuration says]
     #[arg(long, overrides_with = "no_save")]
     save: bool,
     /// Do not write it to the source: the next reload undoes it

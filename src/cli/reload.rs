@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::client::Door;
+use super::client::{Door, shown};
 use super::show::{self, all, cell, count, field};
 
 /// Let the running relay read its configuration and destinations again
@@ -21,7 +21,7 @@ pub(crate) struct ReloadArgs {
     /// Only say what it would change
     #[arg(long)]
     dry_run: bool,
-    /// Even when it empties a set, or removes more of one than destinations.removed_percent_max
+    /// Even when it empties a set, or removes more of one than the configuration lets it
     #[arg(long)]
     force: bool,
     /// Answer as JSON
@@ -38,9 +38,10 @@ pub(crate) fn run(args: &ReloadArgs) -> ExitCode {
 
 fn text(reloaded: &Value, is_dry_run: bool) -> String {
     let mut table = show::table(&["", "set", "destination", "what"]);
+    let plan = &reloaded["plan"];
     let mut changes = 0;
     for (list, sign) in [("added", "+"), ("removed", "-"), ("changed", "~")] {
-        for change in all(reloaded, list) {
+        for change in all(plan, list) {
             changes += 1;
             let what = field(change, "what");
             let what = if what.is_empty() { list.to_owned() } else { what };
@@ -58,15 +59,18 @@ fn text(reloaded: &Value, is_dry_run: bool) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}\n", show::text(&table));
     }
-    for moved in all(reloaded, "moved") {
+    for moved in all(plan, "moved") {
         let percent = moved["percent"].as_f64().unwrap_or(0.0);
         let set = field(moved, "set");
         let _ = writeln!(text, "set {set}: {percent:.1} % of calls would go elsewhere by hash");
     }
     for note in all(reloaded, "notes").iter().filter_map(Value::as_str) {
-        let _ = writeln!(text, "warning: {}", super::client::shown(note));
+        let _ = writeln!(text, "warning: {}", shown(note));
     }
-    let number = |list| all(reloaded, list).len() as u64;
+    for why in all(reloaded, "refused").iter().filter_map(Value::as_str) {
+        let _ = writeln!(text, "refused without --force: {}", shown(why));
+    }
+    let number = |list| all(plan, list).len() as u64;
     let would = if is_dry_run { "would be " } else { "" };
     let _ = write!(
         text,
@@ -74,7 +78,7 @@ fn text(reloaded: &Value, is_dry_run: bool) -> String {
         count(number("added"), "destination"),
         number("removed"),
         number("changed"),
-        reloaded["unchanged"].as_u64().unwrap_or(0),
+        plan["unchanged"].as_u64().unwrap_or(0),
     );
     text.push_str(if is_dry_run { ". Nothing was changed." } else { "." });
     text
@@ -88,12 +92,13 @@ mod tests {
     fn a_plan_is_a_table() {
         let change =
             |set: u32, uri: &str, what: &str| json!({ "set": set, "uri": uri, "what": what });
-        let plan = json!({
+        let plan = json!({ "plan": {
             "added": [change(1, "sip:10.0.0.4:5060", "")],
             "removed": [change(12, "sip:10.0.0.1", "")],
             "changed": [change(1, "sip:10.0.0.2:5060", "flags 0 -> 4")],
             "unchanged": 7,
-            "moved": [{ "set": 1, "percent": 25.0 }],
+            "moved": [{ "set": 1, "percent": 25.0 }] },
+            "refused": ["set 12 would be empty"],
             "notes": ["unknown attributes, kept as they are: own"],
         });
         let wants = "    set  destination        what
@@ -103,9 +108,10 @@ mod tests {
 
 set 1: 25.0 % of calls would go elsewhere by hash
 warning: unknown attributes, kept as they are: own
+refused without --force: set 12 would be empty
 1 destination would be added, 1 removed, 1 changed; 7 as before. Nothing was changed.";
         assert_eq!(text(&plan, true), wants, "\n{}", text(&plan, true));
-        let nothing = text(&json!({ "unchanged": 2 }), false);
+        let nothing = text(&json!({ "plan": { "unchanged": 2 } }), false);
         assert_eq!(nothing, "0 destinations added, 0 removed, 0 changed; 2 as before.");
     }
 }

@@ -2,6 +2,7 @@
 //! network namespaces. Everything started here is ended here, by its process id.
 
 pub(crate) mod certificates;
+pub(crate) mod cli;
 pub(crate) mod database;
 pub(crate) mod dns;
 pub(crate) mod ends;

@@ -210,6 +210,11 @@ impl Relay {
         assert!(status.success(), "the relay left with {status}");
     }
 
+    /// The socket of its command line.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.files.path().join("strowger.sock")
+    }
+
     /// The file with its destinations.
     pub(crate) fn list_file(&self) -> PathBuf {
         self.files.path().join("dispatcher.list")
@@ -326,14 +331,12 @@ impl Builder {
             file
         };
         let list = self.list.as_ref().map(|text| write("dispatcher.list", text));
-        let binary = env::var("STROWGER_TEST_BINARY")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").to_owned());
         let mut words = match &self.namespace {
             Some(name) => ["ip", "netns", "exec", name].map(str::to_owned).to_vec(),
             None => Vec::new(),
         };
         words.append(&mut self.wrapper);
-        words.push(binary);
+        words.push(binary());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("run");
         if let Some(text) = &self.config {
@@ -400,6 +403,11 @@ impl Summary {
             assert_eq!(self.get(name), *value, "{name} in {:?}", self.0);
         }
     }
+}
+
+/// The program: built with the tests, or another one that the environment names.
+pub(crate) fn binary() -> String {
+    env::var("STROWGER_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").to_owned())
 }
 
 /// `udp:ADDRESS:PORT`, as often as it stands in the line.
