@@ -4,6 +4,9 @@
 mod harness;
 
 mod calls;
+mod cli;
+mod cli_drain;
+mod cli_explain;
 mod databases;
 mod dialogs;
 mod doors;
