@@ -11,7 +11,8 @@ use super::show::{self, all, cell, count, field};
 /// Let the running relay read its configuration and destinations again
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
-A mistake changes nothing; all of them are told, and the exit status is 1.
+A mistake changes nothing; all of them are told, and the exit status is 1. So it is for a dry run of
+what would be refused.
 
 Example:
   strowger reload --dry-run")]
@@ -31,9 +32,11 @@ pub(crate) struct ReloadArgs {
 
 pub(crate) fn run(args: &ReloadArgs) -> ExitCode {
     let how = json!({ "dry_run": args.dry_run, "force": args.force });
-    show::reply(args.door.ask("strowger.reload", &how), args.json, |reloaded| {
-        text(reloaded, args.dry_run)
-    })
+    let reply = args.door.ask("strowger.reload", &how);
+    let would_be_refused =
+        reply.as_ref().is_ok_and(|plan| !args.force && !all(plan, "refused").is_empty());
+    let code = show::reply(reply, args.json, |reloaded| text(reloaded, args.dry_run));
+    if would_be_refused { ExitCode::FAILURE } else { code }
 }
 
 fn text(reloaded: &Value, is_dry_run: bool) -> String {

@@ -137,6 +137,10 @@ fn a_reload_is_planned_done_or_refused() {
     assert!(told.contains("dispatcher.list:1") && told.contains("dispatcher.list:3"), "{told}");
     // A set that would be empty.
     write("1 sip:127.0.0.1:5071 4 5 duid=one\n1 sip:127.0.0.1:5072 4 0\n1 sip:127.0.0.1:5074\n");
+    let plan = ask(&relay, &["reload", "--dry-run"]);
+    assert_eq!((plan.code, plan.err.as_str()), (1, ""), "{}", plan.out);
+    assert!(plan.out.contains("refused without --force: set 2"), "{}", plan.out);
+    assert_eq!(ask(&relay, &["reload", "--dry-run", "--force"]).code, 0);
     let told = ask(&relay, &["reload"]).refused();
     assert!(told.contains("set 2"), "{told}");
     assert_eq!(count(&relay), 4);
