@@ -417,5 +417,6 @@ pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
 const _: () = assert!(REPLY_BYTES_MAX >= SLOTS_MAX * 4_000);
 
-/// How often a drain looks what still comes: a look reads the whole table of calls, 15 ms for 58 MB.
+/// How often a drain looks what still comes: a look reads the whole table of calls, 58 MB for 10,000
+/// requests a second, on a thread of its own.
 pub const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);

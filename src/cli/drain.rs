@@ -123,7 +123,9 @@ impl Left {
         let mut left = Self { newest_age_s: u64::MAX, ..Self::default() };
         for destination in all(reply, "destinations") {
             let is_meant = target.is_none_or(|(set, uri)| {
-                let is_of_set = all(destination, "sets").iter().any(|listed| *listed == set);
+                let sets = all(destination, "sets");
+                // What is listed no more, such as an address that its name has lost, may come too.
+                let is_of_set = sets.is_empty() || sets.iter().any(|listed| *listed == set);
                 is_of_set && is_same(uri, destination)
             });
             if is_meant {
@@ -209,11 +211,13 @@ mod tests {
             { "sets": [1], "uri": "sip:MS.example.com", "address": "10.0.0.2:5060", "open": 0,
               "ended": 10, "calls": 0, "challenges": 0, "newest_age_s": 4 },
             { "sets": [1], "uri": "sip:MS.example.com", "address": "10.0.0.3:5060", "open": 0,
-              "ended": 0, "calls": 1, "challenges": 0, "newest_age_s": 16 } ] });
+              "ended": 0, "calls": 1, "challenges": 0, "newest_age_s": 16 },
+            { "sets": [], "uri": "sip:gone.example.com", "address": "10.0.0.4:5060", "open": 0,
+              "ended": 1, "calls": 0, "challenges": 0, "newest_age_s": 20 } ] });
         let left = |target| Left::read(&reply, target).to_string();
         let ages = |seconds| format!("the newest used {seconds} s ago");
         for (target, wants) in [
-            (None, format!("2 transactions in progress, 12 ended, 4 calls, {}", ages(4))),
+            (None, format!("2 transactions in progress, 13 ended, 4 calls, {}", ages(4))),
             (
                 Some((1, "10.0.0.1:5060")),
                 format!("2 transactions in progress, 2 ended, 3 calls, {}", ages(8)),
@@ -225,6 +229,10 @@ mod tests {
             (
                 Some((1, "sip:10.0.0.3:5060")),
                 format!("0 transactions in progress, 0 ended, 1 call, {}", ages(16)),
+            ),
+            (
+                Some((3, "gone.example.com")),
+                format!("0 transactions in progress, 1 ended, 0 calls, {}", ages(20)),
             ),
             (Some((3, "sip:10.0.0.1:5060")), "0 transactions in progress, 0 ended, 0 calls".into()),
         ] {
