@@ -96,11 +96,11 @@ mod tests {
             { "set": 20, "records": [
                 { "uri": "sip:gone.example.com", "priority": 0, "attributes": "a=\u{1b}[2J",
                   "origin": "added by a command", "flags": "AX", "addresses": [] } ] } ] });
-        let wants = " set  destination           address        state            priority  attributes   from
-   1  sip:10.0.0.1:5060     10.0.0.1:5060  active (AX)            10  weight=50    line 1
-   1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)           0               line 2
+        let wants = " set  destination           address        state             priority  attributes   from
+   1  sip:10.0.0.1:5060     10.0.0.1:5060  active (AX)             10  weight=50    line 1
+   1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2
                             [::2]:5060     not reached (AP)
-  20  sip:gone.example.com  -              unresolved (AX)         0  a=\\u{1b}[2J  added by a command";
+  20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
     }
