@@ -1,5 +1,6 @@
 //! A set and the choice from it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crossbeam::utils::CachePadded;
@@ -83,14 +84,17 @@ impl Set {
         self.turns.of(is_invite).load(Ordering::Relaxed)
     }
 
-    /// The destinations that may be chosen, from the record whose turn is next; no turn is taken.
+    /// The destinations that may be chosen, each once, in the order of the turns to come as far as one
+    /// round of records shows it; no turn is taken.
     pub(crate) fn round(&self, is_invite: bool) -> Vec<Slot> {
-        let count = self.active.len();
         let offset = if is_invite { self.invite_offset } else { self.other_offset };
         let turn = self.turns_taken(is_invite).wrapping_sub(offset);
-        let next = turn.checked_rem(count as u64).unwrap_or(0) as usize;
-        let places = self.active.iter().cycle().skip(next).take(count);
-        places.flat_map(|place| place.slots.iter().copied()).collect()
+        let mut seen = HashSet::new();
+        from_turn(&self.active, turn)
+            .flat_map(|place| from_turn(&place.slots, place.turns.load(Ordering::Relaxed)))
+            .copied()
+            .filter(|slot| seen.insert(*slot))
+            .collect()
     }
 
     /// Gives it turns of its own, at the same numbers.
@@ -100,6 +104,12 @@ impl Set {
             place.turns = Arc::new(detached(&place.turns));
         }
     }
+}
+
+/// All items, from the one whose turn this is.
+fn from_turn<T>(items: &[T], turn: u64) -> impl Iterator<Item = &T> {
+    let next = turn.checked_rem(items.len() as u64).unwrap_or(0) as usize;
+    items[next..].iter().chain(&items[..next])
 }
 
 fn detached(turns: &AtomicU64) -> AtomicU64 {

@@ -43,6 +43,22 @@ fn a_new_call_gets_the_next_turn_however_often_it_is_explained() {
 }
 
 #[test]
+fn the_addresses_of_one_record_are_told_in_their_own_order() {
+    let mut relay = Relay::new(&[A, "sip:media.example.com"]);
+    let hops = |relay: &mut Relay, call: &str| {
+        let round = why(relay, CALLER, &invite(call)).round;
+        let hops = round.iter().map(|slot| relay.snapshot.destinations.get(*slot).unwrap().address);
+        hops.map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let (a, m1, m2) = ("10.0.0.1", "203.0.113.1", "203.0.113.2");
+    assert_eq!(hops(&mut relay, "n"), format!("{a} {m1} {m2}"));
+    relay.send(CALLER, invite("one")).forwarded();
+    assert_eq!(hops(&mut relay, "n"), format!("{m1} {m2} {a}"));
+    relay.send(CALLER, invite("two")).forwarded();
+    assert_eq!(hops(&mut relay, "n"), format!("{a} {m2} {m1}"));
+}
+
+#[test]
 fn what_is_remembered_is_told_with_its_destination() {
     let mut relay = Relay::new(&[A, B]);
     let sent = relay.send(CALLER, invite("kept")).forwarded();
