@@ -408,8 +408,7 @@ pub const REPLY_PATH_BYTES_MAX: usize = 128;
 pub(crate) const DATAGRAM_REPLY_BYTES: usize = 16 << 20;
 
 /// How long our own command line waits for an answer: a little longer than a command may take.
-pub const ASK_TIME_MAX: std::time::Duration =
-    std::time::Duration::from_secs(COMMAND_TIME_MAX_S + 10);
+pub const ASK_TIME_MAX: Duration = Duration::from_secs(COMMAND_TIME_MAX_S + 10);
 
 /// Bytes of a reply to a command: a list of as many destinations as there are slots, 1,000 bytes each,
 /// is 65 MB.
@@ -419,4 +418,4 @@ const _: () = assert!(REPLY_BYTES_MAX >= SLOTS_MAX * 4_000);
 
 /// How often a drain looks what still comes: a look reads the whole table of calls, 58 MB for 10,000
 /// requests a second, on a thread of its own.
-pub const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
