@@ -1,13 +1,16 @@
 //! Addresses of the loopback interface. Every program of a test gets one of 127.0.0.0/8 of its own,
 //! so that tests that run at the same time cannot take each other's ports.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An address that no other program of any test has, with a port that is free.
+/// An address that no other program of any test has, and a port of it that is free.
+///
+/// It is not tried out: a process that another thread begins at that moment would hold the socket of
+/// the trial until it runs its program, and the port with it.
 pub(crate) fn fresh() -> SocketAddr {
-    with_free_port(fresh_ip().into())
+    SocketAddr::new(fresh_ip().into(), fresh_port())
 }
 
 /// An IPv4 address that no other program of any test has.
@@ -17,21 +20,21 @@ pub(crate) fn fresh_ip() -> Ipv4Addr {
     Ipv4Addr::from(0x7f01_0001 + offset)
 }
 
-/// The IPv6 loopback address with a port that is free.
+/// The IPv6 loopback address, which all share, with a port that is free.
 pub(crate) fn fresh_v6() -> SocketAddr {
-    with_free_port(Ipv6Addr::LOCALHOST.into())
-}
-
-/// A port that stays free until its program binds it: it is below those that the kernel gives to
-/// sockets without a port (from 32,768), which lie on every address while they are open.
-fn with_free_port(ip: IpAddr) -> SocketAddr {
     loop {
-        let n = process::id().wrapping_mul(64) + next();
-        let address = SocketAddr::new(ip, (10_000 + n % 20_000) as u16);
+        let address = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), fresh_port());
         if UdpSocket::bind(address).is_ok() {
             return address;
         }
     }
+}
+
+/// A port that stays free until its program binds it: it is below those that the kernel gives to
+/// sockets without a port (from 32,768), which lie on every address while they are open.
+fn fresh_port() -> u16 {
+    let n = process::id().wrapping_mul(64) + next();
+    (10_000 + n % 20_000) as u16
 }
 
 /// A number that this process has not had.
