@@ -50,6 +50,7 @@ pub mod registry;
 #[cfg(not(loom))]
 pub mod resolve;
 pub mod rpc;
+#[cfg(not(loom))]
 pub mod source;
 pub mod stats;
 mod sync;

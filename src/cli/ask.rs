@@ -89,6 +89,9 @@ fn counters(reply: &Value, with_zeros: bool) -> String {
             table.add_row([cell(name), cell(&value.to_string())]);
         }
     }
+    if table.is_empty() {
+        return "nothing was counted yet".into();
+    }
     show::right(&mut table, &[1]);
     show::text(&table)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -53,6 +54,11 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
     let mut warnings = config.warnings.clone();
     if problems.is_empty() {
         match source::load(&config) {
+            // That is how every relay with a database of its own begins.
+            Err(_) if is_to_be_made(&config.destinations.source) => {
+                let source = &config.destinations.source;
+                warnings.push(format!("{source}: is not there: strowger run makes it, empty"));
+            }
             Ok(loaded) => {
                 warnings.extend(loaded.warnings);
                 let (resolved, more) = resolve::once(loaded.records, &config);
@@ -82,6 +88,14 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
     } else {
         Err(problems)
     }
+}
+
+/// A file that is missing in a folder that is there.
+fn is_to_be_made(source: &Source) -> bool {
+    let Source::Sqlite(path) = source else { return false };
+    // The folder of a bare name is this one, and is there.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    !path.exists() && folder.is_none_or(Path::exists)
 }
 
 impl Report {
@@ -240,6 +254,26 @@ mod tests {
         assert_eq!(lines, wants, "{problems:?}");
         assert!(told(&problems).ends_with("4 problems\n"));
         assert_eq!(json_of(&problems)["problems"][0]["line"], 5);
+    }
+
+    #[test]
+    fn a_database_that_will_be_made_is_no_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, is_right) in [("strowger.db", true), ("no-such-folder/strowger.db", false)] {
+            let flags = Flags {
+                listen: vec!["udp:127.0.0.1:5060".into()],
+                db: Some(format!("sqlite:{}", folder.path().join(name).display())),
+                ..Flags::default()
+            };
+            match check(&flags) {
+                Ok(report) => {
+                    assert!(is_right, "{name}");
+                    assert!(report.warnings[0].ends_with("strowger run makes it, empty"));
+                    assert!(!folder.path().join(name).exists(), "a check changes nothing");
+                }
+                Err(problems) => assert!(!is_right, "{name}: {problems:?}"),
+            }
+        }
     }
 
     #[test]

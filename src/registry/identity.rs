@@ -23,7 +23,7 @@ impl RecordIdentity {
             set: record.set,
             uri: record.uri.text.clone(),
             socket: record.attributes.socket,
-            duid: record.attributes.value("duid").map(Into::into),
+            duid: record.attributes.duid.clone(),
         }
     }
 

@@ -203,6 +203,7 @@ fn a_record_is_the_same_by_set_uri_socket_and_duid() {
     let duid = |resolved: &Resolved, duid: &str| {
         let mut resolved = resolved.clone();
         resolved.record.attributes.text = format!("weight=1;DUID={duid}");
+        resolved.record.attributes.duid = duid.split(';').next().map(Into::into);
         resolved
     };
     let in_set = |set| {
