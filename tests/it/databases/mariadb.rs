@@ -5,7 +5,7 @@ use std::path::Path;
 use strowger::source::Failure;
 
 use super::away::{self, Words};
-use super::rows;
+use super::{rows, tools};
 use crate::harness::certificates::Certificates;
 use crate::harness::database::Server as _;
 use crate::harness::mariadb::Mariadb;
@@ -109,6 +109,7 @@ fn tls(server: &mut Mariadb) {
 #[test]
 fn a_relay_and_its_mariadb() {
     let mut server = Mariadb::start();
+    tools::a_table_by_kamctl(&server, "MYSQL", server.address());
     away::a_reload_fails(&mut server, &WORDS);
     away::a_start_without(&mut server, &WORDS);
 }

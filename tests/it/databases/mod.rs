@@ -10,3 +10,4 @@ mod postgres;
 mod rows;
 mod sqlite;
 mod strangers;
+mod tools;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::away::{self, Words};
-use super::rows;
+use super::{rows, tools};
 use crate::harness::certificates::Certificates;
 use crate::harness::database::Server as _;
 use crate::harness::postgres::Postgres;
@@ -77,6 +77,7 @@ fn tables_of_postgres() {
 #[test]
 fn a_relay_and_its_postgres() {
     let mut server = Postgres::start();
+    tools::a_table_by_kamctl(&server, "PGSQL", server.address());
     away::a_reload_fails(&mut server, &WORDS);
     away::a_start_without(&mut server, &WORDS);
 }
