@@ -5,7 +5,7 @@ use std::panic;
 use std::thread;
 
 use super::error::Error;
-use super::thread_error;
+use super::threads::thread_error;
 use crate::limits;
 use crate::transport::sys;
 use crate::worker::mark_this_thread;

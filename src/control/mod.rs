@@ -11,6 +11,7 @@ mod load;
 mod meant;
 mod methods;
 mod moved;
+mod names;
 mod plan;
 mod publish;
 mod ready;
@@ -21,17 +22,17 @@ mod runtime;
 mod state;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod write_back;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
-use tracing::{error, info, warn};
+use crossbeam::channel::{self, Sender};
+use tracing::{error, warn};
 
 pub use desk::{
     Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Took,
@@ -50,12 +51,13 @@ use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
-use crate::transport::{Sockets, Spread, monotonic_now};
-use crate::worker::{Fault, OnStart, Pool, Seat, Supplies, catch, mark_this_thread};
+use crate::transport::{Sockets, Spread};
+use crate::worker::{Fault, OnStart, Pool, Seat, Supplies};
 use doors::{Doors, OpenDoors};
 use publish::Publisher;
 use runtime::{ControlRuntime, DrivenRuntime};
 use state::State;
+use threads::thread_error;
 
 /// What a relay is told besides its configuration.
 #[derive(Clone, Debug, Default)]
@@ -187,8 +189,8 @@ impl Relay {
             is_stale: AtomicBool::new(stale.is_some()),
         });
         let (alive, gone) = channel::bounded(0);
-        let keeper = spawn_keeper(Arc::clone(&inner), gone.clone())?;
-        spawn_resolver(Arc::downgrade(&inner), gone.clone())?;
+        let keeper = threads::spawn_keeper(Arc::clone(&inner), gone.clone())?;
+        names::spawn(Arc::downgrade(&inner), gone.clone())?;
         if stale.is_some() {
             retry::spawn(Arc::downgrade(&inner), gone)?;
         }
@@ -367,93 +369,4 @@ impl Inner {
             thread::sleep(Duration::from_millis(1));
         }
     }
-
-    /// Asks again for the names whose time is over; publishes what changed. `None` when the relay
-    /// ends.
-    fn refresh_names(this: &Weak<Self>) -> Option<()> {
-        let inner = this.upgrade()?;
-        let is_due = |due: Instant| due <= Instant::now();
-        if !inner.resolver.next_refresh().is_some_and(is_due) {
-            return Some(());
-        }
-        let (generation, records, name_servers) = {
-            let state = inner.state();
-            let servers = state.config().destinations.name_servers.clone();
-            (state.generation(), state.records().to_vec(), servers)
-        };
-        let resolver = Arc::clone(&inner.resolver);
-        // A relay that ends does not wait for a name server.
-        drop(inner);
-        let refreshed = resolver.refresh(&records, &name_servers);
-        for note in refreshed.notes {
-            warn!("{note}");
-        }
-        let inner = this.upgrade()?;
-        let mut state = inner.state();
-        match refreshed.records {
-            Some(records) if state.generation() == generation => {
-                match state.replace_records(records, &inner.shared) {
-                    Ok(_) => info!(
-                        "host names resolved: {}",
-                        ready::sets(state.records(), state.registry())
-                    ),
-                    Err(errors) => {
-                        for error in errors {
-                            error!("destinations not changed: {error}");
-                        }
-                    }
-                }
-            }
-            // Others are in force by now, so it looks at those.
-            Some(_) => resolver.look_again(),
-            None => {}
-        }
-        Some(())
-    }
-}
-
-/// The thread that tidies up every second.
-fn spawn_keeper(inner: Arc<Inner>, gone: Receiver<()>) -> Result<JoinHandle<()>, Vec<Error>> {
-    let tick = move || {
-        inner.strike(b"strowger control");
-        inner.shared.pins.sweep(monotonic_now());
-        inner.sockets.drops();
-        inner.state().free_old_snapshots();
-    };
-    spawn("control", move || {
-        while is_alive(&gone, Duration::from_secs(1)) {
-            // A panic is said by the hook; the next second is a new chance.
-            let _ = catch(&tick);
-        }
-    })
-}
-
-/// The thread that asks again for names. Nothing ever waits for it.
-fn spawn_resolver(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
-    spawn("resolver", move || {
-        while is_alive(&gone, Duration::from_secs(1)) {
-            let _ = catch(|| Inner::refresh_names(&inner));
-        }
-    })
-    .map(drop)
-}
-
-fn spawn(
-    name: &'static str,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, Vec<Error>> {
-    let guarded = || {
-        mark_this_thread();
-        work();
-    };
-    thread::Builder::new().name(name.into()).spawn(guarded).map_err(thread_error(name))
-}
-
-fn thread_error(name: &'static str) -> impl FnOnce(io::Error) -> Vec<Error> {
-    move |source| vec![Error::Thread { name, source }]
-}
-
-/// Waits this long; false as soon as the relay ends.
-fn is_alive(gone: &Receiver<()>, wait: Duration) -> bool {
-    gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
 }

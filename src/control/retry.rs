@@ -3,14 +3,15 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::{Error, Inner, ReloadHow, is_alive};
+use super::threads::{self, is_alive};
+use super::{Error, Inner, ReloadHow};
 use crate::limits::DATABASE_RETRY_MS;
 use crate::worker::catch;
 use crossbeam::channel::Receiver;
 
 /// Starts it. It ends when a reload succeeded, whoever asked for it, or when the relay ends.
 pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
-    super::spawn("source", move || {
+    threads::spawn("source", move || {
         let mut wait_ms = *DATABASE_RETRY_MS.start();
         while is_alive(&gone, Duration::from_millis(wait_ms)) {
             if catch(|| is_read(&inner)) == Some(true) {
