@@ -34,6 +34,7 @@ pub mod control;
 pub mod demo;
 pub mod destination;
 pub mod dialog;
+mod disk;
 mod hex;
 pub mod import;
 mod keyed;

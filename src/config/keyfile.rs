@@ -5,13 +5,14 @@
 //! is said. No secret is ever part of a message.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::state_dir::{self, Place, places};
 use super::{Problem, RelayConfig, values};
+use crate::disk;
 use crate::keys::MasterKey;
 use crate::limits;
 
@@ -181,8 +182,7 @@ fn make(directory: &Path, path: &Path) -> io::Result<()> {
     });
     let _ = fs::remove_file(&temporary);
     made?;
-    // The name must outlive a power cut as the bytes do. Not every file system can do that.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    disk::keep_names(directory);
     Ok(())
 }
 

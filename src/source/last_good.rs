@@ -6,8 +6,8 @@
 //! rows passed.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +16,7 @@ use super::records::Records;
 use super::row::{self, Fields};
 use crate::config::{Config, Problem, state_directories, state_directory};
 use crate::destination::{Origin, Record};
+use crate::disk;
 use crate::limits;
 
 /// The file's name in the state directory.
@@ -167,13 +168,9 @@ fn source(config: &Config) -> String {
 
 fn write(directory: &Path, text: &str) -> io::Result<()> {
     let (path, new) = (directory.join(FILE_NAME), directory.join(format!("{FILE_NAME}.new")));
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    disk::write(&new, text.as_bytes(), |_| Ok(()))?;
     fs::rename(&new, path)?;
-    // The name must outlive a power cut as the bytes do. Not every file system can do that.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    disk::keep_names(directory);
     Ok(())
 }
 

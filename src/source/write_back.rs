@@ -1,13 +1,14 @@
 //! Writing one record into the source, or out of it: the table of a database, or the list.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
 use super::{database, list};
 use crate::config::{Config, Problem, Source};
 use crate::destination::{DestinationUri, Origin, Record};
+use crate::disk;
 
 /// Writes a record into the source; says where it stands there.
 ///
@@ -107,7 +108,7 @@ fn replace(path: &Path, old: &[u8], new: &[u8]) -> io::Result<bool> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".strowger-new");
     let temporary = path.with_file_name(name);
-    let result = write(&temporary, new, &metadata).and_then(|()| {
+    let result = disk::write(&temporary, new, |file| look_like(file, &metadata)).and_then(|()| {
         if fs::read(&path)? != old {
             return Ok(false);
         }
@@ -117,21 +118,19 @@ fn replace(path: &Path, old: &[u8], new: &[u8]) -> io::Result<bool> {
     if !matches!(result, Ok(true)) {
         let _ = fs::remove_file(&temporary);
     }
-    // The name must outlive a power cut as the bytes do. Not every file system can do that.
-    let _ = path.parent().map(|directory| File::open(directory).and_then(|d| d.sync_all()));
+    if let Some(directory) = path.parent() {
+        disk::keep_names(directory);
+    }
     result
 }
 
-fn write(path: &Path, bytes: &[u8], like: &fs::Metadata) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
+/// Owner, group and mode as those of the file whose place it takes.
+fn look_like(file: &File, like: &fs::Metadata) -> io::Result<()> {
     let made = file.metadata()?;
     if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
-        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        fchown(file, Some(like.uid()), Some(like.gid()))?;
     }
-    file.set_permissions(like.permissions())?;
-    file.sync_all()
+    file.set_permissions(like.permissions())
 }
 
 #[cfg(test)]
