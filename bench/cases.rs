@@ -6,20 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strowger::clock::Now;
-use strowger::destination::{
-    Attributes, DestinationUri, Flags, Origin, Record, Resolved, Slot, Table,
-};
-use strowger::keys::{Keys, MasterKey};
+use strowger::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved, Slot};
 use strowger::message::{Message, Method, StartLine};
-use strowger::pin::{Claim, Kind, PinKey, PinMemory, PinTable, State};
-use strowger::proxy::{
-    Flow, Forwarded, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy, Shared,
-    Snapshot, Verdict,
-};
+use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
+use strowger::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict};
 use strowger::registry::Registry;
-use strowger::transport::sys::Mapping;
 
 use super::messages::{self, Template};
+use super::world;
 
 /// Messages of one batch, as many as a worker takes from its socket at once.
 pub(crate) const BATCH: usize = strowger::limits::BATCH;
@@ -39,18 +33,7 @@ impl Core {
     /// A core with this many destinations, and a pin table in which `living` pins are alive and
     /// which has room for twice as many, as a relay's has.
     pub(crate) fn new(destinations: usize, living: usize) -> Self {
-        let listener = Listener {
-            name: "192.0.2.1:5060".into(),
-            local: "192.0.2.1:5060".parse().expect("an address"),
-            sent_by: "192.0.2.1:5060".into(),
-            force_rport: false,
-        };
-        let listeners = Listeners::new(vec![listener], &[]);
-        let keys = Keys::new(&[MasterKey { id: 1, secret: [42; 32] }]);
-        let words = PinMemory::words_for((2 * living).max(PINS_MIN));
-        let memory = Mapping::anonymous_shared(words).expect("memory for the pins");
-        let pins = PinTable::new(PinMemory::new(memory, 1));
-        let shared = Arc::new(Shared::new(listeners, keys, pins, 1));
+        let shared = world::shared((2 * living).max(PINS_MIN));
         let now = Now::from_ms(1_000_000_000);
         fill(&shared.pins, living, now);
         let records: Vec<_> = (0..destinations).map(record).collect();
@@ -59,7 +42,7 @@ impl Core {
             .expect("a list that can be loaded");
         Self {
             proxy: Proxy::new(Arc::clone(&shared)),
-            snapshot: snapshot(table),
+            snapshot: world::snapshot(1, table),
             shared,
             outbox: Outbox::new(),
             now,
@@ -318,17 +301,6 @@ fn fill(pins: &PinTable, living: usize, now: Now) {
         {
             claimed.commit(Slot(0), State::Final);
         }
-    }
-}
-
-fn snapshot(destinations: Table) -> Snapshot {
-    Snapshot {
-        version: 1,
-        policy: Policy::default(),
-        set_default: SetPolicy::default(),
-        sets: std::collections::BTreeMap::new(),
-        draining: false,
-        destinations,
     }
 }
 

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the bounds need more")]
 mod cases;
 mod messages;
+mod world;
 
 use std::time::Duration;
 

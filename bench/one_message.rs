@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the bench of pins needs more")]
 mod cases;
 mod messages;
+mod world;
 
 use cases::{BATCH, Batch, Case, Core};
 

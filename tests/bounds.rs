@@ -12,6 +12,8 @@ mod messages;
 #[path = "../loadtest/bounds/shapes.rs"]
 #[allow(dead_code, reason = "the search needs more")]
 mod shapes;
+#[path = "../bench/world.rs"]
+mod world;
 
 use cases::Core;
 use messages::Template;

@@ -6,6 +6,8 @@
 mod cases;
 #[path = "../bench/messages.rs"]
 mod messages;
+#[path = "../bench/world.rs"]
+mod world;
 
 use std::net::SocketAddr;
 

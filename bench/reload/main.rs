@@ -14,6 +14,8 @@
 mod messages;
 mod pauses;
 mod stages;
+#[path = "../world.rs"]
+mod world;
 
 use std::time::Duration;
 

@@ -16,17 +16,13 @@ use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_gettime};
 use strowger::clock::Now;
 use strowger::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved};
-use strowger::keys::{Keys, MasterKey};
 use strowger::limits::BATCH;
-use strowger::pin::{PinMemory, PinTable};
-use strowger::proxy::{
-    Flow, Forwarded, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy, Shared,
-    Snapshot, Verdict,
-};
+use strowger::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict};
 use strowger::registry::Registry;
-use strowger::transport::sys::{Mapping, run_when_idle};
+use strowger::transport::sys::run_when_idle;
 
 use super::messages::{self, Template};
+use super::world;
 
 /// Where the lists are built.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,18 +98,7 @@ struct Bench {
 
 impl Bench {
     fn new(destinations: usize) -> Self {
-        let listener = Listener {
-            name: "192.0.2.1:5060".into(),
-            local: "192.0.2.1:5060".parse().expect("an address"),
-            sent_by: "192.0.2.1:5060".into(),
-            force_rport: false,
-        };
-        let listeners = Listeners::new(vec![listener], &[]);
-        let keys = Keys::new(&[MasterKey { id: 1, secret: [42; 32] }]);
-        let words = PinMemory::words_for(PINS);
-        let memory = Mapping::anonymous_shared(words).expect("memory for the pins");
-        let pins = PinTable::new(PinMemory::new(memory, 1));
-        let shared = Arc::new(Shared::new(listeners, keys, pins, 1));
+        let shared = world::shared(PINS);
         let list = |round| (0..destinations).map(|n| record(n, round)).collect::<Vec<_>>();
         let lists = [0, 1].map(list);
         let mut registry = Registry::default();
@@ -267,14 +252,7 @@ fn snapshot(
     let destinations = registry
         .load(now, records, &shared.listeners, &shared.pins)
         .expect("a list that can be loaded");
-    Snapshot {
-        version,
-        policy: Policy::default(),
-        set_default: SetPolicy::default(),
-        sets: std::collections::BTreeMap::new(),
-        draining: false,
-        destinations,
-    }
+    world::snapshot(version, destinations)
 }
 
 /// A tenth of the list is elsewhere in every second round, and a tenth disabled.

@@ -19,6 +19,8 @@ mod messages;
 mod search;
 mod shapes;
 mod time;
+#[path = "../../bench/world.rs"]
+mod world;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,0 +1,39 @@
+//! What a relay's core works with besides messages: one listener, one key, room for pins, and
+//! snapshots with every choice at its default.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strowger::destination::Table;
+use strowger::keys::{Keys, MasterKey};
+use strowger::pin::{PinMemory, PinTable};
+use strowger::proxy::{Listener, Listeners, Policy, SetPolicy, Shared, Snapshot};
+use strowger::transport::sys::Mapping;
+
+/// What the workers of a relay with room for so many pins share.
+pub(crate) fn shared(pins: usize) -> Arc<Shared> {
+    let listener = Listener {
+        name: "192.0.2.1:5060".into(),
+        local: "192.0.2.1:5060".parse().expect("an address"),
+        sent_by: "192.0.2.1:5060".into(),
+        force_rport: false,
+    };
+    let listeners = Listeners::new(vec![listener], &[]);
+    let keys = Keys::new(&[MasterKey { id: 1, secret: [42; 32] }]);
+    let words = PinMemory::words_for(pins);
+    let memory = Mapping::anonymous_shared(words).expect("memory for the pins");
+    let pins = PinTable::new(PinMemory::new(memory, 1));
+    Arc::new(Shared::new(listeners, keys, pins, 1))
+}
+
+/// A snapshot of these destinations.
+pub(crate) fn snapshot(version: u64, destinations: Table) -> Snapshot {
+    Snapshot {
+        version,
+        policy: Policy::default(),
+        set_default: SetPolicy::default(),
+        sets: BTreeMap::new(),
+        draining: false,
+        destinations,
+    }
+}
