@@ -13,8 +13,8 @@ use crate::control::desk::Desk;
 use crate::control::methods;
 use crate::limits;
 use crate::log::Limited;
-use crate::rpc::json::{self, Style};
-use crate::rpc::{Answer, Fault, Request};
+use crate::rpc::json::{self, Refused, Style};
+use crate::rpc::{Answer, Fault, Id, Request};
 use crate::transport::monotonic_now;
 use crate::worker::catch_here;
 
@@ -55,15 +55,21 @@ impl Clerk {
         }
     }
 
-    /// The answer to a JSON text.
-    pub(super) async fn answer_json(&self, bytes: &[u8], style: Style) -> String {
-        match json::request(bytes) {
+    /// The text that answers a request in JSON, or what could not be read as one; and what it is
+    /// known by.
+    pub(super) async fn answer_json(
+        &self,
+        read: Result<Request, Box<Refused>>,
+        style: Style,
+    ) -> (String, Option<Id>) {
+        let (answer, id) = match read {
             Ok(mut request) => {
                 let id = request.id.take();
-                json::answer(&self.answer(request).await, id.as_ref(), style)
+                (self.answer(request).await, id)
             }
-            Err(refused) => json::answer(&Err(refused.fault), refused.id.as_ref(), style),
-        }
+            Err(refused) => (Err(refused.fault), refused.id),
+        };
+        (json::answer(&answer, id.as_ref(), style), id)
     }
 }
 

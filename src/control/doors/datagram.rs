@@ -80,12 +80,12 @@ impl Datagram {
 }
 
 async fn answer(bytes: &[u8], clerk: &Clerk) -> (String, Option<Id>) {
-    if bytes.len() > limits::DATAGRAM_REQUEST_BYTES_MAX {
-        let refused = json::refuse(bytes, "it is too long");
-        return (json::answer(&Err(refused.fault), refused.id.as_ref(), Style::Compact), None);
-    }
-    let id = json::request(bytes).ok().and_then(|request| request.id);
-    (clerk.answer_json(bytes, Style::Compact).await, id)
+    let read = if bytes.len() > limits::DATAGRAM_REQUEST_BYTES_MAX {
+        Err(Box::new(json::refuse(bytes, "it is too long")))
+    } else {
+        json::request(bytes)
+    };
+    clerk.answer_json(read, Style::Compact).await
 }
 
 /// Sends an answer, or that it is too long.

@@ -68,11 +68,7 @@ impl Fifo {
 
     /// Has a request done. Those behind it wait for it, but not for long.
     async fn handle(&self, frame: Frame, clerk: &Clerk, replies: &Arc<Semaphore>) {
-        let read = match frame {
-            Frame::Whole(bytes) => json::request(&bytes),
-            Frame::Broken(bytes, why) => Err(Box::new(json::refuse(&bytes, why))),
-        };
-        let (request, id, reply_name) = match read {
+        let (request, id, reply_name) = match json::of_frame(frame) {
             Ok(mut request) => {
                 let (id, reply_name) = (request.id.take(), request.reply_name.take());
                 (Ok(request), id, reply_name)

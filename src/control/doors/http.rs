@@ -27,7 +27,7 @@ use super::clerk::Clerk;
 use super::files;
 use crate::config::Problem;
 use crate::limits;
-use crate::rpc::json::Style;
+use crate::rpc::json::{self, Style};
 
 /// The door, not yet answered at.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ async fn answer(
         Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "it is too long\n").into_response(),
         Err(_) => return (StatusCode::REQUEST_TIMEOUT, "it has no end\n").into_response(),
     };
-    let text = clerk.answer_json(&body, Style::Compact).await;
+    let (text, _) = clerk.answer_json(json::request(&body), Style::Compact).await;
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 

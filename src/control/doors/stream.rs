@@ -50,14 +50,8 @@ impl Stream {
 /// A client that goes away is no news.
 async fn answer(mut stream: UnixStream, clerk: Clerk) {
     let patience = Duration::from_secs(limits::REPLY_TIME_MAX_S);
-    let text = match timeout(patience, read(&mut stream)).await {
-        Ok(Some(Frame::Whole(bytes))) => clerk.answer_json(&bytes, Style::Compact).await,
-        Ok(Some(Frame::Broken(bytes, why))) => {
-            let refused = json::refuse(&bytes, why);
-            json::answer(&Err(refused.fault), refused.id.as_ref(), Style::Compact)
-        }
-        Ok(None) | Err(_) => return,
-    };
+    let Ok(Some(frame)) = timeout(patience, read(&mut stream)).await else { return };
+    let (text, _) = clerk.answer_json(json::of_frame(frame), Style::Compact).await;
     write(&mut stream, format!("{text}\n").as_bytes()).await;
 }
 

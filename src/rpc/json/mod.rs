@@ -9,7 +9,7 @@ mod write;
 
 use serde_json::Value as Json;
 
-use super::{Fault, Id, Params, Request, Value};
+use super::{Fault, Frame, Id, Params, Request, Value};
 
 pub use write::{Style, answer};
 
@@ -38,6 +38,17 @@ pub fn request(bytes: &[u8]) -> Result<Request, Box<Refused>> {
         return Err(refused("write one JSON object".to_owned()));
     }
     of_json(&json)
+}
+
+/// Reads what was cut out of a stream.
+///
+/// # Errors
+/// As [`request`]; also that it has no end, or is too long.
+pub fn of_frame(frame: Frame) -> Result<Request, Box<Refused>> {
+    match frame {
+        Frame::Whole(bytes) => request(&bytes),
+        Frame::Broken(bytes, why) => Err(Box::new(refuse(&bytes, why))),
+    }
 }
 
 /// Of a text that is no JSON, has no end or is too long: whom to tell, as far as it can be seen.
