@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
 /// `SCHEME://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?PARAMETERS]`
 ///
 /// User, password and database may be percent-encoded, and need not be: the last `@` ends the user
@@ -90,21 +92,7 @@ impl fmt::Debug for DatabaseUrl {
 
 /// `%40` is an `@`; a `%` before anything else stands for itself. `None` when that is no UTF-8.
 fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
-        if *first == b'%'
-            && let (Some(high), Some(low)) = (digit(0), digit(1))
-        {
-            bytes.push((high << 4 | low) as u8);
-            rest = &after[2..];
-        } else {
-            bytes.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
+    percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
 #[cfg(test)]
