@@ -85,7 +85,7 @@ fn a_final_response_is_not_undone_by_a_late_provisional_one() {
         let table = one_bucket();
         put(&table, JUST_BEFORE, KEY, 7);
         let shared = Shared::clone(&table);
-        let late = thread::spawn(move || shared.renew(NOW, KEY, false, Some(State::Provisional)));
+        let late = thread::spawn(move || shared.renew(NOW, KEY, false, Some(State::Ringing)));
         assert!(table.renew(JUST_BEFORE, KEY, false, Some(State::Final)));
         assert!(late.join().unwrap());
         let pin = table.find(NOW, KEY, false).unwrap();

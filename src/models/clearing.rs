@@ -41,7 +41,7 @@ fn a_pin_renewed_while_its_slot_is_cleared_goes_too() {
         let table = one_bucket();
         put(&table, JUST_BEFORE, KEY, 7);
         let shared = Shared::clone(&table);
-        let worker = thread::spawn(move || shared.renew(NOW, KEY, false, Some(State::Provisional)));
+        let worker = thread::spawn(move || shared.renew(NOW, KEY, false, Some(State::Ringing)));
         table.clear_slots(|slot| slot == Slot(7));
         worker.join().unwrap();
         assert_eq!(table.count(), 0);

@@ -1,14 +1,15 @@
 //! One pin as 64 bits.
 //!
 //! ```text
-//!  63        34 33        18 17      8 7    6 5     4 3   0
-//! |  key tag   |    slot    |  clock  | kind | state | try |
-//!      30            16         10       2       2      4
+//!  63        34 33        18 17      8 7      4 3   0
+//! |  key tag   |    slot    |  clock  |  role  | try |
+//!      30            16         10        4       4
 //! ```
 //!
-//! Zero is an empty way. The clock counts units of 4 s and wraps after 4,096 s; the sweeper clears
-//! long before, also after the process was stopped for a while. Ages are signed: up to eight units in the future is fresh, since two workers may
-//! have read their clocks in another order than they write.
+//! A *role* is a kind and a state together, since not every kind has every state. Zero is an empty
+//! way. The clock counts units of 4 s and wraps after 4,096 s; the sweeper clears long before that,
+//! even if the process was stopped for a while. Ages are signed: up to eight units in the future
+//! counts as now, because two workers may write in a different order than they read their clocks.
 
 use crate::clock::Now;
 use crate::destination::Slot;
@@ -31,12 +32,73 @@ pub enum Kind {
 pub enum State {
     /// No response was seen.
     None,
-    /// A 1xx was seen.
-    Provisional,
-    /// A final response was seen.
+    /// A 100 was seen, or any 1xx to a request other than INVITE.
+    Trying,
+    /// A 101 to 199 to an INVITE was seen.
+    Ringing,
+    /// A final response was seen. Call pins are always in this state.
     Final,
-    /// It is being put in; the try field tells how far that is.
+    /// It is being put in; the try field says at which step.
     Tentative,
+}
+
+/// The kind and state of each role number. The last three are unused and read as one that expires
+/// soon.
+const ROLES: [(Kind, State); 16] = [
+    (Kind::Invite, State::None),
+    (Kind::Invite, State::Trying),
+    (Kind::Invite, State::Ringing),
+    (Kind::Invite, State::Final),
+    (Kind::Invite, State::Tentative),
+    (Kind::Request, State::None),
+    (Kind::Request, State::Trying),
+    (Kind::Request, State::Final),
+    (Kind::Request, State::Tentative),
+    (Kind::Dialog, State::Final),
+    (Kind::Dialog, State::Tentative),
+    (Kind::Challenge, State::Final),
+    (Kind::Challenge, State::Tentative),
+    (Kind::Challenge, State::Tentative),
+    (Kind::Challenge, State::Tentative),
+    (Kind::Challenge, State::Tentative),
+];
+
+/// The number of a role. Call pins know only one state beside Tentative, and only INVITEs ring.
+const fn role(kind: Kind, state: State) -> u64 {
+    match (kind, state) {
+        (Kind::Invite, State::None) => 0,
+        (Kind::Invite, State::Trying) => 1,
+        (Kind::Invite, State::Ringing) => 2,
+        (Kind::Invite, State::Final) => 3,
+        (Kind::Invite, State::Tentative) => 4,
+        (Kind::Request, State::None) => 5,
+        (Kind::Request, State::Trying | State::Ringing) => 6,
+        (Kind::Request, State::Final) => 7,
+        (Kind::Request, State::Tentative) => 8,
+        (Kind::Dialog, State::Tentative) => 10,
+        (Kind::Dialog, _) => 9,
+        (Kind::Challenge, State::Tentative) => 12,
+        (Kind::Challenge, _) => 11,
+    }
+}
+
+/// How much a pin would be missed, from the least to the most: a full bucket evicts in this order.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Worth {
+    /// A transaction that ended over 32 s ago: no copy of its request comes any more (64*T1).
+    Ended,
+    /// An INVITE without any response for over 32 s: its caller has given up (Timer B).
+    GivenUp,
+    /// A challenge: without it the caller is challenged once more.
+    Challenge,
+    /// Any other transaction with a final response.
+    Final,
+    /// A transaction without a response.
+    Unanswered,
+    /// A transaction with a 100.
+    Trying,
+    /// A ringing INVITE, or a call of a caller that ignores Record-Route.
+    Call,
 }
 
 /// One pin, taken apart.
@@ -87,22 +149,13 @@ pub(super) fn clock_of(now: Now) -> u16 {
 
 impl Pin {
     pub(super) fn unpack(word: u64) -> Self {
+        let (kind, state) = ROLES[(word >> 4) as usize & 15];
         Self {
             tag: (word >> 34) as u32,
             slot: Slot((word >> 18) as u16),
             clock: (word >> 8) as u16 & (WRAP - 1),
-            kind: match (word >> 6) & 3 {
-                0 => Kind::Invite,
-                1 => Kind::Request,
-                2 => Kind::Dialog,
-                _ => Kind::Challenge,
-            },
-            state: match (word >> 4) & 3 {
-                0 => State::None,
-                1 => State::Provisional,
-                2 => State::Final,
-                _ => State::Tentative,
-            },
+            kind,
+            state,
             try_number: (word & 15) as u8,
         }
     }
@@ -111,8 +164,7 @@ impl Pin {
         (u64::from(self.tag) << 34)
             | (u64::from(self.slot.0) << 18)
             | (u64::from(self.clock) << 8)
-            | ((self.kind as u64) << 6)
-            | ((self.state as u64) << 4)
+            | (role(self.kind, self.state) << 4)
             | u64::from(self.try_number & 15)
     }
 
@@ -125,21 +177,25 @@ impl Pin {
     pub(super) fn is_expired(self, clock: u16) -> bool {
         let life = match (self.kind, self.state) {
             (_, State::Tentative) => LIFE_TENTATIVE_UNITS,
-            (Kind::Invite, State::Provisional) => LIFE_RINGING_UNITS,
+            (Kind::Invite, State::Ringing) => LIFE_RINGING_UNITS,
             (Kind::Request, _) => LIFE_REQUEST_UNITS,
             _ => LIFE_UNITS,
         };
         self.age(clock) > life
     }
 
-    /// Of several that live the one with the lowest rank is evicted: transactions that ended over
-    /// 32 s ago, then the oldest.
-    pub(super) fn eviction_rank(self, clock: u16) -> (bool, std::cmp::Reverse<u16>) {
-        let age = self.age(clock);
-        let is_over = self.state == State::Final
-            && matches!(self.kind, Kind::Invite | Kind::Request)
-            && age > LIFE_REQUEST_UNITS - 1;
-        (!is_over, std::cmp::Reverse(age))
+    /// How much it would be missed if it were evicted.
+    pub(super) fn worth(self, clock: u16) -> Worth {
+        let is_past_timer_b = self.age(clock) >= LIFE_REQUEST_UNITS;
+        match (self.kind, self.state) {
+            (Kind::Dialog, _) | (Kind::Invite, State::Ringing) => Worth::Call,
+            (Kind::Challenge, _) => Worth::Challenge,
+            (_, State::Final) if is_past_timer_b => Worth::Ended,
+            (_, State::Final) => Worth::Final,
+            (_, State::None) if is_past_timer_b => Worth::GivenUp,
+            (_, State::None | State::Tentative) => Worth::Unanswered,
+            (_, State::Trying | State::Ringing) => Worth::Trying,
+        }
     }
 }
 
@@ -149,20 +205,18 @@ mod tests {
 
     #[test]
     fn packing_loses_nothing() {
-        for kind in [Kind::Invite, Kind::Request, Kind::Dialog, Kind::Challenge] {
-            for state in [State::None, State::Provisional, State::Final, State::Tentative] {
-                let pin = Pin {
-                    tag: (1 << TAG_BITS) - 1,
-                    slot: Slot(0xfffe),
-                    clock: 1023,
-                    kind,
-                    state,
-                    try_number: 9,
-                };
-                assert_eq!(Pin::unpack(pin.pack()), pin);
-                let pin = Pin { tag: 1, slot: Slot(0), clock: 0, try_number: 0, ..pin };
-                assert_eq!(Pin::unpack(pin.pack()), pin);
-            }
+        for (kind, state) in ROLES {
+            let pin = Pin {
+                tag: (1 << TAG_BITS) - 1,
+                slot: Slot(0xfffe),
+                clock: 1023,
+                kind,
+                state,
+                try_number: 9,
+            };
+            assert_eq!(Pin::unpack(pin.pack()), pin);
+            let pin = Pin { tag: 1, slot: Slot(0), clock: 0, try_number: 0, ..pin };
+            assert_eq!(Pin::unpack(pin.pack()), pin);
         }
     }
 

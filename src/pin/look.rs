@@ -45,24 +45,22 @@ impl Remembered {
 }
 
 impl PinTable {
-    /// What is remembered of each destination of which anything is, by slot. It reads all memory once:
-    /// 58 MB for 10,000 requests a second.
+    /// What is remembered of each destination of which anything is, by slot. It reads all memory that
+    /// holds pins once: at most 58 MB for 10,000 requests a second.
     pub fn count_by_slot(&self, now: Now) -> Vec<(Slot, Remembered)> {
         let clock = clock_of(now);
         let mut slots = vec![Remembered::default(); SLOTS_MAX];
-        for bucket in 0..self.memory().bucket_count() {
-            for way in self.memory().bucket(bucket) {
-                let word = way.load(Ordering::Relaxed);
-                let pin = Pin::unpack(word);
-                // A tentative pin has its worker's number in the place of a slot.
-                let counts = word != 0
-                    && pin.state != State::Tentative
-                    && is_destination(pin.slot)
-                    && !pin.is_expired(clock);
-                if counts {
-                    let age_ms = u64::from(pin.age(clock)) * UNIT_MS;
-                    slots[usize::from(pin.slot.0)].add(pin, age_ms);
-                }
+        for way in self.ways() {
+            let word = way.load(Ordering::Relaxed);
+            let pin = Pin::unpack(word);
+            // A tentative pin has its worker's number in the place of a slot.
+            let counts = word != 0
+                && pin.state != State::Tentative
+                && is_destination(pin.slot)
+                && !pin.is_expired(clock);
+            if counts {
+                let age_ms = u64::from(pin.age(clock)) * UNIT_MS;
+                slots[usize::from(pin.slot.0)].add(pin, age_ms);
             }
         }
         let numbered = slots.into_iter().enumerate();
@@ -85,6 +83,7 @@ impl PinTable {
                 && let Some(way) = ours.iter().find(|way| way.load(Ordering::Relaxed) == 0)
             {
                 way.store(word, Ordering::Relaxed);
+                into.memory().mark(into.bucket_of(*key));
             }
         }
     }
@@ -127,7 +126,7 @@ mod tests {
         let table = table();
         let later = NOW.plus_ms(20_000);
         put(&table, NOW, 1, Kind::Invite, Slot(3), State::None);
-        put(&table, NOW, 2, Kind::Invite, Slot(3), State::Provisional);
+        put(&table, NOW, 2, Kind::Invite, Slot(3), State::Ringing);
         put(&table, later, 3, Kind::Invite, Slot(3), State::Final);
         put(&table, NOW, 4, Kind::Request, Slot(5), State::Final);
         put(&table, NOW, 5, Kind::Invite, ANSWERED_NO_DESTINATION, State::Final);
@@ -152,7 +151,7 @@ mod tests {
     #[test]
     fn a_copy_has_the_pins_that_were_asked_for_and_leaves_the_table_alone() {
         let (table, scratch) = (table(), PinTable::new(PinMemory::on_heap(8)));
-        put(&table, NOW, 1, Kind::Invite, Slot(3), State::Provisional);
+        put(&table, NOW, 1, Kind::Invite, Slot(3), State::Ringing);
         put(&table, NOW, 2, Kind::Invite, Slot(4), State::None);
         table.set_call(NOW, key(1), Kind::Dialog, Slot(6), 0, 0);
         put(&scratch, NOW, 2, Kind::Invite, Slot(9), State::None);
@@ -165,7 +164,7 @@ mod tests {
         assert_eq!(scratch.find(NOW, key(2), false), None);
 
         scratch.renew(NOW.plus_ms(8_000), key(1), false, Some(State::Final));
-        assert_eq!(table.find(NOW, key(1), false).unwrap().state, State::Provisional);
+        assert_eq!(table.find(NOW, key(1), false).unwrap().state, State::Ringing);
         assert_eq!(table.count(), 3);
     }
 }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
 use crate::destination::Slot;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 const VERSION: u64 = 1;
 const HEAD_WORDS: usize = 8;
@@ -22,6 +22,8 @@ const SLOTS: usize = if cfg!(loom) { 1 } else { 1 << 16 };
 /// Ways of a bucket: eight words are one cache line. A model has as many as it has workers.
 pub(crate) const WAYS: usize = if cfg!(loom) { 3 } else { 8 };
 const PINS_START: usize = HEAD_WORDS + SLOTS * SLOT_WORDS;
+/// Buckets of a block: 4 KB, the page that a pin touches.
+const BLOCK_BUCKETS: usize = 64;
 
 const _: () = assert!(PINS_START.is_multiple_of(WAYS));
 
@@ -29,6 +31,8 @@ const _: () = assert!(PINS_START.is_multiple_of(WAYS));
 pub struct PinMemory {
     words: Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>,
     bucket_count: usize,
+    /// One bit per block that may hold a pin, so that a walk skips memory that is empty.
+    marks: Box<[AtomicU64]>,
     /// How many processes used it before, modulo 256: no two that use it at the same time have the
     /// same number.
     generation: u8,
@@ -56,11 +60,16 @@ impl PinMemory {
     ) -> Self {
         let bucket_count = words.len().saturating_sub(PINS_START) / WAYS;
         assert!(bucket_count > 0);
+        // The blocks of a process before us are not known, so all of them may hold pins.
+        let is_taken_over = words[0].load(Ordering::Relaxed) != 0;
+        let mark = if is_taken_over { u64::MAX } else { 0 };
+        let mark_words = bucket_count.div_ceil(BLOCK_BUCKETS).div_ceil(u64::BITS as usize);
+        let marks = (0..mark_words).map(|_| AtomicU64::new(mark)).collect();
         // Relaxed: nobody else knows the memory yet, or these words are the same already.
         words[0].store(VERSION << 56 | bucket_count as u64, Ordering::Relaxed);
         words[1].store(u64::from(key_id), Ordering::Relaxed);
         let generation = words[2].fetch_add(1, Ordering::Relaxed) as u8;
-        Self { words: Box::new(words), bucket_count, generation }
+        Self { words: Box::new(words), bucket_count, marks, generation }
     }
 
     /// Memory of the process's own, for tests and tools.
@@ -81,6 +90,57 @@ impl PinMemory {
     pub(super) fn bucket(&self, number: usize) -> &[AtomicU64] {
         let start = PINS_START + number * WAYS;
         &self.words[start..start + WAYS]
+    }
+
+    /// How many blocks the buckets make.
+    pub(super) fn block_count(&self) -> usize {
+        self.bucket_count.div_ceil(BLOCK_BUCKETS)
+    }
+
+    /// The ways of every bucket of this block.
+    pub(super) fn block(&self, block: usize) -> &[AtomicU64] {
+        let start = block * BLOCK_BUCKETS;
+        let end = (start + BLOCK_BUCKETS).min(self.bucket_count);
+        &self.words[PINS_START + start * WAYS..PINS_START + end * WAYS]
+    }
+
+    /// Whether this block may hold a pin.
+    pub(super) fn is_marked(&self, block: usize) -> bool {
+        let (word, bit) = self.mark_of(block);
+        word.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Notes that this bucket's block may hold a pin. The pin must be in by then, and a `SeqCst`
+    /// fence behind it.
+    pub(super) fn mark(&self, bucket: usize) {
+        let (word, bit) = self.mark_of(bucket / BLOCK_BUCKETS);
+        // Nearly always it is marked, and the line of marks stays shared.
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the mark off a block that holds no pin.
+    ///
+    /// A worker puts its pin in, then looks at the mark; here the mark goes, then the pins are looked
+    /// at. With a `SeqCst` fence between the two steps of each, at least one sees the other, so a pin
+    /// never stays in an unmarked block.
+    pub(super) fn unmark_if_empty(&self, block: usize) {
+        let is_empty = || self.block(block).iter().all(|way| way.load(Ordering::Relaxed) == 0);
+        if !is_empty() {
+            return;
+        }
+        let (word, bit) = self.mark_of(block);
+        word.fetch_and(!bit, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !is_empty() {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    fn mark_of(&self, block: usize) -> (&AtomicU64, u64) {
+        const BITS: usize = u64::BITS as usize;
+        (&self.marks[block / BITS], 1 << (block % BITS))
     }
 
     /// Notes what a slot stands for, so that a successor gives the same destination the same slot.

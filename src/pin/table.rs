@@ -22,8 +22,10 @@
 //! enough: no other memory is published through a pin. `crate::models` runs all of this through every
 //! order of events that these orderings allow.
 
+use std::cmp::Reverse;
+
 use super::PinKey;
-use super::entry::{Kind, LIFE_MAX_MS, Pin, State, TAG_BITS, clock_of};
+use super::entry::{Kind, LIFE_MAX_MS, Pin, State, TAG_BITS, Worth, clock_of};
 use super::memory::PinMemory;
 use crate::clock::Now;
 use crate::destination::Slot;
@@ -39,7 +41,7 @@ const CLAIMED: u8 = 1;
 pub struct PinTable {
     memory: PinMemory,
     counters: PinCounters,
-    /// The bucket where the sweeper goes on.
+    /// The block where the sweeper goes on.
     sweep_at: AtomicU64,
     /// When it was called last, in milliseconds; 0 before the first time.
     swept_ms: AtomicU64,
@@ -48,7 +50,8 @@ pub struct PinTable {
 /// What the table counts. Evictions and contention are rare, so all workers share these.
 #[derive(Debug, Default)]
 pub struct PinCounters {
-    /// Pins of transactions that had ended over 32 s before, evicted from a full bucket.
+    /// Pins evicted from a full bucket that nobody misses: of transactions that ended, or were
+    /// given up by their caller, over 32 s before.
     pub evicted_final: AtomicU64,
     /// Other living pins evicted from a full bucket: the table is too small.
     pub evicted_live: AtomicU64,
@@ -168,6 +171,7 @@ impl PinTable {
                 try_number: TENTATIVE,
             };
             if let Some(claimed) = self.try_claim(bucket, pin) {
+                self.memory.mark(self.bucket_of(key));
                 return Claim::Claimed(claimed);
             }
         }
@@ -183,9 +187,10 @@ impl PinTable {
                 return false;
             };
             let pin = Pin::unpack(word);
-            // A late 1xx does not bring a transaction back that had its final response.
+            // A late 1xx does not reopen a transaction that had its final response, and a late 100
+            // does not stop the ringing.
             let state = match (pin.state, state) {
-                (State::Final, _) | (_, None) => pin.state,
+                (State::Final, _) | (_, None) | (State::Ringing, Some(State::Trying)) => pin.state,
                 (_, Some(new)) => new,
             };
             let new = Pin { clock, state, ..pin }.pack();
@@ -252,69 +257,87 @@ impl PinTable {
     }
 
     /// Clears what has expired in the next part of the table; the control thread calls it about
-    /// once a second. It passes the whole table in 64 s, or at once when it comes late.
+    /// once a second. It passes the whole table in 64 s, or at once when it comes late. Memory that
+    /// holds no pin is not looked at.
     ///
     /// When nobody has called it for longer than any pin lives, the process was stopped and every
     /// pin from before is dead. The clock of pins may have wrapped since, which would make them look
     /// alive: all are cleared, with the few put in since the process woke up.
     pub fn sweep(&self, now: Now) {
-        let buckets = self.memory.bucket_count();
+        let blocks = self.memory.block_count();
         // Relaxed: the control thread alone sweeps.
         let swept_ms = self.swept_ms.swap(now.ms(), Ordering::Relaxed);
         let passed_ms = if swept_ms == 0 { 0 } else { now.ms().saturating_sub(swept_ms) };
         if passed_ms > LIFE_MAX_MS {
-            self.clear(0..buckets, |_| true);
+            self.clear(0..blocks, |_| true);
             return;
         }
         let parts = (passed_ms as usize + 500) / 1_000;
-        let part = buckets.div_ceil(limits::SWEEP_PARTS) * parts.clamp(1, limits::SWEEP_PARTS);
+        let part = blocks.div_ceil(limits::SWEEP_PARTS) * parts.clamp(1, limits::SWEEP_PARTS);
         let start = self.sweep_at.load(Ordering::Relaxed) as usize;
-        let end = (start + part).min(buckets);
+        let end = (start + part).min(blocks);
         let clock = clock_of(now);
         self.clear(start..end, |pin| pin.is_expired(clock));
-        if part >= buckets {
+        if part >= blocks {
             self.clear(0..start, |pin| pin.is_expired(clock));
         }
-        self.sweep_at.store(if end == buckets { 0 } else { end as u64 }, Ordering::Relaxed);
+        self.sweep_at.store(if end == blocks { 0 } else { end as u64 }, Ordering::Relaxed);
     }
 
     /// Clears every pin that names one of these slots, before they stand for something else.
     pub fn clear_slots(&self, is_reused: impl Fn(Slot) -> bool) {
         // A tentative pin has its worker's number there.
         let names = |pin: Pin| pin.state != State::Tentative && is_reused(pin.slot);
-        self.clear(0..self.memory.bucket_count(), names);
+        self.clear(0..self.memory.block_count(), names);
     }
 
     /// How many pins there are, dead ones included: a walk over all memory, for tests and tools.
     pub fn count(&self) -> usize {
-        let ways = (0..self.memory.bucket_count()).flat_map(|bucket| self.memory.bucket(bucket));
-        ways.filter(|way| way.load(Ordering::Relaxed) != 0).count()
+        let blocks = (0..self.memory.block_count()).flat_map(|block| self.memory.block(block));
+        blocks.filter(|way| way.load(Ordering::Relaxed) != 0).count()
     }
 
-    fn clear(&self, buckets: std::ops::Range<usize>, is_over: impl Fn(Pin) -> bool) {
-        for way in buckets.flat_map(|bucket| self.memory.bucket(bucket)) {
-            let mut word = way.load(Ordering::Relaxed);
-            // The CAS fails for a pin that was changed in between: renewed, it no longer is expired,
-            // but it still names its slot. That happens once per copy that comes, so not for long.
-            while word != 0 && is_over(Pin::unpack(word)) {
-                match swap(way, word, 0) {
-                    Ok(_) => {
-                        count(&self.counters.swept);
-                        break;
+    /// How many blocks of 64 buckets the sweeper visits, for tests and tools.
+    pub fn blocks_in_use(&self) -> usize {
+        (0..self.memory.block_count()).filter(|block| self.memory.is_marked(*block)).count()
+    }
+
+    /// Every way that may hold a pin.
+    pub(super) fn ways(&self) -> impl Iterator<Item = &AtomicU64> {
+        let blocks = (0..self.memory.block_count()).filter(|block| self.memory.is_marked(*block));
+        blocks.flat_map(|block| self.memory.block(block))
+    }
+
+    fn clear(&self, blocks: std::ops::Range<usize>, is_over: impl Fn(Pin) -> bool) {
+        for block in blocks.filter(|block| self.memory.is_marked(*block)) {
+            for way in self.memory.block(block) {
+                let mut word = way.load(Ordering::Relaxed);
+                // The CAS fails for a pin that was changed in between: renewed, it no longer is
+                // expired, but it still names its slot. That happens once per copy that comes, so not
+                // for long.
+                while word != 0 && is_over(Pin::unpack(word)) {
+                    match swap(way, word, 0) {
+                        Ok(_) => {
+                            count(&self.counters.swept);
+                            break;
+                        }
+                        Err(now) => word = now,
                     }
-                    Err(now) => word = now,
                 }
             }
+            self.memory.unmark_if_empty(block);
         }
     }
 
     pub(super) fn place(&self, key: PinKey) -> (&[AtomicU64], u32) {
-        let buckets = self.memory.bucket_count() as u128;
-        let number = (u128::from(key.0) * buckets) >> 64;
         // The bucket is made of the key's high bits, the tag of its low ones; no tag is zero, so
         // that no pin is.
         let tag = (key.0 & ((1 << TAG_BITS) - 1)) as u32;
-        (self.memory.bucket(number as usize), tag.max(1))
+        (self.memory.bucket(self.bucket_of(key)), tag.max(1))
+    }
+
+    pub(super) fn bucket_of(&self, key: PinKey) -> usize {
+        ((u128::from(key.0) * self.memory.bucket_count() as u128) >> 64) as usize
     }
 
     /// What stands in the place of a slot while `worker` puts a pin in.
@@ -362,20 +385,25 @@ impl PinTable {
         if old == 0 || pin.is_expired(clock) {
             return;
         }
-        let is_over = !pin.eviction_rank(clock).0;
-        count(if is_over { &self.counters.evicted_final } else { &self.counters.evicted_live });
+        let is_missed = pin.worth(clock) > Worth::GivenUp;
+        count(if is_missed { &self.counters.evicted_live } else { &self.counters.evicted_final });
     }
 }
 
-/// The way to put a new pin in: that of a dead one of its own key, else an empty or expired one,
-/// else the one that will be missed least. `None` when there is none: the key has just been put in,
-/// or all ways are being put in at this moment.
+/// The way to put a new pin in: a dead pin of its own key, else an empty or expired way, else the pin
+/// that is missed least, the oldest of several. `None` when there is none: the key has just been put
+/// in, or all ways are being put in at this moment.
+///
+/// Calls may keep half of the ways: once they hold more, the oldest of them makes room for a request
+/// that is still open, so that a callee who rings everything cannot fill the table.
 ///
 /// A worker whose clock is a little behind may still find the dead pin of our key alive. It is
 /// replaced where it is, so that either that worker renews it or we replace it.
 fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     let mut free = None;
-    let mut lowest: Option<(&AtomicU64, u64, _)> = None;
+    let mut calls = 0;
+    let mut oldest_call: Option<(u16, &AtomicU64, u64)> = None;
+    let mut least: Option<((Worth, Reverse<u16>), &AtomicU64, u64)> = None;
     for way in bucket {
         let word = way.load(Ordering::Relaxed);
         let pin = Pin::unpack(word);
@@ -387,13 +415,29 @@ fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(
         if is_over {
             free = free.or(Some((way, word)));
         } else if !is_tentative {
-            let rank = pin.eviction_rank(clock);
-            if lowest.as_ref().is_none_or(|(_, _, lowest)| rank < *lowest) {
-                lowest = Some((way, word, rank));
+            let (worth, age) = (pin.worth(clock), pin.age(clock));
+            if worth == Worth::Call {
+                calls += 1;
+                if oldest_call.is_none_or(|(oldest, ..)| age > oldest) {
+                    oldest_call = Some((age, way, word));
+                }
+            }
+            let rank = (worth, Reverse(age));
+            if least.is_none_or(|(lowest, ..)| rank < lowest) {
+                least = Some((rank, way, word));
             }
         }
     }
-    free.or(lowest.map(|(way, word, _)| (way, word)))
+    if let Some(free) = free {
+        return Some(free);
+    }
+    let ((worth, _), way, word) = least?;
+    match oldest_call {
+        Some((_, way, word)) if calls > bucket.len() / 2 && worth >= Worth::Unanswered => {
+            Some((way, word))
+        }
+        _ => Some((way, word)),
+    }
 }
 
 /// The lowest way that holds this key, has been committed and lives.
@@ -450,278 +494,4 @@ fn count(counter: &AtomicU64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::ANSWERED_NO_DESTINATION;
-    use super::*;
-
-    const NOW: Now = Now::from_ms(4_000_000_000);
-
-    /// A table of one bucket, in which every key meets every other.
-    fn one_bucket() -> PinTable {
-        PinTable::new(PinMemory::on_heap(8))
-    }
-
-    fn put(table: &PinTable, now: Now, key: u64, slot: u16) {
-        match table.claim(now, PinKey(key), Kind::Invite, 0) {
-            Claim::Claimed(claimed) => claimed.commit(Slot(slot), State::None),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn slot(table: &PinTable, now: Now, key: u64) -> Option<Slot> {
-        table.find(now, PinKey(key), false).map(|pin| pin.slot)
-    }
-
-    #[test]
-    fn what_is_put_in_is_found_and_what_is_dropped_is_not() {
-        let table = one_bucket();
-        put(&table, NOW, 1, 7);
-        assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
-        assert!(
-            matches!(table.claim(NOW, PinKey(1), Kind::Invite, 0), Claim::Found(pin) if pin.slot == Slot(7))
-        );
-        drop(table.claim(NOW, PinKey(2), Kind::Invite, 0));
-        assert_eq!(slot(&table, NOW, 2), None);
-        assert_eq!(table.count(), 1);
-    }
-
-    #[test]
-    fn a_call_and_a_transaction_of_one_key_are_two_pins() {
-        let table = one_bucket();
-        put(&table, NOW, 1, 7);
-        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0, 0);
-        assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
-        assert_eq!(table.find(NOW, PinKey(1), true).map(|pin| pin.slot), Some(Slot(8)));
-    }
-
-    #[test]
-    fn a_full_bucket_evicts_the_ended_first_then_the_oldest() {
-        let table = one_bucket();
-        let at = |s: u64| NOW.plus_ms(s * 1000);
-        for key in 1..=8 {
-            put(&table, at(4 * key), key, key as u16);
-        }
-        // The fourth ended: once that is over 32 s ago, it goes before the older ones.
-        assert!(table.renew(at(32), PinKey(4), false, Some(State::Final)));
-        put(&table, at(80), 9, 9);
-        assert_eq!(slot(&table, at(80), 4), None);
-        put(&table, at(80), 10, 10);
-        assert_eq!(slot(&table, at(80), 1), None, "the oldest");
-        assert_eq!(table.count(), 8);
-        assert_eq!(table.counters().evicted_final.load(Ordering::Relaxed), 1);
-        assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 1);
-    }
-
-    #[test]
-    fn a_pin_put_in_since_we_looked_is_not_evicted_for_its_own_copy() {
-        let table = one_bucket();
-        for key in 1..=8 {
-            put(&table, NOW, key, key as u16);
-        }
-        let (bucket, copy) = attempt(&table, 5, TENTATIVE);
-        assert!(table.try_claim(bucket, copy).is_none());
-        assert_eq!(slot(&table, NOW, 1), Some(Slot(1)));
-    }
-
-    #[test]
-    fn a_committed_pin_is_found_behind_one_that_is_being_put_in() {
-        let table = one_bucket();
-        put(&table, NOW, 2, 9);
-        put(&table, NOW, 1, 7);
-        let (bucket, copy) = attempt(&table, 5, TENTATIVE);
-        bucket[0].store(copy.pack(), Ordering::Relaxed);
-        assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
-        assert!(table.renew(NOW, PinKey(1), false, Some(State::Final)));
-        assert_eq!(table.find(NOW, PinKey(1), false).unwrap().state, State::Final);
-        assert!(matches!(table.claim(NOW, PinKey(1), Kind::Invite, 0), Claim::Found(_)));
-    }
-
-    #[test]
-    fn a_dead_pin_is_replaced_where_it_is() {
-        let table = one_bucket();
-        put(&table, NOW, 2, 9);
-        put(&table, NOW, 1, 7);
-        // The way before it is free again, and would be taken by any other key.
-        table.clear_slots(|slot| slot == Slot(9));
-        let later = NOW.plus_ms(248_000);
-        let Claim::Claimed(claimed) = table.claim(later, PinKey(1), Kind::Invite, 0) else {
-            panic!()
-        };
-        claimed.commit(Slot(8), State::None);
-        assert_eq!(table.count(), 1, "a worker whose clock is behind could renew it");
-        assert_eq!(slot(&table, later, 1), Some(Slot(8)));
-    }
-
-    #[test]
-    fn of_two_attempts_the_further_wins_and_of_equals_the_lower_way() {
-        struct Row {
-            says: &'static str,
-            theirs_way: usize,
-            theirs: u8,
-            ours_wins: bool,
-        }
-        let row = |says, theirs_way, theirs, ours_wins| Row { says, theirs_way, theirs, ours_wins };
-        let rows = [
-            row("tentative below", 0, TENTATIVE, false),
-            row("claimed below", 0, CLAIMED, false),
-            row("tentative above", 7, TENTATIVE, true),
-            row("claimed above", 7, CLAIMED, false),
-        ];
-        for row in rows {
-            let table = one_bucket();
-            let (bucket, theirs) = attempt(&table, 6, row.theirs);
-            let theirs = theirs.pack();
-            bucket[row.theirs_way].store(theirs, Ordering::SeqCst);
-            let (_, ours) = attempt(&table, 5, TENTATIVE);
-            let claimed = table.try_claim(bucket, ours);
-            assert_eq!(claimed.is_some(), row.ours_wins, "{}", row.says);
-            assert_eq!(table.count(), 1, "{}", row.says);
-            let is_theirs = bucket[row.theirs_way].load(Ordering::SeqCst) == theirs;
-            assert_eq!(is_theirs, !row.ours_wins, "{}", row.says);
-        }
-    }
-
-    /// What a worker puts in for key 1 while it is on its way.
-    fn attempt(table: &PinTable, worker: u16, how_far: u8) -> (&[AtomicU64], Pin) {
-        let (bucket, tag) = table.place(PinKey(1));
-        let pin = Pin {
-            tag,
-            slot: table.seat(worker),
-            clock: clock_of(NOW),
-            kind: Kind::Invite,
-            state: State::Tentative,
-            try_number: how_far,
-        };
-        (bucket, pin)
-    }
-
-    #[test]
-    fn an_expired_pin_makes_room_without_being_counted() {
-        let table = one_bucket();
-        for key in 1..=8 {
-            put(&table, NOW, key, 1);
-        }
-        put(&table, NOW.plus_ms(300_000), 9, 9);
-        assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn renewing_a_call_is_no_eviction() {
-        let table = one_bucket();
-        table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(8), 0, 0);
-        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Dialog, Slot(8), 0, 0);
-        table.set_call(NOW.plus_ms(60_000), PinKey(1), Kind::Challenge, Slot(9), 1, 0);
-        assert_eq!(table.count(), 1);
-        assert_eq!(table.counters().evicted_live.load(Ordering::Relaxed), 0);
-        assert_eq!(
-            table.find(NOW.plus_ms(60_000), PinKey(1), true).map(|pin| pin.slot),
-            Some(Slot(8))
-        );
-    }
-
-    #[test]
-    fn the_sweeper_clears_what_is_over_and_leaves_the_rest() {
-        let table = PinTable::new(PinMemory::on_heap(8_000));
-        for key in 0..1000_u64 {
-            put(&table, NOW, key.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, 1);
-        }
-        table.sweep(NOW);
-        let later = NOW.plus_ms(200_000);
-        put(&table, later, 77 << 40 | 5, 2);
-        table.sweep(later.plus_ms(100_000));
-        assert_eq!(table.count(), 1);
-        assert_eq!(table.counters().swept.load(Ordering::Relaxed), 1000);
-    }
-
-    #[test]
-    fn a_second_s_sweep_passes_a_part_of_the_table() {
-        let table = PinTable::new(PinMemory::on_heap(8 * 64));
-        for key in 0..64_u64 {
-            put(&table, NOW, key << 58 | 1, 1);
-        }
-        let dead = NOW.plus_ms(300_000);
-        table.sweep(dead);
-        for second in 1..64 {
-            assert_eq!(table.counters().swept.load(Ordering::Relaxed), second);
-            table.sweep(dead.plus_ms(second * 1_001));
-        }
-        assert_eq!(table.count(), 0);
-    }
-
-    #[test]
-    fn a_process_that_was_stopped_finds_no_pin_alive_again() {
-        // The clock wraps after 4,096 s.
-        for stopped_s in [1_900, 2_300, 3_900, 4_095, 4_096, 4_100, 3 * 4_096 + 60, 1_000_000] {
-            let table = one_bucket();
-            put(&table, NOW, 1, 7);
-            table.renew(NOW, PinKey(1), false, Some(State::Provisional));
-            table.sweep(NOW.plus_ms(1_000));
-            let woken = NOW.plus_ms(stopped_s * 1_000);
-            table.sweep(woken);
-            assert_eq!(slot(&table, woken, 1), None, "after {stopped_s} s");
-            assert_eq!(table.count(), 0, "after {stopped_s} s");
-        }
-    }
-
-    #[test]
-    fn a_process_that_was_stopped_for_less_than_a_call_rings_keeps_the_call() {
-        let table = one_bucket();
-        put(&table, NOW, 1, 7);
-        table.renew(NOW, PinKey(1), false, Some(State::Provisional));
-        table.sweep(NOW.plus_ms(1_000));
-        let woken = NOW.plus_ms(1_700_000);
-        table.sweep(woken);
-        assert_eq!(slot(&table, woken, 1), Some(Slot(7)));
-    }
-
-    #[test]
-    fn a_slot_that_is_given_to_another_leaves_no_pin_behind() {
-        let table = one_bucket();
-        put(&table, NOW, 1, 7);
-        put(&table, NOW, 2, 8);
-        table.clear_slots(|slot| slot == Slot(7));
-        assert_eq!((slot(&table, NOW, 1), slot(&table, NOW, 2)), (None, Some(Slot(8))));
-    }
-
-    #[test]
-    fn two_processes_on_one_memory_never_put_the_same_word_in() {
-        let words: std::sync::Arc<[AtomicU64]> =
-            (0..PinMemory::words_for(8)).map(|_| AtomicU64::new(0)).collect();
-        let process = || PinTable::new(PinMemory::new(std::sync::Arc::clone(&words), 0));
-        let (old, new) = (process(), process());
-        assert_ne!(attempt(&old, 5, TENTATIVE).1.pack(), attempt(&new, 5, TENTATIVE).1.pack());
-        put(&old, NOW, 1, 7);
-        assert_eq!(slot(&new, NOW, 1), Some(Slot(7)), "they share what is pinned");
-    }
-
-    #[test]
-    fn clearing_a_slot_spares_the_worker_of_that_number() {
-        let table = one_bucket();
-        let Claim::Claimed(claimed) = table.claim(NOW, PinKey(1), Kind::Invite, 7) else {
-            panic!()
-        };
-        table.clear_slots(|slot| slot == table.seat(7));
-        claimed.commit(Slot(8), State::None);
-        assert_eq!(slot(&table, NOW, 1), Some(Slot(8)));
-    }
-
-    #[test]
-    fn a_late_provisional_does_not_bring_a_transaction_back() {
-        let table = one_bucket();
-        put(&table, NOW, 1, ANSWERED_NO_DESTINATION.0);
-        table.renew(NOW, PinKey(1), false, Some(State::Final));
-        table.renew(NOW, PinKey(1), false, Some(State::Provisional));
-        assert_eq!(table.find(NOW, PinKey(1), false).unwrap().state, State::Final);
-    }
-
-    #[test]
-    fn a_worker_that_stood_still_does_not_hold_a_way_for_ever() {
-        let table = one_bucket();
-        let Claim::Claimed(stuck) = table.claim(NOW, PinKey(1), Kind::Invite, 1) else { panic!() };
-        assert!(matches!(table.claim(NOW, PinKey(1), Kind::Invite, 2), Claim::Contended));
-        let later = NOW.plus_ms(20_000);
-        put(&table, later, 1, 7);
-        stuck.commit(Slot(9), State::None);
-        assert_eq!(slot(&table, later, 1), Some(Slot(7)), "its late commit changes nothing");
-    }
-}
+mod tests;

@@ -163,7 +163,8 @@ impl Core {
         // The response to a CANCEL says nothing about the INVITE whose branch it has.
         let state = match (method, code) {
             (Method::Cancel, _) => None,
-            (_, 100..=199) => Some(State::Provisional),
+            (Method::Invite, 101..=199) => Some(State::Ringing),
+            (_, 100..=199) => Some(State::Trying),
             _ => Some(State::Final),
         };
         pins.renew(at.now, key, false, state);

@@ -408,7 +408,7 @@ impl Observer {
         if let Some(at) = self.txs[invite.unwrap_or(tx)].at.get_mut(&at_key) {
             at.touch(relay, now);
             if invite.is_none() {
-                at.is_provisional |= code < 200;
+                at.is_ringing |= (101..200).contains(&code);
                 at.is_final |= code >= 200;
             }
         }

@@ -27,7 +27,7 @@ pub(crate) struct At {
     pub(crate) incarnation: u16,
     pub(crate) key_generation: u8,
     pub(crate) list: usize,
-    pub(crate) is_provisional: bool,
+    pub(crate) is_ringing: bool,
     pub(crate) is_final: bool,
     is_invite: bool,
     touched: u64,
@@ -46,7 +46,7 @@ impl At {
             incarnation: relay.incarnation,
             key_generation: relay.key_generation,
             list: handled.list,
-            is_provisional: is_same && seen.is_some_and(|at| at.is_provisional),
+            is_ringing: is_same && seen.is_some_and(|at| at.is_ringing),
             is_final: is_same && seen.is_some_and(|at| at.is_final),
             is_invite,
             touched: case.now,
@@ -86,7 +86,7 @@ impl At {
             }
             None => self.next.is_some(),
         };
-        let life = match (self.is_invite, self.is_provisional && !self.is_final) {
+        let life = match (self.is_invite, self.is_ringing && !self.is_final) {
             (true, true) => LIFE_RINGING_MS,
             (true, false) => LIFE_MS,
             (false, _) => LIFE_REQUEST_MS,

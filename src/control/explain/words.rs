@@ -214,7 +214,8 @@ impl Facts<'_> {
                 let state = match pin.state {
                     _ if what == "its call" => "",
                     State::None => ", not answered yet",
-                    State::Provisional => ", ringing",
+                    State::Trying => ", with a 100",
+                    State::Ringing => ", ringing",
                     State::Final => ", answered",
                     State::Tentative => ", being chosen",
                 };
