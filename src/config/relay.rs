@@ -21,6 +21,7 @@ const KEYS: &[&str] = &[
     "allow",
     "receive_buffer_bytes",
     "peak_requests_per_second",
+    "populate_pins",
     "grace_s",
     "state_dir",
     "keys",
@@ -35,6 +36,7 @@ impl Default for RelayConfig {
             steering: Steering::Auto,
             receive_buffer_bytes: limits::RECEIVE_BUFFER_BYTES_DEFAULT,
             peak_requests_per_second: 10_000,
+            populate_pins: false,
             grace: Duration::from_secs(30),
             state_dir: None,
             keys: Vec::new(),
@@ -69,6 +71,9 @@ pub(super) fn read(
     let peak = 1..=u64::from(limits::PEAK_REQUESTS_PER_SECOND_MAX);
     if let Some(rate) = section.integer(document, "peak_requests_per_second", &peak, "") {
         relay.peak_requests_per_second = rate as u32;
+    }
+    if let Some(populate) = section.boolean(document, "populate_pins") {
+        relay.populate_pins = populate;
     }
     let grace = 0..=limits::GRACE_S_MAX;
     if let Some(seconds) = section.integer(document, "grace_s", &grace, " (seconds)") {

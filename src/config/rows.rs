@@ -29,6 +29,7 @@ fn defaults() {
     assert_eq!(config.relay.steering, Steering::Auto);
     assert_eq!(config.relay.receive_buffer_bytes, 4 << 20);
     assert_eq!(config.relay.peak_requests_per_second, 10_000);
+    assert!(!config.relay.populate_pins);
     assert_eq!(config.relay.grace, Duration::from_secs(30));
     assert_eq!(config.policy.set, 1);
     assert_eq!(config.policy.max_breadth, None);
@@ -49,6 +50,7 @@ steering = "off"
 allow = ["192.0.2.0/24"]
 receive_buffer_bytes = 1_048_576
 peak_requests_per_second = 500
+populate_pins = true
 grace_s = 0
 state_dir = "/tmp/state"
 keys = ["7:0000000000000000000000000000000000000000000000000000000000000001"]
@@ -92,6 +94,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(relay.steering, Steering::Off);
     assert_eq!(relay.receive_buffer_bytes, 1 << 20);
     assert_eq!((relay.peak_requests_per_second, relay.grace), (500, Duration::ZERO));
+    assert!(relay.populate_pins);
     assert_eq!(relay.state_dir.as_deref(), Some(Path::new("/tmp/state")));
     assert_eq!((relay.keys[0].id, relay.keys[0].secret[31]), (7, 1));
     let policy = &config.policy;

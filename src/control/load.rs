@@ -78,6 +78,9 @@ pub(super) fn keys(config: &Config) -> Result<Keys, Vec<Error>> {
 pub(super) fn pins(config: &Config, keys: &Keys) -> Result<PinTable, Error> {
     let pins = PinTable::pins_for_peak(config.relay.peak_requests_per_second);
     let words = Mapping::anonymous_shared(PinMemory::words_for(pins)).map_err(Error::Pins)?;
+    if config.relay.populate_pins {
+        words.populate().map_err(Error::Pins)?;
+    }
     Ok(PinTable::new(PinMemory::new(words, keys.signing().id)))
 }
 
