@@ -8,7 +8,9 @@ use super::document::{Document, Later, Section};
 use super::relay::read_prefixes;
 use super::values;
 use crate::limits;
-use crate::proxy::{ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, SourceMatch, StatusLine};
+use crate::proxy::{
+    ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, Sips, SourceMatch, StatusLine,
+};
 
 /// Keys that a set may have for itself.
 const SET_KEYS: &[&str] = &[
@@ -18,6 +20,7 @@ const SET_KEYS: &[&str] = &[
     "no_destination",
     "foreign_route",
     "rewrite",
+    "sips",
     "in_dialog",
 ];
 
@@ -124,6 +127,10 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
     let words = &[("none", Rewrite::None), ("domain", Rewrite::Domain)];
     if let Some(value) = section.word(document, "rewrite", words, &[]) {
         set.rewrite = value;
+    }
+    let words = &[("refuse", Sips::Refuse), ("forward", Sips::Forward)];
+    if let Some(value) = section.word(document, "sips", words, &[]) {
+        set.sips = value;
     }
     let words = &[("destination", InDialog::Destination), ("route", InDialog::Route)];
     if let Some(value) = section.word(document, "in_dialog", words, &[]) {

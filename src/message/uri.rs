@@ -11,7 +11,7 @@ pub enum UriScheme {
     Sip,
     /// tel (RFC 3966): it has no host, and a destination knows what to do with it.
     Tel,
-    /// Any other: 416.
+    /// Any other, such as `urn:service:sos`: routing does not need to understand it.
     Other,
 }
 
@@ -20,6 +20,8 @@ pub enum UriScheme {
 pub struct Uri {
     /// Which scheme.
     pub scheme: UriScheme,
+    /// It is `sips`.
+    pub is_sips: bool,
     /// The user part with its password, before the `@`.
     pub user: Option<Span>,
     /// The host, IPv6 addresses with their brackets; empty unless the scheme is SIP.
@@ -49,9 +51,7 @@ impl Uri {
         }
         let scheme = match &text[..colon] {
             b"sip" => UriScheme::Sip,
-            s if s.eq_ignore_ascii_case(b"sip") || s.eq_ignore_ascii_case(b"sips") => {
-                UriScheme::Sip
-            }
+            s if s.eq_ignore_ascii_case(b"sip") || is_sips(s) => UriScheme::Sip,
             s if s.eq_ignore_ascii_case(b"tel") => UriScheme::Tel,
             _ => UriScheme::Other,
         };
@@ -91,6 +91,7 @@ impl Uri {
         let parameters_end = question.map_or(span.end(), |at| host_port_end + at);
         Some(Self {
             scheme,
+            is_sips: is_sips(&text[..colon]),
             user,
             host,
             port,
@@ -133,6 +134,10 @@ pub(super) fn host_len(text: &[u8]) -> Option<usize> {
         len += 1;
     }
     (len > 0).then_some(len)
+}
+
+fn is_sips(scheme: &[u8]) -> bool {
+    scheme.eq_ignore_ascii_case(b"sips")
 }
 
 fn is_scheme(byte: u8) -> bool {

@@ -31,13 +31,14 @@ pub use explain::{
 };
 pub use flow::{Flow, Transport};
 pub use outbox::{Cause, Entry, Outbox};
-pub use policy::{ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, StatusLine};
+pub use policy::{ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine};
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 
 pub use crate::destination::SourceMatch;
 pub use crate::listener::{Listener, ListenerId, Listeners, name_hash, split_host_port};
 
+use self::in_dialog::Dialog;
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::keys::Keys;
@@ -113,6 +114,13 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// Whether the source may send to us at all: it is in `allow`, or a destination.
+    fn is_allowed(&self) -> bool {
+        let policy = &self.snapshot.policy;
+        policy.allows(&self.flow.peer)
+            || self.snapshot.destinations.by_source(self.flow.peer, policy.source_match).is_some()
+    }
+
     fn force_rport(&self) -> bool {
         self.shared.listeners.get(self.flow.listener).force_rport
     }
@@ -181,12 +189,12 @@ impl Core {
     }
 
     fn datagram(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
+        if !at.is_allowed() && !self.proves_itself(at) {
+            return Verdict::Dropped(Reason::NotAllowed);
+        }
         self.chosen = None;
         self.request_uri_edited = None;
         self.edits.clear();
-        if !at.snapshot.policy.allows(&at.flow.peer) {
-            return Verdict::Dropped(Reason::NotAllowed);
-        }
         match at.bytes.first() {
             None => return Verdict::Dropped(Reason::KeepAlive),
             Some(0 | 1) => return Verdict::Dropped(Reason::Stun),
@@ -209,6 +217,25 @@ impl Core {
             StartLine::Response { code } => self.response(at, code, outbox),
             StartLine::BadResponse => Verdict::Dropped(Reason::MalformedResponse),
             _ => self.request(at, outbox),
+        }
+    }
+
+    /// Whether a message from an address that is not in `allow` belongs to a call of ours: a
+    /// response whose Via verifies, or a request whose token does. A server that has left the list
+    /// still ends its calls this way.
+    fn proves_itself(&mut self, at: &Arrival) -> bool {
+        if at.bytes.len() > usize::from(u16::MAX) {
+            return false;
+        }
+        self.message = Message::read(at.bytes);
+        match self.message.start_line {
+            _ if self.message.fault.is_some() => false,
+            StartLine::Response { .. } => self.verify_response(at).is_ok(),
+            StartLine::Request { .. } => {
+                self.routes.read(&self.message, at.bytes)
+                    && matches!(self.take_own_routes(at), Dialog::Verified(..))
+            }
+            _ => false,
         }
     }
 }

@@ -74,6 +74,17 @@ pub enum Rewrite {
     Domain,
 }
 
+/// What becomes of a request outside a dialog whose Request-URI is `sips:`, when it would leave by
+/// something else than TLS (RFC 3261 §26.2.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Sips {
+    /// 416.
+    #[default]
+    Refuse,
+    /// It leaves over UDP like any other.
+    Forward,
+}
+
 /// Where the caller's requests in a dialog go.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum InDialog {
@@ -87,7 +98,8 @@ pub enum InDialog {
 /// Choices that hold for the whole relay.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Who may send at all. An address in none of them gets silence.
+    /// Who may send at all, besides destinations and whoever proves that it takes part in a call
+    /// of ours. Anyone else gets silence.
     pub allow: Vec<Prefix>,
     /// The set that requests are dispatched to.
     pub set: u32,
@@ -114,6 +126,8 @@ pub struct SetPolicy {
     pub foreign_route: ForeignRoute,
     /// What becomes of the Request-URI.
     pub rewrite: Rewrite,
+    /// What becomes of a request for a `sips:` URI.
+    pub sips: Sips,
     /// Where the caller's requests in a dialog go.
     pub in_dialog: InDialog,
 }
@@ -143,6 +157,7 @@ impl Default for SetPolicy {
             no_destination: StatusLine { code: 404, reason: "No destination".into() },
             foreign_route: ForeignRoute::default(),
             rewrite: Rewrite::default(),
+            sips: Sips::default(),
             in_dialog: InDialog::default(),
         }
     }

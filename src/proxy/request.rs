@@ -10,7 +10,7 @@ use super::forward::Hop;
 use super::in_dialog::Dialog;
 use super::neighbour;
 use super::verdict::{Answer, Forwarded, Reason, Verdict};
-use super::{Arrival, Core, ForeignRoute, Outbox};
+use super::{Arrival, Core, ForeignRoute, Outbox, Sips};
 use crate::destination::{Known, Slot};
 use crate::hex;
 use crate::keys::Keys;
@@ -82,9 +82,6 @@ impl Core {
         }
         if self.message.fault.is_some() {
             return Some(Answer::BadRequest);
-        }
-        if self.message.uri.scheme == UriScheme::Other {
-            return Some(Answer::UnsupportedScheme);
         }
         // We support no extension that a proxy would have to. In CANCEL and ACK the field means
         // nothing (§8.2.2.3).
@@ -206,6 +203,9 @@ impl Core {
             && self.routes.top().is_some()
         {
             return self.refuse(at, outbox, Answer::Forbidden);
+        }
+        if self.message.uri.is_sips && at.snapshot.set_policy(set).sips == Sips::Refuse {
+            return self.refuse(at, outbox, Answer::UnsupportedScheme);
         }
         let is_invite = request.method == Method::Invite;
         // An INVITE that we answer is pinned too, so that copies get the same answer and its ACK

@@ -16,7 +16,7 @@ use crate::message::{Method, Span, Via};
 use crate::pin::{self, Kind, NO_SLOT, State};
 
 /// What our own Via said.
-struct Own {
+pub(super) struct Own {
     branch: Branch,
     from_destination: bool,
     slot: Slot,
@@ -40,6 +40,22 @@ impl Core {
     }
 
     fn route_response(&mut self, at: &Arrival, code: u16) -> Result<(Flow, Forwarded), Reason> {
+        let (own, address) = self.verify_response(at)?;
+        self.note(at, &own, code)?;
+
+        let top = self.message.top_via_whole(at.bytes).ok_or(Reason::MalformedResponse)?;
+        self.edits.remove(top);
+        let listeners = &at.shared.listeners;
+        let listener = own
+            .arrival
+            .filter(|id| listeners.get(*id).local.is_ipv4() == address.is_ipv4())
+            .or_else(|| listeners.for_family(at.flow.listener, &address))
+            .ok_or(Reason::NoListener)?;
+        Ok((Flow::udp(listener, address), own.how))
+    }
+
+    /// Whether we asked for this response, and where it goes next.
+    pub(super) fn verify_response(&self, at: &Arrival) -> Result<(Own, SocketAddr), Reason> {
         if self.message.fault.is_some() {
             return Err(Reason::MalformedResponse);
         }
@@ -57,17 +73,7 @@ impl Core {
             return Err(Reason::BadNextVia);
         }
         let own = self.own_via(at, &via, &next, address)?;
-        self.note(at, &own, code)?;
-
-        let top = self.message.top_via_whole(at.bytes).ok_or(Reason::MalformedResponse)?;
-        self.edits.remove(top);
-        let listeners = &at.shared.listeners;
-        let listener = own
-            .arrival
-            .filter(|id| listeners.get(*id).local.is_ipv4() == address.is_ipv4())
-            .or_else(|| listeners.for_family(at.flow.listener, &address))
-            .ok_or(Reason::NoListener)?;
-        Ok((Flow::udp(listener, address), own.how))
+        Ok((own, address))
     }
 
     /// Verifies our Via against the address that the response would go to.

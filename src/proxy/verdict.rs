@@ -63,7 +63,7 @@ closed_set! {
         Forbidden = "403",
         /// No destination, by default 404.
         NoDestination = "no_destination",
-        /// 416 Unsupported URI Scheme.
+        /// 416 Unsupported URI Scheme: a `sips:` request that would leave over UDP.
         UnsupportedScheme = "416",
         /// 420 Bad Extension.
         BadExtension = "420",
@@ -91,7 +91,7 @@ closed_set! {
         Stun = "stun",
         /// Not SIP at all.
         NotSip = "not_sip",
-        /// The source is not in `allow`.
+        /// The source is neither in `allow` nor a destination, and proves no part in a call of ours.
         NotAllowed = "not_allowed",
         /// The datagram did not fit its slot.
         Truncated = "truncated",

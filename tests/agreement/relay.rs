@@ -12,7 +12,7 @@ use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
     Flow, ForeignRoute, Forwarded, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, Rewrite,
-    SetPolicy, Shared, Snapshot, Verdict,
+    SetPolicy, Shared, Sips, Snapshot, Verdict,
 };
 use strowger::registry::Registry;
 
@@ -83,6 +83,7 @@ impl Relay {
                 ForeignRoute::Remove
             },
             rewrite: if options.rewrites { Rewrite::Domain } else { Rewrite::None },
+            sips: Sips::Forward,
             ..SetPolicy::default()
         };
         let snapshot = Snapshot {

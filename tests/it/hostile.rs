@@ -168,7 +168,7 @@ fn an_answer_is_one_packet_and_hardly_longer_than_its_request() {
         ("481", in_dialog("X", "sip:b@x", format!("{from};rport"), 2, HOPS)),
         ("483", request("INVITE", "sip:b@x", from, 3, "Max-Forwards: 0\r\n")),
         ("420", request("INVITE", "sip:b@x", from, 4, "Proxy-Require: a,b\r\n")),
-        ("416", request("MESSAGE", "http://x", from, 5, HOPS)),
+        ("416", request("MESSAGE", "sips:b@x", from, 5, HOPS)),
         ("505", replaced(&request("INVITE", "sip:b@x", from, 6, HOPS), "SIP/2.0", "SIP/9.9")),
         ("400", request("INVITE", "sip:b@x", from, 7, "Max-Forwards: x\r\n")),
         ("400", request("INVITE", "sip:b@x", from, 8, &"Max-Forwards: 1\r\n".repeat(3_000))),

@@ -115,7 +115,9 @@ impl Facts<'_> {
                 "a copy: the first one got this answer, and copies get the same".into()
             }
             Answer::NoDestination => format!("no destination of set {set} may be chosen"),
-            Answer::UnsupportedScheme => "its Request-URI is neither sip:, sips: nor tel:".into(),
+            Answer::UnsupportedScheme => {
+                "its Request-URI is sips:, and it would leave over UDP (dispatch.sips)".into()
+            }
             Answer::BadExtension => {
                 "it has a Proxy-Require, and no such extension is supported".into()
             }
@@ -158,7 +160,7 @@ impl Facts<'_> {
             Reason::KeepAlive => "only line ends, or nothing at all: it keeps a NAT open",
             Reason::Stun => "it is STUN, not SIP",
             Reason::NotSip => "its first line is not SIP",
-            Reason::NotAllowed => "its source is not in relay.allow",
+            Reason::NotAllowed => "its source is neither in relay.allow nor a destination, and it belongs to no call of ours",
             Reason::Truncated => "it is longer than any datagram",
             Reason::BadAck => match self.explained.fault {
                 Some(fault) => {

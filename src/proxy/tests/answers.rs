@@ -16,8 +16,8 @@ fn each_refusal_has_its_code() {
             wants: "505 Version Not Supported",
         },
         Row {
-            says: "another scheme",
-            change: ("sip:bob@example.com SIP", "http://example.com SIP"),
+            says: "a secure URI that would leave over UDP",
+            change: ("sip:bob@example.com SIP", "SIPS:bob@example.com SIP"),
             wants: "416 Unsupported URI Scheme",
         },
         Row {
@@ -468,4 +468,54 @@ fn a_max_breadth_that_is_not_used_passes_however_broken() {
     assert_eq!(sent.rows("Max-Breadth"), ["many", "1"]);
     relay.snapshot.policy.max_breadth = Some(60);
     assert_eq!(relay.send(CALLER, request.text()).answer(), "SIP/2.0 400 Bad Request");
+}
+
+#[test]
+fn a_scheme_that_routing_does_not_need_passes() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    relay.snapshot.set_default.rewrite = Rewrite::Domain;
+    for uri in ["urn:service:sos", "im:bob@example.com", "pres:bob@example.com", "tel:+15550100"] {
+        for method in ["INVITE", "MESSAGE", "OPTIONS"] {
+            let call_id = format!("{method}-{uri}");
+            let mut request = Request::new(method, &call_id);
+            request.uri = uri;
+            let sent = relay.send(CALLER, request.text()).forwarded();
+            assert_eq!(sent.to.to_string(), "10.0.0.1:5060");
+            assert!(sent.text().starts_with(&format!("{method} {uri} SIP/2.0\r\n")), "{uri}");
+        }
+    }
+}
+
+#[test]
+fn a_secure_uri_is_refused_outside_dialogs_only_unless_the_operator_lets_it_pass() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let secure = |method: &'static str, call_id: &'static str| {
+        let mut request = Request::new(method, call_id);
+        request.uri = "sips:bob@example.com";
+        request
+    };
+    for method in ["INVITE", "MESSAGE", "REGISTER", "SUBSCRIBE"] {
+        let refused = relay.send(CALLER, secure(method, "refused").text()).answer();
+        assert_eq!(refused, "SIP/2.0 416 Unsupported URI Scheme", "{method}");
+    }
+    // A CANCEL of what was refused finds no transaction, and an ACK is never answered.
+    let cancel = relay.send(CALLER, secure("CANCEL", "refused").text()).answer();
+    assert_eq!(cancel, "SIP/2.0 481 Call/Transaction Does Not Exist");
+    assert_eq!(relay.send(CALLER, secure("ACK", "refused").text()).dropped(), Reason::StrayAck);
+
+    relay.snapshot.set_default.sips = Sips::Forward;
+    let sent = relay.send(CALLER, secure("INVITE", "passed").text()).forwarded();
+    assert!(sent.text().starts_with("INVITE sips:bob@example.com SIP/2.0\r\n"));
+
+    // What belongs to a request that passed still passes.
+    relay.snapshot.set_default.sips = Sips::Refuse;
+    let cancel = secure("CANCEL", "passed").text();
+    assert_eq!(relay.send(CALLER, cancel).verdict, Verdict::Forwarded(Forwarded::Pinned));
+    let ack = secure("ACK", "passed").text();
+    assert_eq!(relay.send(CALLER, ack).verdict, Verdict::Forwarded(Forwarded::Pinned));
+    let mut bye = secure("BYE", "passed");
+    bye.to = "<sip:bob@example.com>;tag=bob";
+    bye.cseq = "2 BYE".to_owned();
+    bye.more = sent.record_routes().iter().map(|value| format!("Route: {value}\r\n")).collect();
+    assert_eq!(relay.send(CALLER, bye.text()).verdict, Verdict::Forwarded(Forwarded::Token));
 }

@@ -581,3 +581,59 @@ fn a_call_pin_serves_its_caller_only() {
         "an ACK without To tag is in no dialog"
     );
 }
+
+/// `allow` names the callers' network only.
+fn allow_callers(relay: &mut Relay) {
+    relay.snapshot.policy.allow = vec![Prefix::new("198.51.100.0".parse().unwrap(), 24).unwrap()];
+}
+
+#[test]
+fn destinations_and_members_of_a_call_need_no_prefix_in_allow() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    allow_callers(&mut relay);
+    let sent = relay.send(CALLER, invite("listed")).forwarded();
+    let ok = response(&sent, "200 OK", "bob");
+    assert_eq!(relay.send(A, &ok).next_hop(), CALLER, "a destination answers");
+    let routes = routes_of(&sent);
+    let bye = by_callee("BYE", "listed", "sip:alice@198.51.100.7:5062", &routes);
+    assert_eq!(relay.send(A, &bye).next_hop(), CALLER, "a destination ends the call");
+    assert_eq!(relay.send(A, b"\r\n").dropped(), Reason::KeepAlive);
+
+    // Another process knows neither the destination nor the call.
+    let listeners = relay.shared.listeners.clone();
+    let mut other = Relay::made_of(listeners, 2, &["sip:10.0.0.9:5060"]);
+    allow_callers(&mut other);
+    assert_eq!(other.send(A, &ok).next_hop(), CALLER, "its Via verifies");
+    assert_eq!(other.send(A, &bye).next_hop(), CALLER, "its token verifies");
+    let ack = by_callee("ACK", "listed", "sip:alice@198.51.100.7:5062", &routes);
+    assert_eq!(other.send(A, &ack).next_hop(), CALLER, "its token verifies");
+}
+
+#[test]
+fn a_stranger_to_allow_who_proves_nothing_gets_silence() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = call(&mut relay, "proof");
+    allow_callers(&mut relay);
+    let ok = response(&sent, "200 OK", "bob");
+    let bye = by_callee("BYE", "proof", "sip:alice@198.51.100.7:5062", &routes_of(&sent));
+    let rows: [(&str, String); 10] = [
+        ("a new request", invite("stranger")),
+        ("no Route", bye.replace("Route: ", "X-Route: ")),
+        ("a token of another call", bye.replace("Call-ID: proof", "Call-ID: other")),
+        ("a broken token", bye.replace("Route: <sip:1", "Route: <sip:2")),
+        ("a Route that is unreadable", bye.replace("Route: <", "Route: \"<")),
+        ("a malformed request with a token", bye.replace("CSeq: 7", "CSeq: x")),
+        ("a response to another call", ok.replace("Call-ID: proof", "Call-ID: other")),
+        ("a malformed response", ok.replace("CSeq: 1", "CSeq: x")),
+        ("a response without our Via", ok.replacen("Via: ", "X-Via: ", 1)),
+        ("no SIP", "hello".to_owned()),
+    ];
+    for (says, text) in rows {
+        assert_eq!(relay.send("203.0.113.77:5060", &text).dropped(), Reason::NotAllowed, "{says}");
+    }
+    assert_eq!(relay.send("203.0.113.77:5060", b"\r\n").dropped(), Reason::NotAllowed);
+    assert_eq!(relay.send("203.0.113.77:5060", b"\0\x01").dropped(), Reason::NotAllowed);
+    // What was looked at leaves nothing behind.
+    assert_eq!(relay.send("203.0.113.77:5060", &bye).next_hop(), CALLER);
+    relay.send(CALLER, invite("next")).forwarded();
+}
