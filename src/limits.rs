@@ -294,9 +294,9 @@ pub(crate) const FAILED_AGAIN: Duration = Duration::from_secs(5);
 /// NAPTR records of one name that are followed: primary and backup twice.
 pub(crate) const SERVICES_MAX: usize = 4;
 
-/// SRV records of one service that are used, those of the best priority first: as many as a UDP
-/// answer holds.
-pub(crate) const TARGETS_MAX: usize = 32;
+/// SRV records of one service that are used, those of the best priority first. Each is two questions,
+/// so that all of them are asked at once within [`LOOKUPS_MAX`].
+pub(crate) const TARGETS_MAX: usize = LOOKUPS_MAX / 2;
 
 /// Addresses of one name: two for each target, of each family one.
 pub(crate) const ADDRESSES_MAX: usize = 2 * TARGETS_MAX;
@@ -310,9 +310,9 @@ pub(crate) const SEARCH_MAX: usize = 6;
 /// Names without an address that are told one by one; of the rest only the number is told.
 pub(crate) const NAMES_TOLD_MAX: usize = 16;
 
-/// Places of the wheel that a name's addresses take turns by when their weights differ: 1 of 128 is
-/// the smallest share, 0.8 %, and a wheel is 256 bytes.
-pub(crate) const WHEEL_MAX: usize = 128;
+/// Places of the wheel that a name's addresses take turns by when their weights differ: 1 of 512 is
+/// the smallest share, 0.2 %, and a wheel is at most 1 KiB.
+pub(crate) const WHEEL_MAX: usize = 512;
 
 const _: () = assert!(WHEEL_MAX >= 2 * ADDRESSES_MAX);
 

@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn a_large_sum_is_rounded_and_nobody_is_left_out() {
         for (ranks, shares) in [
-            ("0/0 0/10", vec![1, 127]),
-            ("0/0 0/1 0/0", vec![1, 126, 1]),
-            ("0/65535 0/1 0/65535", vec![64, 1, 63]),
-            ("0/100 0/100 0/101", vec![43, 42, 43]),
+            ("0/0 0/10", vec![1, 511]),
+            ("0/0 0/1 0/0", vec![1, 510, 1]),
+            ("0/65535 0/1 0/65535", vec![256, 1, 255]),
+            ("0/1000 0/1000 0/1001", vec![171, 170, 171]),
         ] {
             let wheel = wheel_of(ranks);
             let count = |at: usize| wheel.matches(&at.to_string()).count();

@@ -74,6 +74,8 @@ impl<'a> Errands<'a> {
             }
             // What is still open at the end is called off.
             let Ok(Some(answer)) = timeout_at(deadline.into(), open.join_next()).await else {
+                let now = Instant::now();
+                lock(self.state).memory.call_off(self.waiting.into_keys(), now);
                 return self.all;
             };
             // A question that panicked is a bug that was said, and stays without an answer.
@@ -131,5 +133,9 @@ impl Knowledge for View<'_> {
 
     fn is_local(&self, name: &str) -> bool {
         !self.local.addresses(name).is_empty()
+    }
+
+    fn has_failed(&self, question: &Question) -> bool {
+        self.memory.has_failed(question)
     }
 }

@@ -16,6 +16,8 @@ pub(super) trait Knowledge {
     fn known(&self, question: &Question) -> Option<Known>;
     /// Whether the machine itself knows the name: `/etc/hosts`, `localhost`.
     fn is_local(&self, name: &str) -> bool;
+    /// Whether no name server answered it the last time it was asked.
+    fn has_failed(&self, question: &Question) -> bool;
 }
 
 /// How far it goes with what is known.
@@ -39,6 +41,19 @@ pub(super) struct Located {
     pub(super) is_failing: bool,
     /// Nobody did, and an older answer stood in.
     pub(super) is_stale: bool,
+    /// Nobody ever answered the SRV question, so these are the addresses of the name itself.
+    pub(super) is_fallback: bool,
+    /// Where there are more records than are used.
+    pub(super) cuts: Vec<Cut>,
+}
+
+/// Records of one kind of which only some are used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Cut {
+    /// `SRV records`, for people.
+    pub(super) of: &'static str,
+    pub(super) used: usize,
+    pub(super) all: usize,
 }
 
 /// The addresses of a name by the first of its full names that has any.
@@ -74,9 +89,14 @@ impl<K: Knowledge> Trail<'_, K> {
         };
         if port.is_none() {
             let services = self.services(wanted, name)?;
-            match self.targets(&services)? {
+            match self.targets(&services.names)? {
                 Service::At(targets) => return self.addresses_of(&targets),
                 Service::Unavailable => return Ok(Vec::new()),
+                // A NAPTR record says that there is a service: the name itself is another machine.
+                Service::Silent if !services.is_default => return Ok(Vec::new()),
+                // Resolvers of containers and small routers fail for every type but A and AAAA.
+                // Kamailio takes the addresses of the name then, and so do we.
+                Service::Silent => self.located.is_fallback = !wanted.only_services,
                 Service::Unknown => {}
             }
         }
@@ -89,14 +109,21 @@ impl<K: Knowledge> Trail<'_, K> {
     }
 
     /// §4.1: the names of the SRV records for UDP, the preferred first.
-    fn services(&mut self, wanted: &Wanted, name: &str) -> Result<Vec<String>, Missing> {
-        let default = vec![format!("_sip._udp.{name}")];
+    fn services(&mut self, wanted: &Wanted, name: &str) -> Result<Services, Missing> {
+        let default = Services { names: vec![format!("_sip._udp.{name}")], is_default: true };
         if wanted.has_transport {
             return Ok(default);
         }
+        let naptr = Question::new(Kind::Naptr, name);
+        if self.knowledge.has_failed(&naptr) && self.knowledge.known(&naptr).is_none() {
+            // It may fail again, after seconds: the next question is asked at the same time.
+            let srv = Question::new(Kind::Srv, default.names[0].clone());
+            let is_missing = |q: &Question| self.knowledge.known(q).is_none();
+            return Err([naptr, srv].into_iter().filter(is_missing).collect());
+        }
         // When nobody answers it goes on as if there were none: a domain has to keep the SRV records
         // under its own name too, and there are servers that do not know the type.
-        let [answer] = self.ask([Question::new(Kind::Naptr, name)])?;
+        let [answer] = self.ask([naptr])?;
         let mut services: Vec<_> = answer
             .iter()
             .flat_map(|answer| answer.iter())
@@ -114,11 +141,12 @@ impl<K: Knowledge> Trail<'_, K> {
             .collect();
         services.sort_unstable();
         services.dedup();
-        services.truncate(SERVICES_MAX);
+        self.cut("NAPTR records", &mut services, SERVICES_MAX);
         if services.is_empty() {
             return Ok(default);
         }
-        Ok(services.into_iter().map(|(_, _, replacement)| replacement).collect())
+        let names = services.into_iter().map(|(_, _, replacement)| replacement).collect();
+        Ok(Services { names, is_default: false })
     }
 
     /// The servers of the first service that has any.
@@ -153,11 +181,10 @@ impl<K: Knowledge> Trail<'_, K> {
                 let key = |t: &Target| (t.priority, std::cmp::Reverse(t.weight), t.port);
                 key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
             });
-            targets.truncate(TARGETS_MAX);
+            self.cut("SRV records", &mut targets, TARGETS_MAX);
             return Ok(Service::At(targets));
         }
-        // Who does not know whether there are SRV records cannot say that the name itself is meant.
-        Ok(if is_known { Service::Unknown } else { Service::Unavailable })
+        Ok(if is_known { Service::Unknown } else { Service::Silent })
     }
 
     fn addresses_of(&mut self, targets: &[Target]) -> Result<Vec<Address>, Missing> {
@@ -175,7 +202,20 @@ impl<K: Knowledge> Trail<'_, K> {
             let ips = both.iter().flatten().flat_map(|records| records.iter());
             ips.filter_map(|data| if let Data::Ip(ip) = data { Some(*ip) } else { None }).collect()
         };
-        Ok(rank(targets.iter().map(|target| (target, of(&target.name)))))
+        let ranked = rank(targets.iter().map(|target| (target, of(&target.name))));
+        self.note_cut("addresses", ranked.used.len(), ranked.all);
+        Ok(ranked.used)
+    }
+
+    fn cut<T>(&mut self, of: &'static str, records: &mut Vec<T>, max: usize) {
+        self.note_cut(of, records.len().min(max), records.len());
+        records.truncate(max);
+    }
+
+    fn note_cut(&mut self, of: &'static str, used: usize, all: usize) {
+        if used < all {
+            self.located.cuts.push(Cut { of, used, all });
+        }
     }
 
     fn ask<const N: usize>(&mut self, questions: [Question; N]) -> Result<[Records; N], Missing> {
@@ -204,13 +244,22 @@ impl<K: Knowledge> Trail<'_, K> {
 
 type Records = Option<std::sync::Arc<[Data]>>;
 
+/// Where SRV records are looked for.
+struct Services {
+    names: Vec<String>,
+    /// No NAPTR record names one, so it is the usual name.
+    is_default: bool,
+}
+
 enum Service {
     /// Here.
     At(Vec<Target>),
-    /// Nowhere, or nobody says where.
+    /// The domain says that it has no such service.
     Unavailable,
     /// There are no records of it.
     Unknown,
+    /// No name server ever answered.
+    Silent,
 }
 
 #[cfg(test)]

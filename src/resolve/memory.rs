@@ -61,6 +61,16 @@ impl Memory {
         }
     }
 
+    /// Notes that these had no answer when the time was over. They are asked again at once, and count
+    /// as failed: whoever needs them does not wait for them alone.
+    pub(super) fn call_off(&mut self, questions: impl Iterator<Item = Question>, now: Instant) {
+        for question in questions {
+            let entry = self.entries.entry(question);
+            let entry = entry.or_insert(Entry { records: None, until: now, failures: 0 });
+            entry.failures = entry.failures.max(1);
+        }
+    }
+
     /// Forgets what nothing stands on any more and would have to be asked again anyway.
     pub(super) fn keep(&mut self, used: &HashSet<Question>, now: Instant) {
         self.entries.retain(|question, entry| entry.until > now || used.contains(question));
@@ -123,6 +133,22 @@ mod tests {
         assert!(!known.is_failing);
         memory.learn(question(), Reply::Failed("SERVFAIL".into()), now);
         assert_eq!(seconds(&memory, now), 5, "counted anew");
+    }
+
+    #[test]
+    fn what_was_called_off_has_failed_and_is_asked_again_at_once() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        memory.call_off([question()].into_iter(), now);
+        assert!(memory.known(&question(), now).is_none());
+        assert!(memory.has_failed(&question()));
+        memory.learn(question(), Reply::Records(address(1), Some(10)), now);
+        assert!(!memory.has_failed(&question()));
+        // The last answer is still there when the next try is called off too.
+        let later = now + Duration::from_secs(10);
+        memory.call_off([question()].into_iter(), later);
+        memory.learn(question(), Reply::Failed("silence".into()), later);
+        let known = memory.known(&question(), later).unwrap();
+        assert_eq!(known.records.as_deref(), Some(&address(1)[..]));
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::destination::{Address, Host, Record, Resolved};
 use crate::limits::{NAMES_TOLD_MAX, REFRESH_TIME_MAX, RESOLVE_TIME_MAX};
 use errand::{Errand, Errands};
+use locate::{Cut, Located};
 use memory::Memory;
 use system::System;
 use wanted::Wanted;
@@ -67,6 +68,8 @@ struct Name {
     /// The last that were found.
     addresses: Vec<Address>,
     trouble: Option<Trouble>,
+    /// Where it has more records than are used.
+    cuts: Vec<Cut>,
     /// When it has to be looked at again.
     due: Instant,
 }
@@ -80,6 +83,8 @@ enum Trouble {
     Silent,
     /// It is said to have no address any more; they are those from before.
     Gone,
+    /// Nobody answers for SRV records; the addresses are those of the name itself.
+    Fallback,
 }
 
 impl Resolver {
@@ -144,11 +149,14 @@ impl Resolver {
         let mut state = self.state();
         state.is_news = false;
         state.forget_but(&errands);
-        let before: HashMap<Wanted, Option<Trouble>> =
-            state.names.iter().map(|(wanted, name)| (wanted.clone(), name.trouble)).collect();
+        let before = state.names.clone();
         state.take_over(errands);
-        let is_new =
-            |wanted: &&Wanted| before.get(*wanted).copied() != Some(state.names[*wanted].trouble);
+        let is_new = |wanted: &&Wanted| {
+            let now = &state.names[*wanted];
+            before
+                .get(*wanted)
+                .is_none_or(|before| (before.trouble, &before.cuts) != (now.trouble, &now.cuts))
+        };
         let notes = state.notes(names.iter().filter(is_new));
         let mut changed = false;
         let records = records.iter().map(|resolved| {
@@ -196,27 +204,9 @@ impl State {
     fn take_over(&mut self, errands: Vec<Errand>) -> bool {
         let mut changes = false;
         for Errand { wanted, located } in errands {
-            let before = self.names.get(&wanted).map(|name| name.addresses.clone());
-            let before = before.unwrap_or_default();
-            let now = Instant::now();
-            let name = match located {
-                Some(located) if !located.addresses.is_empty() => Name {
-                    addresses: located.addresses,
-                    trouble: located.is_stale.then_some(Trouble::Silent),
-                    due: located.until.unwrap_or(now),
-                },
-                located => {
-                    let is_silent = located.as_ref().is_none_or(|located| located.is_failing);
-                    let trouble = match (before.is_empty(), is_silent) {
-                        (true, _) => Trouble::Unknown,
-                        (false, true) => Trouble::Silent,
-                        (false, false) => Trouble::Gone,
-                    };
-                    let due = located.and_then(|located| located.until).unwrap_or(now);
-                    Name { addresses: before.clone(), trouble: Some(trouble), due }
-                }
-            };
-            changes |= name.addresses != before;
+            let before = self.names.get(&wanted);
+            let name = Name::of(located, before);
+            changes |= name.addresses != before.map(|name| &*name.addresses).unwrap_or_default();
             self.names.insert(wanted, name);
         }
         changes
@@ -245,31 +235,92 @@ impl State {
 
     /// What is to be said of these names.
     fn notes<'a>(&self, names: impl Iterator<Item = &'a Wanted>) -> Vec<String> {
-        let mut troubled: BTreeMap<Trouble, BTreeSet<&str>> = BTreeMap::new();
+        let mut troubled: BTreeMap<Trouble, BTreeSet<String>> = BTreeMap::new();
+        let mut cut = BTreeSet::new();
         for wanted in names {
-            if let Some(trouble) = self.names.get(wanted).and_then(|name| name.trouble) {
-                troubled.entry(trouble).or_default().insert(&wanted.name);
+            let Some(name) = self.names.get(wanted) else { continue };
+            if let Some(trouble) = name.trouble {
+                troubled.entry(trouble).or_default().insert(wanted.name.clone());
             }
+            cut.extend(name.cuts.iter().map(|Cut { of, used, all }| {
+                format!("{used} of the {all} {of} of {}", wanted.name)
+            }));
         }
-        let told = |trouble, names| match trouble {
-            Trouble::Unknown => format!("no address is known for {names}: listed, but not used"),
-            Trouble::Silent => format!("no answer for {names}: the addresses from before stay"),
-            Trouble::Gone => {
-                format!("name servers know no address of {names} any more: those from before stay")
-            }
-        };
         let mut notes: Vec<_> =
-            troubled.iter().map(|(trouble, names)| told(*trouble, list(names))).collect();
+            troubled.iter().map(|(trouble, names)| trouble.note(names)).collect();
         let problem = self.system.as_ref().and_then(|system| system.problem.clone());
         if let Some(problem) = problem.filter(|_| !notes.is_empty()) {
             notes.push(format!("there is no name server to ask: {problem}"));
+        }
+        if !cut.is_empty() {
+            notes
+                .push(format!("more records than a destination may have: used are {}", list(&cut)));
         }
         notes
     }
 }
 
-fn list(names: &BTreeSet<&str>) -> String {
-    let told: Vec<_> = names.iter().take(NAMES_TOLD_MAX).copied().collect();
+impl Name {
+    /// What is known of a name after it was looked up; when nothing was found, its last addresses
+    /// stay.
+    fn of(located: Option<Located>, before: Option<&Self>) -> Self {
+        let now = Instant::now();
+        let had = before.map(|name| name.addresses.clone()).unwrap_or_default();
+        let was_fallback = before.is_some_and(|name| name.trouble == Some(Trouble::Fallback));
+        let due = located.as_ref().and_then(|located| located.until).unwrap_or(now);
+        let is_silent = located.as_ref().is_none_or(|located| located.is_failing);
+        match located {
+            // What an SRV record said is worth more than a guess: it is not replaced because name
+            // servers fail for a while.
+            Some(located)
+                if !located.addresses.is_empty()
+                    && (!located.is_fallback || had.is_empty() || was_fallback) =>
+            {
+                let trouble = match (located.is_fallback, located.is_stale) {
+                    (true, _) => Some(Trouble::Fallback),
+                    (false, true) => Some(Trouble::Silent),
+                    (false, false) => None,
+                };
+                Self { addresses: located.addresses, trouble, cuts: located.cuts, due }
+            }
+            _ => {
+                let trouble = match (had.is_empty(), is_silent) {
+                    (true, _) => Trouble::Unknown,
+                    (false, true) if was_fallback => Trouble::Fallback,
+                    (false, true) => Trouble::Silent,
+                    (false, false) => Trouble::Gone,
+                };
+                let cuts = before.map(|name| name.cuts.clone()).unwrap_or_default();
+                Self { addresses: had, trouble: Some(trouble), cuts, due }
+            }
+        }
+    }
+}
+
+impl Trouble {
+    /// One sentence for all names that have it.
+    fn note(self, names: &BTreeSet<String>) -> String {
+        let told = list(names);
+        match self {
+            Self::Unknown => format!("no address is known for {told}: listed, but not used"),
+            Self::Silent => format!("no answer for {told}: the addresses from before stay"),
+            Self::Gone => {
+                format!("name servers know no address of {told} any more: those from before stay")
+            }
+            Self::Fallback => {
+                let example = names.first().map_or("", String::as_str);
+                format!(
+                    "name servers fail for the SRV records of {told}: its A and AAAA addresses and \
+                     port 5060 are used. If it has no SRV records, write the port, as in \
+                     sip:{example}:5060, and neither NAPTR nor SRV is asked for"
+                )
+            }
+        }
+    }
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    let told: Vec<_> = names.iter().take(NAMES_TOLD_MAX).map(String::as_str).collect();
     let told = told.join(", ");
     match names.len() - names.len().min(NAMES_TOLD_MAX) {
         0 => told,

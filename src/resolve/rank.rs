@@ -15,9 +15,15 @@ pub(super) struct Target {
     pub(super) name: String,
 }
 
+/// The addresses of a name that are used, and how many there are in all.
+pub(super) struct Ranked {
+    pub(super) used: Vec<Address>,
+    pub(super) all: usize,
+}
+
 /// Addresses by priority, then IPv4 before IPv6, then by number, each once. The addresses of one
-/// server share its weight, for that is what RFC 2782 chooses by before it looks at addresses.
-pub(super) fn rank<'a>(servers: impl Iterator<Item = (&'a Target, Vec<IpAddr>)>) -> Vec<Address> {
+/// server share its weight, because RFC 2782 chooses by weight before it looks at addresses.
+pub(super) fn rank<'a>(servers: impl Iterator<Item = (&'a Target, Vec<IpAddr>)>) -> Ranked {
     let servers: Vec<_> = servers
         .map(|(target, ips)| {
             let mut ips: Vec<_> = ips.into_iter().filter_map(usable).collect();
@@ -58,8 +64,9 @@ pub(super) fn rank<'a>(servers: impl Iterator<Item = (&'a Target, Vec<IpAddr>)>)
         .collect();
     // SocketAddr sorts IPv4 before IPv6.
     addresses.sort_unstable_by_key(|address| (address.priority, address.socket));
+    let all = addresses.len();
     addresses.truncate(ADDRESSES_MAX);
-    addresses
+    Ranked { used: addresses, all }
 }
 
 /// An address that a server can have, and that can be sent to without an interface's name.
@@ -102,7 +109,7 @@ mod tests {
             })
             .collect();
         let ranked = rank(servers.iter().map(|(target, ips)| (target, ips.clone())));
-        ranked.iter().map(|a| format!("{}/{} {}", a.priority, a.weight, a.socket)).collect()
+        ranked.used.iter().map(|a| format!("{}/{} {}", a.priority, a.weight, a.socket)).collect()
     }
 
     #[test]
@@ -146,9 +153,10 @@ mod tests {
 
     #[test]
     fn more_than_fit_are_cut_from_the_end() {
-        let many: String = (0..250).map(|n| format!(" 192.0.2.{n}")).collect();
+        let many: String =
+            (0..=ADDRESSES_MAX).map(|n| format!(" 192.0.{}.{}", n / 250, n % 250)).collect();
         let ranked = ranked(&format!("2/0:1{many};1/0:1 198.51.100.1"));
         assert_eq!(ranked.len(), ADDRESSES_MAX);
-        assert_eq!(ranked[..2], ["1/0 198.51.100.1:1", "2/0 192.0.2.0:1"]);
+        assert_eq!(ranked[..2], ["1/0 198.51.100.1:1", "2/0 192.0.0.0:1"]);
     }
 }

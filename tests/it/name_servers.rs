@@ -29,6 +29,106 @@ fn ask(servers: &[&NameServer], uri: &str) -> String {
     told(&resolved)
 }
 
+/// Several at once, so that 40 targets and their addresses are asked for as one.
+#[test]
+fn forty_srv_records_are_used_and_a_cut_is_told() {
+    let zone = |count: usize| -> String {
+        let target = |n: usize| {
+            format!(
+                "_sip._udp.x.test 600 SRV 1 1 5060 t{n}.test\nt{n}.test 600 A 10.0.0.{}\n",
+                n + 1
+            )
+        };
+        (0..count).map(target).collect()
+    };
+    for (count, used, wants) in [
+        (40, 40, vec![]),
+        (
+            140,
+            128,
+            vec![
+                "more records than a destination may have: used are 128 of the 140 SRV \
+                         records of x.test",
+            ],
+        ),
+    ] {
+        let server = NameServer::with(&zone(count));
+        let resolver = Resolver::alone().expect("a thread");
+        let mut notes = Vec::new();
+        let mut resolved = records("1 sip:x.test\n")
+            .into_iter()
+            .map(|record| Resolved { record, addresses: Vec::new() })
+            .collect::<Vec<_>>();
+        wait::until("the addresses of all targets", || {
+            let refreshed = resolver.refresh(&resolved, &[server.address]);
+            resolved = refreshed.records.unwrap_or(resolved.clone());
+            notes.extend(refreshed.notes.into_iter().filter(|note| note.contains("used are")));
+            (resolved[0].addresses.len() == used).then_some(())
+        });
+        assert_eq!(notes, wants, "{count}");
+    }
+}
+
+#[test]
+fn name_servers_that_fail_for_all_but_addresses() {
+    let zone = "x.test 600 A 192.0.2.1
+         _sip._udp.y.test 1 SRV 1 1 5070 t.test
+         t.test 600 A 192.0.2.2
+         y.test 600 A 192.0.2.9\n";
+    let is_told = |notes: &[String], name: &str| {
+        let told = format!("name servers fail for the SRV records of {name}: ");
+        let cure = format!("write the port, as in sip:{name}:5060");
+        notes.iter().any(|note| note.starts_with(&told) && note.contains(&cure))
+    };
+    for code in [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::NotImp] {
+        let server = NameServer::with(zone);
+        server.fails_for(&["NAPTR", "SRV"], Mood::Says(code));
+        let resolver = Resolver::alone().expect("a thread");
+        let (resolved, notes) =
+            resolver.resolve(records("1 sip:x.test\n"), &[server.address], in_time());
+        assert_eq!(told(&resolved), "192.0.2.1:5060", "{code}");
+        assert!(is_told(&notes, "x.test"), "{code}: {notes:?}");
+        // Once it answers, it is as if nothing had been.
+        server.holds("_sip._udp.x.test 600 SRV 1 1 5070 t.test\nt.test 600 A 192.0.2.2\n");
+        let mut now = resolved.clone();
+        wait::until("the SRV record", || {
+            let refreshed = resolver.refresh(&now, &[server.address]);
+            now = refreshed.records.unwrap_or(now.clone());
+            (told(&now) == "192.0.2.2:5070").then_some(())
+        });
+    }
+
+    // One that does not even answer.
+    let server = NameServer::with(zone);
+    server.fails_for(&["NAPTR", "SRV"], Mood::Hangs);
+    let resolver = Resolver::alone().expect("a thread");
+    let (mut resolved, mut notes) =
+        resolver.resolve(records("1 sip:x.test\n"), &[server.address], in_time());
+    wait::until("the addresses of the name itself", || {
+        let refreshed = resolver.refresh(&resolved, &[server.address]);
+        notes.extend(refreshed.notes);
+        resolved = refreshed.records.unwrap_or(resolved.clone());
+        (told(&resolved) == "192.0.2.1:5060").then_some(())
+    });
+    assert!(is_told(&notes, "x.test"), "{notes:?}");
+
+    // A last good answer is not replaced: it is asked for again until it fails.
+    let server = NameServer::with(zone);
+    let resolver = Resolver::alone().expect("a thread");
+    let (resolved, notes) =
+        resolver.resolve(records("1 sip:y.test\n"), &[server.address], in_time());
+    assert_eq!((told(&resolved).as_str(), notes.len()), ("192.0.2.2:5070", 0), "{notes:?}");
+    server.fails_for(&["NAPTR", "SRV"], Mood::Says(ResponseCode::ServFail));
+    let mut notes = Vec::new();
+    wait::until("the failure", || {
+        let refreshed = resolver.refresh(&resolved, &[server.address]);
+        assert_eq!(refreshed.records, None, "the addresses stay");
+        notes.extend(refreshed.notes);
+        (!notes.is_empty()).then_some(())
+    });
+    assert_eq!(notes, ["no answer for y.test: the addresses from before stay"]);
+}
+
 fn in_time() -> Instant {
     Instant::now() + RESOLVE_TIME_MAX
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::limits::ADDRESSES_MAX;
 
-/// One record a line, `NAME TYPE DATA`; `NAME TYPE fails` for a question that nobody answers. What is
-/// not there is not there. A name with `local` is known to the machine itself.
+/// One record a line, `NAME TYPE DATA`; `NAME TYPE fails` for a question that nobody answers, and
+/// `NAME NAPTR again` when nobody did the last time. What is not there is not there. A name with `local` is known to the machine itself.
 struct Zone {
     records: BTreeMap<Question, Vec<Data>>,
     failing: Vec<Question>,
+    /// Those that failed in an earlier walk too.
+    had_failed: Vec<Question>,
     local: Vec<String>,
     now: Instant,
     /// Each question of the walk, as `TYPE NAME`.
@@ -23,6 +26,7 @@ impl Zone {
         let mut zone = Self {
             records: BTreeMap::new(),
             failing: Vec::new(),
+            had_failed: Vec::new(),
             local: Vec::new(),
             now: Instant::now(),
             asked: Vec::new().into(),
@@ -41,6 +45,10 @@ impl Zone {
                 ("AAAA", "fails") => (Kind::Aaaa, None),
                 ("SRV", "fails") => (Kind::Srv, None),
                 ("NAPTR", "fails") => (Kind::Naptr, None),
+                ("NAPTR", "again") => {
+                    zone.had_failed.push(Question::new(Kind::Naptr, words[0]));
+                    continue;
+                }
                 ("A", ip) => (Kind::A, Some(Data::Ip(ip.parse().unwrap()))),
                 ("AAAA", ip) => (Kind::Aaaa, Some(Data::Ip(ip.parse().unwrap()))),
                 ("SRV", _) => {
@@ -104,6 +112,10 @@ impl Knowledge for Zone {
 
     fn is_local(&self, name: &str) -> bool {
         self.local.iter().any(|local| local == name)
+    }
+
+    fn has_failed(&self, question: &Question) -> bool {
+        self.had_failed.contains(question)
     }
 }
 
@@ -246,12 +258,67 @@ fn from_a_name_to_addresses() {
             "0/0 192.0.2.1:5061 failing",
         ),
         row(
-            "nobody knows SRV: the name itself may be another machine",
+            "NAPTR and SRV fail: the addresses of the name itself, as Kamailio does",
+            "x NAPTR fails
+             _sip._udp.x SRV fails
+             x A 192.0.2.1",
+            "x",
+            "NAPTR x, SRV _sip._udp.x, A x, AAAA x",
+            "0/0 192.0.2.1:5060 failing fallback",
+        ),
+        row(
+            "only SRV fails: the same",
             "_sip._udp.x SRV fails
              x A 192.0.2.1",
             "x",
+            "NAPTR x, SRV _sip._udp.x, A x, AAAA x",
+            "0/0 192.0.2.1:5060 failing fallback",
+        ),
+        row(
+            "SRV fails, and the transport is written: the same",
+            "_sip._udp.x SRV fails
+             x A 192.0.2.1",
+            "x transport",
+            "SRV _sip._udp.x, A x, AAAA x",
+            "0/0 192.0.2.1:5060 failing fallback",
+        ),
+        row(
+            "all of it fails",
+            "x NAPTR fails
+             _sip._udp.x SRV fails
+             x A fails
+             x AAAA fails",
+            "x",
+            "NAPTR x, SRV _sip._udp.x, A x, AAAA x",
+            "failing fallback",
+        ),
+        row(
+            "a NAPTR record says that there is a service: the name itself is another machine",
+            "x NAPTR 10 1 D2U y
+             y SRV fails
+             x A 192.0.2.1",
+            "x",
+            "NAPTR x, SRV y",
+            "failing",
+        ),
+        row(
+            "flag 16, and SRV fails: never the name itself",
+            "x NAPTR fails
+             _sip._udp.x SRV fails
+             x A 192.0.2.1",
+            "x 16",
             "NAPTR x, SRV _sip._udp.x",
             "failing",
+        ),
+        row(
+            "NAPTR failed the last time: SRV does not wait for it",
+            "x NAPTR again
+             x NAPTR 10 1 D2U y
+             y SRV 0 0 5062 a
+             a A 192.0.2.1",
+            "x",
+            "NAPTR x, SRV _sip._udp.x, SRV y, A a, AAAA a",
+            "0/0 192.0.2.1:5062",
         ),
         row(
             "one family of two is enough",
@@ -303,8 +370,9 @@ fn from_a_name_to_addresses() {
 fn told(located: &Located) -> String {
     let address = |a: &Address| format!("{}/{} {}", a.priority, a.weight, a.socket);
     let addresses: Vec<_> = located.addresses.iter().map(address).collect();
-    let failing = if located.is_failing { "failing" } else { "" };
-    format!("{} {failing}", addresses.join(", ")).trim().to_owned()
+    let failing = if located.is_failing { " failing" } else { "" };
+    let fallback = if located.is_fallback { " fallback" } else { "" };
+    format!("{}{failing}{fallback}", addresses.join(", ")).trim().to_owned()
 }
 
 fn plain(name: &str, port: Option<u16>) -> Wanted {
@@ -332,14 +400,31 @@ fn it_counts_until_the_first_of_its_answers_is_over() {
 fn records_without_end_are_cut() {
     let naptr: String = (0..100).map(|n| format!("x NAPTR 1 {n} D2U s{n}\n")).collect();
     let zone = Zone::new(&naptr.replace("D2U", D2U));
-    assert_eq!(told(&zone.locate(&plain("x", None), &["x".into()])), "");
+    let located = zone.locate(&plain("x", None), &["x".into()]);
+    assert_eq!(told(&located), "");
     assert_eq!(zone.asked.borrow().len(), 1 + SERVICES_MAX + 2);
+    assert_eq!(located.cuts, [Cut { of: "NAPTR records", used: SERVICES_MAX, all: 100 }]);
 
-    let srv: String =
-        (0..100).map(|n| format!("_sip._udp.x SRV {} 1 5060 t{n}\n", 100 - n)).collect();
-    let zone = Zone::new(&srv);
-    zone.locate(&plain("x", None), &["x".into()]);
-    let asked = zone.asked.borrow();
-    assert_eq!(asked.len(), 2 + 2 * TARGETS_MAX);
-    assert!(asked.contains(&"A t99".to_owned()), "those of the best priority");
+    // Each target has three addresses.
+    let zone_of = |count: usize| {
+        let srv = (0..count).map(|n| format!("_sip._udp.x SRV {} 1 5060 t{n}\n", count - n));
+        let ips = (0..3 * count).map(|n| format!("t{} A 10.0.{}.{}\n", n / 3, n / 200, n % 200));
+        Zone::new(&srv.chain(ips).collect::<String>())
+    };
+    for (count, targets, addresses) in [
+        (40, 40, 120),
+        (TARGETS_MAX, TARGETS_MAX, ADDRESSES_MAX),
+        (TARGETS_MAX + 7, TARGETS_MAX, ADDRESSES_MAX),
+    ] {
+        let zone = zone_of(count);
+        let located = zone.locate(&plain("x", None), &["x".into()]);
+        let asked = zone.asked.borrow();
+        assert_eq!(asked.len(), 2 + 2 * targets, "{count}");
+        assert!(asked.contains(&format!("A t{}", count - 1)), "those of the best priority");
+        assert_eq!(located.addresses.len(), addresses, "{count}");
+        let cuts = [("SRV records", targets, count), ("addresses", addresses, 3 * targets)];
+        let cuts = cuts.into_iter().filter(|(_, used, all)| used < all);
+        let cuts: Vec<_> = cuts.map(|(of, used, all)| Cut { of, used, all }).collect();
+        assert_eq!(located.cuts, cuts, "{count}");
+    }
 }

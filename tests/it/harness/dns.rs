@@ -51,6 +51,7 @@ struct State {
     zone: Vec<Record>,
     mood: Mood,
     moods: BTreeMap<String, Mood>,
+    moods_of_types: BTreeMap<String, Mood>,
     questions: Vec<String>,
     /// Those with their numbers: a question that is repeated keeps its own.
     numbered: BTreeSet<(u16, String)>,
@@ -87,6 +88,7 @@ impl NameServer {
         state.zone = zone;
         state.mood = Mood::Answers;
         state.moods.clear();
+        state.moods_of_types.clear();
     }
 
     /// From now on it does this.
@@ -97,6 +99,12 @@ impl NameServer {
     /// From now on it does this with questions for names with this ending.
     pub(crate) fn is_with(&self, ending: &str, mood: Mood) {
         self.state().moods.insert(ending.into(), mood);
+    }
+
+    /// From now on it does this with questions of these types.
+    pub(crate) fn fails_for(&self, types: &[&str], mood: Mood) {
+        let moods = types.iter().map(|kind| ((*kind).to_owned(), mood));
+        self.state().moods_of_types.extend(moods);
     }
 
     /// What it was asked so far, `TYPE NAME`, in order; what was only repeated counts once.
@@ -190,7 +198,8 @@ impl Shared {
             state.questions.push(asked);
         }
         let of_name = state.moods.iter().find(|(ending, _)| name.ends_with(*ending));
-        let mood = of_name.map_or(state.mood, |(_, mood)| *mood);
+        let of_type = state.moods_of_types.get(&query.query_type().to_string());
+        let mood = of_name.map(|(_, mood)| mood).or(of_type).copied().unwrap_or(state.mood);
         (mood, state.look_up(question.id, &query))
     }
 }
