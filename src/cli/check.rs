@@ -62,8 +62,14 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
             Ok(loaded) => {
                 warnings.extend(loaded.warnings);
                 let (resolved, more) = resolve::once(loaded.records, &config);
-                destinations = resolved;
                 warnings.extend(more);
+                match control::look_at_destinations(&config, resolved) {
+                    Ok((resolved, more)) => {
+                        destinations = resolved;
+                        warnings.extend(more);
+                    }
+                    Err(more) => problems.extend(more),
+                }
             }
             Err(more) => problems.extend(more.problems()),
         }
@@ -274,6 +280,32 @@ mod tests {
                 Err(problems) => assert!(!is_right, "{name}: {problems:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_destination_that_is_this_relay_is_a_problem_behind_a_wildcard_and_by_name_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = "1 sip:127.0.0.1:5060\n1 sip:localhost:5060\n1 sip:127.0.0.1:5070\n";
+        let config = |more: &str| {
+            format!(
+                "[relay]\nlisten = [\"udp:0.0.0.0:5060\"]\nstate_dir = \"STATE\"\n\
+                 [destinations]\nsource = \"list:d.list\"\n{more}"
+            )
+        };
+        let problems = check(&write(folder.path(), &config(""), list)).err().unwrap();
+        let told: Vec<_> = problems.iter().map(|p| (p.line, p.what.as_str())).collect();
+        let is = |uri: &str| {
+            let ours = "127.0.0.1:5060 is its listener udp:127.0.0.1:5060";
+            format!("{uri} is this relay itself: {ours}")
+        };
+        let (by_address, by_name) = (is("sip:127.0.0.1:5060"), is("sip:localhost:5060"));
+        assert_eq!(told, [(Some(1), by_address.as_str()), (Some(2), by_name.as_str())]);
+
+        let skip = config("load_mode = \"skip\"\n");
+        let report = check(&write(folder.path(), &skip, list)).unwrap();
+        assert_eq!(report.sets()[&1], (1, 1));
+        let left_out = report.warnings.iter().filter(|w| w.starts_with("left out: ")).count();
+        assert_eq!(left_out, 2, "{:?}", report.warnings);
     }
 
     #[test]

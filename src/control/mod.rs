@@ -2,6 +2,7 @@
 //! meanwhile.
 
 mod aside;
+mod beside;
 mod desk;
 mod doors;
 mod edit;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{self, Sender};
 use tracing::{error, warn};
 
+pub use beside::look_at_destinations;
 pub use desk::{
     Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Took,
     Which,
@@ -53,6 +55,7 @@ use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies};
+use beside::leave_out_ourselves;
 use doors::{Doors, OpenDoors};
 use publish::Publisher;
 use runtime::{ControlRuntime, DrivenRuntime};
@@ -139,7 +142,8 @@ impl Relay {
         let (doors, runtime) = doors;
         let (load::Started { records, warnings, stale }, resolver) = read;
         let (keys, incarnation) = secrets;
-        for warning in warnings {
+        let (records, left_out) = leave_out_ourselves(config, records, &listeners);
+        for warning in warnings.into_iter().chain(left_out) {
             warn!("{warning}");
         }
         if let Some(stale) = &stale {

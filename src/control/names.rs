@@ -1,5 +1,6 @@
 //! The thread that asks again for host names whose time is over. Nothing ever waits for it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,20 +11,24 @@ use super::aside::aside;
 use super::threads::{self, is_alive};
 use super::{Error, Inner, ready};
 use crate::destination::Resolved;
+use crate::listener::Listeners;
+use crate::registry::{leads_to_us, what_of_ours};
 use crate::worker::catch;
 
 /// Starts it.
 pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
     threads::spawn("resolver", move || {
+        let mut told = BTreeSet::new();
         while is_alive(&gone, Duration::from_secs(1)) {
-            let _ = catch(|| refresh(&inner));
+            let _ = catch(|| refresh(&inner, &mut told));
         }
     })
     .map(drop)
 }
 
-/// Asks again for the names that are due; publishes what changed. `None` when the relay ends.
-fn refresh(relay: &Weak<Inner>) -> Option<()> {
+/// Asks again for the names that are due; publishes what changed. `told` are the warnings of names
+/// that lead to this relay, as of the last time. `None` when the relay ends.
+fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     let inner = relay.upgrade()?;
     let is_due = |due: Instant| due <= Instant::now();
     if !inner.resolver.next_refresh().is_some_and(is_due) {
@@ -41,8 +46,20 @@ fn refresh(relay: &Weak<Inner>) -> Option<()> {
     for note in refreshed.notes {
         warn!("{note}");
     }
-    let Some(records) = refreshed.records else { return Some(()) };
+    let Some(found) = refreshed.records else {
+        told.clear();
+        return Some(());
+    };
     let inner = relay.upgrade()?;
+    let (found, notes) = without_ourselves(&records, found, &inner.shared.listeners);
+    for note in notes.difference(told) {
+        warn!("{note}");
+    }
+    *told = notes;
+    if found[..] == records[..] {
+        return Some(());
+    }
+    let records = found;
     match aside(records.len(), || publish(&inner, generation, records)) {
         Ok(Ok(true)) => {
             let state = inner.state();
@@ -57,6 +74,32 @@ fn refresh(relay: &Weak<Inner>) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Leaves this relay's own addresses out of what was found. A destination with no other address keeps
+/// those that it has in force: its name was moved by mistake, or is ours while a failover lasts. Says
+/// what is to be warned of.
+fn without_ourselves(
+    in_force: &[Resolved],
+    mut found: Vec<Resolved>,
+    listeners: &Listeners,
+) -> (Vec<Resolved>, BTreeSet<String>) {
+    let mut notes = BTreeSet::new();
+    for (before, resolved) in in_force.iter().zip(&mut found) {
+        let Some(error) = leads_to_us(resolved, listeners) else { continue };
+        let host = &resolved.record.uri.host;
+        resolved.addresses.retain(|a| what_of_ours(host, a.socket, listeners).is_none());
+        let instead = if !resolved.addresses.is_empty() {
+            "the other addresses of the name are used"
+        } else if before.addresses.is_empty() {
+            "it has no other address, so it is not used"
+        } else {
+            resolved.addresses.clone_from(&before.addresses);
+            "the addresses from before stay"
+        };
+        notes.insert(format!("{error}. Until then {instead}"));
+    }
+    (found, notes)
 }
 
 /// Puts these in force; says whether those that they were made of still were.

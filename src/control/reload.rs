@@ -7,6 +7,7 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::aside::aside;
+use super::beside::leave_out_ourselves;
 use super::desk::{ReloadHow, Reloaded, Took};
 use super::error::{self, Error};
 use super::plan::{self, Plan};
@@ -66,7 +67,8 @@ impl Inner {
             None => (old, Vec::new()),
         };
         let (records, warnings) = load::read_again(&config, &self.resolver)?;
-        notes.extend(config.warnings.iter().cloned().chain(warnings));
+        let (records, left_out) = leave_out_ourselves(&config, records, &self.shared.listeners);
+        notes.extend(config.warnings.iter().cloned().chain(warnings).chain(left_out));
 
         let mut took = Took { read: begin.elapsed(), ..Took::default() };
         let count = known.len().max(records.len());

@@ -17,11 +17,16 @@ struct Running {
 
 impl Running {
     fn with(list: &str) -> Self {
+        Self::at("127.0.0.1", list, |_| ())
+    }
+
+    /// One that listens at free ports of this host.
+    fn at(host: &str, list: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("dispatcher.list");
         fs::write(&path, list).unwrap();
         let flags = Flags {
-            listen: vec!["udp:127.0.0.1:5060".into()],
+            listen: vec![format!("udp:{host}:5060")],
             list: Some(path),
             workers: Some(1),
             ..Flags::default()
@@ -29,6 +34,7 @@ impl Running {
         let mut config = Config::load(&flags).unwrap();
         config.relay.listen[0].address.set_port(0);
         config.relay.state_dir = Some(folder.path().into());
+        change(&mut config);
         Self { relay: Relay::start(&config, Options::default()).unwrap(), folder }
     }
 
@@ -294,6 +300,63 @@ fn a_record_is_added_and_removed_and_nothing_else_changes() {
         running.listed(),
         ["1 sip:192.0.2.1 AX 5", "1 sip:192.0.2.2 DX 0", "2 sip:192.0.2.9 AX 0"]
     );
+}
+
+#[test]
+fn the_relay_itself_is_no_destination() {
+    let list = "1 sip:192.0.2.1\n";
+    let running = Running::at("0.0.0.0", list, |config| {
+        config.relay.listen[0].advertise = Some(("198.51.100.7".into(), 5080));
+        config.relay.alias = vec![("198.51.100.8".into(), 5090)];
+    });
+    let local = running.relay.local_addresses();
+    let local = local.into_iter().find(|local| local.ip().is_loopback()).unwrap();
+    let port = local.port();
+    let advertises = "advertises, 198.51.100.7:5080";
+    for (uri, wants) in [
+        (format!("sip:127.0.0.1:{port}"), format!("{local} is its listener udp:{local}")),
+        (format!("sip:localhost:{port}"), format!("{local} is its listener udp:{local}")),
+        ("sip:198.51.100.7:5080".into(), "198.51.100.7:5080 is what its listener udp:".into()),
+        ("sip:198.51.100.7:5080".into(), advertises.into()),
+        ("sip:198.51.100.8:5090".into(), "198.51.100.8:5090 is one of relay.alias".into()),
+    ] {
+        let is_us = format!("{uri} is this relay itself: ");
+        let said = running.add(1, &uri).unwrap_err();
+        assert!(said.starts_with(&format!("added by a command: {is_us}")), "{said}");
+        assert!(said.contains(&wants), "{said}");
+        let said = running.reload(&format!("{list}1 {uri}\n")).unwrap_err();
+        assert!(said.starts_with(&format!("line 2: {is_us}")), "{said}");
+        assert_eq!(running.listed(), ["1 sip:192.0.2.1 AX 0"]);
+    }
+    // Another port of the same hosts is another program.
+    running.add(1, "sip:198.51.100.7:5081").unwrap();
+    running.add(1, &format!("sip:127.0.0.2:{port}")).unwrap();
+}
+
+#[test]
+fn a_name_that_others_are_told_is_the_relay_itself() {
+    let running = Running::at("127.0.0.1", "1 sip:192.0.2.1\n", |config| {
+        config.relay.listen[0].advertise = Some(("localhost".into(), 5080));
+    });
+    let said = running.add(1, "sip:LocalHost:5080").unwrap_err();
+    assert!(said.contains("127.0.0.1:5080 is what its listener udp:127.0.0.1:"), "{said}");
+    running.add(1, "sip:localhost:5081").unwrap();
+}
+
+#[test]
+fn a_destination_that_is_the_relay_itself_is_left_out_where_that_is_wanted() {
+    let skip = |config: &mut Config| config.destinations.load_mode = crate::config::LoadMode::Skip;
+    let running = Running::at("0.0.0.0", "1 sip:192.0.2.1\n", skip);
+    let port = running.relay.local_addresses()[0].port();
+    let us = running.relay.local_addresses()[0].ip();
+    let list = format!("1 sip:192.0.2.1\n1 sip:{us}:{port}\n1 sip:192.0.2.2\n");
+    let reloaded = running.reload(&list).unwrap();
+    assert_eq!(running.listed(), ["1 sip:192.0.2.1 AX 0", "1 sip:192.0.2.2 AX 0"]);
+    let told = reloaded.notes.iter().any(|note| {
+        note.starts_with("left out: ")
+            && note.contains(&format!(":2: sip:{us}:{port} is this relay"))
+    });
+    assert!(told, "{:?}", reloaded.notes);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::routes::{is_reached, listener_of};
 use crate::destination::{Host, Origin, Record, Resolved};
 use crate::limits;
-use crate::listener::Listeners;
+use crate::listener::{Listeners, split_host_port};
 
 /// A load that cannot be taken.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -46,12 +46,68 @@ pub enum LoadError {
         /// The listeners that there are.
         listeners: String,
     },
+    /// An address where this relay itself listens: every call to it would come back.
+    #[error(
+        "{origin}: {uri} is this relay itself: {address} is {ours}: name a server, or listen on \
+         another address"
+    )]
+    Ourselves {
+        /// Where it was written.
+        origin: Origin,
+        /// The destination.
+        uri: String,
+        /// The address that leads back.
+        address: SocketAddr,
+        /// What that address is of ours, for people: `its listener udp:192.0.2.1:5060`.
+        ours: String,
+    },
 }
 
 /// What is wrong with each record beside our listeners.
 pub(super) fn errors(records: &[Resolved], listeners: &Listeners) -> Vec<LoadError> {
-    let of = |record| socket_error(record, listeners).or_else(|| family_error(record, listeners));
-    records.iter().filter_map(|resolved| of(&resolved.record)).collect()
+    let of = |resolved: &Resolved| {
+        socket_error(&resolved.record, listeners)
+            .or_else(|| family_error(&resolved.record, listeners))
+            .or_else(|| leads_to_us(resolved, listeners))
+    };
+    records.iter().filter_map(of).collect()
+}
+
+/// The first address of this destination at which we listen ourselves, as an error.
+pub fn leads_to_us(resolved: &Resolved, listeners: &Listeners) -> Option<LoadError> {
+    let record = &resolved.record;
+    let mut addresses = resolved.addresses.iter().map(|address| address.socket);
+    let (address, ours) = addresses
+        .find_map(|address| Some((address, what_of_ours(&record.uri.host, address, listeners)?)))?;
+    let (origin, uri) = (record.origin, record.uri.text.clone());
+    Some(LoadError::Ourselves { origin, uri, address, ours })
+}
+
+/// What this address of this host is of ours; `None` when it is another machine's.
+pub fn what_of_ours(host: &Host, address: SocketAddr, listeners: &Listeners) -> Option<String> {
+    let (ip, port) = (address.ip().to_canonical(), address.port());
+    let is_name = matches!(host, Host::Name(_));
+    if !is_name && !listeners.is_our_address(ip, port) {
+        return None;
+    }
+    if let Some((_, at)) = listeners.iter().find(|(_, l)| l.local == SocketAddr::new(ip, port)) {
+        return Some(format!("its listener udp:{}", at.local));
+    }
+    // Behind a NAT only the advertised name says that the address is ours.
+    let is_advertised = |sent_by: &str| {
+        split_host_port(sent_by).is_some_and(|(advertised, its_port)| {
+            let is_same_host = match host {
+                Host::Name(name) if advertised.eq_ignore_ascii_case(name) => true,
+                _ => advertised.trim_matches(['[', ']']).parse() == Ok(ip),
+            };
+            is_same_host && its_port == port
+        })
+    };
+    if let Some((_, listener)) = listeners.iter().find(|(_, l)| is_advertised(&l.sent_by)) {
+        let (local, sent_by) = (listener.local, &listener.sent_by);
+        return Some(format!("what its listener udp:{local} advertises, {sent_by}"));
+    }
+    listeners.is_our_address(ip, port).then(|| "one of relay.alias".to_owned())
 }
 
 fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {

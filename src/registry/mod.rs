@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use checks::LoadError;
+pub use checks::{LoadError, leads_to_us, what_of_ours};
 pub use identity::RecordIdentity;
 
 use crate::clock::Now;

@@ -177,6 +177,21 @@ impl Plan {
     }
 }
 
+/// The listeners that these entries would become here and now, without binding anything.
+///
+/// # Errors
+/// As [`Sockets::bind`], as far as can be said without sockets.
+pub(crate) fn planned(
+    listen: &[ListenConfig],
+    alias: &[(String, u16)],
+) -> Result<Listeners, Vec<BindError>> {
+    let local = local_addresses().map_err(|e| vec![BindError::Interfaces(e)])?;
+    let listeners: Vec<_> =
+        plan(listen, &local)?.iter().map(|plan| plan.listener(plan.address)).collect();
+    let errors = same_names(&listeners);
+    if errors.is_empty() { Ok(Listeners::new(listeners, alias)) } else { Err(errors) }
+}
+
 fn plan(listen: &[ListenConfig], local: &[IpAddr]) -> Result<Vec<Plan>, Vec<BindError>> {
     let mut errors = Vec::new();
     let mut plans: Vec<Plan> = Vec::new();

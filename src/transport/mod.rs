@@ -7,6 +7,7 @@ mod steering;
 pub mod sys;
 mod time;
 
+pub(crate) use bind::planned;
 pub use bind::{BindError, Sockets};
 pub use steering::{Refusal, Spread};
 pub use time::monotonic_now;

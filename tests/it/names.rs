@@ -154,6 +154,38 @@ fn the_last_answer_stays_when_the_name_is_gone() {
 }
 
 #[test]
+fn a_name_that_leads_to_the_relay_itself() {
+    let (port, servers) = servers_on_one_port(2);
+    let us = SocketAddr::new(loopback::fresh_ip().into(), port);
+    let ours = format!("ms.test 1 A {}\n", us.ip());
+    let names = NameServer::with(&ours);
+    let list = format!("1 sip:ms.test:{port}\n");
+    let is_us =
+        format!("line 1: sip:ms.test:{port} is this relay itself: {us} is its listener udp:{us}");
+    let said = Relay::with_list(&list).config(&names.config()).listen(us).refused();
+    assert!(said.contains(&is_us), "{said}");
+
+    // It moves while the relay runs: calls go on, and it is said once.
+    names.holds(&records("ms.test", 1, &servers[..1]));
+    let mut relay = Relay::with_list(&list).config(&names.config()).listen(us).start();
+    let before = relay.log().len();
+    names.holds(&ours);
+    relay.wait_log(before, &["WARN", &is_us, "the addresses from before stay"]);
+    assert_eq!(taken(&relay, 2), "ms1 ms1");
+    let before = relay.reload(&list);
+    relay.wait_log(before, &["ERROR", &is_us]);
+    relay.wait_log(before, &["not reloaded: nothing has changed"]);
+    assert_eq!(taken(&relay, 2), "ms1 ms1");
+
+    let before = relay.log().len();
+    names.holds(&format!("{ours}{}", records("ms.test", 1, &servers[1..])));
+    relay.wait_log(before, &["WARN", &is_us, "the other addresses of the name are used"]);
+    relay.wait_log(before, &["host names resolved"]);
+    assert_eq!(taken(&relay, 2), "ms2 ms2");
+    relay.stop().assert(&[("chosen", 6), ("self_loop", 0)]);
+}
+
+#[test]
 fn services_by_priority_and_weight() {
     let servers = crate::harness::sipp::servers("uas_call", 3);
     let srv = |service: &str, priority: u16, weight: u16, server: usize| {

@@ -1,0 +1,73 @@
+//! Destinations beside our own listeners: those that lead back to this relay, and what
+//! `strowger check` says of them.
+
+use crate::config::{Config, LoadMode, Problem};
+use crate::destination::Resolved;
+use crate::listener::Listeners;
+use crate::registry::{LoadError, Registry, leads_to_us};
+use crate::transport::planned;
+
+/// The destinations that would run, and what is to be warned of. Nothing is bound: a listener with
+/// port 0 has no port yet, and a wildcard is every address that this machine has now.
+///
+/// # Errors
+/// What a start would refuse them for.
+pub fn look_at_destinations(
+    config: &Config,
+    records: Vec<Resolved>,
+) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
+    // A mistake in the listeners themselves is reported by the start.
+    let Ok(listeners) = planned(&config.relay.listen, &config.relay.alias) else {
+        return Ok((records, Vec::new()));
+    };
+    let (records, left_out) = leave_out_ourselves(config, records, &listeners);
+    let errors = Registry::default().errors(&records, &listeners);
+    if errors.is_empty() {
+        return Ok((records, left_out));
+    }
+    let source = config.destinations.source.to_string();
+    Err(errors.iter().map(|error| problem(error, &source)).collect())
+}
+
+/// With `load_mode = "skip"`, leaves out the destinations that are this relay itself and says which.
+/// With `"all"` they stay, and the load is refused for them.
+pub(super) fn leave_out_ourselves(
+    config: &Config,
+    mut records: Vec<Resolved>,
+    listeners: &Listeners,
+) -> (Vec<Resolved>, Vec<String>) {
+    let mut left_out = Vec::new();
+    if config.destinations.load_mode == LoadMode::Skip {
+        let source = config.destinations.source.to_string();
+        records.retain(|resolved| match leads_to_us(resolved, listeners) {
+            Some(error) => {
+                left_out.push(format!("left out: {}", problem(&error, &source)));
+                false
+            }
+            None => true,
+        });
+    }
+    (records, left_out)
+}
+
+fn problem(error: &LoadError, source: &str) -> Problem {
+    let (origin, what, right) = match error {
+        LoadError::TooMany { .. } => {
+            return Problem::of(source, error.to_string(), "list fewer destinations");
+        }
+        LoadError::NoSuchSocket { origin, socket, listeners } => {
+            let what = format!("socket=udp:{socket} is not one of our listeners");
+            (origin, what, format!("name one of {listeners}"))
+        }
+        LoadError::NoListener { origin, uri, is_ipv4, listeners } => {
+            let family = if *is_ipv4 { "IPv4" } else { "IPv6" };
+            let right = format!("{listeners} has no {family} address: add one to relay.listen");
+            (origin, format!("{uri} cannot be reached"), right)
+        }
+        LoadError::Ourselves { origin, uri, address, ours } => {
+            let what = format!("{uri} is this relay itself: {address} is {ours}");
+            (origin, what, "name a server, or listen on another address".to_owned())
+        }
+    };
+    Problem::of_record(source, *origin, what, right)
+}
