@@ -54,9 +54,8 @@ pub(crate) const SEND_WAITS_MAX: u32 = 2;
 /// of 4 MiB fills in that time below 1,000,000 messages/s.
 pub(crate) const READ_AGAIN_MS: u64 = 1;
 
-/// Nothing forwarded for so long, in milliseconds, is quiet: the second copy of a lost request or
-/// response comes after 500 ms (RFC 3261 T1), a lost ACK is asked for as soon.
-pub const QUIET_MS: u64 = 1_000;
+/// The longest time that an INVITE waits for its first response: 64*T1 (RFC 3261 §17.1.1.2).
+pub const TIMER_B: Duration = Duration::from_secs(32);
 
 /// Edits of one message: Request-URI, our Via and Record-Routes, `received` and `rport` (2 each),
 /// Max-Forwards, Max-Breadth, four passes of Route removal (a pair each), the strict-route swap.
@@ -416,6 +415,7 @@ pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
 const _: () = assert!(REPLY_BYTES_MAX >= SLOTS_MAX * 4_000);
 
-/// How often a drain looks what still comes: a look reads the whole table of calls, 58 MB for 10,000
-/// requests a second, on a thread of its own.
+/// How often a drain looks what is still remembered: a look reads the whole table of calls, 58 MB for
+/// 10,000 requests a second, on a thread of its own. Also how long a relay that ends goes on after the
+/// last INVITE was answered: a lost response or ACK is repeated after 500 ms (T1).
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -234,34 +234,39 @@ fn idle_workers_take_a_reload_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
-fn a_quiet_relay_drains_in_a_second_and_refuses_new_requests_meanwhile() {
-    let (relay, _folder) = start(&["127.0.0.1"], 2, Options::default());
-    let caller = Caller::of(relay.local_addresses()[0]);
-    let begin = Instant::now();
-    let refused = thread::scope(|scope| {
-        let drain = scope.spawn(|| relay.drain(Duration::from_secs(30), || false));
-        wait_until("the draining snapshot", || relay.snapshot_version() == 2);
-        // Who is refused goes on asking; that keeps nothing alive.
-        let mut refused = 0;
-        while !drain.is_finished() {
-            let answer = caller.ask(&format!("late-{refused}"));
-            assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
-            refused += 1;
-            thread::sleep(Duration::from_millis(20));
-        }
-        refused
-    });
-    assert!(begin.elapsed() >= Duration::from_secs(1));
-    assert!(begin.elapsed() < Duration::from_secs(20));
-    assert_eq!(relay.stop().answered_all(), refused);
+fn a_relay_without_open_invites_ends_in_a_second_and_serves_meanwhile_unless_it_is_drained() {
+    for is_drained in [false, true] {
+        let (relay, folder) = start(&["127.0.0.1"], 2, Options::default());
+        fs::write(folder.path().join("dispatcher.list"), "1 sip:127.0.0.1:5070\n").unwrap();
+        relay.reload().unwrap();
+        relay.desk().drain(is_drained).unwrap();
+        let caller = Caller::of(relay.local_addresses()[0]);
+        let status = if is_drained { "SIP/2.0 503 " } else { "SIP/2.0 200 " };
+        let begin = Instant::now();
+        let asked = thread::scope(|scope| {
+            let end = scope.spawn(|| relay.finish(Duration::from_secs(30), || false));
+            // Whoever goes on asking keeps nothing alive.
+            let mut asked = 0;
+            while !end.is_finished() {
+                let answer = caller.ask(&format!("late-{asked}"));
+                assert!(answer.starts_with(status), "{answer}");
+                asked += 1;
+                thread::sleep(Duration::from_millis(20));
+            }
+            asked
+        });
+        assert!(begin.elapsed() >= Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_secs(20));
+        assert_eq!(relay.stop().answered_all(), asked);
+    }
 }
 
 #[test]
-fn a_hurried_drain_ends_at_once() {
+fn a_hurried_end_comes_at_once() {
     let (relay, _folder) = start(&["127.0.0.1"], 1, Options::default());
     let begin = Instant::now();
-    relay.drain(Duration::from_secs(30), || true);
-    relay.drain(Duration::ZERO, || false);
+    relay.finish(Duration::from_secs(30), || true);
+    relay.finish(Duration::ZERO, || false);
     assert!(begin.elapsed() < Duration::from_secs(1));
 }
 

@@ -25,8 +25,9 @@ Example:
 Signals:
   SIGHUP           reads again the list and, of the configuration, [dispatch], [set.N],
                    relay.allow and [destinations]; a mistake in them changes nothing
-  SIGTERM, SIGINT  new requests get 503, calls in progress go on; ends after a second of
-                   quiet or the grace time. A second one ends at once")]
+  SIGTERM, SIGINT  waits for the INVITEs that have no final response yet, at most grace_s, and
+                   ends; new requests are served meanwhile, or get 503 when the relay is drained.
+                   A second one ends at once")]
 pub(crate) struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -79,8 +80,7 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
         // One that has not begun yet reads what this one asks for.
         let _ = ask.try_send(());
     }
-    info!("draining: new requests get 503, calls in progress go on");
-    relay.drain(config.relay.grace, || signals.pending().any(|signal| signal != SIGHUP));
+    relay.finish(config.relay.grace, || signals.pending().any(|signal| signal != SIGHUP));
     sum_up(&relay.stop());
     Ok(())
 }

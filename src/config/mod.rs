@@ -78,7 +78,8 @@ pub struct RelayConfig {
     pub peak_requests_per_second: u32,
     /// `populate_pins`: the pin table's memory is taken at the start, not as it is first used.
     pub populate_pins: bool,
-    /// `grace_s`: the longest time that a shutdown waits for quiet. 0 to 3,600 s, 30 s by default.
+    /// `grace_s`: the longest time that a shutdown waits for INVITEs without a final response. 0 to
+    /// 3,600 s, 30 s by default.
     pub grace: Duration,
     /// `state_dir`: where the key file is kept. `None`: the default places are tried.
     pub state_dir: Option<PathBuf>,

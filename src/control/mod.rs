@@ -8,6 +8,7 @@ mod doors;
 mod edit;
 mod error;
 mod explain;
+mod finish;
 mod load;
 mod meant;
 mod methods;
@@ -48,7 +49,7 @@ pub use remembered::StillComing;
 
 use crate::config::{Config, Flags};
 use crate::destination::Resolved;
-use crate::limits::{DISPATCH_LINES_MAX, QUIET_MS};
+use crate::limits::DISPATCH_LINES_MAX;
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::resolve::Resolver;
@@ -268,26 +269,6 @@ impl Relay {
     /// The oldest version of the snapshot that some worker still uses; each reload adds one.
     pub fn snapshot_version(&self) -> u64 {
         self.inner.version_in_use()
-    }
-
-    /// Answers new requests with 503 while calls and transactions in progress go on, and returns
-    /// when nothing has been forwarded for a second, when `grace` is over, or when `hurry` says so.
-    pub fn drain(&self, grace: Duration, mut hurry: impl FnMut() -> bool) {
-        let refused = self.inner.state().drain(true, &self.inner.shared);
-        for error in refused.err().into_iter().flatten() {
-            error!("cannot refuse new requests while shutting down: {error}");
-        }
-        let quiet = Duration::from_millis(QUIET_MS);
-        let begin = Instant::now();
-        let mut last = (self.totals().forwarded_all(), begin);
-        while begin.elapsed() < grace && last.1.elapsed() < quiet && !hurry() {
-            thread::sleep(quiet / 50);
-            // Only what is forwarded counts: who is refused may go on asking.
-            let forwarded = self.totals().forwarded_all();
-            if forwarded != last.0 {
-                last = (forwarded, Instant::now());
-            }
-        }
     }
 
     /// Ends everything and says what was counted.

@@ -137,6 +137,11 @@ impl State {
         Ok((self.publish(next), before))
     }
 
+    /// Whether new requests are refused.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     fn publish(&mut self, next: Snapshot) -> u64 {
         if let Some((publisher, wakers)) = &mut self.outlet {
             publisher.publish(next);

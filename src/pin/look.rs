@@ -9,7 +9,7 @@ use super::table::{PinTable, find_in};
 use super::{PinKey, is_destination};
 use crate::clock::Now;
 use crate::destination::Slot;
-use crate::limits::SLOTS_MAX;
+use crate::limits::{SLOTS_MAX, TIMER_B};
 use crate::sync::Ordering;
 
 /// What a table remembers of one destination.
@@ -44,13 +44,71 @@ impl Remembered {
     }
 }
 
+/// The INVITEs that had no final response at one moment, and how far they are.
+#[derive(Clone, Debug, Default)]
+pub struct OpenInvites {
+    /// Those without any response, for no longer than Timer B since their last copy.
+    pub unanswered: usize,
+    /// Those with a provisional response.
+    pub ringing: usize,
+    /// Way and key tag of each. A pin never moves, and a tag changes when the way is given to another
+    /// transaction.
+    places: Vec<(usize, u32)>,
+}
+
+impl OpenInvites {
+    /// Counts this pin when it is open; says whether it is.
+    fn count(&mut self, pin: Pin, clock: u16) -> bool {
+        let age_ms = u64::from(pin.age(clock)) * UNIT_MS;
+        let is_waiting = age_ms <= TIMER_B.as_millis() as u64 + UNIT_MS;
+        if pin.kind != Kind::Invite || pin.is_expired(clock) {
+            return false;
+        }
+        match pin.state {
+            State::Trying | State::Ringing => self.ringing += 1,
+            State::None | State::Tentative if is_waiting => self.unanswered += 1,
+            _ => return false,
+        }
+        true
+    }
+}
+
 impl PinTable {
+    /// The INVITEs that have no final response now. It reads all memory that holds pins
+    /// once, as [`PinTable::count_by_slot`] does.
+    pub fn open_invites(&self, now: Now) -> OpenInvites {
+        let clock = clock_of(now);
+        let mut open = OpenInvites::default();
+        for (at, way) in self.ways() {
+            let word = way.load(Ordering::Relaxed);
+            let pin = Pin::unpack(word);
+            if word != 0 && open.count(pin, clock) {
+                open.places.push((at, pin.tag));
+            }
+        }
+        open
+    }
+
+    /// Counts again those that are still open, and forgets the others. It reads only their places.
+    pub fn look_again(&self, now: Now, open: &mut OpenInvites) {
+        let clock = clock_of(now);
+        let places = std::mem::take(&mut open.places);
+        *open = OpenInvites::default();
+        for (at, tag) in places {
+            let word = self.memory().way(at).load(Ordering::Relaxed);
+            let pin = Pin::unpack(word);
+            if word != 0 && pin.tag == tag && open.count(pin, clock) {
+                open.places.push((at, tag));
+            }
+        }
+    }
+
     /// What is remembered of each destination of which anything is, by slot. It reads all memory that
     /// holds pins once: at most 58 MB for 10,000 requests a second.
     pub fn count_by_slot(&self, now: Now) -> Vec<(Slot, Remembered)> {
         let clock = clock_of(now);
         let mut slots = vec![Remembered::default(); SLOTS_MAX];
-        for way in self.ways() {
+        for (_, way) in self.ways() {
             let word = way.load(Ordering::Relaxed);
             let pin = Pin::unpack(word);
             // A tentative pin has its worker's number in the place of a slot.
@@ -146,6 +204,37 @@ mod tests {
         assert_eq!(table.count_by_slot(NOW.plus_ms(1_800_000)), [(Slot(3), three)]);
         assert_eq!(table.count_by_slot(NOW.plus_ms(1_900_000)), []);
         drop(claim);
+    }
+
+    #[test]
+    fn the_invites_without_a_final_response_and_no_newer_ones() {
+        let table = table();
+        let told = |open: &OpenInvites| (open.unanswered, open.ringing);
+        let later = NOW.plus_ms(60_000);
+        put(&table, NOW, 1, Kind::Invite, Slot(3), State::None);
+        put(&table, NOW, 2, Kind::Invite, Slot(3), State::Ringing);
+        put(&table, later, 3, Kind::Invite, Slot(3), State::None);
+        put(&table, later, 4, Kind::Invite, Slot(3), State::Trying);
+        put(&table, later, 5, Kind::Invite, Slot(3), State::Final);
+        put(&table, later, 6, Kind::Request, Slot(3), State::None);
+        table.set_call(later, key(7), Kind::Dialog, Slot(3), 0, 0);
+        let claim = table.claim(later, key(8), Kind::Invite, 5);
+        let mut open = table.open_invites(later);
+        assert_eq!(told(&open), (2, 2), "3 and 8; 2 and 4; nobody answers 1 any more");
+
+        if let Claim::Claimed(claimed) = claim {
+            claimed.commit(Slot(3), State::None);
+        }
+        put(&table, later, 9, Kind::Invite, Slot(3), State::None);
+        table.renew(later, key(3), false, Some(State::Ringing));
+        table.renew(later, key(4), false, Some(State::Final));
+        table.look_again(later, &mut open);
+        assert_eq!(told(&open), (1, 2), "8; 2 and 3; 4 is over, and 9 began since");
+        table.look_again(later.plus_ms(40_000), &mut open);
+        assert_eq!(told(&open), (0, 2), "nobody waits for an answer to 8 any more");
+        table.renew(later, key(3), false, Some(State::Final));
+        table.look_again(later.plus_ms(2_000_000), &mut open);
+        assert_eq!(told(&open), (0, 0));
     }
 
     #[test]

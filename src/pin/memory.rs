@@ -104,6 +104,16 @@ impl PinMemory {
         &self.words[PINS_START + start * WAYS..PINS_START + end * WAYS]
     }
 
+    /// The same, each way with its number.
+    pub(super) fn numbered_block(&self, block: usize) -> impl Iterator<Item = (usize, &AtomicU64)> {
+        (block * BLOCK_BUCKETS * WAYS..).zip(self.block(block))
+    }
+
+    /// The way with this number.
+    pub(super) fn way(&self, number: usize) -> &AtomicU64 {
+        &self.words[PINS_START + number]
+    }
+
     /// Whether this block may hold a pin.
     pub(super) fn is_marked(&self, block: usize) -> bool {
         let (word, bit) = self.mark_of(block);

@@ -13,7 +13,7 @@ mod stress;
 mod table;
 
 pub use entry::{Kind, Pin, State};
-pub use look::Remembered;
+pub use look::{OpenInvites, Remembered};
 pub use memory::PinMemory;
 #[cfg(all(test, loom))]
 pub(crate) use memory::WAYS;

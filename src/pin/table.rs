@@ -302,10 +302,10 @@ impl PinTable {
         (0..self.memory.block_count()).filter(|block| self.memory.is_marked(*block)).count()
     }
 
-    /// Every way that may hold a pin.
-    pub(super) fn ways(&self) -> impl Iterator<Item = &AtomicU64> {
+    /// Every way that may hold a pin, with its number.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (usize, &AtomicU64)> {
         let blocks = (0..self.memory.block_count()).filter(|block| self.memory.is_marked(*block));
-        blocks.flat_map(|block| self.memory.block(block))
+        blocks.flat_map(|block| self.memory.numbered_block(block))
     }
 
     fn clear(&self, blocks: std::ops::Range<usize>, is_over: impl Fn(Pin) -> bool) {

@@ -16,7 +16,7 @@ pub struct Snapshot {
     pub set_default: SetPolicy,
     /// Choices of the sets that have their own.
     pub sets: BTreeMap<u32, SetPolicy>,
-    /// Shutting down: new requests get 503.
+    /// New requests get 503: an operator drains the relay.
     pub draining: bool,
     /// The destinations.
     pub destinations: Table,

@@ -73,7 +73,7 @@ closed_set! {
         TooManyHops = "483",
         /// 440 Max-Breadth Exceeded (RFC 5393).
         BreadthExceeded = "440",
-        /// 503 Service Unavailable: shutting down, or no destination for an OPTIONS.
+        /// 503 Service Unavailable: the relay is drained, or no destination for an OPTIONS.
         Unavailable = "503",
         /// 505 Version Not Supported.
         Version = "505",

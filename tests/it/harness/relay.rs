@@ -176,9 +176,21 @@ impl Relay {
         self.signal(Signal::SIGTERM);
     }
 
-    /// Ends it, and returns what it counted.
-    pub(crate) fn stop(self) -> Summary {
+    /// Ends it, and returns what it counted. When it waits for INVITEs that nobody will answer, it is
+    /// asked again, after all else has been handled.
+    pub(crate) fn stop(mut self) -> Summary {
+        let before = self.log().len();
         self.terminate();
+        let waits = wait::until("the end of the relay", || {
+            let lines = self.log();
+            let says = |part: &[&str]| find(&lines, before, part).is_some();
+            let has_ended = self.process.ended().is_some();
+            (has_ended || says(&["ending: "])).then(|| !has_ended && says(&["ending: waits"]))
+        });
+        if waits {
+            self.wait_at_rest();
+            self.terminate();
+        }
         self.wait()
     }
 
@@ -204,9 +216,16 @@ impl Relay {
         summary
     }
 
-    /// Waits for its end, which must be a clean one, when nobody reads what it says.
+    /// Waits for its end, which must be a clean one, when nobody reads what it says: after this second
+    /// request to end it waits for no INVITE.
     pub(crate) fn wait_unheard(mut self) {
-        let status = self.process.wait();
+        let status = wait::until("the end of the relay", || {
+            let ended = self.process.ended();
+            if ended.is_none() {
+                self.terminate();
+            }
+            ended
+        });
         assert!(status.success(), "the relay left with {status}");
     }
 

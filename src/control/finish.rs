@@ -1,0 +1,65 @@
+//! A graceful end: the relay goes on until the INVITEs that it has forwarded are answered.
+//!
+//! Only they need this process: their responses come back to its sockets. Requests in a dialog carry
+//! all that is needed, so that any relay with the same keys takes them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::Relay;
+use crate::limits::{LOOK_AGAIN, TIMER_B};
+use crate::pin::OpenInvites;
+use crate::transport::monotonic_now;
+
+impl Relay {
+    /// Waits for the INVITEs that have no final response at this moment, and then for one more second,
+    /// in which the ACK to the last of them comes: an unanswered one for at most 32 s
+    /// ([`TIMER_B`]), one that rings for `grace`, and none of them longer than `grace`. Returns at once
+    /// when `hurry` says so.
+    ///
+    /// Everything else goes on meanwhile, new calls too, but nothing that begins now is waited for.
+    pub fn finish(&self, grace: Duration, mut hurry: impl FnMut() -> bool) {
+        let begin = Instant::now();
+        let pins = &self.inner.shared.pins;
+        let mut invites = pins.open_invites(monotonic_now());
+        self.say_that_it_ends(&invites, grace);
+        let mut is_over = false;
+        while !is_over {
+            let is_open =
+                invites.ringing > 0 || invites.unanswered > 0 && begin.elapsed() < TIMER_B;
+            is_over = !is_open;
+            let next_look = Instant::now() + LOOK_AGAIN;
+            while Instant::now() < next_look {
+                if hurry() || begin.elapsed() >= grace {
+                    if is_open {
+                        warn!("ending with {}", open(&invites));
+                    }
+                    return;
+                }
+                thread::sleep(LOOK_AGAIN / 50);
+            }
+            pins.look_again(monotonic_now(), &mut invites);
+        }
+    }
+
+    fn say_that_it_ends(&self, invites: &OpenInvites, grace: Duration) {
+        let new = if self.inner.state().is_draining() {
+            "the relay is drained, so new requests get 503"
+        } else {
+            "new requests are served meanwhile"
+        };
+        if invites.ringing + invites.unanswered == 0 {
+            info!("ending: no INVITE waits for its final response; {new}");
+        } else {
+            let (open, grace) = (open(invites), grace.as_secs());
+            info!("ending: waits for {open}, at most {grace} s (grace_s); {new}");
+        }
+    }
+}
+
+fn open(invites: &OpenInvites) -> String {
+    let OpenInvites { unanswered, ringing, .. } = invites;
+    format!("INVITEs without a final response: {unanswered} unanswered, {ringing} ringing")
+}
