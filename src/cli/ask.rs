@@ -83,6 +83,7 @@ pub(crate) fn stats(args: &StatsArgs) -> ExitCode {
 
 fn counters(reply: &Value, with_zeros: bool) -> String {
     let counters = reply.get("counters").unwrap_or(reply);
+    let drained = show::drained(counters["draining"] == 1);
     let mut table: Table = show::table(&["counter", "value"]);
     for (name, value) in counters.as_object().into_iter().flatten() {
         if with_zeros || value.as_u64() != Some(0) {
@@ -93,7 +94,7 @@ fn counters(reply: &Value, with_zeros: bool) -> String {
         return "nothing was counted yet".into();
     }
     show::right(&mut table, &[1]);
-    show::text(&table)
+    format!("{drained}{}", show::text(&table))
 }
 
 #[cfg(test)]
@@ -106,5 +107,7 @@ mod tests {
         let wants = " counter           value\n received             12\n forwarded.chosen   1234";
         assert_eq!(counters(&reply, false), wants);
         assert!(counters(&reply, true).contains("dropped.stun"));
+        let drained = counters(&json!({ "received": 12, "draining": 1 }), false);
+        assert!(drained.starts_with("the relay is drained: new requests get 503;"), "{drained}");
     }
 }

@@ -1,8 +1,8 @@
-//! `strowger drain`: no new calls, and a look at what still comes until nothing does.
+//! `strowger drain`: no new calls, and a look at what the relay remembers until that is nothing.
 //!
-//! A relay that keeps no state of calls remembers each for four minutes after the last message that
-//! needed it. So the end of this command means that nothing of the destination was needed for so long;
-//! a longer call whose parties follow Record-Route may still be there, and its messages pass.
+//! The relay remembers open transactions, and calls for four minutes after the last message that needed
+//! the memory. A call whose parties follow Record-Route needs none, so only its server knows of it: the
+//! end of this command does not mean that the server has no calls.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -17,15 +17,15 @@ use strowger::limits::LOOK_AGAIN;
 use super::client::{Door, Trouble, shown};
 use super::show::{self, all, count, field};
 
-/// Send no new calls to a destination, or refuse them all, and show what still comes
+/// Send no new calls to a destination, or refuse them all, and show what is remembered
 ///
 /// Calls in progress go on. Without SET and URI the whole relay drains: new requests get 503. The
 /// command ends when nothing is remembered any more; what was drained stays so until --off.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
-What is remembered: transactions, and calls for 4 minutes after the last message that needed it. A
-longer call whose parties follow Record-Route needs none, so ask the server itself before you stop it.
-Exit status 1 when something was still remembered in the end.
+The relay remembers transactions, and calls for 4 minutes after the last message that needed the
+memory. An established call on Record-Route needs none: ask the server itself how many it has before
+you stop it. Exit status 1 when something was still remembered in the end.
 
 Examples:
   strowger drain 1 sip:192.0.2.10:5060
@@ -43,7 +43,7 @@ pub(crate) struct DrainArgs {
     /// Wait at most this long; 0: do not wait
     #[arg(long, value_name = "SECONDS", conflicts_with = "off")]
     wait: Option<u64>,
-    /// Enough when nothing that is remembered was used for this long
+    /// End after this long without traffic of new calls and open transactions
     #[arg(long, value_name = "SECONDS", conflicts_with = "off")]
     quiet: Option<u64>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &DrainArgs) -> ExitCode {
     }
 }
 
-/// Says whether nothing comes any more.
+/// Says whether nothing is remembered, or nothing of it was used for as long as was asked.
 fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
     let target = args.set.zip(args.uri.as_deref());
     switch(&args.door, target, !args.off)?;
@@ -68,7 +68,8 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
         show::print(&format!("{name} takes new calls again"));
         return Ok(true);
     }
-    show::print(&format!("{name} takes no new calls"));
+    let refused = if target.is_none() { ": new requests get 503" } else { "" };
+    show::print(&format!("{name} takes no new calls{refused}"));
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
@@ -83,9 +84,20 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
     loop {
         let left = Left::read(&args.door.ask("strowger.remembered", &json!({}))?, target);
         view.show(&left);
-        let is_quiet = args.quiet.is_some_and(|quiet| left.newest_age_s >= quiet);
-        if left.all() == 0 || is_quiet {
-            view.end(&format!("nothing comes any more from or to {name}"));
+        let of = target.map_or(String::new(), |_| format!(" of {name}"));
+        let server = if target.is_none() {
+            "the servers themselves how many they have"
+        } else {
+            "the server itself how many it has"
+        };
+        let ask = format!("An established call on Record-Route needs no memory here: ask {server}");
+        if left.all() == 0 {
+            view.end(&format!("the relay remembers no call or transaction{of} any more. {ask}"));
+            return Ok(true);
+        }
+        if let Some(quiet) = args.quiet.filter(|quiet| left.newest_age_s >= *quiet) {
+            let since = format!("no new call and no open transaction{of} for {quiet} s");
+            view.end(&format!("{since}; still remembered: {left}. {ask}"));
             return Ok(true);
         }
         let looked = Instant::now();
@@ -106,7 +118,9 @@ fn switch(door: &Door, target: Option<(u32, &str)>, on: bool) -> Result<(), Trou
     };
     let state = if on { "disabled" } else { "active" };
     let params = json!({ "set": set, "uri": uri, "state": state });
-    door.ask("strowger.set_state", &params).map(drop)
+    let reply = door.ask("strowger.set_state", &params)?;
+    show::warn(&reply);
+    Ok(())
 }
 
 /// What is still remembered.

@@ -38,6 +38,11 @@ pub(crate) fn run(args: &ListArgs) -> ExitCode {
 
 /// One row for each address, so that each state stands beside what has it.
 fn text(listing: &Value) -> String {
+    let drained = show::drained(listing["draining"] == true);
+    format!("{drained}{}", rows(listing))
+}
+
+fn rows(listing: &Value) -> String {
     let header = ["set", "destination", "address", "state", "priority", "attributes", "from"];
     let mut table = show::table(&header);
     let mut is_empty = true;
@@ -103,5 +108,8 @@ mod tests {
   20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
+        let drained = text(&json!({ "draining": true, "sets": [] }));
+        let says = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";
+        assert_eq!(drained, format!("{says}no destinations"));
     }
 }

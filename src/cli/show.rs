@@ -82,6 +82,24 @@ pub(super) fn state_word(letters: &str) -> &'static str {
     }
 }
 
+/// What stands above all else while the whole relay is drained.
+pub(super) fn drained(is_drained: bool) -> &'static str {
+    if is_drained {
+        "the relay is drained: new requests get 503; strowger drain --off ends that\n\n"
+    } else {
+        ""
+    }
+}
+
+/// The warnings of a reply, a line each, for standard error.
+pub(super) fn warn(reply: &Value) {
+    let mut err = std::io::stderr().lock();
+    for warning in all(reply, "warnings").iter().filter_map(Value::as_str) {
+        // When standard error is gone there is nobody left to tell.
+        let _ = writeln!(err, "strowger: warning: {}", shown(warning));
+    }
+}
+
 /// Whether standard output is somebody's eyes, who did not ask for plain text.
 fn has_colours() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

@@ -44,6 +44,7 @@ pub(crate) fn set_state(args: &SetStateArgs) -> ExitCode {
         (None, uri) => params["uri"] = uri.into(),
     }
     show::reply(args.door.ask("strowger.set_state", &params), false, |reply| {
+        show::warn(reply);
         let changed = reply["changed"].as_u64().unwrap_or(0);
         format!("{} of set {} now {state}", count(changed, "destination"), args.set)
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::aside::aside;
 use super::error::Error;
@@ -28,6 +28,8 @@ pub struct Desk {
 pub struct Listing {
     /// The sets, ascending.
     pub sets: Vec<ListedSet>,
+    /// New requests get 503.
+    pub draining: bool,
 }
 
 /// One set of a [`Listing`].
@@ -104,6 +106,15 @@ pub struct Took {
     pub publish: Duration,
 }
 
+/// A change of state.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Changed {
+    /// How many records were meant.
+    pub count: usize,
+    /// What is to be warned of, one sentence each.
+    pub warnings: Vec<String>,
+}
+
 /// Which destinations of a set are meant.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Which {
@@ -142,7 +153,7 @@ impl Desk {
     /// The destinations in force.
     pub fn list(&self) -> Listing {
         let state = self.inner.state();
-        let mut listing = Listing::default();
+        let mut listing = Listing { draining: state.is_draining(), ..Listing::default() };
         for resolved in state.records().iter() {
             let id = resolved.record.set;
             if listing.sets.last().is_none_or(|set| set.id != id) {
@@ -165,29 +176,34 @@ impl Desk {
         result
     }
 
-    /// Puts destinations into another state; says how many records were meant.
+    /// Puts destinations into another state; says how many records were meant, and warns, in the log
+    /// too, when that leaves a set without an active destination.
     ///
     /// # Errors
-    /// When none is.
+    /// When none is meant.
     pub fn set_state(
         &self,
         set: u32,
         which: &Which,
         state: State,
         is_probed: bool,
-    ) -> Result<usize, Vec<Error>> {
+    ) -> Result<Changed, Vec<Error>> {
         guarded("a change of state", || {
             let inner = &self.inner;
-            let (version, count) = aside(inner.count(), || {
+            let (version, changed) = aside(inner.count(), || {
                 let mut all = inner.state();
                 let meant = meant::find(all.records(), set, which).map_err(|error| vec![error])?;
                 let version = all.put(&meant, state, is_probed, &inner.shared)?;
-                Ok::<_, Vec<Error>>((version, meant.len()))
+                let warnings = all.warn_if_empty(set).into_iter().collect();
+                Ok::<_, Vec<Error>>((version, Changed { count: meant.len(), warnings }))
             })??;
             inner.wait_until_used(version);
             let letters = Flags::default().in_state(state, is_probed).letters();
             info!("set {set}: {which} put to {letters} by a command");
-            Ok(count)
+            for warning in &changed.warnings {
+                warn!("{warning}");
+            }
+            Ok(changed)
         })
     }
 
@@ -209,6 +225,9 @@ impl Desk {
         let count = guarded("a removal", || self.inner.remove(set, uri, save))?;
         if count > 0 {
             info!("set {set}: {uri} removed by a command");
+            if let Some(warning) = self.inner.state().warn_if_empty(set) {
+                warn!("{warning}");
+            }
         }
         Ok(count)
     }
@@ -230,8 +249,19 @@ impl Desk {
             let (version, before) =
                 aside(inner.count(), || inner.state().drain(on, &inner.shared))??;
             self.inner.wait_until_used(version);
+            match (before, on) {
+                (false, true) => warn!("drained by a command: new requests get 503 from now on"),
+                (true, false) => info!("no longer drained: new requests are served again"),
+                _ => {}
+            }
             Ok(before)
         })
+    }
+
+    /// The code of the answer when the set that requests go to has no active destination.
+    pub fn no_destination_code(&self) -> u16 {
+        let state = self.inner.state();
+        state.no_destination(state.config().policy.set).code
     }
 
     /// The counters as of now.

@@ -38,8 +38,8 @@ use tracing::{error, warn};
 
 pub use beside::look_at_destinations;
 pub use desk::{
-    Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded, Took,
-    Which,
+    Changed, Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded,
+    Took, Which,
 };
 pub use doors::look as look_at_doors;
 pub use error::Error;
@@ -332,6 +332,7 @@ impl Inner {
         let mut totals: Totals = self.stats.iter().collect();
         totals.socket_drops = self.sockets.drops();
         totals.pins = self.shared.pins.counters().into();
+        totals.draining = self.state().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
         totals

@@ -13,7 +13,7 @@ use super::publish::Publisher;
 use crate::config::Config;
 use crate::destination::{self, Resolved};
 use crate::limits;
-use crate::proxy::{Shared, Snapshot};
+use crate::proxy::{Shared, Snapshot, StatusLine};
 use crate::registry::Registry;
 use crate::transport::monotonic_now;
 use crate::worker::wake;
@@ -135,6 +135,27 @@ impl State {
         let before = mem::replace(&mut self.draining, on);
         let next = self.build(shared)?;
         Ok((self.publish(next), before))
+    }
+
+    /// The answer to new requests when this set has no active destination.
+    pub(super) fn no_destination(&self, set: u32) -> &StatusLine {
+        &self.config.sets.get(&set).unwrap_or(&self.config.set_default).no_destination
+    }
+
+    /// What to warn of when no destination of this set may be chosen.
+    pub(super) fn warn_if_empty(&self, set: u32) -> Option<String> {
+        let may_be_chosen =
+            |r: &Resolved| self.registry.flags(r).1.iter().any(|f| f.is_selectable());
+        if self.records.iter().any(|r| r.record.set == set && may_be_chosen(r)) {
+            return None;
+        }
+        let StatusLine { code, reason } = self.no_destination(set);
+        let follows = if set == self.config.policy.set {
+            format!("every new call gets {code} {reason}")
+        } else {
+            "it can take no new call".into()
+        };
+        Some(format!("set {set} has no active destination left: {follows}"))
     }
 
     /// Whether new requests are refused.

@@ -65,7 +65,7 @@ impl Running {
     }
 
     fn put(&self, which: &Which, state: State) -> Result<usize, String> {
-        self.desk().set_state(1, which, state, false).map_err(said)
+        self.desk().set_state(1, which, state, false).map(|changed| changed.count).map_err(said)
     }
 
     fn add(&self, set: u32, uri: &str) -> Result<Vec<String>, String> {

@@ -35,6 +35,8 @@ pub struct Totals {
     pub log_lost: u64,
     /// Times that a worker had to begin anew.
     pub worker_restarts: u64,
+    /// Whether new requests are refused now.
+    pub draining: bool,
     forwarded: [u64; Forwarded::COUNT],
     answered: [u64; Answer::COUNT],
     dropped: [u64; Reason::COUNT],
@@ -81,6 +83,12 @@ impl Totals {
     /// Datagrams forwarded, of every kind.
     pub fn forwarded_all(&self) -> u64 {
         self.forwarded.iter().sum()
+    }
+
+    /// Responses forwarded.
+    pub fn responses(&self) -> u64 {
+        self.of(Verdict::Forwarded(Forwarded::Response))
+            + self.of(Verdict::Forwarded(Forwarded::ViaParameterLost))
     }
 
     /// Datagrams that we answered.
@@ -133,6 +141,7 @@ impl Totals {
             ("pins_contended", self.pins.contended),
             ("log_lost", self.log_lost),
             ("worker_restarts", self.worker_restarts),
+            ("draining", self.draining.into()),
         ];
         plain
             .into_iter()

@@ -1,5 +1,5 @@
-//! `strowger drain`: no new calls, those in progress go on, and the command ends when nothing comes any
-//! more.
+//! `strowger drain`: no new calls, those in progress go on, and the command ends when nothing is
+//! remembered any more.
 
 use nix::sys::signal::Signal;
 
@@ -28,8 +28,10 @@ fn a_destination_is_drained_under_load_and_comes_back() {
     caller.assert_stayed(60);
     let said = drain.wait();
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    assert!(said.out.contains(" ended, "), "what still comes: {}", said.out);
-    assert!(said.out.contains("nothing comes any more from or to "), "{}", said.out);
+    assert!(said.out.contains(" ended, "), "what is remembered: {}", said.out);
+    let ended = format!("no new call and no open transaction of {first} of set 1 for 4 s; ");
+    assert!(said.out.contains(&ended), "{}", said.out);
+    assert!(said.out.ends_with("ask the server itself how many it has\n"), "{}", said.out);
 
     let said = ask(&relay, &["drain", "1", &first, "--off"]).well();
     assert_eq!(said, format!("{first} of set 1 takes new calls again\n"));
@@ -45,13 +47,30 @@ fn a_destination_is_drained_under_load_and_comes_back() {
 #[test]
 fn the_whole_relay_is_drained_and_comes_back() {
     let servers = servers("uas_call", 1);
-    let relay = Relay::with_list(&list(&servers)).start();
-    let call = || Sipp::scenario("uac_call").calls_in_turn(relay.address(), 2).run();
+    let mut relay = Relay::with_list(&list(&servers)).start();
+    let address = relay.address();
+    let call = || Sipp::scenario("uac_call").calls_in_turn(address, 2).run();
     // Nothing is remembered, so there is nothing to wait for.
     let said = ask(&relay, &["drain"]).well();
-    assert!(said.ends_with("nothing comes any more from or to the relay\n"), "{said}");
+    let wants = "the relay takes no new calls: new requests get 503\n\
+                 0 transactions in progress, 0 ended, 0 calls\n\
+                 the relay remembers no call or transaction any more. An established call on \
+                 Record-Route needs no memory here: ask the servers themselves how many they have\n";
+    assert_eq!(said, wants);
+    // Whoever wonders why every call is refused finds it wherever he looks.
+    relay.wait_log(0, &["drained by a command: new requests get 503"]);
+    let above = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";
+    for words in [&["list"] as &[&str], &["stats"]] {
+        let said = ask(&relay, words).well();
+        assert!(said.starts_with(above), "{said}");
+        let json = ask(&relay, &[words, &["--json"]].concat()).json();
+        assert!(json["draining"] == 1 || json["draining"] == true, "{json}");
+    }
     Sipp::scenario("uac_503").calls(relay.address(), 3, 50).run().assert_all_succeeded(3);
     assert_eq!(ask(&relay, &["drain", "--off"]).well(), "the relay takes new calls again\n");
+    relay.wait_log(0, &["no longer drained: new requests are served again"]);
+    assert_eq!(ask(&relay, &["list", "--json"]).json()["draining"], false);
+    assert!(!ask(&relay, &["stats"]).well().contains("drain"));
     call().assert_all_succeeded(2);
 
     // Calls that ended are remembered for four minutes; who does not wait for it is told.
@@ -76,11 +95,19 @@ fn the_whole_relay_is_drained_and_comes_back() {
 
 #[test]
 fn a_destination_that_nobody_called_is_free_at_once_and_an_unknown_one_is_told() {
-    let relay = Relay::with_list("1 sip:127.0.0.1:5071\n1 sip:127.0.0.1:5072\n").start();
+    let mut relay = Relay::with_list("1 sip:127.0.0.1:5071\n1 sip:127.0.0.1:5072\n").start();
     let said = ask(&relay, &["drain", "1", "127.0.0.1:5072"]).well();
-    assert!(said.contains("nothing comes any more"), "{said}");
+    let nothing = "remembers no call or transaction of 127.0.0.1:5072 of set 1 any more. ";
+    assert!(said.contains(nothing), "{said}");
     let table = ask(&relay, &["list"]).well();
     assert_eq!(table.matches("disabled").count(), 1, "{table}");
+    // The other one is the last: that is done, and said loudly.
+    let warning = "set 1 has no active destination left: every new call gets 404 No destination";
+    let said = ask(&relay, &["drain", "1", "sip:127.0.0.1:5071"]);
+    assert_eq!((said.code, said.err.as_str()), (0, &*format!("strowger: warning: {warning}\n")));
+    relay.wait_log(0, &["WARN", warning]);
+    let said = ask(&relay, &["set-state", "inactive", "1", "sip:127.0.0.1:5071"]);
+    assert!(said.err.contains(warning), "{}", said.err);
     let told = ask(&relay, &["drain", "1", "sip:127.0.0.1:5079"]).refused();
     assert!(told.contains("5079"), "{told}");
     let wrong = ask(&relay, &["drain", "1"]);

@@ -35,7 +35,7 @@ fn the_next_call_notices_and_the_turn_goes_on_from_where_it_was() {
     let address = relay.local_addresses()[0];
     let uri = |at: usize| format!("sip:{}", servers[at].address);
     let put = |at, state| {
-        let count = desk.set_state(1, &Which::Uri(uri(at)), state, false).unwrap();
+        let count = desk.set_state(1, &Which::Uri(uri(at)), state, false).unwrap().count;
         assert_eq!(count, 1);
     };
     let taken = |calls| {

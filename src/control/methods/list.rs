@@ -144,7 +144,8 @@ mod tests {
 
     fn text(record: ListedRecord, detail: Detail) -> String {
         let sets = vec![ListedSet { id: 1, records: vec![record] }];
-        let text = answer(&Ok(tree(&Listing { sets }, detail)), None, Style::Compact);
+        let text =
+            answer(&Ok(tree(&Listing { sets, draining: false }, detail)), None, Style::Compact);
         let (_, text) = text.split_once("\"TARGETS\":").unwrap();
         text.trim_end_matches("}}]}}").to_owned()
     }

@@ -5,11 +5,13 @@ use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, Reloa
 use crate::rpc::{Answer, Fault, Value};
 
 pub(super) fn list(call: &Call<'_>) -> Answer {
-    let sets = call.desk.list().sets.into_iter().map(|set| {
+    let listing = call.desk.list();
+    let sets = listing.sets.iter().map(|set| {
         let records = set.records.iter().map(record).collect();
         Value::object([("set", Value::from(set.id)), ("records", Value::Array(records))])
     });
-    Ok(Value::object([("sets", Value::Array(sets.collect()))]))
+    let sets = Value::Array(sets.collect());
+    Ok(Value::object([("draining", listing.draining.into()), ("sets", sets)]))
 }
 
 fn record(listed: &ListedRecord) -> Value {

@@ -31,7 +31,10 @@ pub(super) fn set_state(call: &Call<'_>) -> Answer {
         None => are_probed(call, set, &which),
     };
     match call.desk.set_state(set, &which, state, is_probed) {
-        Ok(changed) => Ok(Value::object([("changed", changed.into())])),
+        Ok(changed) => Ok(Value::object([
+            ("changed", changed.count.into()),
+            ("warnings", texts(changed.warnings)),
+        ])),
         Err(errors) => Err(failed("State Update Failed", &errors)),
     }
 }
