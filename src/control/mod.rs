@@ -28,7 +28,7 @@ mod threads;
 mod write_back;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub use doors::look as look_at_doors;
 pub use error::Error;
 pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
 pub use plan::{Change, Plan};
-pub use remembered::StillComing;
+pub use remembered::{MemoryUse, StillComing};
 
 use crate::config::{Config, Flags};
 use crate::destination::Resolved;
@@ -111,6 +111,8 @@ struct Inner {
     reloads: AtomicUsize,
     /// Whether an operator wants destinations to be pinged.
     ping_active: AtomicBool,
+    /// The most bytes of the table of calls that were in use when somebody asked.
+    memory_used_max: AtomicU64,
     started: Instant,
     /// It started without what its source holds, and has not read it since.
     is_stale: AtomicBool,
@@ -190,6 +192,7 @@ impl Relay {
             reloading: Mutex::new(()),
             reloads: AtomicUsize::new(0),
             ping_active: AtomicBool::new(true),
+            memory_used_max: AtomicU64::new(0),
             started: Instant::now(),
             is_stale: AtomicBool::new(stale.is_some()),
         });

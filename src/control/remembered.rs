@@ -1,12 +1,13 @@
-//! What still comes: what the relay remembers of each destination, for whoever waits for its calls to
-//! end.
+//! What the relay remembers: of each destination, for whoever waits for its calls to end, and how much
+//! memory that takes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use super::Desk;
 use crate::destination::Slot;
-use crate::pin::Remembered;
+use crate::pin::{PinMemory, Remembered};
 use crate::transport::monotonic_now;
 
 /// What is remembered of one address of one destination.
@@ -22,7 +23,29 @@ pub struct StillComing {
     pub remembered: Remembered,
 }
 
+/// Bytes of the memory that all workers share: the table of calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MemoryUse {
+    /// All of it; it never grows.
+    pub total: u64,
+    /// What is in use: its head, and the entries that are taken.
+    pub used: u64,
+    /// The most that was in use when it was asked for.
+    pub used_max: u64,
+}
+
 impl Desk {
+    /// How much of the table of calls is in use. It reads the whole table once.
+    pub fn memory(&self) -> MemoryUse {
+        let inner = self.inner();
+        let pins = &inner.shared.pins;
+        let bytes_of = |pins| PinMemory::words_for(pins) as u64 * 8;
+        let (total, used) = (bytes_of(pins.capacity()), bytes_of(0) + pins.count() as u64 * 8);
+        // Relaxed: the number is only shown.
+        let before = inner.memory_used_max.fetch_max(used, Ordering::Relaxed);
+        MemoryUse { total, used, used_max: before.max(used) }
+    }
+
     /// The destinations of which anything is remembered, those included that are listed no more.
     pub fn remembered(&self) -> Vec<StillComing> {
         let inner = self.inner();

@@ -1,8 +1,8 @@
 //! Kamailio's own `kamcmd` against the BINRPC door.
 
-use strowger::rpc::binrpc;
+use strowger::rpc::{Value, binrpc};
 
-use crate::harness::{Relay, Tools};
+use crate::harness::{Ends, Relay, Tools};
 
 #[test]
 fn destinations_counters_and_faults() {
@@ -44,6 +44,12 @@ fn destinations_counters_and_faults() {
         (&["dispatcher.reload"], "Ok. Dispatcher successfully reloaded.\n"),
         (&["core.version"], "strowger "),
         (&["core.uptime"], "\tuptime: "),
+        (&["core.uptime"], "\tup_since: "),
+        (&["core.shmmem"], "\n\tfragments: 0\n"),
+        (&["core.shmmem", "k"], "{\n\ttotal: "),
+        (&["core.shmmem", "z"], "error: 500 - bad param, (use b|k|m|g)\n"),
+        (&["tm.stats"], "{\n\tcurrent: 0\n\twaiting: 0\n\ttotal: 0\n\ttotal_local: 0\n"),
+        (&["sl.stats"], "{\n\t200: 0\n\t202: 0\n\t2xx: 0\n\t300: 0\n"),
         (&["core.echo", "a"], "a\n"),
         (&["nothing.here"], "error: 500 - command nothing.here not found\n"),
         (&["stats.fetch", "core:"], "\tcore.fwd_requests: 0\n"),
@@ -59,6 +65,59 @@ fn destinations_counters_and_faults() {
     }
     let dump = tools.kamcmd(&["dispatcher.list", "short"]);
     assert!(dump.contains("FLAGS: IP\n") && !dump.contains("ATTRS"), "{dump}");
+    relay.stop();
+}
+
+/// As Kamailio's Prometheus exporters do: all questions of one scrape on one connection, each answered
+/// by one struct, in which whole numbers are looked for by name.
+#[test]
+fn a_scrape_of_an_exporter() {
+    let tools = Tools::new();
+    let mut ends = Ends::new();
+    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    ends.call(relay.address(), "");
+    ends.ask(relay.address());
+    let methods =
+        ["tm.stats", "sl.stats", "core.shmmem", "core.uptime", "dispatcher.list", "tm.stats"];
+    let asked: Vec<u8> =
+        (1..).zip(methods).flat_map(|(n, method)| binrpc::request(method, &[], n)).collect();
+    let answered = tools.stream("ctl", &asked);
+    let mut rest = &answered[..];
+    let mut scraped = Vec::new();
+    for (cookie, method) in (1..).zip(methods) {
+        let (packet, length) =
+            binrpc::decode(rest).expect("a packet").unwrap_or_else(|| panic!("no {method}"));
+        rest = &rest[length..];
+        assert_eq!((packet.kind, packet.cookie), (binrpc::Kind::Reply, cookie), "{method}");
+        let [members @ Value::Struct(_)] = &packet.records[..] else {
+            panic!("{method}: {:?}", packet.records)
+        };
+        scraped.push(members.clone());
+    }
+    assert!(rest.is_empty());
+    let value = |at: usize, name: &str| match scraped[at].get(name) {
+        Some(Value::Int(number)) => *number,
+        other => panic!("{} {name}: {other:?}", methods[at]),
+    };
+    let names = |at: usize| match &scraped[at] {
+        Value::Struct(members) => {
+            members.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
+        }
+        _ => String::new(),
+    };
+    let tm = "current waiting total total_local rpl_received rpl_generated rpl_sent 6xx 5xx 4xx 3xx \
+              2xx created freed delayed_free";
+    let sl = "200 202 2xx 300 301 302 3xx 400 401 403 404 407 408 483 4xx 500 5xx 6xx xxx";
+    let memory = "total free used real_used max_used fragments";
+    for (at, wants) in [(0, tm), (1, sl), (2, memory), (3, "now up_since uptime"), (5, tm)] {
+        assert_eq!(names(at), wants);
+    }
+    assert!(value(1, "200") >= 1, "the OPTIONS");
+    assert_eq!((value(1, "404"), value(1, "5xx"), value(0, "current")), (0, 0, 0));
+    let (total, used) = (value(2, "total"), value(2, "used"));
+    assert!(used > 0 && value(2, "max_used") >= used, "one call is remembered");
+    assert_eq!(value(2, "free") + value(2, "real_used"), total);
+    assert!((0..3_600).contains(&value(3, "uptime")));
     relay.stop();
 }
 

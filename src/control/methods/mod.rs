@@ -8,6 +8,7 @@
 mod core;
 mod dispatcher;
 mod list;
+mod monitor;
 mod own;
 mod stats;
 mod system;
@@ -39,6 +40,11 @@ pub(super) struct Call<'a> {
 pub(super) const ALL: &[Method] = &[
     Method { name: "core.echo", help: "Returns what it is given", run: core::echo },
     Method { name: "core.info", help: "Name and version of the program", run: core::info },
+    Method {
+        name: "core.shmmem",
+        help: "Memory of the table of calls; b, k, m or g",
+        run: monitor::shmmem,
+    },
     Method { name: "core.uptime", help: "Since when the relay runs", run: core::uptime },
     Method { name: "core.version", help: "Version of the program", run: core::version },
     Method {
@@ -85,6 +91,11 @@ pub(super) const ALL: &[Method] = &[
         name: "dispatcher.set_state",
         help: "Sets the state of destinations: state, set, URI or all",
         run: dispatcher::set_state,
+    },
+    Method {
+        name: "sl.stats",
+        help: "Answers of the relay itself, by code",
+        run: monitor::sl_stats,
     },
     Method {
         name: "stats.fetch",
@@ -144,6 +155,11 @@ pub(super) const ALL: &[Method] = &[
     Method { name: "strowger.stats", help: "Every counter", run: own::stats },
     Method { name: "system.listMethods", help: "The names of all methods", run: system::list },
     Method { name: "system.methodHelp", help: "What a method does", run: system::help },
+    Method {
+        name: "tm.stats",
+        help: "Responses forwarded; there are no transactions, so the rest is 0",
+        run: monitor::tm_stats,
+    },
 ];
 
 /// The method with this name.

@@ -2,7 +2,6 @@
 //! group `core` where they count the same.
 
 use super::Call;
-use crate::proxy::{Forwarded, Verdict};
 use crate::rpc::{Answer, Fault, Value};
 use crate::stats::Totals;
 
@@ -51,8 +50,7 @@ fn is_meant((group, name, _): &Counter, text: &str) -> bool {
 }
 
 fn counters(totals: &Totals) -> Vec<Counter> {
-    let of = |kind| totals.of(Verdict::Forwarded(kind));
-    let responses = of(Forwarded::Response) + of(Forwarded::ViaParameterLost);
+    let responses = totals.responses();
     let core = [
         ("fwd_replies", responses),
         ("fwd_requests", totals.forwarded_all() - responses),
