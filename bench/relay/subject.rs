@@ -93,7 +93,7 @@ impl Subject {
         self.signal()?;
         if self.kind == Kind::Strowger {
             // A second signal ends the waiting for calls in progress.
-            self.wait_until(|subject| Ok(subject.log().contains("draining")))?;
+            self.wait_until(|subject| Ok(subject.log().contains("ending: ")))?;
             self.signal()?;
         }
         self.wait_until(|subject| Ok(subject.child.try_wait()?.is_some()))?;

@@ -296,7 +296,11 @@ impl Relay {
     }
 
     fn stop(&mut self) -> io::Result<Vec<(String, u64)>> {
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+        let process = Pid::from_raw(self.child.id().cast_signed());
+        kill(process, Signal::SIGTERM)?;
+        line_with(&mut self.log, "ending: ")?;
+        // A second signal ends the waiting for calls in progress.
+        kill(process, Signal::SIGTERM)?;
         let summary = line_with(&mut self.log, "summary: ")?;
         let words = summary.split(' ').filter_map(|word| word.split_once('='));
         Ok(words.filter_map(|(name, value)| Some((name.into(), value.parse().ok()?))).collect())

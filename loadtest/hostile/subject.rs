@@ -125,9 +125,9 @@ impl Subject {
         self.process.signal(Signal::SIGTERM);
         if self.kind == Kind::Strowger {
             // A second signal ends the waiting for calls in progress.
-            wait::until("the relay to drain", || {
+            wait::until("the relay to end", || {
                 let is_ended = self.process.ended().is_some();
-                (is_ended || self.log().contains("draining")).then_some(())
+                (is_ended || self.log().contains("ending: ")).then_some(())
             });
             if self.process.ended().is_none() {
                 self.process.signal(Signal::SIGTERM);

@@ -78,7 +78,7 @@ fn a_scrape_of_an_exporter() {
     ends.call(relay.address(), "");
     ends.ask(relay.address());
     let methods =
-        ["tm.stats", "sl.stats", "core.shmmem", "core.uptime", "dispatcher.list", "tm.stats"];
+        ["tm.stats", "sl.stats", "core.shmmem", "core.uptime", "dispatcher.list", "core.tcp_info"];
     let asked: Vec<u8> =
         (1..).zip(methods).flat_map(|(n, method)| binrpc::request(method, &[], n)).collect();
     let answered = tools.stream("ctl", &asked);
@@ -109,7 +109,9 @@ fn a_scrape_of_an_exporter() {
               2xx created freed delayed_free";
     let sl = "200 202 2xx 300 301 302 3xx 400 401 403 404 407 408 483 4xx 500 5xx 6xx xxx";
     let memory = "total free used real_used max_used fragments";
-    for (at, wants) in [(0, tm), (1, sl), (2, memory), (3, "now up_since uptime"), (5, tm)] {
+    let tcp = "readers max_connections max_tls_connections opened_connections \
+               opened_tls_connections write_queued_bytes";
+    for (at, wants) in [(0, tm), (1, sl), (2, memory), (3, "now up_since uptime"), (5, tcp)] {
         assert_eq!(names(at), wants);
     }
     assert!(value(1, "200") >= 1, "the OPTIONS");

@@ -45,6 +45,7 @@ pub(super) const ALL: &[Method] = &[
         help: "Memory of the table of calls; b, k, m or g",
         run: monitor::shmmem,
     },
+    Method { name: "core.tcp_info", help: "TCP is not relayed: all 0", run: monitor::tcp_info },
     Method { name: "core.uptime", help: "Since when the relay runs", run: core::uptime },
     Method { name: "core.version", help: "Version of the program", run: core::version },
     Method {

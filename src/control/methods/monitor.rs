@@ -1,5 +1,5 @@
-//! `tm.stats`, `sl.stats` and `core.shmmem`: what monitors of Kamailio ask for by default, in its
-//! names and order. What this relay does not have is 0.
+//! `tm.stats`, `sl.stats`, `core.shmmem` and `core.tcp_info`: what monitors of Kamailio ask for by
+//! default, in its names and order. What this relay does not have is 0.
 
 use super::Call;
 use crate::proxy::{Answer as OwnAnswer, Verdict};
@@ -55,6 +55,20 @@ pub(super) fn shmmem(call: &Call<'_>) -> Answer {
         ("fragments", Value::Int(0)),
     ]))
 }
+
+/// Only UDP is relayed.
+pub(super) fn tcp_info(_: &Call<'_>) -> Answer {
+    Ok(Value::object(TCP_NAMES.map(|name| (name, Value::Int(0)))))
+}
+
+const TCP_NAMES: [&str; 6] = [
+    "readers",
+    "max_connections",
+    "max_tls_connections",
+    "opened_connections",
+    "opened_tls_connections",
+    "write_queued_bytes",
+];
 
 const TM_NAMES: [&str; 15] = [
     "current",
