@@ -80,7 +80,14 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
         // One that has not begun yet reads what this one asks for.
         let _ = ask.try_send(());
     }
-    relay.finish(config.relay.grace, || signals.pending().any(|signal| signal != SIGHUP));
+    relay.finish(config.relay.grace, || {
+        signals.pending().any(|signal| {
+            if signal == SIGHUP {
+                let _ = ask.try_send(());
+            }
+            signal != SIGHUP
+        })
+    });
     sum_up(&relay.stop());
     Ok(())
 }

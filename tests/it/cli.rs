@@ -57,8 +57,10 @@ fn states_change_by_uri_by_duid_and_all_at_once() {
             .join(" ")
     };
     assert_eq!(letters(&relay), "AX DX IP");
-    let said = ask(&relay, &["set-state", "inactive", "1", "sip:127.0.0.1:5071"]).well();
-    assert_eq!(said, "1 destination of set 1 now inactive\n");
+    let said = ask(&relay, &["set-state", "inactive", "1", "sip:127.0.0.1:5071"]);
+    assert_eq!((said.code, &*said.out), (0, "1 destination of set 1 now inactive\n"));
+    let warning = "set 1 has no active destination left: every new call gets 404 No destination";
+    assert_eq!(said.err, format!("strowger: warning: {warning}\n"));
     assert_eq!(letters(&relay), "IX DX IP");
     // Whether it is pinged stays, unless it is said.
     ask(&relay, &["set-state", "active", "2", "--duid", "three"]).well();

@@ -120,7 +120,7 @@ fn a_call_in_progress_keeps_its_destination_and_new_ones_get_404() {
     ends.send(relay.address(), 1);
     ends.wait_arrived(1);
     let server = ends.server();
-    ask(&relay, &["set-state", "disabled", "1", "all"]).well();
+    assert_eq!(ask(&relay, &["set-state", "disabled", "1", "all"]).code, 0);
 
     let first = ends.invite(relay.address(), 1, "", "");
     let said = pipe(&relay, &["explain"], first.as_bytes()).well();

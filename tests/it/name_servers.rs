@@ -53,6 +53,8 @@ fn forty_srv_records_are_used_and_a_cut_is_told() {
         ),
     ] {
         let server = NameServer::with(&zone(count));
+        // More than a datagram holds.
+        server.does_for(&["SRV"], Mood::Truncates);
         let resolver = Resolver::alone().expect("a thread");
         let mut notes = Vec::new();
         let mut resolved = records("1 sip:x.test\n")
@@ -82,7 +84,7 @@ fn name_servers_that_fail_for_all_but_addresses() {
     };
     for code in [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::NotImp] {
         let server = NameServer::with(zone);
-        server.fails_for(&["NAPTR", "SRV"], Mood::Says(code));
+        server.does_for(&["NAPTR", "SRV"], Mood::Says(code));
         let resolver = Resolver::alone().expect("a thread");
         let (resolved, notes) =
             resolver.resolve(records("1 sip:x.test\n"), &[server.address], in_time());
@@ -100,7 +102,7 @@ fn name_servers_that_fail_for_all_but_addresses() {
 
     // One that does not even answer.
     let server = NameServer::with(zone);
-    server.fails_for(&["NAPTR", "SRV"], Mood::Hangs);
+    server.does_for(&["NAPTR", "SRV"], Mood::Hangs);
     let resolver = Resolver::alone().expect("a thread");
     let (mut resolved, mut notes) =
         resolver.resolve(records("1 sip:x.test\n"), &[server.address], in_time());
@@ -118,7 +120,7 @@ fn name_servers_that_fail_for_all_but_addresses() {
     let (resolved, notes) =
         resolver.resolve(records("1 sip:y.test\n"), &[server.address], in_time());
     assert_eq!((told(&resolved).as_str(), notes.len()), ("192.0.2.2:5070", 0), "{notes:?}");
-    server.fails_for(&["NAPTR", "SRV"], Mood::Says(ResponseCode::ServFail));
+    server.does_for(&["NAPTR", "SRV"], Mood::Says(ResponseCode::ServFail));
     let mut notes = Vec::new();
     wait::until("the failure", || {
         let refreshed = resolver.refresh(&resolved, &[server.address]);

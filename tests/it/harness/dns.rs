@@ -13,6 +13,7 @@ use std::time::Duration;
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NAPTR, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::loopback;
 
@@ -69,6 +70,8 @@ impl NameServer {
             }
         };
         let shared = Arc::new(Shared::default());
+        // As many questions as the relay asks at once.
+        let _ = setsockopt(&udp, sockopt::RcvBufForce, &(4 << 20));
         udp.set_read_timeout(Some(TICK)).expect("an open socket");
         tcp.set_nonblocking(true).expect("an open socket");
         let (by_udp, by_tcp) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -102,7 +105,7 @@ impl NameServer {
     }
 
     /// From now on it does this with questions of these types.
-    pub(crate) fn fails_for(&self, types: &[&str], mood: Mood) {
+    pub(crate) fn does_for(&self, types: &[&str], mood: Mood) {
         let moods = types.iter().map(|kind| ((*kind).to_owned(), mood));
         self.state().moods_of_types.extend(moods);
     }
