@@ -1,5 +1,5 @@
-//! Work that must not hold up a worker: where every core has a worker, whatever computes on one takes
-//! its time from it.
+//! Runs heavy control-side work without slowing the workers. When every core has a worker, any
+//! other computation takes time away from one.
 
 use std::panic;
 use std::thread;
@@ -10,12 +10,12 @@ use crate::limits;
 use crate::transport::sys;
 use crate::worker::mark_this_thread;
 
-/// Does this, and waits for it; with many records on a thread of its own that runs only while its core
-/// has nothing else to do. Where all cores are busy without a pause it then takes 300 times as long,
-/// seconds for 10,000 records.
+/// Runs `work` and waits for its result. With many records it runs on a separate thread that is
+/// scheduled only when its core is otherwise idle. If all cores are busy without a pause, it takes
+/// 300 times as long: seconds for 10,000 records.
 ///
-/// The thread is made each time, which costs some 50 us: what the kernel lets a thread give up it does
-/// not give back, and none of the callers' threads may stay so.
+/// The thread is created each time, which costs some 50 us. The kernel does not let a thread raise
+/// its priority again, so no calling thread may lower its own.
 pub(super) fn aside<T: Send>(
     records: usize,
     work: impl FnOnce() -> T + Send,
@@ -25,7 +25,7 @@ pub(super) fn aside<T: Send>(
     }
     let aside = || {
         mark_this_thread();
-        // Where the kernel does not allow it, the work is done all the same.
+        // If the kernel refuses, do the work at normal priority.
         let _ = sys::run_when_idle();
         work()
     };

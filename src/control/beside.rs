@@ -1,5 +1,5 @@
-//! Destinations beside our own listeners: those that lead back to this relay, and what
-//! `strowger check` says of them.
+//! Checks destinations against our own listeners: finds those that lead back to this relay, for a
+//! start, a reload and `strowger check`.
 
 use crate::config::{Config, LoadMode, Problem};
 use crate::destination::Resolved;
@@ -7,16 +7,16 @@ use crate::listener::Listeners;
 use crate::registry::{LoadError, Registry, leads_to_us};
 use crate::transport::planned;
 
-/// The destinations that would run, and what is to be warned of. Nothing is bound: a listener with
-/// port 0 has no port yet, and a wildcard is every address that this machine has now.
+/// Returns the destinations that would run, and warnings. Nothing is bound: a listener with port 0
+/// has no port yet, and a wildcard is every address that this machine has now.
 ///
 /// # Errors
-/// What a start would refuse them for.
+/// Everything that a start would refuse them for.
 pub fn look_at_destinations(
     config: &Config,
     records: Vec<Resolved>,
 ) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
-    // A mistake in the listeners themselves is reported by the start.
+    // The start reports a mistake in the listeners themselves.
     let Ok(listeners) = planned(&config.relay.listen, &config.relay.alias) else {
         return Ok((records, Vec::new()));
     };
@@ -29,8 +29,8 @@ pub fn look_at_destinations(
     Err(errors.iter().map(|error| problem(error, &source)).collect())
 }
 
-/// With `load_mode = "skip"`, leaves out the destinations that are this relay itself and says which.
-/// With `"all"` they stay, and the load is refused for them.
+/// Leaves out the destinations that are this relay itself and reports them, with `load_mode =
+/// "skip"`. With `"all"` they stay, and the load is refused because of them.
 pub(super) fn leave_out_ourselves(
     config: &Config,
     mut records: Vec<Resolved>,

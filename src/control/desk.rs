@@ -1,5 +1,5 @@
-//! What an operator may ask of a running relay. Every door and the command line end here, so that a
-//! question has one answer.
+//! The commands that an operator can run on a live relay. Every control socket and the command line
+//! end here, so the same question always gets the same answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Listing {
 pub struct ListedSet {
     /// Its number.
     pub id: u32,
-    /// Its records in the order of choice.
+    /// Its records, in dispatch order.
     pub records: Vec<ListedRecord>,
 }
 
@@ -48,22 +48,22 @@ pub struct ListedRecord {
     pub uri: String,
     /// The flags in force. With several addresses: active when one of them is.
     pub flags: Flags,
-    /// The higher goes first.
+    /// Higher values go first.
     pub priority: i32,
     /// Its attributes.
     pub attributes: Attributes,
-    /// Where it was written.
+    /// Where the record was written.
     pub origin: Origin,
-    /// What stands for it in logs, the same as long as the record stays: Kamailio's IUID.
+    /// Identifies the record in logs for as long as it exists: Kamailio's IUID.
     pub iuid: String,
-    /// Its addresses, each a destination of its own; none when its name is not resolved.
+    /// Its addresses, each a separate destination. Empty while its name is not resolved.
     pub addresses: Vec<ListedAddress>,
 }
 
 /// One address of a [`ListedRecord`].
 #[derive(Clone, Debug)]
 pub struct ListedAddress {
-    /// Where it is reached.
+    /// The address, and the listener that reaches it.
     pub address: Address,
     /// Its flags in force.
     pub flags: Flags,
@@ -71,69 +71,69 @@ pub struct ListedAddress {
     pub slot: Option<Slot>,
 }
 
-/// How a reload is meant.
+/// Options of a reload.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ReloadHow {
-    /// Only say what it would do.
+    /// Only report what the reload would do.
     pub dry_run: bool,
-    /// Even when it empties a set, or removes more than `removed_percent_max` of one.
+    /// Reload even if it empties a set, or removes more than `removed_percent_max` of one.
     pub force: bool,
 }
 
-/// A reload that could be taken.
+/// The result of a reload that was accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Reloaded {
     /// What it changes.
     pub plan: Plan,
-    /// What is to be warned of, one sentence each.
+    /// Warnings, one sentence each.
     pub notes: Vec<String>,
-    /// Of a dry run: why it would be refused unless forced, one sentence each.
+    /// Why the reload would be refused unless forced, one sentence each. Only for a dry run.
     pub refused: Vec<String>,
     /// How long it took.
     pub took: Took,
 }
 
-/// How long the parts of a reload took.
+/// How long each part of a reload took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Took {
     /// Reading configuration and source, and resolving names.
     pub read: Duration,
-    /// Checking it beside the listeners and comparing it with what was in force.
+    /// Checking it against the listeners and comparing it with what is in force.
     pub check: Duration,
-    /// Making the tables of the workers.
+    /// Building the tables of the workers.
     pub build: Duration,
-    /// Until every worker used them.
+    /// Waiting until every worker uses them.
     pub publish: Duration,
 }
 
 /// A change of state.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Changed {
-    /// How many records were meant.
+    /// How many records were changed.
     pub count: usize,
-    /// What is to be warned of, one sentence each.
+    /// Warnings, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Which destinations of a set are meant.
+/// Selects destinations of a set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Which {
     /// All of them.
     All,
-    /// The record with this URI; or, when none has it, the one address that it names.
+    /// The record with this URI; if there is none, the one address that it names.
     Uri(String),
     /// The record with this `duid` attribute.
     Duid(String),
 }
 
-/// A record that a command brings.
+/// A record that a command adds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NewRecord {
     /// The set.
     pub set: u32,
-    /// The URI, `sip:` may be missing.
+    /// The URI; `sip:` may be missing.
     pub uri: String,
-    /// Its flags, Kamailio's numbers.
+    /// Its flags, as Kamailio's numbers.
     pub flags: u32,
     /// Its priority.
     pub priority: i32,
@@ -150,7 +150,7 @@ impl Desk {
         &self.inner
     }
 
-    /// The destinations in force.
+    /// Returns the destinations in force.
     pub fn list(&self) -> Listing {
         let state = self.inner.state();
         let mut listing = Listing { draining: state.is_draining(), ..Listing::default() };
@@ -165,8 +165,8 @@ impl Desk {
         listing
     }
 
-    /// Reads configuration and destinations again and puts them in force as one, on all workers when
-    /// it returns; tells the log what became of it.
+    /// Reads configuration and destinations again, puts both in force together and logs the result.
+    /// All workers use them when it returns.
     ///
     /// # Errors
     /// Everything that is wrong; then nothing changes.
@@ -176,11 +176,11 @@ impl Desk {
         result
     }
 
-    /// Puts destinations into another state; says how many records were meant, and warns, in the log
-    /// too, when that leaves a set without an active destination.
+    /// Changes the state of destinations and returns how many records were changed. Warns, also in
+    /// the log, if this leaves a set without an active destination.
     ///
     /// # Errors
-    /// When none is meant.
+    /// No destination matches.
     pub fn set_state(
         &self,
         set: u32,
@@ -207,7 +207,7 @@ impl Desk {
         })
     }
 
-    /// Adds one record; `save` writes it to the source too (`None`: as `write_back` says).
+    /// Adds one record. `save` also writes it to the source; with `None`, `write_back` decides.
     ///
     /// # Errors
     /// What is wrong with it; then nothing changes.
@@ -217,10 +217,10 @@ impl Desk {
         Ok(notes)
     }
 
-    /// Removes the records of a set with this URI; says how many there were.
+    /// Removes the records of a set with this URI and returns how many there were.
     ///
     /// # Errors
-    /// When the source cannot be written to; then nothing changes.
+    /// The source cannot be written to; then nothing changes.
     pub fn remove(&self, set: u32, uri: &str, save: Option<bool>) -> Result<usize, Vec<Error>> {
         let count = guarded("a removal", || self.inner.remove(set, uri, save))?;
         if count > 0 {
@@ -232,17 +232,17 @@ impl Desk {
         Ok(count)
     }
 
-    /// Whether destinations are pinged; sets it when `now` says so. Returns what was before.
+    /// Returns whether destinations were pinged before this call; `now` changes the setting.
     pub fn ping_active(&self, now: Option<bool>) -> bool {
         // Relaxed: the flag carries nothing but itself.
         let flag = &self.inner.ping_active;
         now.map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed))
     }
 
-    /// Refuses new requests, or takes them again. Returns what was before.
+    /// Refuses new requests, or accepts them again. Returns the setting before.
     ///
     /// # Errors
-    /// When it cannot be put in force.
+    /// The change cannot be put in force.
     pub fn drain(&self, on: bool) -> Result<bool, Vec<Error>> {
         guarded("the draining", || {
             let inner = &self.inner;
@@ -258,24 +258,25 @@ impl Desk {
         })
     }
 
-    /// The code of the answer when the set that requests go to has no active destination.
+    /// Returns the status code of the response sent when the set for new requests has no active
+    /// destination.
     pub fn no_destination_code(&self) -> u16 {
         let state = self.inner.state();
         state.no_destination(state.config().policy.set).code
     }
 
-    /// The counters as of now.
+    /// Returns the current counters.
     pub fn totals(&self) -> Totals {
         self.inner.totals()
     }
 
-    /// How long the relay has been running.
+    /// Returns how long the relay has been running.
     pub fn uptime(&self) -> Duration {
         self.inner.started.elapsed()
     }
 }
 
-/// As errors and logs call it.
+/// Written as in errors and logs.
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -307,7 +308,7 @@ fn listed(resolved: &Resolved, registry: &Registry) -> ListedRecord {
     }
 }
 
-/// A command that panics is lost, and nothing else.
+/// Runs a command so that a panic ends only that command.
 fn guarded<T>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, Vec<Error>>,

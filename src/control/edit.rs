@@ -1,4 +1,4 @@
-//! One record added or removed by a command: nothing else changes, and no call notices.
+//! Adds or removes one record by command. Nothing else changes, and calls are not affected.
 
 use std::cmp::Reverse;
 
@@ -42,7 +42,7 @@ impl Inner {
         }
         let version = aside(records.len(), || {
             let mut state = self.state();
-            // Names may have been resolved meanwhile; which records there are has not changed.
+            // Names may have been resolved meanwhile; the set of records has not changed.
             let records = with(state.records(), resolved);
             state.replace_records(records, &self.shared)
         })??;
@@ -79,7 +79,8 @@ impl Inner {
     }
 }
 
-/// Whether both are one destination of one set; a source with both would be refused.
+/// Returns whether both are the same destination of the same set; a source with both would be
+/// refused.
 fn is_same_place(a: &Record, b: &Record) -> bool {
     let place = |r: &Record| {
         (r.set, r.uri.port_or_default(), r.attributes.socket, r.attributes.duid.clone())
@@ -87,8 +88,8 @@ fn is_same_place(a: &Record, b: &Record) -> bool {
     place(a) == place(b) && a.uri.host == b.uri.host
 }
 
-/// These records with one more: after all of its set that are not below its priority, as it would
-/// stand when it were read last.
+/// Returns the records with `new` inserted after all records of its set with the same or a higher
+/// priority, as if it were the last line of the source.
 fn with(records: &[Resolved], new: Resolved) -> Vec<Resolved> {
     let key = |resolved: &Resolved| (resolved.record.set, Reverse(resolved.record.priority));
     let at = records.partition_point(|known| key(known) <= key(&new));

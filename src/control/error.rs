@@ -1,4 +1,4 @@
-//! Why a relay does not start or does not take a reload.
+//! Why a relay refuses to start or to reload.
 
 use std::io;
 
@@ -12,27 +12,27 @@ use crate::transport::BindError;
 use crate::words::with_remedy;
 use crate::worker::StartError;
 
-/// One thing that is wrong; each is the operator's or the machine's, as its words say.
+/// One thing that is wrong. Its text shows whether the operator or the machine is at fault.
 #[derive(Debug, ThisError)]
 pub enum Error {
     /// In a file or a flag.
     #[error(transparent)]
     Problem(#[from] Problem),
-    /// With an address that we should listen on.
+    /// An address that we cannot listen on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// With the destinations as a whole.
+    /// The destinations as a whole.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// With a worker.
+    /// A worker that cannot be started.
     #[error(transparent)]
     Worker(#[from] StartError),
-    /// With a control thread.
+    /// A control thread that cannot be started.
     #[error("cannot start the {name} thread: {}", with_remedy(.source))]
     Thread {
         /// Its name.
         name: &'static str,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
     /// No memory for the pin table.
@@ -43,7 +43,7 @@ pub enum Error {
     /// A command that panicked.
     #[error("a bug, please report it: {0} panicked")]
     Panicked(&'static str),
-    /// A reload that would take all destinations of a set.
+    /// A reload that would remove all destinations of a set.
     #[error(
         "set {set} would have none of its {had} destinations left: mend the source, or say \
          strowger reload --force"
@@ -54,7 +54,7 @@ pub enum Error {
         /// How many it has from the source.
         had: usize,
     },
-    /// A reload that would take more of a set than `removed_percent_max`.
+    /// A reload that would remove more of a set than `removed_percent_max`.
     #[error(
         "set {set} would lose {lost} of its {had} destinations, more than removed_percent_max = \
          {percent_max}: mend the source, or say strowger reload --force"
@@ -69,48 +69,48 @@ pub enum Error {
         /// How many percent it may lose.
         percent_max: u8,
     },
-    /// More reloads than may wait for each other.
+    /// Too many reloads are waiting.
     #[error("{} reloads are waiting already: try again", limits::RELOADS_WAITING_MAX)]
     Busy,
-    /// A set that no record is in.
+    /// A set without records.
     #[error("there is no set {set}: the sets are {has}")]
     NoSuchSet {
         /// Its number.
         set: u32,
-        /// The sets that there are.
+        /// The sets that exist.
         has: String,
     },
-    /// A destination that the set does not have.
+    /// A destination that is not in the set.
     #[error("set {set} has no destination {wanted}: it has {has}")]
     NoSuchDestination {
         /// The set.
         set: u32,
-        /// What was asked for.
+        /// What the command asked for.
         wanted: String,
-        /// Some of those that it has.
+        /// Some of the destinations that it has.
         has: String,
     },
-    /// A record that is to be added and is there.
+    /// A record to be added that exists already.
     #[error("{uri} is in set {set} already, {origin}")]
     Already {
-        /// The URI of the one that is there.
+        /// The URI of the existing record.
         uri: String,
         /// The set.
         set: u32,
-        /// Where that one was written.
+        /// Where the existing record was written.
         origin: Origin,
     },
-    /// No randomness.
+    /// The kernel returned no random numbers.
     #[error("the machine gives no random numbers: {0}")]
     Random(getrandom::Error),
 }
 
-/// Many errors of one kind as errors of ours.
+/// Converts errors of one kind to ours.
 pub(super) fn all<E: Into<Error>>(errors: Vec<E>) -> Vec<Error> {
     errors.into_iter().map(Into::into).collect()
 }
 
-/// Both values, or the errors of both.
+/// Returns both values, or the errors of both.
 pub(super) fn both<A, B>(
     a: Result<A, Vec<Error>>,
     b: Result<B, Vec<Error>>,

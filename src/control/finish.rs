@@ -1,7 +1,7 @@
-//! A graceful end: the relay goes on until the INVITEs that it has forwarded are answered.
+//! Graceful shutdown: the relay continues until the INVITEs that it has forwarded are answered.
 //!
-//! Only they need this process: their responses come back to its sockets. Requests in a dialog carry
-//! all that is needed, so that any relay with the same keys takes them.
+//! Only those INVITEs need this process, because their responses come back to its sockets. Requests
+//! in a dialog carry all that is needed, so any relay with the same keys can forward them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,12 +14,13 @@ use crate::pin::OpenInvites;
 use crate::transport::monotonic_now;
 
 impl Relay {
-    /// Waits for the INVITEs that have no final response at this moment, and then for one more second,
-    /// in which the ACK to the last of them comes: an unanswered one for at most 32 s
-    /// ([`TIMER_B`]), one that rings for `grace`, and none of them longer than `grace`. Returns at once
-    /// when `hurry` says so.
+    /// Waits for the INVITEs that have no final response now, and then one more second for the ACK
+    /// to the last response. Waits at most 32 s ([`TIMER_B`]) for an unanswered INVITE and at most
+    /// `grace` for a ringing one, and never longer than `grace` in all. Returns at once if `hurry`
+    /// returns true.
     ///
-    /// Everything else goes on meanwhile, new calls too, but nothing that begins now is waited for.
+    /// Everything else continues meanwhile, new calls too, but nothing that starts now is waited
+    /// for.
     pub fn finish(&self, grace: Duration, mut hurry: impl FnMut() -> bool) {
         let begin = Instant::now();
         let pins = &self.inner.shared.pins;

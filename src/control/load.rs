@@ -1,4 +1,4 @@
-//! What is read when a relay starts or reloads: destinations, keys, randomness.
+//! Reads what a relay needs at a start or a reload: destinations, keys, randomness.
 
 use tracing::{error, warn};
 
@@ -15,20 +15,20 @@ use crate::transport::sys::Mapping;
 pub(super) struct Started {
     /// The destinations.
     pub(super) records: Vec<Resolved>,
-    /// What is to be warned of.
+    /// Warnings.
     pub(super) warnings: Vec<String>,
-    /// Said when they are not those of the source.
+    /// Set if the destinations are not those of the source.
     pub(super) stale: Option<Stale>,
 }
 
-/// The destinations at a start, names resolved as far as the time allows.
+/// Reads the destinations at a start, with names resolved as far as time allows.
 pub(super) fn read(config: &Config, resolver: &Resolver) -> Result<Started, Vec<Error>> {
     let AtStart { loaded, stale } = source::load_at_start(config).map_err(all)?;
     let (records, warnings) = resolved(loaded, config, resolver);
     Ok(Started { records, warnings, stale })
 }
 
-/// Says loudly that a relay starts without what its source holds.
+/// Logs as an error that the relay starts without the content of its source.
 pub(super) fn say_stale(stale: &Stale) {
     for problem in &stale.why {
         error!("{problem}");
@@ -36,14 +36,14 @@ pub(super) fn say_stale(stale: &Stale) {
     error!("{}; the source is asked again until it answers", stale.instead);
 }
 
-/// Keeps what is in force for a start without the database, when it is from one.
+/// If the source is a database, saves the destinations in force for a start without it.
 pub(super) fn keep(config: &Config, records: &[Resolved]) {
     if let Some(warning) = source::keep(config, records.iter().map(|resolved| &resolved.record)) {
         warn!("{warning}");
     }
 }
 
-/// The destinations for a relay at work, and what is to be warned of.
+/// Reads the destinations for a running relay. Also returns warnings.
 pub(super) fn read_again(
     config: &Config,
     resolver: &Resolver,
@@ -52,7 +52,7 @@ pub(super) fn read_again(
     Ok(resolved(loaded, config, resolver))
 }
 
-/// One record with the addresses of its name.
+/// Returns one record with the addresses of its name.
 pub(super) fn resolve_one(record: Record, config: &Config, resolver: &Resolver) -> Resolved {
     let servers = &config.destinations.name_servers;
     let (mut resolved, _) = resolver.resolve(vec![record], servers, resolve::deadline());
@@ -65,7 +65,7 @@ fn resolved(loaded: Loaded, config: &Config, resolver: &Resolver) -> (Vec<Resolv
     (records, loaded.warnings.into_iter().chain(notes).collect())
 }
 
-/// The keys of the configuration, or of the key file.
+/// Returns the keys of the configuration, or of the key file.
 pub(super) fn keys(config: &Config) -> Result<Keys, Vec<Error>> {
     let loaded = keyfile::load(&config.relay).map_err(all)?;
     if let Some(warning) = loaded.warning {
@@ -74,7 +74,7 @@ pub(super) fn keys(config: &Config) -> Result<Keys, Vec<Error>> {
     Ok(Keys::new(&loaded.keys))
 }
 
-/// An empty pin table for the peak that the operator expects.
+/// Creates an empty pin table for the peak load that the operator expects.
 pub(super) fn pins(config: &Config, keys: &Keys) -> Result<PinTable, Error> {
     let pins = PinTable::pins_for_peak(config.relay.peak_requests_per_second);
     let words = Mapping::anonymous_shared(PinMemory::words_for(pins)).map_err(Error::Pins)?;
@@ -84,7 +84,7 @@ pub(super) fn pins(config: &Config, keys: &Keys) -> Result<PinTable, Error> {
     Ok(PinTable::new(PinMemory::new(words, keys.signing().id)))
 }
 
-/// A number by which this process knows the Vias that it wrote.
+/// Returns a number by which this process recognizes the Vias that it wrote.
 pub(super) fn incarnation() -> Result<u16, Vec<Error>> {
     let random = getrandom::u32().map_err(|e| vec![Error::Random(e)])?;
     Ok(random as u16)

@@ -1,4 +1,4 @@
-//! Which records and addresses an operator means.
+//! Finds the records and addresses that an operator's command selects.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,14 +7,14 @@ use super::desk::Which;
 use super::error::Error;
 use crate::destination::{DestinationUri, Host, Record, Resolved};
 
-/// One that is meant: the place of its record, and one address of it unless all are.
+/// A match: the index of the record, and one of its addresses, or `None` for all of them.
 pub(super) type Meant = (usize, Option<SocketAddr>);
 
-/// The records of this set that are meant, or addresses of them.
+/// Returns the records of this set that match, or addresses of them.
 ///
-/// A URI means every record that has it, as written or as [`DestinationUri::is_same`] says; Kamailio
-/// changes only the first of them. One that no record has means the address that it names, of all
-/// records whose host name leads there.
+/// A URI matches every record that has it, as written or as [`DestinationUri::is_same`] says;
+/// Kamailio changes only the first match. A URI that no record has matches the address that it
+/// names, in all records whose host name leads there.
 pub(super) fn find(records: &[Resolved], set: u32, which: &Which) -> Result<Vec<Meant>, Error> {
     let of_set: Vec<(usize, &Resolved)> =
         records.iter().enumerate().filter(|(_, r)| r.record.set == set).collect();
@@ -42,7 +42,7 @@ pub(super) fn find(records: &[Resolved], set: u32, which: &Which) -> Result<Vec<
     Err(Error::NoSuchDestination { set, wanted: which.to_string(), has })
 }
 
-/// Whether a record has this URI, as written or as [`DestinationUri::is_same`] says.
+/// Returns a test for records with this URI, as written or as [`DestinationUri::is_same`] says.
 pub(super) fn has_uri(text: &str) -> impl Fn(&Record) -> bool {
     let uri = DestinationUri::parse(text);
     move |record| record.uri.text == text || uri.as_ref().is_ok_and(|uri| record.uri.is_same(uri))
@@ -72,7 +72,7 @@ fn sets(records: &[Resolved]) -> String {
     told(&sets.iter().map(u32::to_string).collect::<Vec<_>>(), "none")
 }
 
-/// The first of them, and how many more.
+/// Lists the first few, and how many more there are.
 fn told(all: &[String], none: &str) -> String {
     let shown = all[..all.len().min(TOLD_MAX)].join(", ");
     match all.len() {
@@ -82,6 +82,6 @@ fn told(all: &[String], none: &str) -> String {
     }
 }
 
-/// Destinations that an error names: who mistyped one finds it among its neighbours or asks for the
-/// list.
+/// Destinations that an error lists. After a typing mistake the right one is likely among them;
+/// otherwise the operator lists the set.
 const TOLD_MAX: usize = 8;

@@ -1,5 +1,4 @@
-//! The relay as one thing: started, reloaded, drained and stopped; and what its control threads do
-//! meanwhile.
+//! The relay as a whole: starts, reloads, drains and stops it, and runs its control threads.
 
 mod aside;
 mod beside;
@@ -63,11 +62,11 @@ use runtime::{ControlRuntime, DrivenRuntime};
 use state::State;
 use threads::thread_error;
 
-/// What a relay is told besides its configuration.
+/// Options besides the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The flags that the configuration was read with: a reload reads it again with them. Without
-    /// them a reload reads the destinations only.
+    /// The flags that the configuration was read with; a reload reads it again with them. Without
+    /// them, a reload reads only the destinations.
     pub flags: Option<Flags>,
     /// A fault point, for tests.
     pub fault: Option<Fault>,
@@ -79,18 +78,18 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Relay {
     inner: Arc<Inner>,
-    /// The workers end, and are waited for, when it is dropped.
+    /// Dropping it ends the workers and waits for them.
     _pool: Pool,
     /// Ends after the workers, so that their last lines are written.
     _dispatch_thread: Option<DispatchThread>,
     seats: Vec<Seat>,
     spread: Spread,
-    /// The control threads end when it is dropped.
+    /// Dropping it ends the control threads.
     alive: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
-    /// Closed before all else, so that no command comes any more.
+    /// Closed first, so that no more commands come.
     doors: Option<OpenDoors>,
-    /// What runs on it ends first, and is not waited for.
+    /// Its tasks end first, without waiting for them.
     runtime: Option<DrivenRuntime>,
 }
 
@@ -105,16 +104,16 @@ struct Inner {
     flags: Option<Flags>,
     fault: Option<Fault>,
     resolver: Arc<Resolver>,
-    /// Held through a whole reload, addition or removal, so that of two the later one wins.
+    /// Held through a whole reload, addition or removal, so that the later of two wins.
     reloading: Mutex<()>,
-    /// How many want it, the one that has it included.
+    /// How many wait for it or hold it.
     reloads: AtomicUsize,
     /// Whether an operator wants destinations to be pinged.
     ping_active: AtomicBool,
-    /// The most bytes of the table of calls that were in use when somebody asked.
+    /// The highest use of the pin table seen by a query, in bytes.
     memory_used_max: AtomicU64,
     started: Instant,
-    /// It started without what its source holds, and has not read it since.
+    /// Set if it started without the content of its source and has not read it since.
     is_stale: AtomicBool,
 }
 
@@ -217,41 +216,41 @@ impl Relay {
         })
     }
 
-    /// Our listeners, with the ports that the kernel gave.
+    /// Returns our listeners, with the ports that the kernel assigned.
     pub fn listeners(&self) -> &Listeners {
         &self.inner.shared.listeners
     }
 
-    /// How many workers there are.
+    /// Returns the number of workers.
     pub fn worker_count(&self) -> usize {
         self.seats.len()
     }
 
-    /// The addresses that we listen on, in the order of the listeners.
+    /// Returns the addresses that we listen on, in the order of the listeners.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         let listeners = self.listeners().iter();
         listeners.map(|(_, listener)| listener.local).collect()
     }
 
-    /// For people, on one line: listeners, workers and their cores, destinations.
+    /// Describes listeners, workers and their cores, and destinations on one line.
     pub fn describe(&self) -> String {
         let workers = ready::workers(&self.seats, &self.spread);
         let destinations = self.describe_destinations();
         format!("{}; {workers}; {destinations}", ready::listeners(self.listeners()))
     }
 
-    /// How datagrams come to workers.
+    /// Returns how datagrams are spread over workers.
     pub fn spread(&self) -> &Spread {
         &self.spread
     }
 
-    /// For people, on one line: the source, and how many destinations of each set are active.
+    /// Describes the source, and how many destinations of each set are active, on one line.
     pub fn describe_destinations(&self) -> String {
         self.inner.describe_destinations()
     }
 
-    /// Reads configuration and destinations again and puts them in force as one, on all workers
-    /// when it returns; tells the log what became of it.
+    /// Reads configuration and destinations again, puts both in force together and logs the result.
+    /// All workers use them when it returns.
     ///
     /// # Errors
     /// Everything that is wrong; then nothing changes.
@@ -259,27 +258,28 @@ impl Relay {
         self.desk().reload(ReloadHow::default())
     }
 
-    /// What operators may ask of it.
+    /// Returns the commands that operators can run.
     pub fn desk(&self) -> Desk {
         Desk::new(Arc::clone(&self.inner))
     }
 
-    /// The counters as of now.
+    /// Returns the current counters.
     pub fn totals(&self) -> Totals {
         self.inner.totals()
     }
 
-    /// The oldest version of the snapshot that some worker still uses; each reload adds one.
+    /// Returns the oldest version of the snapshot that some worker still uses; each reload adds
+    /// one.
     pub fn snapshot_version(&self) -> u64 {
         self.inner.version_in_use()
     }
 
-    /// Ends everything and says what was counted.
+    /// Stops everything and returns the final counters.
     pub fn stop(mut self) -> Totals {
         self.end_control();
         let inner = Arc::clone(&self.inner);
         drop(self);
-        // So that a line that cannot be written is counted below.
+        // So that lines that cannot be written are counted below.
         log::flush();
         inner.totals()
     }
@@ -304,17 +304,17 @@ impl Drop for Relay {
 
 impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
-        // What a panic left behind is used on: a snapshot is published whole or not at all.
+        // The state is safe to use after a panic: a snapshot is published whole or not at all.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The configuration and the records in force.
+    /// Returns the configuration and the records in force.
     fn in_force(&self) -> (Config, Arc<[Resolved]>) {
         let state = self.state();
         (state.config().clone(), Arc::clone(state.records()))
     }
 
-    /// How many records are in force.
+    /// Returns how many records are in force.
     fn count(&self) -> usize {
         self.state().records().len()
     }
@@ -342,7 +342,7 @@ impl Inner {
     }
 
     fn is_stale(&self) -> bool {
-        // Relaxed: whoever asks in between reloads once more, behind the lock.
+        // Relaxed: a caller that reads an old value reloads once more, under the lock.
         self.is_stale.load(Ordering::Relaxed)
     }
 

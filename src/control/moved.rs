@@ -1,15 +1,17 @@
-//! Which share of calls would go elsewhere after a reload, were they spread by a hash.
+//! Computes the share of calls that would go to another destination after a reload if they were
+//! spread by a hash.
 //!
-//! Kamailio's hash algorithms take the destination at `hash % n` in the order of choice, and when
-//! that may not be chosen the next that may. Round robin moves nothing: its calls keep what they have.
+//! Kamailio's hash algorithms take the destination at `hash % n` in dispatch order, or the next one
+//! that can be chosen. Round robin moves nothing: existing calls keep their destinations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::destination::Resolved;
 use crate::registry::{RecordIdentity, Registry};
 
-/// By set, of these sets: how many percent of all hashes lead to another record in `new` than in
-/// `old`. Sets that had nothing to choose from before have no calls to move and are left out.
+/// Returns, for each of these sets, the percentage of all hashes that lead to another record in
+/// `new` than in `old`. Leaves out sets in which nothing could be chosen before: they have no calls
+/// to move.
 pub(super) fn percent(
     old: &[Resolved],
     new: &[Resolved],
@@ -27,7 +29,7 @@ pub(super) fn percent(
         .collect()
 }
 
-/// One record in the order of choice, and whether it may be chosen.
+/// One record in dispatch order, and whether it can be chosen.
 type Step = (RecordIdentity, bool);
 
 fn rounds(
@@ -45,21 +47,21 @@ fn rounds(
     rounds
 }
 
-/// `None` when nothing could be chosen before.
+/// Returns `None` if nothing could be chosen before.
 fn share(old: &[Step], new: &[Step]) -> Option<f64> {
     let (before, after) = (taken(old), taken(new));
     if !before.iter().any(Option::is_some) {
         return None;
     }
     let is_moved = |hash: u64| at(&before, hash) != at(&after, hash);
-    // Two rounds meet again after the least common multiple of their lengths; one without a length
-    // has the other's.
+    // Two rounds line up again after the least common multiple of their lengths; an empty one has
+    // the other's length.
     let (a, b) = (before.len() as u64, after.len().max(1) as u64);
     let period = a / common_divisor(a, b) * b;
     if period <= SAMPLES {
         return Some(share_of(&is_moved, period));
     }
-    // The golden ratio's fraction spreads over all 32 bits evenly, and the same at every call.
+    // The golden ratio's fraction spreads evenly over all 32 bits, and the same at every call.
     let hash = |number: u64| (number.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 32;
     Some(share_of(&|number| is_moved(hash(number)), SAMPLES))
 }
@@ -69,11 +71,11 @@ fn share_of(is_moved: &dyn Fn(u64) -> bool, all: u64) -> f64 {
     f64::from(moved as u32) / f64::from(all as u32)
 }
 
-/// For each place of the round the record that a call which falls there gets.
+/// Returns, for each position of the round, the record that a call with that hash gets.
 fn taken(round: &[Step]) -> Vec<Option<&RecordIdentity>> {
     let mut taken = vec![None; round.len()];
     let mut next = None;
-    // Twice around, from the end, so that the last places find the first record.
+    // Twice around, backwards, so that the last positions find the first record.
     for at in (0..round.len()).rev().chain((0..round.len()).rev()) {
         let (identity, is_active) = &round[at];
         if *is_active {
@@ -92,7 +94,7 @@ fn common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
-/// Hashes that are tried when all would be too many: the share is then right to about 1 %.
+/// Hashes tried if all would be too many; the share is then accurate to about 1 %.
 const SAMPLES: u64 = 10_000;
 
 #[cfg(test)]

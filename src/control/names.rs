@@ -1,4 +1,4 @@
-//! The thread that asks again for host names whose time is over. Nothing ever waits for it.
+//! The thread that resolves host names again when they expire. Nothing ever waits for it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -15,7 +15,7 @@ use crate::listener::Listeners;
 use crate::registry::{leads_to_us, what_of_ours};
 use crate::worker::catch;
 
-/// Starts it.
+/// Starts the thread.
 pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
     threads::spawn("resolver", move || {
         let mut told = BTreeSet::new();
@@ -26,8 +26,8 @@ pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Er
     .map(drop)
 }
 
-/// Asks again for the names that are due; publishes what changed. `told` are the warnings of names
-/// that lead to this relay, as of the last time. `None` when the relay ends.
+/// Resolves the names that are due and publishes what changed. `told` are the names that led to
+/// this relay last time, which are already warned of. Returns `None` if the relay ends.
 fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     let inner = relay.upgrade()?;
     let is_due = |due: Instant| due <= Instant::now();
@@ -40,7 +40,7 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
         (state.generation(), Arc::clone(state.records()), servers)
     };
     let resolver = Arc::clone(&inner.resolver);
-    // A relay that ends does not wait for a name server.
+    // The relay must be able to end without waiting for a name server.
     drop(inner);
     let refreshed = resolver.refresh(&records, &name_servers);
     for note in refreshed.notes {
@@ -65,7 +65,7 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
             let state = inner.state();
             info!("host names resolved: {}", ready::sets(state.records(), state.registry()));
         }
-        // Others are in force by now, so it looks at those.
+        // Other records are in force by now, so look at those.
         Ok(Ok(false)) => resolver.look_again(),
         Ok(Err(errors)) | Err(errors) => {
             for error in errors {
@@ -76,9 +76,9 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     Some(())
 }
 
-/// Leaves this relay's own addresses out of what was found. A destination with no other address keeps
-/// those that it has in force: its name was moved by mistake, or is ours while a failover lasts. Says
-/// what is to be warned of.
+/// Removes this relay's own addresses from the answers. A destination with no other address keeps
+/// the addresses in force: its name was changed by mistake, or is ours during a failover. Returns
+/// warnings.
 fn without_ourselves(
     in_force: &[Resolved],
     mut found: Vec<Resolved>,
@@ -102,7 +102,7 @@ fn without_ourselves(
     (found, notes)
 }
 
-/// Puts these in force; says whether those that they were made of still were.
+/// Publishes these records. Returns false if others came into force since they were read.
 fn publish(inner: &Inner, generation: u64, records: Vec<Resolved>) -> Result<bool, Vec<Error>> {
     let mut state = inner.state();
     if state.generation() != generation {

@@ -1,5 +1,5 @@
-//! What a reload would change, told by the identity of records, and whether that is too much to be
-//! meant.
+//! What a reload would change, by identity of records, and whether it removes so much that it looks
+//! like a mistake.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -12,16 +12,16 @@ use crate::registry::{RecordIdentity, Registry};
 /// What a reload changes.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Records that are new.
+    /// New records.
     pub added: Vec<Change>,
-    /// Records that are gone.
+    /// Removed records.
     pub removed: Vec<Change>,
     /// Records that stay, with other flags, priority, attributes or addresses.
     pub changed: Vec<Change>,
     /// Records that stay as they are.
     pub unchanged: usize,
-    /// By set, of those in which something changes: the share of calls, in percent, that a hash
-    /// algorithm would send elsewhere.
+    /// For each set with a change, the percentage of calls that a hash algorithm would send
+    /// elsewhere.
     pub moved_percent: Vec<(u32, f64)>,
 }
 
@@ -32,7 +32,7 @@ pub struct Change {
     pub set: u32,
     /// The URI.
     pub uri: String,
-    /// What is different, such as `flags 0 -> 4`; empty for what is new or gone.
+    /// What is different, such as `flags 0 -> 4`; empty for new and removed records.
     pub what: String,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// What `new` changes in a relay that has `old` in force.
+    /// Compares `new` with the records `old` in force.
     pub(super) fn of(old: &[Resolved], new: &[Resolved], registry: &Registry) -> Self {
         let mut plan = Self::default();
         let mut before: HashMap<RecordIdentity, usize> =
@@ -81,10 +81,10 @@ impl Change {
     }
 }
 
-/// What a reload is refused for unless it is forced: a set that would have nothing left, or would
-/// lose more than `percent_max` of what the source gave it, what it gains taken off.
+/// Returns why a reload is refused unless it is forced: a set would lose all, or a net share of
+/// more than `percent_max`, of the records that the source gave it.
 ///
-/// Records that a command added count for neither side: they are gone with every reload.
+/// Records that a command added do not count on either side: every reload removes them.
 pub(super) fn guard(old: &[Resolved], new: &[Resolved], percent_max: u8) -> Vec<Error> {
     let mut sets = BTreeMap::<u32, (usize, usize)>::new();
     for record in old.iter().map(|r| &r.record).filter(|r| r.origin != Origin::Command) {
@@ -96,7 +96,7 @@ pub(super) fn guard(old: &[Resolved], new: &[Resolved], percent_max: u8) -> Vec<
         }
     }
     let too_much = sets.into_iter().filter_map(|(set, (had, has))| {
-        // Removed less added is what it had less what it has.
+        // Removed less added is the old count less the new count.
         let lost = had.saturating_sub(has);
         if has == 0 {
             Some(Error::WouldEmpty { set, had })

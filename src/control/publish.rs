@@ -1,4 +1,4 @@
-//! Publishing: workers get a new snapshot, and the old ones are freed here, never by a worker.
+//! Publishes snapshots to the workers. Old ones are freed here, never by a worker.
 
 use crate::sync::{Arc, ArcSwap};
 
@@ -14,20 +14,20 @@ impl<T> Publisher<T> {
         Self { current: Arc::new(ArcSwap::from_pointee(first)), old: Vec::new() }
     }
 
-    /// Where workers look.
+    /// Returns the pointer that workers read.
     pub(super) fn current(&self) -> Arc<ArcSwap<T>> {
         Arc::clone(&self.current)
     }
 
-    /// Puts `next` in force; whoever calls wakes the workers afterwards.
+    /// Puts `next` in force. The caller wakes the workers afterwards.
     pub(super) fn publish(&mut self, next: T) {
         self.old.push(self.current.swap(Arc::new(next)));
     }
 
-    /// Frees the old ones that no worker holds any more; says how many are left.
+    /// Frees the old snapshots that no worker holds any more and returns how many are left.
     ///
-    /// A count of one is ours. It can never rise again: `swap` has turned every borrow of the old
-    /// snapshot into a count before it returned, and nobody finds it any more.
+    /// A count of one is ours, and it can never rise again: before it returned, `swap` turned every
+    /// borrow of the old snapshot into a count, and no worker can find it any more.
     pub(super) fn free_old(&mut self) -> usize {
         self.old.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         self.old.len()
@@ -53,7 +53,7 @@ mod tests {
         }
     }
 
-    /// Frees itself on the control thread only.
+    /// Asserts that it is freed on the control thread.
     struct Marked {
         version: u64,
         control: std::thread::ThreadId,
@@ -104,7 +104,7 @@ mod tests {
         publisher.publish(snapshot(2));
         assert_eq!(publisher.free_old(), 1);
         assert_eq!(reader.load().version, 2);
-        // The reader let go, and yet it was not the last.
+        // The reader released it, and still was not the last owner.
         assert!(watched.upgrade().is_some());
         assert_eq!(publisher.free_old(), 0);
         assert!(watched.upgrade().is_none());

@@ -1,4 +1,4 @@
-//! The line that says that the relay serves, and with what.
+//! Formats the line that says that the relay serves, with its listeners, workers and sets.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::registry::Registry;
 use crate::transport::Spread;
 use crate::worker::Seat;
 
-/// Sets and listeners that are told one by one; of the rest only the number is told.
+/// Sets and listeners that are listed; only the number of the rest is given.
 const TOLD_MAX: usize = 16;
 
 /// `udp:192.0.2.1:5060, udp:[2001:db8::1]:5060`

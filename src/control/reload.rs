@@ -1,4 +1,4 @@
-//! A reload: everything is read and looked at first; then it is put in force as one, or nothing is.
+//! A reload: reads and checks everything first, then puts all of it in force together, or nothing.
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -16,17 +16,17 @@ use crate::config::Config;
 use crate::destination::Resolved;
 use crate::limits;
 
-/// The right to change which records there are.
+/// The right to change the set of records.
 pub(super) struct Turn<'a> {
     inner: &'a Inner,
     _one_at_a_time: MutexGuard<'a, ()>,
 }
 
 impl Inner {
-    /// Waits until no other reload, addition or removal is at work.
+    /// Waits until no other reload, addition or removal is running.
     ///
-    /// Those that wait each run, and none takes the result of another: who changed the source and
-    /// then asked for a reload must get one that began after he asked.
+    /// Each waiting reload runs; none takes the result of another. An operator who changes the
+    /// source and then reloads must get a reload that started after the change.
     pub(super) fn take_turn(&self) -> Result<Turn<'_>, Vec<Error>> {
         // Relaxed: a count, which orders nothing.
         if self.reloads.fetch_add(1, Ordering::Relaxed) > limits::RELOADS_WAITING_MAX {
@@ -37,7 +37,7 @@ impl Inner {
         Ok(Turn { inner: self, _one_at_a_time: guard })
     }
 
-    /// Tells the log what became of a reload.
+    /// Logs the result of a reload.
     pub(super) fn tell(&self, how: ReloadHow, result: &Result<Reloaded, Vec<Error>>) {
         match result {
             _ if how.dry_run => {}
@@ -60,7 +60,7 @@ impl Inner {
         self.strike(b"strowger reload");
         let _turn = self.take_turn()?;
         let begin = Instant::now();
-        // Sources are read and names resolved without the lock of the state: they may take long.
+        // Sources are read and names resolved without the state lock, because both may take long.
         let (old, known) = self.in_force();
         let (config, mut notes) = match &self.flags {
             Some(flags) => old.reload(flags).map_err(error::all)?,
@@ -89,8 +89,8 @@ impl Inner {
         Ok(Reloaded { plan, notes, refused: Vec::new(), took })
     }
 
-    /// Looks at what was read, and publishes it unless that is only to be tried. Says what it changes,
-    /// of a trial why it would be refused, and under which version it was published.
+    /// Checks what was read, and publishes it unless this is a dry run. Returns the plan, for a dry
+    /// run the reasons to refuse it, and the published version.
     fn put_in_force(
         &self,
         config: Config,

@@ -1,5 +1,5 @@
-//! What the relay remembers: of each destination, for whoever waits for its calls to end, and how much
-//! memory that takes.
+//! What the relay remembers of each destination, for operators who wait for its calls to end, and
+//! how much memory that takes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::transport::monotonic_now;
 /// What is remembered of one address of one destination.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StillComing {
-    /// The sets that list it; none when it is listed no more.
+    /// The sets that list it; empty if it is no longer listed.
     pub sets: Vec<u32>,
     /// Its URI.
     pub uri: String,
@@ -23,19 +23,19 @@ pub struct StillComing {
     pub remembered: Remembered,
 }
 
-/// Bytes of the memory that all workers share: the table of calls.
+/// Use of the memory that all workers share, the pin table, in bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct MemoryUse {
-    /// All of it; it never grows.
+    /// The total size; it never changes.
     pub total: u64,
-    /// What is in use: its head, and the entries that are taken.
+    /// What is in use: the head, and the entries that are taken.
     pub used: u64,
-    /// The most that was in use when it was asked for.
+    /// The highest use seen by a query.
     pub used_max: u64,
 }
 
 impl Desk {
-    /// How much of the table of calls is in use. It reads the whole table once.
+    /// Returns how much of the pin table is in use. Reads the whole table once.
     pub fn memory(&self) -> MemoryUse {
         let inner = self.inner();
         let pins = &inner.shared.pins;
@@ -46,7 +46,7 @@ impl Desk {
         MemoryUse { total, used, used_max: before.max(used) }
     }
 
-    /// The destinations of which anything is remembered, those included that are listed no more.
+    /// Returns the destinations with remembered transactions or calls, even those no longer listed.
     pub fn remembered(&self) -> Vec<StillComing> {
         let inner = self.inner();
         let Some(snapshot) = inner.state().snapshot() else {

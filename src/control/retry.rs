@@ -1,4 +1,4 @@
-//! The thread of a relay that started without its database: it reloads until that succeeds once.
+//! The thread of a relay that started without its database: reloads until one reload succeeds.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::limits::DATABASE_RETRY_MS;
 use crate::worker::catch;
 use crossbeam::channel::Receiver;
 
-/// Starts it. It ends when a reload succeeded, whoever asked for it, or when the relay ends.
+/// Starts it. It ends when any reload has succeeded, or when the relay ends.
 pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Error>> {
     threads::spawn("source", move || {
         let mut wait_ms = *DATABASE_RETRY_MS.start();
@@ -23,7 +23,7 @@ pub(super) fn spawn(inner: Weak<Inner>, gone: Receiver<()>) -> Result<(), Vec<Er
     .map(drop)
 }
 
-/// Tries once; says whether nothing is left to be done.
+/// Tries once. Returns true if nothing is left to do.
 fn is_read(inner: &Weak<Inner>) -> bool {
     let Some(inner) = inner.upgrade() else { return true };
     if !inner.is_stale() {

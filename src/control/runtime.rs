@@ -1,4 +1,5 @@
-//! The runtime of all that waits for others: operators and their tools. No message passes here.
+//! The async runtime for all waiting on operators and their tools. SIP messages never pass through
+//! it.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -8,11 +9,11 @@ use tokio::sync::oneshot;
 
 use crate::worker::mark_this_thread;
 
-/// A runtime without a thread: what is given to it waits until it is driven.
+/// A runtime without a thread: its tasks start when it is driven.
 #[derive(Debug)]
 pub(super) struct ControlRuntime(Runtime);
 
-/// A runtime at work. When it is dropped it ends, without waiting for what it waits for.
+/// A running runtime. Dropping it ends it without waiting for its tasks.
 #[derive(Debug)]
 pub(super) struct DrivenRuntime {
     end: Option<oneshot::Sender<()>>,
@@ -33,15 +34,15 @@ impl ControlRuntime {
         self.0.handle()
     }
 
-    /// Drives it on a thread of its own.
+    /// Runs it on its own thread.
     pub(super) fn drive(self) -> io::Result<DrivenRuntime> {
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("control-io".into()).spawn(move || {
             mark_this_thread();
             let Self(runtime) = self;
-            // An error means that nobody is left to end it.
+            // An error means that the other end is gone, so this ends, too.
             let _ = runtime.block_on(ended);
-            // A command that hangs keeps nobody from ending.
+            // A command that hangs must not delay the end.
             runtime.shutdown_background();
         })?;
         Ok(DrivenRuntime { end: Some(end), thread: Some(thread) })
@@ -52,7 +53,7 @@ impl Drop for DrivenRuntime {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
-            // The doors are closed when it returns; a panic was told by the hook.
+            // The control sockets are closed when it returns; the panic hook reported any panic.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! What the control side knows of the destinations, and how it becomes the next snapshot.
+//! The destinations as the control side knows them, and how they become the next snapshot.
 
 use std::mem;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ pub(super) struct State {
     records: Arc<[Resolved]>,
     registry: Registry,
     draining: bool,
-    /// The version of the snapshot published last.
+    /// The version of the last published snapshot.
     version: u64,
     /// `None` only until the workers have started.
     outlet: Option<(Publisher<Snapshot>, Arc<[Waker]>)>,
 }
 
 impl State {
-    /// The state at the start and its snapshot.
+    /// Returns the initial state and its snapshot.
     pub(super) fn new(
         config: Config,
         records: Vec<Resolved>,
@@ -50,12 +50,12 @@ impl State {
         Ok((state, first))
     }
 
-    /// Where the next snapshots go.
+    /// Sets where the next snapshots go.
     pub(super) fn publish_with(&mut self, publisher: Publisher<Snapshot>, wakers: Arc<[Waker]>) {
         self.outlet = Some((publisher, wakers));
     }
 
-    /// The snapshot in force; `None` only until the workers have started.
+    /// Returns the snapshot in force; `None` only until the workers have started.
     pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
         Some(self.outlet.as_ref()?.0.current().load_full())
     }
@@ -64,28 +64,28 @@ impl State {
         &self.config
     }
 
-    /// Those in force, as the source and the name servers say.
+    /// Returns the records in force, as the source and the name servers give them.
     pub(super) fn records(&self) -> &Arc<[Resolved]> {
         &self.records
     }
 
-    /// The states that are kept over reloads.
+    /// Returns the states that survive reloads.
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Changes whenever something is published.
+    /// Returns a number that changes whenever something is published.
     pub(super) fn generation(&self) -> u64 {
         self.version
     }
 
-    /// What these records would be refused for.
+    /// Returns why these records would be refused.
     pub(super) fn errors(&self, records: &[Resolved], shared: &Shared) -> Vec<Error> {
         error::all(self.registry.errors(records, &shared.listeners))
     }
 
-    /// Publishes these in place of those in force and says under which version; when they cannot be
-    /// taken nothing changes.
+    /// Replaces the records in force and returns the published version. If they are refused,
+    /// nothing changes.
     pub(super) fn replace(
         &mut self,
         config: Config,
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// As [`State::replace`], with the configuration as it is.
+    /// Like [`State::replace`], with the same configuration.
     pub(super) fn replace_records(
         &mut self,
         records: Vec<Resolved>,
@@ -113,7 +113,7 @@ impl State {
         self.replace(self.config.clone(), records, shared)
     }
 
-    /// Puts what is meant into another state; says under which version.
+    /// Changes the state of the selected destinations and returns the published version.
     pub(super) fn put(
         &mut self,
         meant: &[Meant],
@@ -124,25 +124,25 @@ impl State {
         for (at, address) in meant {
             self.registry.put_state(&self.records[*at], *address, state, is_probed);
         }
-        // It was taken before, and nothing else has changed.
+        // This list was accepted before, and nothing else has changed.
         let next = self.build(shared)?;
         Ok(self.publish(next))
     }
 
-    /// From now on every snapshot tells the workers to refuse new requests, or to take them again.
-    /// Says what they were told before.
+    /// Makes every snapshot from now on tell the workers to refuse new requests, or to accept them
+    /// again. Returns the setting before.
     pub(super) fn drain(&mut self, on: bool, shared: &Shared) -> Result<(u64, bool), Vec<Error>> {
         let before = mem::replace(&mut self.draining, on);
         let next = self.build(shared)?;
         Ok((self.publish(next), before))
     }
 
-    /// The answer to new requests when this set has no active destination.
+    /// Returns the answer to new requests if this set has no active destination.
     pub(super) fn no_destination(&self, set: u32) -> &StatusLine {
         &self.config.sets.get(&set).unwrap_or(&self.config.set_default).no_destination
     }
 
-    /// What to warn of when no destination of this set may be chosen.
+    /// Returns a warning if no destination of this set can be chosen.
     pub(super) fn warn_if_empty(&self, set: u32) -> Option<String> {
         let may_be_chosen =
             |r: &Resolved| self.registry.flags(r).1.iter().any(|f| f.is_selectable());
@@ -158,7 +158,7 @@ impl State {
         Some(format!("set {set} has no active destination left: {follows}"))
     }
 
-    /// Whether new requests are refused.
+    /// Returns whether new requests are refused.
     pub(super) fn is_draining(&self) -> bool {
         self.draining
     }
@@ -177,11 +177,11 @@ impl State {
         }
     }
 
-    /// Makes numbers of destinations retired long ago free, when `records` need them: publishes the
-    /// list in force without them, and waits until no worker knows them any more.
+    /// Frees the slots of destinations retired long ago if `records` need them: publishes the list
+    /// in force without them, and waits until no worker knows them any more.
     ///
-    /// Otherwise a worker that is a snapshot behind would pin the old destination under the number
-    /// of the new one, or send a call that was pinned to the new one to the old.
+    /// Otherwise a worker that is a snapshot behind would pin the old destination under the slot of
+    /// the new one, or send a call that was pinned to the new one to the old.
     fn free_numbers(&mut self, records: &[Resolved], shared: &Shared) -> Result<(), Vec<Error>> {
         let given_up = self.registry.give_up(monotonic_now(), records);
         if given_up.is_empty() || self.outlet.is_none() {
@@ -196,7 +196,7 @@ impl State {
         let begin = Instant::now();
         while publisher.free_old() > 0 {
             if begin.elapsed() > limits::MOVE_ON_TIME_MAX {
-                // They stay given up; the next load asks again.
+                // They stay given up; the next load tries again.
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(1));
@@ -205,7 +205,7 @@ impl State {
         Ok(())
     }
 
-    /// The next snapshot, of what is in force.
+    /// Builds the next snapshot from what is in force.
     fn build(&mut self, shared: &Shared) -> Result<Snapshot, Vec<Error>> {
         let destinations = self
             .registry

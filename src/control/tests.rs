@@ -1,4 +1,4 @@
-//! What operators ask of a running relay, and what it says.
+//! What operators ask of a running relay, and what it answers.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use super::*;
 use crate::destination::State;
 use crate::limits;
 
-/// A relay in this process, with a list in a folder of its own.
+/// A relay in this process, with a list in its own folder.
 struct Running {
     relay: Relay,
     folder: TempDir,
@@ -20,7 +20,7 @@ impl Running {
         Self::at("127.0.0.1", list, |_| ())
     }
 
-    /// One that listens at free ports of this host.
+    /// Starts one on free ports of this host.
     fn at(host: &str, list: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("dispatcher.list");
@@ -132,7 +132,7 @@ fn a_state_outlives_reloads_until_the_source_changes_its_mind() {
         running.reload(list).unwrap();
         assert_eq!(running.listed()[0], wants, "{says}");
     }
-    // Who left and comes back begins anew.
+    // A record that is removed and comes back starts afresh.
     running.put(&uri("sip:192.0.2.1"), State::Disabled).unwrap();
     running.reload("1 sip:192.0.2.2\n").unwrap();
     running.reload("1 sip:192.0.2.1\n1 sip:192.0.2.2\n").unwrap();
@@ -293,7 +293,8 @@ fn a_record_is_added_and_removed_and_nothing_else_changes() {
     assert_eq!(running.desk().remove(1, "192.0.2.1:5060", None).unwrap(), 1);
     assert_eq!(running.listed(), wants[1..]);
 
-    // What the source does not know is gone, what it knows comes back; no guard stands before that.
+    // A reload removes what the source does not know and restores what it does; no guard stops
+    // that.
     let plan = running.reload(list).unwrap().plan;
     assert_eq!(plan.to_string(), "1 added, 3 removed, 0 changed");
     assert_eq!(
@@ -328,7 +329,7 @@ fn the_relay_itself_is_no_destination() {
         assert!(said.starts_with(&format!("line 2: {is_us}")), "{said}");
         assert_eq!(running.listed(), ["1 sip:192.0.2.1 AX 0"]);
     }
-    // Another port of the same hosts is another program.
+    // Another port of the same host is another program.
     running.add(1, "sip:198.51.100.7:5081").unwrap();
     running.add(1, &format!("sip:127.0.0.2:{port}")).unwrap();
 }
@@ -372,7 +373,7 @@ fn what_is_saved_stands_in_the_source() {
     let plan = running.desk().reload(ReloadHow::default()).unwrap().plan;
     assert_eq!(plan.to_string(), "0 added, 0 removed, 0 changed");
     assert_eq!(running.listed(), wants);
-    // Where the source cannot be written to, nothing changes.
+    // If the source cannot be written to, nothing changes.
     fs::remove_file(running.folder.path().join("dispatcher.list")).unwrap();
     let new = NewRecord { uri: "192.0.2.4".into(), ..new };
     assert!(running.desk().add(&new, Some(true)).is_err());

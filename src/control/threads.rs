@@ -1,4 +1,4 @@
-//! The control side's threads: how they begin, and the one that tidies up.
+//! Starts the control side's threads, among them the one that cleans up every second.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Error, Inner};
 use crate::transport::monotonic_now;
 use crate::worker::{catch, mark_this_thread};
 
-/// The thread that tidies up every second.
+/// Starts the thread that cleans up every second.
 pub(super) fn spawn_keeper(
     inner: Arc<Inner>,
     gone: Receiver<()>,
@@ -24,13 +24,13 @@ pub(super) fn spawn_keeper(
     };
     spawn("control", move || {
         while is_alive(&gone, Duration::from_secs(1)) {
-            // A panic is said by the hook; the next second is a new chance.
+            // The hook reports a panic; the next second tries again.
             let _ = catch(&tick);
         }
     })
 }
 
-/// Starts a thread whose panics are told as ours.
+/// Starts a thread whose panics are reported as ours.
 pub(super) fn spawn(
     name: &'static str,
     work: impl FnOnce() + Send + 'static,
@@ -42,12 +42,12 @@ pub(super) fn spawn(
     thread::Builder::new().name(name.into()).spawn(guarded).map_err(thread_error(name))
 }
 
-/// What the kernel says about a thread that it does not give.
+/// Returns the error for a thread that the kernel refuses.
 pub(super) fn thread_error(name: &'static str) -> impl FnOnce(io::Error) -> Vec<Error> {
     move |source| vec![Error::Thread { name, source }]
 }
 
-/// Waits this long; false as soon as the relay ends.
+/// Waits this long; returns false as soon as the relay ends.
 pub(super) fn is_alive(gone: &Receiver<()>, wait: Duration) -> bool {
     gone.recv_timeout(wait) == Err(RecvTimeoutError::Timeout)
 }

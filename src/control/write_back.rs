@@ -1,4 +1,4 @@
-//! Changes by command that are written to the source too.
+//! Writes changes made by command to the source.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,16 @@ use crate::config::Config;
 use crate::destination::{Origin, Record};
 use crate::source::write_back;
 
-/// Writes a record to the source; says where it stands there.
+/// Writes a record to the source and returns its place there.
 pub(super) fn add(config: &Config, record: &Record) -> Result<Origin, Vec<Error>> {
     write_back::add(config, record).map_err(error::all)
 }
 
-/// Takes records out of the source. One that it does not have, since a command brought it, is no error.
+/// Removes records from the source. A record that the source does not have, because a command added
+/// it, is not an error.
 pub(super) fn remove(config: &Config, records: &[Record]) -> Result<(), Vec<Error>> {
-    // Those that no source knows of are looked for too: one may have been written there since.
+    // Also searches for records that came by command: one may have been written to the source
+    // since.
     let places: BTreeSet<_> = records.iter().map(|r| (r.set, r.uri.text.as_str())).collect();
     for (set, uri) in places {
         write_back::remove(config, set, uri).map_err(error::all)?;

@@ -1,4 +1,5 @@
-//! What doors with connections have in common: a bounded number of them, each a task of its own.
+//! Shared by all control sockets that accept connections: limits their number and runs each in its
+//! own task.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +16,7 @@ use crate::limits;
 use crate::log::Limited;
 use crate::transport::monotonic_now;
 
-/// Connections of one door.
+/// Counts the connections of one control socket.
 #[derive(Debug)]
 pub(super) struct Slots {
     door: &'static str,
@@ -29,7 +30,8 @@ impl Slots {
         Self { door, free, said: Limited::new() }
     }
 
-    /// Room for one more; without it the newest is refused.
+    /// Reserves a place for one more connection; `None` if all are taken, and then the new
+    /// connection is refused.
     pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok();
         if permit.is_none() {
@@ -39,21 +41,21 @@ impl Slots {
         permit
     }
 
-    /// One line a second.
+    /// Logs at most one line a second.
     pub(super) fn say(&self, what: &str) {
         if let Some(more) = self.said.allow(monotonic_now()) {
             warn!("control: {}: {what}{more}", self.door);
         }
     }
 
-    /// Waits where accepting fails: the machine has no descriptors left, perhaps.
+    /// Logs a failed accept and waits. The machine may be out of file descriptors.
     pub(super) async fn failed(&self, error: &io::Error) {
         self.say(&format!("no connection can be taken ({error})"));
         sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
     }
 }
 
-/// Serves each connection in a task of its own, for ever.
+/// Serves each connection in its own task, forever.
 pub(super) async fn serve<F>(
     listener: UnixListener,
     slots: &Slots,
@@ -76,5 +78,6 @@ pub(super) async fn serve<F>(
     }
 }
 
-/// Milliseconds until we try again to accept: nobody waits longer than that when there is room again.
+/// Milliseconds until we try to accept again, so the longest that a client waits once a place is
+/// free.
 const ACCEPT_AGAIN_MS: u64 = 100;

@@ -1,4 +1,4 @@
-//! The unix stream of `kamcmd`: BINRPC, any number of requests one after the other.
+//! The unix stream socket of `kamcmd`: BINRPC, any number of requests one after the other.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::limits;
 use crate::rpc::binrpc::{self, Broken, Kind, Packet};
 use crate::rpc::{Answer, Fault, Params, Request, Value};
 
-/// The door, not yet answered at.
+/// The socket, bound but not served yet.
 #[derive(Debug)]
 pub(super) struct Binrpc {
     listener: UnixListener,
@@ -35,7 +35,8 @@ impl Binrpc {
     }
 }
 
-/// Until the client goes, is silent for too long, or says what cannot be read on.
+/// Serves requests until the client closes, is silent for too long, or sends something that leaves
+/// the rest of the stream unreadable.
 async fn converse(mut stream: UnixStream, clerk: Clerk) {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 4_096];
@@ -78,7 +79,7 @@ async fn answer(packet: Packet, clerk: &Clerk) -> Answer {
     let request = Request { method: method.clone(), params, id: None, reply_name: None };
     let answer = clerk.answer(request).await;
     match answer {
-        // Kamailio's words at this door.
+        // What Kamailio says on this socket.
         Err(fault) if fault == Fault::method_not_found() => {
             Err(Fault::failed(format!("command {method} not found")))
         }

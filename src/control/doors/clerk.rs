@@ -1,5 +1,5 @@
-//! The one who answers at every door: he runs a command on a thread where it may wait, and hands its
-//! answer back.
+//! Answers the requests of every control socket: runs the command on a thread that may block, and
+//! returns its answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Clerk {
         Self { desk, commands: Arc::new(Semaphore::new(limits::COMMANDS_MAX)) }
     }
 
-    /// Does what is asked. A command that takes too long goes on without its client.
+    /// Runs a command. If it takes too long, the client gets an error and the command continues.
     pub(super) async fn answer(&self, request: Request) -> Answer {
         let Ok(permit) = Arc::clone(&self.commands).try_acquire_owned() else {
             say_busy();
@@ -55,8 +55,8 @@ impl Clerk {
         }
     }
 
-    /// The text that answers a request in JSON, or what could not be read as one; and what it is
-    /// known by.
+    /// Returns the JSON text that answers a request or reports why it could not be read, and the id
+    /// of the request.
     pub(super) async fn answer_json(
         &self,
         read: Result<Request, Box<Refused>>,

@@ -1,5 +1,5 @@
-//! The unix datagrams of `kamcli` and of newer `kamcmd`: one holds one request, and the answer goes
-//! to the address that the client bound.
+//! The unix datagram socket of `kamcli` and of newer `kamcmd`: one datagram is one request, and the
+//! answer goes to the address that the client bound.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::rpc::json::{self, Style};
 use crate::rpc::{Fault, Id};
 use crate::transport::sys;
 
-/// The door, not yet answered at.
+/// The socket, bound but not served yet.
 #[derive(Debug)]
 pub(super) struct Datagram {
     socket: UnixDatagram,
@@ -30,7 +30,7 @@ pub(super) struct Datagram {
 impl Datagram {
     pub(super) fn make(path: &Path) -> Result<Self, Problem> {
         let (socket, placed) = files::socket("datagram", path, Type::DGRAM)?;
-        // A long answer goes only in one piece. Without the privilege it is what the kernel allows.
+        // A long answer must fit one datagram. Without the privilege the kernel's limit applies.
         if sys::force_send_buffer(socket.as_fd(), limits::DATAGRAM_REPLY_BYTES).is_err() {
             let _ = socket.set_send_buffer_size(limits::DATAGRAM_REPLY_BYTES);
         }
@@ -39,7 +39,7 @@ impl Datagram {
         Ok(Self { socket, _placed: placed })
     }
 
-    /// Those behind a request wait for it, but not for long.
+    /// Serves requests one after the other, each for a short time at most.
     pub(super) async fn serve(self, clerk: Clerk) {
         let slots = Arc::new(Slots::new("datagram"));
         let replies = Arc::new(Semaphore::new(limits::REPLIES_MAX));
@@ -62,7 +62,7 @@ impl Datagram {
             let (done, is_done) = oneshot::channel();
             tokio::spawn(async move {
                 let (text, id) = answer(&bytes, &clerk).await;
-                // Who waits no longer does not mind.
+                // Nobody may be waiting any more, and that is fine.
                 let _ = done.send(());
                 match client {
                     Some(client) => {
@@ -88,7 +88,7 @@ async fn answer(bytes: &[u8], clerk: &Clerk) -> (String, Option<Id>) {
     clerk.answer_json(read, Style::Compact).await
 }
 
-/// Sends an answer, or that it is too long.
+/// Sends an answer, or an error if it is too long.
 async fn send(
     socket: &UnixDatagram,
     client: &Path,

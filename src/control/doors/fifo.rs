@@ -1,5 +1,5 @@
 //! The FIFO of `kamctl`: many clients write their JSON into one pipe, and each names another pipe
-//! that it wants its answer in.
+//! for its answer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::rpc::json::{self, Style};
 use crate::rpc::{Answer, Frame, Framer, Id};
 use crate::transport::monotonic_now;
 
-/// The FIFO, not yet read.
+/// The FIFO, open but not served yet.
 #[derive(Debug)]
 pub(super) struct Fifo {
     pipe: Receiver,
@@ -39,7 +39,7 @@ impl Fifo {
         Ok(Self { pipe, reply_directory: reply_directory.to_owned(), _placed: placed })
     }
 
-    /// Reads and answers until it is ended.
+    /// Reads and answers requests until its task is aborted.
     pub(super) async fn serve(mut self, clerk: Clerk) {
         let replies = Arc::new(Semaphore::new(limits::REPLIES_MAX));
         let mut framer = Framer::new(limits::FIFO_REQUEST_BYTES_MAX);
@@ -49,7 +49,7 @@ impl Fifo {
             let patience = if framer.is_within() { half } else { Duration::MAX };
             match timeout(patience, self.pipe.read(&mut buffer)).await {
                 Ok(Ok(length)) if length > 0 => framer.push(&buffer[..length]),
-                // We hold its other end, so that it has none.
+                // The FIFO cannot reach its end: we hold the write side open ourselves.
                 Ok(result) => {
                     say("the FIFO cannot be read", &format!("{result:?}"));
                     sleep(half).await;
@@ -66,7 +66,7 @@ impl Fifo {
         }
     }
 
-    /// Has a request done. Those behind it wait for it, but not for long.
+    /// Runs a request. The next one waits for it, but only for a short time.
     async fn handle(&self, frame: Frame, clerk: &Clerk, replies: &Arc<Semaphore>) {
         let (request, id, reply_name) = match json::of_frame(frame) {
             Ok(mut request) => {
@@ -91,7 +91,7 @@ impl Fifo {
                 Ok(request) => clerk.answer(request).await,
                 Err(fault) => Err(fault),
             };
-            // Who waits no longer does not mind.
+            // Nobody may be waiting any more, and that is fine.
             let _ = done.send(());
             deliver(&answer, id.as_ref(), path.as_deref()).await;
             drop(permit);
@@ -108,13 +108,13 @@ async fn deliver(answer: &Answer, id: Option<&Id>, path: Option<&Path>) {
                 say("an answer could not be delivered", &why);
             }
         }
-        // Nobody else would hear of it.
+        // The client named no reply pipe, so only the log can report the failure.
         (None, Err(fault)) => say("a request on the FIFO failed", &fault.line()),
         (None, Ok(_)) => {}
     }
 }
 
-/// One line a second: whoever may write to the FIFO may write rubbish.
+/// Logs at most one line a second: any client that may write to the FIFO may write garbage.
 fn say(what: &str, why: &str) {
     static SAID: Limited = Limited::new();
     if let Some(more) = SAID.allow(monotonic_now()) {
@@ -122,5 +122,5 @@ fn say(what: &str, why: &str) {
     }
 }
 
-/// Bytes that are read at once: what a pipe holds.
+/// Bytes per read: the capacity of a pipe.
 const READ_BYTES: usize = 65_536;

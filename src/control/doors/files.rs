@@ -1,8 +1,7 @@
-//! The files that doors are: made so that nobody is robbed of his, and removed at the end when they
-//! are still ours.
+//! Creates the files of the control sockets, and removes them at the end if they are still ours.
 //!
-//! What a relay that died left behind is replaced. What somebody else listens at, or what is no
-//! socket and no FIFO at all, is not touched, and symbolic links are not followed.
+//! Stale files of a relay that died are replaced; sockets with a live listener are not. Files that
+//! are neither a socket nor a FIFO are left alone, and symbolic links are not followed.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -17,19 +16,19 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::config::Problem;
 use crate::words::with_remedy;
 
-/// A file of ours; removed when it is dropped.
+/// A file that we created. Dropping it removes the file.
 #[derive(Debug)]
 pub(super) struct Placed {
     path: PathBuf,
     file: Inode,
 }
 
-/// Which file it is. Numbers are used again soon, so that the time of its making belongs to it where
-/// the file system keeps that.
+/// Identifies a file. Inode numbers are soon reused, so the creation time is included if the file
+/// system stores it.
 #[derive(Debug, Eq, PartialEq)]
 struct Inode(u64, u64, Option<SystemTime>);
 
-/// A FIFO that we read and hold open for writing, so that it never ends.
+/// Creates a FIFO that we read. We also hold it open for writing, so that reads never see its end.
 pub(super) fn fifo(key: &str, path: &Path) -> Result<(File, Placed), Problem> {
     let told = |error: io::Error| cannot_be_made(key, path, &error);
     match fs::symlink_metadata(path) {
@@ -37,7 +36,7 @@ pub(super) fn fifo(key: &str, path: &Path) -> Result<(File, Placed), Problem> {
         Err(error) => return Err(told(error)),
         Ok(found) if !found.file_type().is_fifo() => return Err(in_the_way(key, path, "FIFO")),
         Ok(_) => {
-            // It opens only when somebody reads.
+            // Opening for writing succeeds only if a reader has the FIFO open.
             let writer = OpenOptions::new().write(true).custom_flags(NOFOLLOW).open(path);
             match writer {
                 Ok(_) => return Err(taken(key, path)),
@@ -52,13 +51,13 @@ pub(super) fn fifo(key: &str, path: &Path) -> Result<(File, Placed), Problem> {
     nix::unistd::mkfifo(path, mode).map_err(|error| told(error.into()))?;
     let made = OpenOptions::new().read(true).write(true).custom_flags(NOFOLLOW).open(path);
     let file = made.map_err(told)?;
-    // Past the umask, and of this very file.
+    // Sets the mode regardless of the umask, on the file that is open.
     file.set_permissions(Permissions::from_mode(MODE)).map_err(told)?;
     let placed = Placed::of(path, &file.metadata().map_err(told)?);
     Ok((file, placed))
 }
 
-/// A bound unix socket of this type, not blocking.
+/// Creates and binds a non-blocking unix socket of this type.
 pub(super) fn socket(key: &str, path: &Path, kind: Type) -> Result<(Socket, Placed), Problem> {
     let told = |error: io::Error| cannot_be_made(key, path, &error);
     match fs::symlink_metadata(path) {
@@ -76,7 +75,7 @@ pub(super) fn socket(key: &str, path: &Path, kind: Type) -> Result<(Socket, Plac
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                     return Err(told(error));
                 }
-                // Also a listener of another type, or one with a full queue.
+                // Also a live listener of another type, or one with a full queue.
                 _ => return Err(taken(key, path)),
             }
         }
@@ -85,8 +84,8 @@ pub(super) fn socket(key: &str, path: &Path, kind: Type) -> Result<(Socket, Plac
     let socket = Socket::new(Domain::UNIX, kind, None).map_err(told)?;
     socket.set_nonblocking(true).map_err(told)?;
     socket.bind(&address).map_err(told)?;
-    // Its file has what the umask leaves; it gets its mode through a descriptor, since a path may
-    // have been exchanged meanwhile.
+    // The umask applies to the new file. Its mode is set through a descriptor, because the path may
+    // name another file by now.
     let handle = OpenOptions::new().read(true).custom_flags(libc::O_PATH | NOFOLLOW).open(path);
     let handle = handle.map_err(told)?;
     let found = handle.metadata().map_err(told)?;
@@ -115,13 +114,13 @@ impl Drop for Placed {
     fn drop(&mut self) {
         let Ok(found) = fs::symlink_metadata(&self.path) else { return };
         if Inode::of(&found) == self.file {
-            // What cannot be removed is replaced at the next start.
+            // If removal fails, the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What a problem of this door is told under.
+/// Returns the key that problems of this control socket are reported under.
 pub(super) fn name(key: &str) -> String {
     format!("control.{key}")
 }
@@ -141,10 +140,10 @@ fn taken(key: &str, path: &Path) -> Problem {
     Problem::of(&name(key), what, "stop it, or name another path")
 }
 
-/// What helps when a file cannot be made.
+/// What to do when a file cannot be created.
 pub(super) const RIGHT: &str = "name a path in a folder that the relay's user may write to";
 
-/// For the relay's user and group.
+/// Read and write for the relay's user and group.
 const MODE: u32 = 0o660;
 
 const NOFOLLOW: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;

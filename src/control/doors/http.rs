@@ -1,8 +1,9 @@
 //! JSON-RPC over HTTP on a loopback address: a POST to any path.
 //!
-//! Whoever may open a connection on this machine may command the relay, and so may a web page that a
-//! browser on this machine shows, unless we look: a page can neither send `application/json` to a
-//! stranger unasked, nor a `Host` that is a name of this machine when it came under its own.
+//! Any local process that may open a connection may command the relay. A web page in a local
+//! browser could do so too, so requests are checked: without permission a page can neither send
+//! `application/json` to another origin, nor send a `Host` of this machine if it was loaded under
+//! its own name.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
@@ -29,7 +30,7 @@ use crate::config::Problem;
 use crate::limits;
 use crate::rpc::json::{self, Style};
 
-/// The door, not yet answered at.
+/// The listener, bound but not served yet.
 #[derive(Debug)]
 pub(super) struct Http {
     listener: TcpListener,
@@ -51,7 +52,7 @@ impl Http {
     pub(super) async fn serve(self, clerk: Clerk) {
         let router = Router::new().fallback(answer).with_state(clerk);
         let listener = Bounded { listener: self.listener, slots: Slots::new("http") };
-        // It does not end: our listener has no errors.
+        // Never returns: our listener reports no errors.
         let _ = axum::serve(listener, router).await;
     }
 }
@@ -75,7 +76,7 @@ async fn answer(
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// Whether the request may come from somebody who means us.
+/// Refuses requests that another origin could have made a browser send.
 fn judge(
     method: &axum::http::Method,
     headers: &HeaderMap,
@@ -110,7 +111,7 @@ fn is_loopback(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// A listener that takes so many connections and no more.
+/// A listener with a limit on open connections.
 struct Bounded {
     listener: TcpListener,
     slots: Slots,
@@ -137,10 +138,10 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that ends when nothing is heard, or nothing can be said, for too long.
+/// A connection that is closed if nothing is read or written for too long.
 struct Timed {
     stream: TcpStream,
-    /// When it ends unless something comes or goes, and when it ends anyway.
+    /// When it is closed unless data moves, and when it is closed in any case.
     end: Pin<Box<Sleep>>,
     last: Instant,
     _permit: OwnedSemaphorePermit,
@@ -152,7 +153,7 @@ impl Timed {
         Self { stream, end: Box::pin(sleep(PATIENCE)), last, _permit: permit }
     }
 
-    /// Passes on what the connection says, unless that is too late.
+    /// Returns the result of the connection, or an error if the time is over.
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -200,7 +201,7 @@ impl AsyncWrite for Timed {
     }
 }
 
-/// As long as a command may take, and somewhat more: while it runs the connection is silent.
+/// As long as a command may take, plus a margin: the connection is silent while it runs.
 const PATIENCE: Duration =
     Duration::from_secs(limits::COMMAND_TIME_MAX_S + limits::REPLY_TIME_MAX_S);
 

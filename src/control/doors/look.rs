@@ -1,4 +1,4 @@
-//! What `strowger check` can say of doors without making them.
+//! What `strowger check` can check of the control sockets without creating them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,8 @@ use nix::unistd::{AccessFlags, access};
 use super::files::{RIGHT, in_the_way, name};
 use crate::config::{ControlConfig, ControlSocket, Problem};
 
-/// What would keep the doors from being made, as far as it can be seen. Whether somebody listens
-/// there already is not asked: that may be the relay that runs.
+/// Returns the problems that would keep the control sockets from being created, as far as they are
+/// visible. Does not test for a live listener: that may be the running relay.
 pub fn look(config: &ControlConfig) -> Vec<Problem> {
     let socket = match &config.socket {
         ControlSocket::At(path) => Some(path),

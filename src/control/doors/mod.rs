@@ -1,8 +1,8 @@
-//! The doors through which operators and their tools come: a FIFO, unix sockets, HTTP. Each turns
-//! bytes into a request, has the [`Clerk`] answer it, and turns the answer into bytes.
+//! The control sockets for operators and their tools: a FIFO, unix sockets, HTTP. Each turns bytes
+//! into a request, has the [`Clerk`] answer it, and turns the answer into bytes.
 //!
-//! A client can be slow, silent, hostile or gone. What it holds is a task and its memory, each with
-//! a bound, never a door and never a worker.
+//! A client can be slow, silent, hostile or gone. It ties up only a task and its memory, both
+//! bounded, and never blocks a control socket or a worker.
 
 mod accept;
 mod binrpc;
@@ -30,7 +30,7 @@ use self::stream::Stream;
 use super::desk::Desk;
 use crate::config::{Config, ControlSocket, Problem, state_directory};
 
-/// Doors that exist and at which nobody answers yet.
+/// Control sockets that are bound but not served yet.
 #[derive(Debug)]
 pub(super) struct Doors {
     stream: Option<Stream>,
@@ -40,15 +40,15 @@ pub(super) struct Doors {
     http: Option<Http>,
 }
 
-/// Doors at which is answered. They are closed when it is dropped.
+/// Control sockets that are served. Dropping it closes them.
 #[derive(Debug)]
 pub(super) struct OpenDoors(Vec<AbortHandle>);
 
 impl Doors {
-    /// Makes every door of the configuration.
+    /// Creates every control socket of the configuration.
     ///
     /// # Errors
-    /// Each that cannot be made; then none is left.
+    /// Each one that cannot be created; then all are removed.
     pub(super) fn make(config: &Config, handle: &Handle) -> Result<Self, Vec<Problem>> {
         let _context = handle.enter();
         let control = &config.control;
@@ -64,7 +64,7 @@ impl Doors {
         if problems.is_empty() { Ok(doors) } else { Err(problems) }
     }
 
-    /// Answers from now on.
+    /// Starts to serve them.
     pub(super) fn open(self, desk: Desk, handle: &Handle) -> OpenDoors {
         let clerk = Clerk::new(desk);
         let mut tasks = Vec::new();
@@ -93,8 +93,8 @@ impl Drop for OpenDoors {
     }
 }
 
-/// The door of our own command line. Nobody named its default place, so that a relay that cannot
-/// make it there serves without.
+/// Creates the socket of our own command line. Its default path is not the operator's choice, so if
+/// it cannot be created there, the relay runs without it.
 fn stream(config: &Config, problems: &mut Vec<Problem>) -> Option<Stream> {
     match &config.control.socket {
         ControlSocket::Off => None,

@@ -1,7 +1,7 @@
-//! The reply pipe of `kamctl`: a FIFO that the client made and reads.
+//! The reply pipe of `kamctl`: a FIFO that the client creates and reads.
 //!
-//! Its name comes from whoever may write to ours, so it is only ever a pipe in one folder, under its
-//! own name, and a client that does not read it holds nobody but itself.
+//! Its name comes from any client that may write to our FIFO. Therefore only a FIFO directly in one
+//! folder is accepted, and a client that does not read its pipe delays only itself.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -15,10 +15,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::limits;
 
-/// The path of the pipe with this name.
+/// Returns the path of the pipe with this name.
 ///
 /// # Errors
-/// Why there is none.
+/// Why the name is refused.
 pub(super) fn path(directory: &Path, name: &str) -> Result<PathBuf, String> {
     if name.is_empty() || name.contains(['.', '/', '\\', '\0']) {
         return Err(format!("reply_name {name:?}: write a name without . / and \\"));
@@ -31,7 +31,7 @@ pub(super) fn path(directory: &Path, name: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Writes an answer, when its reader is there soon and goes on reading.
+/// Writes an answer if a reader opens the pipe soon and keeps reading.
 ///
 /// # Errors
 /// Why it was not written.
@@ -65,7 +65,7 @@ async fn open(path: &Path) -> Result<File, String> {
 
 fn open_now(path: &Path) -> io::Result<File> {
     let named = fs::symlink_metadata(path)?;
-    // A second name for a pipe, or a link to one, may be somebody else's.
+    // A link, or a file with a second name, may belong to someone else.
     if !named.file_type().is_fifo() || named.nlink() != 1 {
         return Err(io::Error::new(ErrorKind::InvalidInput, "no FIFO, or one with a second name"));
     }

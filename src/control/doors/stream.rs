@@ -1,6 +1,6 @@
-//! The unix stream of our own command line: one JSON request, one answer, and the end.
+//! The unix stream socket of our own command line: one JSON request, one answer, then close.
 //!
-//! A request ends where its braces balance, or where the client has no more to say.
+//! A request ends when its braces balance, or when the client closes its side.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::limits;
 use crate::rpc::json::{self, Style};
 use crate::rpc::{Frame, Framer};
 
-/// The door, not yet answered at.
+/// The socket, bound but not served yet.
 #[derive(Debug)]
 pub(super) struct Stream {
     listener: UnixListener,
     _placed: Placed,
 }
 
-/// A listening unix stream.
+/// Binds a unix stream socket and listens on it.
 pub(super) fn listen(key: &str, path: &Path) -> Result<(UnixListener, Placed), Problem> {
     let (socket, placed) = files::socket(key, path, Type::STREAM)?;
     let listener = socket.listen(BACKLOG).and_then(|()| UnixListener::from_std(socket.into()));
@@ -47,7 +47,7 @@ impl Stream {
     }
 }
 
-/// A client that goes away is no news.
+/// Answers one request. A client that disconnects is not an error.
 async fn answer(mut stream: UnixStream, clerk: Clerk) {
     let patience = Duration::from_secs(limits::REPLY_TIME_MAX_S);
     let Ok(Some(frame)) = timeout(patience, read(&mut stream)).await else { return };
@@ -55,7 +55,7 @@ async fn answer(mut stream: UnixStream, clerk: Clerk) {
     write(&mut stream, format!("{text}\n").as_bytes()).await;
 }
 
-/// The request; `None` when nothing came.
+/// Reads the request; `None` if nothing came.
 async fn read(stream: &mut UnixStream) -> Option<Frame> {
     let mut framer = Framer::new(limits::STREAM_REQUEST_BYTES_MAX);
     let mut buffer = vec![0; 16_384];
@@ -71,7 +71,7 @@ async fn read(stream: &mut UnixStream) -> Option<Frame> {
     }
 }
 
-/// Writes as long as the client takes a part now and then; whether all of it was taken.
+/// Writes all bytes, as long as the client keeps reading. Returns whether it took all of them.
 pub(super) async fn write(stream: &mut UnixStream, mut bytes: &[u8]) -> bool {
     let patience = Duration::from_secs(limits::REPLY_TIME_MAX_S);
     while !bytes.is_empty() {
@@ -83,7 +83,7 @@ pub(super) async fn write(stream: &mut UnixStream, mut bytes: &[u8]) -> bool {
     true
 }
 
-/// Clients that wait to be accepted: as many as are served.
+/// Length of the accept queue: as many connections as are served.
 const BACKLOG: i32 = 64;
 
 const _: () = assert!(BACKLOG as usize == limits::DOOR_CONNECTIONS_MAX);

@@ -1,5 +1,5 @@
-//! What would become of a message, for people: the core's own verdict, and beside it all destinations
-//! of the set, those that it never looks at included, each with the reason why it is not chosen.
+//! Explains what the relay would do with a message: the core's own verdict, and all destinations of
+//! the set, even those that the core never looks at, each with the reason why it is not chosen.
 
 #[cfg(test)]
 mod tests;
@@ -19,43 +19,43 @@ use crate::proxy::{
 use crate::transport::monotonic_now;
 use crate::worker::catch_here;
 
-/// What would become of a message, and why.
+/// What the relay would do with a message, and why.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// Its first line.
     pub message: String,
-    /// The address that it is taken to come from.
+    /// The source address that is assumed.
     pub source: SocketAddr,
-    /// Where that address is from.
+    /// Where that address comes from.
     pub source_is: SourceIs,
-    /// The listener that it is taken to come to, `udp:ADDRESS:PORT`.
+    /// The listener that the message is assumed to arrive at, `udp:ADDRESS:PORT`.
     pub listener: String,
-    /// What would become of it.
+    /// The core's verdict.
     pub verdict: Verdict,
-    /// The same in words.
+    /// The verdict in words.
     pub says: String,
-    /// Why, one sentence each.
+    /// The reasons, one sentence each.
     pub because: Vec<String>,
-    /// The rule by which it found its next hop.
+    /// The rule that selected its next hop.
     pub rule: Rule,
     /// The set that new requests are dispatched to.
     pub set: u32,
-    /// The destinations of that set, in their order.
+    /// The destinations of that set, in dispatch order.
     pub candidates: Vec<Candidate>,
-    /// The other sets that there are; nobody is chosen from them.
+    /// The other sets; no destination is chosen from them.
     pub other_sets: Vec<u32>,
-    /// The message that would leave.
+    /// The message that would be sent.
     pub leaves: Option<Leaving>,
 }
 
-/// How it is known where a message comes from.
+/// How the source address of a message is determined.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SourceIs {
-    /// Whoever asked said so.
+    /// Given with the question.
     Given,
-    /// The message says so: a request by its top Via, a response by its transaction.
+    /// Read from the message: the top Via of a request, the transaction of a response.
     Read,
-    /// The message says nothing that helps, so it is made up.
+    /// Made up, because the message does not contain it.
     MadeUp,
 }
 
@@ -64,36 +64,36 @@ pub enum SourceIs {
 pub struct Candidate {
     /// The URI of its record.
     pub uri: String,
-    /// Where it is reached; `None` when its name is not resolved.
+    /// Its address; `None` if its name is not resolved.
     pub address: Option<SocketAddr>,
     /// Its flags in force.
     pub flags: Flags,
-    /// The message goes to it, or came from it.
+    /// The message goes to it or came from it.
     pub is_taken: bool,
-    /// How many new requests, this one included, until it is its turn; `None` when it is excluded.
+    /// How many new requests until its turn, this one included; `None` if it is excluded.
     pub turn: Option<usize>,
-    /// Why it is not chosen; `None` when it may be.
+    /// Why it is not chosen; `None` if it can be.
     pub excluded: Option<String>,
 }
 
-/// A message that would leave.
+/// A message that would be sent.
 #[derive(Clone, Debug)]
 pub struct Leaving {
     /// Where it would go.
     pub to: SocketAddr,
-    /// The listener it would leave by, `udp:ADDRESS:PORT`.
+    /// The listener it would be sent from, `udp:ADDRESS:PORT`.
     pub by: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
 impl Desk {
-    /// What would become of this message, if it came now from `source` to `listener` (a name or
-    /// `[udp:]ADDRESS:PORT`). Both are guessed where they are not said. Nothing changes: no counter, no
-    /// turn, nothing that is remembered.
+    /// Returns what the relay would do with this message if it came now from `source` to `listener`
+    /// (a name or `[udp:]ADDRESS:PORT`). Guesses both if they are not given. Changes nothing: no
+    /// counter, no turn, no pin.
     ///
     /// # Errors
-    /// When there is no such listener.
+    /// There is no such listener.
     pub fn explain(
         &self,
         message: &[u8],
@@ -117,7 +117,7 @@ impl Desk {
         };
         let listener = asked.unwrap_or_else(|| likely_listener(shared, source));
         let flow = Flow::udp(listener, source);
-        // What kills the core when it arrives may be explained without harm.
+        // A message that makes the core panic can be explained without harm.
         let explained =
             catch_here(|| Explainer::new(shared).explain(now, shared, &snapshot, flow, message))
                 .ok_or_else(|| vec![Error::Panicked("the core, at this message,")])?;
@@ -126,7 +126,7 @@ impl Desk {
     }
 }
 
-/// What an explanation is made of besides the core's verdict.
+/// What an explanation needs besides the core's verdict.
 struct Listed<'a> {
     shared: &'a Shared,
     snapshot: &'a Snapshot,
@@ -209,7 +209,7 @@ impl Listed<'_> {
         others.filter(|other| !other.records.is_empty()).map(|other| other.id).collect()
     }
 
-    /// A destination with its address and, where that matters, its state.
+    /// Describes a destination by URI and address and, if relevant, its state.
     fn describe(&self, slot: Slot) -> String {
         let Some(destination) = self.snapshot.destinations.get(slot) else {
             return "a destination that is gone".into();
@@ -225,7 +225,7 @@ impl Listed<'_> {
     }
 }
 
-/// The word for the state that flags say.
+/// Returns the word for the state in these flags.
 pub fn state_word(flags: Flags) -> &'static str {
     match flags.state() {
         State::Active => "active",
@@ -255,7 +255,7 @@ fn find_listener(listeners: &Listeners, name: &str) -> Result<ListenerId, Vec<Er
     })
 }
 
-/// An address for documentation (RFC 5737, RFC 3849), of the family of the listener.
+/// An address reserved for documentation (RFC 5737, RFC 3849), of the listener's family.
 fn made_up(shared: &Shared, listener: Option<ListenerId>) -> SocketAddr {
     let listener = shared.listeners.get(listener.unwrap_or(ListenerId(0)));
     if listener.local.is_ipv4() {
@@ -265,7 +265,7 @@ fn made_up(shared: &Shared, listener: Option<ListenerId>) -> SocketAddr {
     }
 }
 
-/// The first line, as far as it can be shown on one.
+/// Returns the first line, shortened and with unprintable characters replaced.
 fn first_line(message: &[u8]) -> String {
     let line = message.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty());
     let line = String::from_utf8_lossy(line.unwrap_or_default());
@@ -273,5 +273,5 @@ fn first_line(message: &[u8]) -> String {
     if shown.len() < line.len() { format!("{shown}…") } else { shown }
 }
 
-/// Characters of a first line that are told.
+/// Characters shown of a first line.
 const LINE_CHARS_MAX: usize = 200;

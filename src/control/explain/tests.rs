@@ -1,4 +1,4 @@
-//! A relay that runs on the loopback interface and explains messages that nobody sends.
+//! A relay on the loopback interface explains messages without receiving them.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
@@ -103,8 +103,8 @@ fn everybody_of_the_set_is_told_with_the_reason() {
     assert_eq!(told.because, ["the relay drains: it takes no new requests"]);
 }
 
-/// Explained, sent, and explained again: the call stays where it is when its destination is disabled,
-/// and when its row is gone.
+/// Explains a call, sends it, and explains it again: the call stays at its destination after that
+/// is disabled, and after its row is removed.
 #[test]
 fn a_call_in_progress_stays_where_it_is_said_to_be() {
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -170,7 +170,7 @@ fn what_is_not_said_is_guessed_or_made_up_and_told_so() {
     let v6 = running.relay.local_addresses()[1].to_string();
     let told = running.desk.explain(message.as_bytes(), None, Some(&v6)).unwrap();
     assert_eq!(told.listener, format!("udp:{v6}"));
-    // The destination is of another family, so it leaves by the other listener.
+    // The destination is of the other family, so the other listener sends it.
     let leaves = told.leaves.unwrap();
     assert_eq!(leaves.by, format!("udp:{}", running.relay.local_addresses()[0]));
     let error = running.desk.explain(b"", None, Some("udp:192.0.2.9:5060")).unwrap_err();

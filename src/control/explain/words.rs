@@ -10,7 +10,7 @@ use crate::proxy::{
     Verdict,
 };
 
-/// What the words are about.
+/// What the words describe.
 pub(super) struct Facts<'a> {
     pub(super) message: &'a [u8],
     pub(super) explained: &'a Explained,
@@ -20,7 +20,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// What becomes of it.
+    /// Describes the verdict.
     pub(super) fn says(&self) -> String {
         let leaves = self.explained.leaves.as_ref();
         match self.explained.verdict {
@@ -40,7 +40,7 @@ impl Facts<'_> {
         }
     }
 
-    /// Why, the cause first.
+    /// Returns the reasons, the cause first.
     pub(super) fn because(&self) -> Vec<String> {
         let cause = match self.explained.verdict {
             Verdict::Forwarded(_) => self.rule(),

@@ -1,4 +1,4 @@
-//! `core.*`: who we are and since when.
+//! `core.*`: version, uptime and the like.
 
 use std::env::consts::{ARCH, OS};
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ pub(super) fn info(_: &Call<'_>) -> Answer {
     Ok(Value::object([("version", format!("{NAME} {VERSION}").into())]))
 }
 
-/// Times are those of UTC.
+/// Times are in UTC.
 pub(super) fn uptime(call: &Call<'_>) -> Answer {
     let (now, uptime) = (SystemTime::now(), call.desk.uptime());
     let since = now.checked_sub(uptime).unwrap_or(now);

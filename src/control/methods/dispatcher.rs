@@ -1,5 +1,5 @@
-//! `dispatcher.*`: what Kamailio's module answers, in its words. What it keeps to itself, the reasons
-//! for a failure, comes beside them.
+//! `dispatcher.*`: answers in the words of Kamailio's module. The reasons for a failure, which
+//! Kamailio only logs, are added.
 
 use super::{Call, failed, list};
 use crate::control::desk::{NewRecord, ReloadHow, Which};
@@ -56,7 +56,7 @@ fn set(call: &Call<'_>, name: &str, which: impl FnOnce(String) -> Which) -> Answ
     }
 }
 
-/// `ap`, `1`, `I`, …: a letter or digit for the state, and `p` when it is probed.
+/// Parses `ap`, `1`, `I`, …: a letter or digit for the state, then `p` if it is probed.
 fn state_of(text: &str) -> Option<(State, bool)> {
     let mut letters = text.chars();
     let state = match letters.next()?.to_ascii_lowercase() {
@@ -66,7 +66,7 @@ fn state_of(text: &str) -> Option<(State, bool)> {
         '3' | 't' => State::Trying,
         _ => return None,
     };
-    // Kamailio looks at no more than two letters.
+    // Kamailio reads no more than two letters.
     let is_probed = letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&'p'));
     Some((state, is_probed && state != State::Disabled))
 }
@@ -93,7 +93,7 @@ pub(super) fn remove(call: &Call<'_>) -> Answer {
         return Err(Fault::failed("Invalid Parameters"));
     };
     match call.desk.remove(set, &uri, None) {
-        // Kamailio says so even when there was none.
+        // Kamailio answers the same if there was none.
         Ok(_) => Ok("Ok. Dispatcher destination removed.".into()),
         Err(errors) => Err(failed("Removing dispatcher dst failed", &errors)),
     }
@@ -125,7 +125,7 @@ pub(super) fn hash(call: &Call<'_>) -> Answer {
     Ok(Value::object([("hashid", hash.into()), ("slot", slot.into())]))
 }
 
-/// We keep no state of overload control: a set that is there has an empty list.
+/// There is no overload control: a set that exists has an empty list.
 pub(super) fn oclist(call: &Call<'_>) -> Answer {
     let Some(set) = call.set(0) else {
         return Err(Fault::failed("Invalid Parameters"));

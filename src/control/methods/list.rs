@@ -1,19 +1,20 @@
 //! The tree of `dispatcher.list`: Kamailio's names in Kamailio's order.
 //!
-//! What this relay does not keep has its neutral value: no probing count, no overload control, no
-//! time of a lookup. The addresses of a name, which Kamailio has one of, come last in the full list.
+//! What this relay does not track has its neutral value: no probing count, no overload control, no
+//! lookup time. Kamailio has one address for each name; our further addresses come last in the full
+//! list.
 
 use crate::control::desk::{ListedAddress, ListedRecord, ListedSet, Listing};
 use crate::rpc::Value;
 
-/// How much is told.
+/// How much the list contains.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Detail {
     /// No attributes.
     Short,
-    /// Attributes where there are some.
+    /// Attributes, if there are any.
     Normal,
-    /// All there is.
+    /// Everything.
     Full,
 }
 
@@ -53,7 +54,7 @@ fn destination(at: usize, record: &ListedRecord, detail: Detail) -> Value {
     Value::object(members)
 }
 
-/// Where it is reached, and what Kamailio keeps beside; nothing but 0 when the name has no address.
+/// Returns the address and what Kamailio lists with it; all 0 if the name has no address.
 fn reached(record: &ListedRecord) -> [(&'static str, Value); 11] {
     const UDP: i64 = 1;
     let first = record.addresses.first().map(|listed| listed.address.socket);
@@ -73,7 +74,7 @@ fn reached(record: &ListedRecord) -> [(&'static str, Value); 11] {
     ]
 }
 
-/// The host of `sip:HOST:PORT;…`.
+/// Returns the host of `sip:HOST:PORT;…`.
 fn host(uri: &str) -> &str {
     let rest = uri.split_once(':').map_or(uri, |(_, rest)| rest);
     let end = match rest.find(']') {
@@ -104,7 +105,7 @@ fn attributes(record: &ListedRecord) -> Value {
     ])
 }
 
-/// The value of `name=value;…` with this name, whose case does not matter.
+/// Returns the value of this name in `name=value;…`, ignoring its case.
 fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
     pairs.find(|(other, _)| other.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())

@@ -1,8 +1,9 @@
-//! The table of methods: what operators and their tools may ask, by name.
+//! The table of RPC methods, by name.
 //!
-//! A method takes what was sent, asks the [`Desk`], and makes a tree of the answer. It knows no door.
+//! A method reads the parameters, asks the [`Desk`], and returns the answer as a tree. It does not
+//! know which control socket the request came from.
 
-// A row of the table wants functions of one type.
+// All functions in the table have the same type.
 #![allow(clippy::unnecessary_wraps)]
 
 mod core;
@@ -29,14 +30,14 @@ pub(super) struct Method {
     run: fn(&Call<'_>) -> Answer,
 }
 
-/// What a method works with.
+/// What a method gets.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     desk: &'a Desk,
     params: &'a Params,
 }
 
-/// Every method, in the order of their names.
+/// Every method, sorted by name.
 pub(super) const ALL: &[Method] = &[
     Method { name: "core.echo", help: "Returns what it is given", run: core::echo },
     Method { name: "core.info", help: "Name and version of the program", run: core::info },
@@ -163,35 +164,35 @@ pub(super) const ALL: &[Method] = &[
     },
 ];
 
-/// The method with this name.
+/// Returns the method with this name.
 pub(super) fn find(name: &str) -> Option<&'static Method> {
     ALL.iter().find(|method| method.name == name)
 }
 
-/// Does what is asked.
+/// Runs a request.
 pub(super) fn run(desk: &Desk, request: &Request) -> Answer {
     let method = find(&request.method).ok_or_else(Fault::method_not_found)?;
     (method.run)(&Call { desk, params: &request.params })
 }
 
 impl Call<'_> {
-    /// The text at this position, or with this name.
+    /// Returns the text at this position, or with this name.
     fn text(&self, position: usize, name: &str) -> Option<String> {
         self.params.get(position, name)?.text()
     }
 
-    /// The number of a set at this position.
+    /// Returns the set number at this position.
     fn set(&self, position: usize) -> Option<u32> {
         self.number(position, "set")
     }
 
-    /// The number at this position, or with this name.
+    /// Returns the number at this position, or with this name.
     fn number<N: TryFrom<i64>>(&self, position: usize, name: &str) -> Option<N> {
         N::try_from(self.params.get(position, name)?.int()?).ok()
     }
 }
 
-/// Kamailio's words for what went wrong, and what it was.
+/// Returns Kamailio's message for the failure, with our reasons.
 fn failed(message: &str, errors: &[Error]) -> Fault {
     let is_busy = errors.iter().any(|error| matches!(error, Error::Busy));
     let message = if is_busy { "Ongoing reload" } else { message };

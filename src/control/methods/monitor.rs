@@ -1,12 +1,12 @@
-//! `tm.stats`, `sl.stats`, `core.shmmem` and `core.tcp_info`: what monitors of Kamailio ask for by
-//! default, in its names and order. What this relay does not have is 0.
+//! `tm.stats`, `sl.stats`, `core.shmmem` and `core.tcp_info`: what monitors of Kamailio request by
+//! default, with its names and order. What this relay does not have is 0.
 
 use super::Call;
 use crate::proxy::{Answer as OwnAnswer, Verdict};
 use crate::rpc::{Answer, Fault, Value};
 use crate::stats::Totals;
 
-/// There are no transactions here, only the responses that pass through.
+/// There are no transactions here, only responses that are forwarded.
 pub(super) fn tm_stats(call: &Call<'_>) -> Answer {
     let responses = call.desk.totals().responses();
     let value = |name| match name {
@@ -16,8 +16,8 @@ pub(super) fn tm_stats(call: &Call<'_>) -> Answer {
     Ok(Value::object(TM_NAMES.map(value)))
 }
 
-/// Our own answers by code. As in Kamailio, a class such as `4xx` counts the codes that have no
-/// member of their own.
+/// Counts the relay's own responses by code. As in Kamailio, a class such as `4xx` counts the codes
+/// that have no member of their own.
 pub(super) fn sl_stats(call: &Call<'_>) -> Answer {
     Ok(by_code(&call.desk.totals(), call.desk.no_destination_code()))
 }
@@ -25,7 +25,7 @@ pub(super) fn sl_stats(call: &Call<'_>) -> Answer {
 fn by_code(totals: &Totals, no_destination: u16) -> Value {
     let mut counts = [0; SL_NAMES.len()];
     for answer in OwnAnswer::ALL {
-        // The one without a code as its name has the code that the operator chose.
+        // The label of the no-destination answer is not a code; the operator configures its code.
         let code = answer.label().parse().unwrap_or(no_destination).to_string();
         let class = format!("{}xx", &code[..1]);
         let place = SL_NAMES.iter().position(|name| *name == code);
@@ -35,7 +35,7 @@ fn by_code(totals: &Totals, no_destination: u16) -> Value {
     Value::object(SL_NAMES.into_iter().zip(counts.map(Value::from)))
 }
 
-/// The memory that all workers share is the table of calls; its size never changes.
+/// The memory that all workers share is the pin table; its size never changes.
 pub(super) fn shmmem(call: &Call<'_>) -> Answer {
     let unit = match call.text(0, "unit").as_deref().unwrap_or("b") {
         "b" => 0,

@@ -1,4 +1,4 @@
-//! `strowger.*`: what Kamailio has no words for. Names are in lower case, values by name.
+//! `strowger.*`: what has no Kamailio equivalent. Names are in lower case, values by name.
 
 use super::{Call, failed};
 use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, ReloadHow};
@@ -110,7 +110,7 @@ pub(super) fn texts(texts: Vec<String>) -> Value {
     Value::Array(texts.into_iter().map(Value::Str).collect())
 }
 
-/// A yes or no that may be left out.
+/// Reads an optional yes or no.
 pub(super) fn flag(call: &Call<'_>, position: usize, name: &str) -> Result<Option<bool>, Fault> {
     match call.params.get(position, name) {
         None | Some(Value::Null) => Ok(None),

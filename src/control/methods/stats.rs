@@ -1,5 +1,5 @@
-//! `stats.*`: the counters, under our own names in the group `strowger`, and under Kamailio's in the
-//! group `core` where they count the same.
+//! `stats.*`: the counters, under our own names in the group `strowger`, and under Kamailio's names
+//! in the group `core` if they count the same.
 
 use super::Call;
 use crate::rpc::{Answer, Fault, Value};
@@ -43,7 +43,7 @@ fn wanted(call: &Call<'_>) -> Result<Vec<Counter>, Fault> {
     Ok(wanted)
 }
 
-/// `all`, a group as `core:`, a name, or both.
+/// Matches `all`, a group such as `core:`, a name, or a group and a name.
 fn is_meant((group, name, _): &Counter, text: &str) -> bool {
     let of_group = text.strip_prefix(group).and_then(|rest| rest.strip_prefix([':', '.']));
     text == "all" || text == name || of_group.is_some_and(|rest| rest.is_empty() || rest == name)

@@ -1,4 +1,4 @@
-//! `system.*`: what may be asked.
+//! `system.*`: lists the methods and what they do.
 
 use super::{ALL, Call, find};
 use crate::rpc::{Answer, Fault, Value};

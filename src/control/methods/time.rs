@@ -1,4 +1,4 @@
-//! Times in the words of C's `ctime()`, for UTC.
+//! Times in the format of C's `ctime()`, in UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ fn days_of(year: u64) -> u64 {
     if is_leap { 366 } else { 365 }
 }
 
-/// From the first of January 1970.
+/// Starting from January 1, 1970.
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

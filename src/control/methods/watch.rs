@@ -1,5 +1,5 @@
-//! `strowger.*` of those who watch a relay and take a server out of service: states by name, draining,
-//! what still comes, and explanations.
+//! `strowger.*` for monitoring a relay and taking a server out of service: states by name,
+//! draining, open calls, and explanations.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::hex;
 use crate::proxy::Verdict;
 use crate::rpc::{Answer, Value};
 
-/// `{set, state, uri | duid | all, probed}`; without `probed`, whether they are pinged stays as it is.
+/// `{set, state, uri | duid | all, probed}`; without `probed`, probing stays as it is.
 pub(super) fn set_state(call: &Call<'_>) -> Answer {
     let set = needed(call.set(0), "set", "the number of a set")?;
     let state = needed(
@@ -39,13 +39,13 @@ pub(super) fn set_state(call: &Call<'_>) -> Answer {
     }
 }
 
-/// The state with this word.
+/// Returns the state with this name.
 fn state_of(word: &str) -> Option<State> {
     let all = [State::Active, State::Trying, State::Inactive, State::Disabled];
     all.into_iter().find(|state| state_word(Flags::default().in_state(*state, false)) == word)
 }
 
-/// Whether all that are meant are pinged now.
+/// Returns whether all selected destinations are probed now.
 fn are_probed(call: &Call<'_>, set: u32, which: &Which) -> bool {
     let text_of = |uri: &str| DestinationUri::parse(uri).map_or(uri.to_owned(), |uri| uri.text);
     let is_meant = |record: &ListedRecord| match which {
@@ -66,7 +66,7 @@ fn are_probed(call: &Call<'_>, set: u32, which: &Which) -> bool {
     meant.peek().is_some() && meant.all(|record| record.flags.bits() & Flags::PROBING != 0)
 }
 
-/// `{on}`: refuses new requests, or takes them again.
+/// `{on}`: refuses new requests, or accepts them again.
 pub(super) fn drain(call: &Call<'_>) -> Answer {
     let on = flag(call, 0, "on")?.unwrap_or(true);
     match call.desk.drain(on) {
@@ -75,7 +75,7 @@ pub(super) fn drain(call: &Call<'_>) -> Answer {
     }
 }
 
-/// What is remembered of each destination of which anything is.
+/// Lists what is remembered of each destination.
 pub(super) fn remembered(call: &Call<'_>) -> Answer {
     let destinations = call.desk.remembered().into_iter().map(still_coming).collect();
     Ok(Value::object([("destinations", Value::Array(destinations))]))
@@ -95,7 +95,7 @@ fn still_coming(destination: StillComing) -> Value {
     ])
 }
 
-/// `{message | message_hex, from, to}`: what would become of a message.
+/// `{message | message_hex, from, to}`: explains what the relay would do with a message.
 pub(super) fn explain(call: &Call<'_>) -> Answer {
     let message = match (call.text(0, "message"), call.text(3, "message_hex")) {
         (Some(text), _) => text.into_bytes(),
@@ -147,7 +147,7 @@ fn of_explanation(explanation: Explanation) -> Value {
         ("source_is", source_is.into()),
         ("listener", explanation.listener.into()),
         ("verdict", verdict.into()),
-        // The counter that a message of this kind moves.
+        // The counter that such a message increments.
         ("counter", format!("{verdict}.{label}").into()),
         ("says", explanation.says.into()),
         ("because", texts(explanation.because)),
