@@ -1,4 +1,4 @@
-//! Which records cannot be taken beside our listeners.
+//! Finds records that cannot be used with our listeners.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::destination::{Host, Origin, Record, Resolved};
 use crate::limits;
 use crate::listener::{Listeners, split_host_port};
 
-/// A load that cannot be taken.
+/// Why a load is refused.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum LoadError {
     /// More addresses than there are slots.
@@ -21,14 +21,14 @@ pub enum LoadError {
         /// How many slots the load needs besides those that are still in quarantine.
         wanted: usize,
     },
-    /// A `socket=` attribute that names none of our listeners.
+    /// A `socket=` attribute that does not name one of our listeners.
     #[error("{origin}: socket=udp:{socket} is not one of our listeners: {listeners}")]
     NoSuchSocket {
         /// Where it was written.
         origin: Origin,
-        /// What it says.
+        /// The address in the attribute.
         socket: SocketAddr,
-        /// What would be right.
+        /// Our listeners, one of which it must name.
         listeners: String,
     },
     /// An address of a family that none of our listeners has.
@@ -41,12 +41,12 @@ pub enum LoadError {
         origin: Origin,
         /// The destination.
         uri: String,
-        /// Which family it has.
+        /// Its address family.
         is_ipv4: bool,
-        /// The listeners that there are.
+        /// Our listeners.
         listeners: String,
     },
-    /// An address where this relay itself listens: every call to it would come back.
+    /// An address that this relay itself listens on: every call sent there would come back.
     #[error(
         "{origin}: {uri} is this relay itself: {address} is {ours}: name a server, or listen on \
          another address"
@@ -58,12 +58,12 @@ pub enum LoadError {
         uri: String,
         /// The address that leads back.
         address: SocketAddr,
-        /// What that address is of ours, for people: `its listener udp:192.0.2.1:5060`.
+        /// Which of our addresses that is, for operators: `its listener udp:192.0.2.1:5060`.
         ours: String,
     },
 }
 
-/// What is wrong with each record beside our listeners.
+/// Returns what is wrong with each record, given our listeners.
 pub(super) fn errors(records: &[Resolved], listeners: &Listeners) -> Vec<LoadError> {
     let of = |resolved: &Resolved| {
         socket_error(&resolved.record, listeners)
@@ -73,7 +73,7 @@ pub(super) fn errors(records: &[Resolved], listeners: &Listeners) -> Vec<LoadErr
     records.iter().filter_map(of).collect()
 }
 
-/// The first address of this destination at which we listen ourselves, as an error.
+/// Returns an error for the first address of this destination that we listen on ourselves.
 pub fn leads_to_us(resolved: &Resolved, listeners: &Listeners) -> Option<LoadError> {
     let record = &resolved.record;
     let mut addresses = resolved.addresses.iter().map(|address| address.socket);
@@ -83,7 +83,7 @@ pub fn leads_to_us(resolved: &Resolved, listeners: &Listeners) -> Option<LoadErr
     Some(LoadError::Ourselves { origin, uri, address, ours })
 }
 
-/// What this address of this host is of ours; `None` when it is another machine's.
+/// Returns which of our addresses this is; `None` if it belongs to another machine.
 pub fn what_of_ours(host: &Host, address: SocketAddr, listeners: &Listeners) -> Option<String> {
     let (ip, port) = (address.ip().to_canonical(), address.port());
     let is_name = matches!(host, Host::Name(_));
@@ -93,7 +93,7 @@ pub fn what_of_ours(host: &Host, address: SocketAddr, listeners: &Listeners) -> 
     if let Some((_, at)) = listeners.iter().find(|(_, l)| l.local == SocketAddr::new(ip, port)) {
         return Some(format!("its listener udp:{}", at.local));
     }
-    // Behind a NAT only the advertised name says that the address is ours.
+    // Behind a NAT, only the advertised name shows that the address is ours.
     let is_advertised = |sent_by: &str| {
         split_host_port(sent_by).is_some_and(|(advertised, its_port)| {
             let is_same_host = match host {
@@ -122,7 +122,8 @@ fn socket_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
     })
 }
 
-/// An address whose family neither its socket nor, without one, any listener has.
+/// Returns an error if neither the record's socket nor, without one, any listener has the family of
+/// one of its addresses.
 fn family_error(record: &Record, listeners: &Listeners) -> Option<LoadError> {
     let Host::Address(ip) = record.uri.host else {
         return None;

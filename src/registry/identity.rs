@@ -1,4 +1,4 @@
-//! What makes two records of two loads the same.
+//! Decides whether records of two loads are the same.
 
 use std::hash::{Hash, Hasher};
 
@@ -6,8 +6,8 @@ use siphasher::sip::SipHasher13;
 
 use crate::destination::{Record, SocketName};
 
-/// A record as it is known from one load to the next: whatever else of it changes, its state, its
-/// turns and its place in the round stay.
+/// Identifies a record across loads. Whatever else changes, it keeps its state, its turns and its
+/// place in the round.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RecordIdentity {
     set: u32,
@@ -17,7 +17,7 @@ pub struct RecordIdentity {
 }
 
 impl RecordIdentity {
-    /// The identity of this record.
+    /// Returns the identity of this record.
     pub fn of(record: &Record) -> Self {
         Self {
             set: record.set,
@@ -27,10 +27,11 @@ impl RecordIdentity {
         }
     }
 
-    /// A short name for it, in logs and lists: Kamailio's IUID. Here it is the same in every process,
-    /// since it is a hash; among 10,000 records two share one with a probability of 3 in 10^12.
+    /// Returns a short name for logs and lists: Kamailio's IUID. Here it is a hash and therefore
+    /// the same in every process; among 10,000 records, two share one with a probability of 3 in
+    /// 10^12.
     pub fn iuid(&self) -> String {
-        // The key is none: nobody gains by two destinations of the same name in a list.
+        // No secret key is needed: nobody gains from two destinations with the same name in a list.
         let mut hasher = SipHasher13::new();
         self.hash(&mut hasher);
         format!("{:016x}", hasher.finish())

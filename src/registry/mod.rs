@@ -1,5 +1,5 @@
-//! The control thread's side: it gives each destination its slot, keeps what must outlive a
-//! reload, and builds the tables that workers read.
+//! The control thread's side of the destinations: assigns slots, keeps what must survive a reload,
+//! and builds the tables that workers read.
 
 mod checks;
 mod identity;
@@ -25,12 +25,12 @@ use sets::SetMemory;
 use slots::{SlotIdentity, SlotState};
 use states::States;
 
-/// What the control thread remembers between loads.
+/// What the control thread keeps between loads.
 #[derive(Debug, Default)]
 pub struct Registry {
     slots: Vec<Option<SlotState>>,
     slot_of: HashMap<SlotIdentity, Slot>,
-    /// Numbers that were given up and may be given to others.
+    /// Slots that were given up and are free for other destinations.
     free: Vec<Slot>,
     destinations: Vec<Option<Arc<Destination>>>,
     sets: BTreeMap<u32, SetMemory>,
@@ -38,8 +38,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Builds the table for these records, which stand in the order of choice; nothing changes
-    /// when it fails.
+    /// Builds the table for these records, which are in dispatch order. If it fails, nothing
+    /// changes.
     pub fn load(
         &mut self,
         now: Now,
@@ -68,7 +68,7 @@ impl Registry {
         Ok(table)
     }
 
-    /// What a load of these records would be refused for.
+    /// Returns why a load of these records would be refused.
     pub fn errors(&self, records: &[Resolved], listeners: &Listeners) -> Vec<LoadError> {
         let mut errors = checks::errors(records, listeners);
         errors.extend(self.too_many(&reachable(records, listeners)));

@@ -1,4 +1,4 @@
-//! How each destination is reached: by which listener, under which name.
+//! Decides how each destination is reached: from which listener, with which sent-by.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use crate::destination::{Address, Destination, Host, Record, Resolved, Slot, Soc
 use crate::listener::{ListenerId, Listeners};
 
 impl Registry {
-    /// Says how each listed destination is reached; retired ones keep what was said.
+    /// Sets how each listed destination is reached; retired ones keep their route.
     pub(super) fn describe(
         &mut self,
         records: &[Resolved],
@@ -22,7 +22,7 @@ impl Registry {
                 let address = address.socket;
                 let place = &mut self.destinations[usize::from(slot.0)];
                 let fallback_listener = route_to(address, listeners);
-                // The rest is the slot's identity and our listeners, which never change.
+                // The rest depends on the slot's identity and our listeners, which never change.
                 if place.as_ref().is_some_and(|old| old.fallback_listener == fallback_listener) {
                     continue;
                 }
@@ -39,8 +39,8 @@ impl Registry {
     }
 }
 
-/// The records with those of their addresses that can be sent to: from their socket, else from any
-/// listener. Nearly always that is all of them, and nothing is copied.
+/// Returns the records with only the addresses that can be sent to: from their socket, or without
+/// one from any listener. Nearly always that is all of them, and nothing is copied.
 pub(super) fn reachable<'a>(records: &'a [Resolved], listeners: &Listeners) -> Cow<'a, [Resolved]> {
     let is_reached = |record: &Record, a: &Address| is_reached(record, a.socket.ip(), listeners);
     if records.iter().all(|r| r.addresses.iter().all(|address| is_reached(&r.record, address))) {
@@ -53,7 +53,7 @@ pub(super) fn reachable<'a>(records: &'a [Resolved], listeners: &Listeners) -> C
     Cow::Owned(records)
 }
 
-/// Whether a listener, or the one of its socket, is of the family of this address.
+/// Returns whether a listener, or the one named by `socket=`, has the family of this address.
 pub(super) fn is_reached(record: &Record, address: IpAddr, listeners: &Listeners) -> bool {
     match record.attributes.socket {
         Some(socket) => socket.0.is_ipv4() == address.is_ipv4(),
@@ -65,7 +65,7 @@ pub(super) fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<L
     listeners.iter().find(|(_, listener)| listener.local == socket.0).map(|(id, _)| id)
 }
 
-/// The listener whose address the kernel would send from, else the first of the family.
+/// Returns the listener whose address the kernel would send from, or else the first of that family.
 fn route_to(address: SocketAddr, listeners: &Listeners) -> Option<ListenerId> {
     let same_family = || listeners.iter().filter(|(_, l)| l.local.is_ipv4() == address.is_ipv4());
     if same_family().count() < 2 {

@@ -1,4 +1,4 @@
-//! The sets of a table, and where the round of each goes on after a reload.
+//! Builds the sets of a table, and continues the round of each after a reload.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,24 +9,24 @@ use crate::sync::Ordering;
 
 type Identity = Arc<RecordIdentity>;
 
-/// Where each active record stands among the active ones.
+/// The position of each active record among the active ones.
 type Places<'a> = HashMap<&'a RecordIdentity, u64>;
 
 #[derive(Debug, Default)]
 pub(super) struct SetMemory {
     turns: Arc<Turns>,
-    /// The active records in the order of the table that is in force.
+    /// The active records, in the order of the table in force.
     active: Vec<Identity>,
-    /// All records in that order.
+    /// All records, in the same order.
     listed: Vec<Identity>,
     invite: Round,
     other: Round,
 }
 
-/// Where the round of one counter is.
+/// The position of one counter's round.
 #[derive(Debug, Default)]
 struct Round {
-    /// The turn that falls on the first active record of the table in force.
+    /// The turn of the first active record of the table in force.
     offset: u64,
     /// The turns taken when that table was built.
     turn: u64,
@@ -35,7 +35,7 @@ struct Round {
 }
 
 impl Registry {
-    /// Puts in the sets of these records, which have these numbers and identities.
+    /// Adds the sets of these records, which have these slots and identities.
     pub(super) fn build_sets(
         &mut self,
         records: &[Resolved],
@@ -47,7 +47,7 @@ impl Registry {
         for (at, resolved) in records.iter().enumerate() {
             by_set.entry(resolved.record.set).or_default().push(at);
         }
-        // A set that is gone keeps its counters: it may come back.
+        // A removed set keeps its counters: it may come back.
         for id in self.sets.keys() {
             by_set.entry(*id).or_default();
         }
@@ -56,7 +56,7 @@ impl Registry {
             let (mut places, mut active_members) = (Vec::new(), Vec::new());
             for &at in &listed {
                 for slot in &slots[at] {
-                    // Sets come in order of their numbers, so the first one is the lowest.
+                    // Sets are sorted by number, so the first one is the lowest.
                     table.set_of[usize::from(slot.0)].get_or_insert(id);
                 }
                 let state = self.states.of(&identities[at]).expect("it follows these records");
@@ -69,7 +69,8 @@ impl Registry {
                     active.push(Arc::clone(&identities[at]));
                     let turns = Arc::clone(&state.turns);
                     places.push(Place { slots: wheel(&chosen_from), turns });
-                    // Those of a higher priority number too: they may serve what is in progress.
+                    // Includes those with a higher priority number: they may serve calls in
+                    // progress.
                     active_members.extend(chosen_from.iter().map(|(_, slot)| *slot));
                 }
             }
@@ -95,9 +96,10 @@ impl Registry {
 }
 
 impl SetMemory {
-    /// Makes the next turn fall on the active record after the last one used.
+    /// Makes the next turn go to the active record after the last one used.
     fn go_on(&mut self, is_invite: bool, places: &Places, listed: &[Identity]) {
-        // Relaxed: a turn drawn by the old table at this moment is as good as one drawn before.
+        // Relaxed: a turn that a worker takes from the old table right now is as good as an earlier
+        // one.
         let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
         let round = if is_invite { &mut self.invite } else { &mut self.other };
         let (offset, count) = (round.offset, self.active.len() as u64);
@@ -108,7 +110,8 @@ impl SetMemory {
         let next = round.last_used.as_ref().and_then(|last| {
             first_active(last, 1, listed, places)
                 .or_else(|| first_active(last, 1, &self.listed, places))
-                // It was gone before already: the turn stays with the one that it fell to then.
+                // That record was removed earlier: the turn stays with the one that it went to
+                // then.
                 .or_else(|| {
                     let due = (count > 0).then(|| at_turn(turn))?;
                     first_active(due, 0, &self.listed, places)
@@ -119,7 +122,8 @@ impl SetMemory {
     }
 }
 
-/// The place among the active ones of the first that is found in `list` from `steps` after `from`.
+/// Returns the position, among the active records, of the first active one in `list` that is at
+/// least `steps` after `from`.
 fn first_active(
     from: &RecordIdentity,
     steps: usize,

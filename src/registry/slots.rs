@@ -1,4 +1,4 @@
-//! The numbers of destinations: who has which, and when it may be another's.
+//! Slots: which destination has which number, and when another one may get it.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ use crate::destination::{DestinationUri, Host, Known, Record, Resolved, Slot, So
 use crate::limits;
 use crate::pin::PinTable;
 
-/// What a slot stands for.
+/// What a slot identifies.
 pub(super) type SlotIdentity = (String, Option<SocketName>, SocketAddr);
 
 #[derive(Debug)]
@@ -20,12 +20,13 @@ pub(super) struct SlotState {
 }
 
 impl Registry {
-    /// Gives up the numbers of destinations retired long ago, when `records` need more than there
-    /// are; says which. Tables loaded from now on do not know them.
+    /// Gives up the slots of destinations retired long ago if `records` need more than there are,
+    /// and returns them. Tables loaded from now on do not contain them.
     ///
-    /// Numbers that were never used come first, so this is for lists that changed completely.
+    /// Slots that were never used are taken first, so this happens only after a list changed
+    /// completely.
     pub fn give_up(&mut self, now: Now, records: &[Resolved]) -> Vec<Slot> {
-        // So many at most are new, and then nothing need be compared.
+        // At most this many can be new; if there is room for all, nothing needs to be compared.
         let room = limits::SLOTS_MAX - self.slots.len() + self.free.len();
         if records.iter().map(|resolved| resolved.addresses.len()).sum::<usize>() <= room {
             return Vec::new();
@@ -52,15 +53,15 @@ impl Registry {
             .collect()
     }
 
-    /// Lets numbers that were given up be given to others. Whoever calls knows that every worker
-    /// uses a table without them, so that no pin names them once these are cleared.
+    /// Frees slots that were given up. The caller has made sure that every worker uses a table
+    /// without them, so no pin names them after they are cleared.
     pub fn reuse(&mut self, given_up: Vec<Slot>, pins: &PinTable) {
         let cleared: HashSet<Slot> = given_up.iter().copied().collect();
         pins.clear_slots(|slot| cleared.contains(&slot));
         self.free.extend(given_up);
     }
 
-    /// The error when these records need more numbers than there are.
+    /// Returns an error if these records need more slots than there are.
     pub(super) fn too_many(&self, records: &[Resolved]) -> Option<LoadError> {
         let room = limits::SLOTS_MAX - self.slots.len() + self.free.len();
         if records.iter().map(|resolved| resolved.addresses.len()).sum::<usize>() <= room {
@@ -71,14 +72,14 @@ impl Registry {
         (new > room).then_some(LoadError::TooMany { wanted: wanted.len() })
     }
 
-    /// The number of this destination; `None` when it never had one.
+    /// Returns the slot of this destination; `None` if it never had one.
     pub fn slot(&self, record: &Record, address: SocketAddr) -> Option<Slot> {
         let identity = (record.uri.text.clone(), record.attributes.socket, address);
         self.slot_of.get(&identity).copied()
     }
 
-    /// Gives every address its number, the one that it had or a new one, and retires all others.
-    /// Returns the numbers of each record in the order of its addresses.
+    /// Gives every address its slot, the old one or a new one, and retires all others. Returns the
+    /// slots of each record in the order of its addresses.
     pub(super) fn assign_slots(
         &mut self,
         now: Now,
@@ -163,7 +164,7 @@ impl Registry {
 }
 
 impl SlotState {
-    /// Notes beside the pins what this number stands for.
+    /// Records next to the pins what this slot identifies.
     fn note(&self, slot: Slot, pins: &PinTable) {
         let (uri, socket, address) = &self.identity;
         let mut hasher = siphasher::sip::SipHasher13::new();

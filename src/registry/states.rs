@@ -1,8 +1,8 @@
-//! The live state of every record and of each of its addresses, kept from one load to the next.
+//! The live state of every record and of each of its addresses, kept across loads.
 //!
-//! The source says how a record begins. From then on what operators say counts, until the record's
-//! flags in the source change or the record is gone: a reload neither loses a state nor brings an old
-//! one back.
+//! The source sets the initial state. After that, operators' commands count until the record's
+//! flags change in the source or the record is removed: a reload neither loses a state nor restores
+//! an old one.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use super::{RecordIdentity, Registry};
 use crate::destination::{Flags, Resolved, State};
 use crate::sync::AtomicU64;
 
-/// What is known of one record besides what its source says.
+/// The state of one record, besides what its source says.
 #[derive(Debug)]
 pub(super) struct RecordState {
     /// The flags in the source at the last load.
     source: Flags,
-    /// What the record as a whole was put to last. An address that is new begins with it.
+    /// The last state set for the whole record. A new address starts with it.
     whole: Flags,
-    /// Each address, also of those that no listener reaches.
+    /// Each address, even if no listener reaches it.
     addresses: Vec<(SocketAddr, Flags)>,
     /// The turns that its addresses took among themselves.
     pub(super) turns: Arc<AtomicU64>,
@@ -30,7 +30,7 @@ pub(super) struct RecordState {
 pub(super) struct States(HashMap<Arc<RecordIdentity>, RecordState>);
 
 impl States {
-    /// Takes over what these records say, and forgets all others.
+    /// Updates the states to these records, and forgets all others.
     pub(super) fn follow(&mut self, records: &[Resolved], identities: &[Arc<RecordIdentity>]) {
         let mut old = std::mem::take(&mut self.0);
         self.0.reserve(records.len());
@@ -67,7 +67,7 @@ impl RecordState {
             resolved.addresses.iter().map(|a| (a.socket, flags_of(a.socket))).collect();
     }
 
-    /// The flags of one address; of one that is not known, what it would begin with.
+    /// Returns the flags of one address; for an unknown one, the flags it would start with.
     pub(super) fn flags(&self, socket: SocketAddr) -> Flags {
         let known = self.addresses.iter().find(|(known, _)| *known == socket);
         known.map_or(self.whole, |(_, flags)| *flags)
@@ -86,8 +86,8 @@ impl RecordState {
 }
 
 impl Registry {
-    /// Puts a record, or one address of it, into another state: a plain overwrite, as Kamailio's. It
-    /// counts from the next load on. Says whether the record is known.
+    /// Overwrites the state of a record, or of one of its addresses, as Kamailio does. It counts
+    /// from the next load on. Returns whether the record is known.
     pub fn put_state(
         &mut self,
         resolved: &Resolved,
@@ -99,10 +99,12 @@ impl Registry {
         known.map(|known| known.put(address, state, is_probed)).is_some()
     }
 
-    /// The flags in force of this record as a whole and of each of its addresses. Of a record that is
-    /// not in force, or whose flags the source has changed: those that it would get.
+    /// Returns the flags in force of this record as a whole and of each of its addresses. For a
+    /// record that is not in force, or whose flags the source has changed, returns the flags that
+    /// it would get.
     ///
-    /// As a whole it has those of its first address that may be chosen, else of its first.
+    /// The record as a whole has the flags of its first address that can be chosen, or else of its
+    /// first.
     pub fn flags(&self, resolved: &Resolved) -> (Flags, Vec<Flags>) {
         let says = resolved.record.flags;
         let identity = RecordIdentity::of(&resolved.record);

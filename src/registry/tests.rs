@@ -1,4 +1,4 @@
-//! What stays with a destination from one load to the next.
+//! What a destination keeps from one load to the next.
 
 use std::net::SocketAddr;
 
@@ -151,7 +151,7 @@ fn with_flags(resolved: &Resolved, flags: u32) -> Resolved {
     resolved
 }
 
-/// The addresses that calls go to in the next turns, each as its last byte.
+/// Returns the addresses that the next turns go to, each as its last byte.
 fn turns(table: &Table, count: usize) -> Vec<u8> {
     let set = table.set(1).unwrap();
     (0..count)
@@ -185,14 +185,14 @@ fn each_address_of_a_name_has_a_state_of_its_own() {
     // One is disabled: the record is active as long as another is.
     let one = load(&[(address(1), Disabled)], name(&[1, 2]));
     assert_eq!(one, ("AX", "DX AX".into(), vec![2]));
-    // The name changes its mind: who stays keeps it, who is new begins as the record.
+    // The name's addresses change: one that stays keeps its state, a new one starts as the record.
     assert_eq!(load(&[], name(&[3, 1])), ("AX", "AX DX".into(), vec![3]));
     assert_eq!(load(&[(None, Disabled)], name(&[3, 1])), ("DX", "DX DX".into(), vec![]));
     assert_eq!(load(&[], name(&[4])), ("DX", "DX".into(), vec![]));
     assert_eq!(load(&[], name(&[])), ("DX", String::new(), vec![]));
     assert_eq!(load(&[], name(&[5, 6])), ("DX", "DX DX".into(), vec![]));
     assert_eq!(load(&[(address(6), Active)], name(&[5, 6])), ("AX", "DX AX".into(), vec![6]));
-    // The source speaks again, and then is silent.
+    // The flags change in the source once, and then stay.
     assert_eq!(load(&[], with_flags(&name(&[5, 6]), 2)), ("TX", "TX TX".into(), vec![5, 6]));
     assert_eq!(load(&[], with_flags(&name(&[5, 6]), 2)), ("TX", "TX TX".into(), vec![5, 6]));
 }

@@ -1,6 +1,5 @@
-//! Asks all that has to be asked for some names, each question once whoever needs it, so many at the
-//! same time and until a deadline. A name whose questions are answered is done, however long others
-//! take.
+//! Asks all DNS questions that some names need, each question once, a bounded number at a time,
+//! until a deadline. A name is done when its own questions are answered, however long others take.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -18,7 +17,7 @@ use super::wanted::Wanted;
 use super::{State, lock};
 use crate::limits::{LOOKUPS_MAX, RESOLVE_AGAIN};
 
-/// One name, and what came of it; `None` when the time was over first.
+/// One name, and its result; `None` if the deadline came first.
 #[derive(Debug)]
 pub(super) struct Errand {
     pub(super) wanted: Wanted,
@@ -29,13 +28,13 @@ pub(super) struct Errands<'a> {
     system: &'a System,
     state: &'a Mutex<State>,
     local: Local,
-    /// What is known is what counted then, or was answered since.
+    /// What counts as known was valid at this time, or was answered since.
     begin: Instant,
     all: Vec<Errand>,
-    /// By question that was put or waits for its turn: who needs the answer.
+    /// For each question that is open or queued, the names that need its answer.
     waiting: HashMap<Question, BTreeSet<usize>>,
     queue: VecDeque<Question>,
-    /// Those that nobody answered the last time: they wait for all others.
+    /// Questions that got no answer the last time. They come after all others.
     later: VecDeque<Question>,
 }
 
@@ -72,13 +71,13 @@ impl<'a> Errands<'a> {
                     (question, reply)
                 });
             }
-            // What is still open at the end is called off.
+            // Questions still open at the deadline are called off.
             let Ok(Some(answer)) = timeout_at(deadline.into(), open.join_next()).await else {
                 let now = Instant::now();
                 lock(self.state).memory.call_off(self.waiting.into_keys(), now);
                 return self.all;
             };
-            // A question that panicked is a bug that was said, and stays without an answer.
+            // A question whose task panicked, a bug that was logged, stays without an answer.
             let Ok((question, reply)) = answer else { continue };
             lock(self.state).memory.learn(question.clone(), reply, Instant::now());
             for at in self.waiting.remove(&question).into_iter().flatten() {

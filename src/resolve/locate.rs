@@ -1,6 +1,6 @@
-//! RFC 3263 §4 for UDP: from a name to addresses. It asks nobody: it says what has to be asked, and is
-//! tried again when more is known. One try goes through NAPTR, SRV and addresses in this order and
-//! never back, so that it ends whatever the records say.
+//! RFC 3263 §4 for UDP: from a name to addresses. It sends no questions itself: it returns the
+//! questions that must be asked, and is called again when more is known. One call goes through
+//! NAPTR, SRV and addresses in this order and never back, so it ends whatever the records contain.
 
 use std::time::Instant;
 
@@ -10,38 +10,38 @@ use super::wanted::Wanted;
 use crate::destination::Address;
 use crate::limits::{SERVICES_MAX, TARGETS_MAX};
 
-/// What can be looked up without asking.
+/// Looks up what is known without asking.
 pub(super) trait Knowledge {
-    /// What is known; `None` when it has to be asked.
+    /// Returns what is known; `None` if it must be asked.
     fn known(&self, question: &Question) -> Option<Known>;
-    /// Whether the machine itself knows the name: `/etc/hosts`, `localhost`.
+    /// Returns whether this machine knows the name itself: `/etc/hosts`, `localhost`.
     fn is_local(&self, name: &str) -> bool;
-    /// Whether no name server answered it the last time it was asked.
+    /// Returns whether no name server answered the question the last time it was asked.
     fn has_failed(&self, question: &Question) -> bool;
 }
 
-/// How far it goes with what is known.
+/// How far it gets with what is known.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Step {
-    /// First these have to be answered.
+    /// These questions must be answered first.
     Ask(Vec<Question>),
     Done(Located),
 }
 
-/// The end of it.
+/// The result for a name.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Located {
-    /// By priority, then IPv4 before IPv6, then by number.
+    /// Sorted by priority, then IPv4 before IPv6, then by number.
     pub(super) addresses: Vec<Address>,
-    /// What it stands on.
+    /// The questions whose answers led to it.
     pub(super) questions: Vec<Question>,
-    /// Until when it need not be looked at again; `None` when nothing was asked.
+    /// When it must be looked up again; `None` if nothing was asked.
     pub(super) until: Option<Instant>,
-    /// Nobody answered one of the questions.
+    /// No name server answered one of the questions.
     pub(super) is_failing: bool,
-    /// Nobody did, and an older answer stood in.
+    /// The same, and an older answer was used instead.
     pub(super) is_stale: bool,
-    /// Nobody ever answered the SRV question, so these are the addresses of the name itself.
+    /// The SRV question was never answered, so these are the addresses of the name itself.
     pub(super) is_fallback: bool,
     /// Where there are more records than are used.
     pub(super) cuts: Vec<Cut>,
@@ -50,13 +50,13 @@ pub(super) struct Located {
 /// Records of one kind of which only some are used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Cut {
-    /// `SRV records`, for people.
+    /// `SRV records`, for operators.
     pub(super) of: &'static str,
     pub(super) used: usize,
     pub(super) all: usize,
 }
 
-/// The addresses of a name by the first of its full names that has any.
+/// Returns the addresses of a name, from the first of its full names that has any.
 pub(super) fn locate(wanted: &Wanted, names: &[String], knowledge: &impl Knowledge) -> Step {
     let mut trail = Trail { knowledge, located: Located::default() };
     for name in names {
@@ -76,12 +76,12 @@ struct Trail<'a, K> {
     located: Located,
 }
 
-/// The questions that come first.
+/// The questions that must be answered first.
 type Missing = Vec<Question>;
 
 impl<K: Knowledge> Trail<'_, K> {
     fn addresses(&mut self, wanted: &Wanted, name: &str) -> Result<Vec<Address>, Missing> {
-        // §4.2: with a port, only its addresses. What the machine itself says of a name is not put
+        // §4.2: with a port, only its addresses. Names that this machine knows itself are not sent
         // to name servers either.
         let port = match wanted.port {
             None if !wanted.only_services && self.knowledge.is_local(name) => Some(5060),
@@ -92,10 +92,10 @@ impl<K: Knowledge> Trail<'_, K> {
             match self.targets(&services.names)? {
                 Service::At(targets) => return self.addresses_of(&targets),
                 Service::Unavailable => return Ok(Vec::new()),
-                // A NAPTR record says that there is a service: the name itself is another machine.
+                // A NAPTR record shows that there is a service: the name itself is another machine.
                 Service::Silent if !services.is_default => return Ok(Vec::new()),
-                // Resolvers of containers and small routers fail for every type but A and AAAA.
-                // Kamailio takes the addresses of the name then, and so do we.
+                // Resolvers of containers and small routers fail for every type except A and AAAA.
+                // Kamailio then uses the addresses of the name, and so do we.
                 Service::Silent => self.located.is_fallback = !wanted.only_services,
                 Service::Unknown => {}
             }
@@ -108,7 +108,7 @@ impl<K: Knowledge> Trail<'_, K> {
         self.addresses_of(&[target])
     }
 
-    /// §4.1: the names of the SRV records for UDP, the preferred first.
+    /// §4.1: returns the names of the SRV records for UDP, the preferred first.
     fn services(&mut self, wanted: &Wanted, name: &str) -> Result<Services, Missing> {
         let default = Services { names: vec![format!("_sip._udp.{name}")], is_default: true };
         if wanted.has_transport {
@@ -116,13 +116,13 @@ impl<K: Knowledge> Trail<'_, K> {
         }
         let naptr = Question::new(Kind::Naptr, name);
         if self.knowledge.has_failed(&naptr) && self.knowledge.known(&naptr).is_none() {
-            // It may fail again, after seconds: the next question is asked at the same time.
+            // NAPTR may fail again, after seconds, so the next question is asked at the same time.
             let srv = Question::new(Kind::Srv, default.names[0].clone());
             let is_missing = |q: &Question| self.knowledge.known(q).is_none();
             return Err([naptr, srv].into_iter().filter(is_missing).collect());
         }
-        // When nobody answers it goes on as if there were none: a domain has to keep the SRV records
-        // under its own name too, and there are servers that do not know the type.
+        // If nobody answers, continue as if there were no NAPTR records: a domain must also have
+        // its SRV records under its own name, and some servers do not know the type.
         let [answer] = self.ask([naptr])?;
         let mut services: Vec<_> = answer
             .iter()
@@ -149,7 +149,7 @@ impl<K: Knowledge> Trail<'_, K> {
         Ok(Services { names, is_default: false })
     }
 
-    /// The servers of the first service that has any.
+    /// Returns the servers of the first service that has any.
     fn targets(&mut self, services: &[String]) -> Result<Service, Missing> {
         let mut is_known = true;
         for service in services {
@@ -174,7 +174,7 @@ impl<K: Knowledge> Trail<'_, K> {
                 })
                 .collect();
             if targets.is_empty() {
-                // RFC 2782: the target "." says that the service is decidedly not there.
+                // RFC 2782: the target "." says that the service is not available at this domain.
                 return Ok(Service::Unavailable);
             }
             targets.sort_unstable_by(|a, b| {
@@ -191,7 +191,7 @@ impl<K: Knowledge> Trail<'_, K> {
         let mut names: Vec<_> = targets.iter().map(|target| target.name.clone()).collect();
         names.sort_unstable();
         names.dedup();
-        // All at once, so that they are asked at the same time.
+        // All in one call, so that they are asked at the same time.
         let both = names
             .iter()
             .flat_map(|name| [Kind::A, Kind::Aaaa].map(|kind| Question::new(kind, name.clone())));
@@ -223,7 +223,7 @@ impl<K: Knowledge> Trail<'_, K> {
         Ok(answers.try_into().expect("an answer for each question"))
     }
 
-    /// The records of each, `None` where nobody ever answered.
+    /// Returns the records for each question, `None` if nobody ever answered it.
     fn ask_all(&mut self, questions: Vec<Question>) -> Result<Vec<Records>, Missing> {
         let known: Vec<_> = questions.iter().map(|q| self.knowledge.known(q)).collect();
         if known.iter().any(Option::is_none) {
@@ -244,19 +244,19 @@ impl<K: Knowledge> Trail<'_, K> {
 
 type Records = Option<std::sync::Arc<[Data]>>;
 
-/// Where SRV records are looked for.
+/// Where to look for SRV records.
 struct Services {
     names: Vec<String>,
-    /// No NAPTR record names one, so it is the usual name.
+    /// No NAPTR record names a service, so this is the default name.
     is_default: bool,
 }
 
 enum Service {
-    /// Here.
+    /// These servers.
     At(Vec<Target>),
     /// The domain says that it has no such service.
     Unavailable,
-    /// There are no records of it.
+    /// There are no records for it.
     Unknown,
     /// No name server ever answered.
     Silent,

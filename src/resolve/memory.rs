@@ -1,5 +1,6 @@
-//! The answers of name servers, for as long as they count; and when nobody answers any more, the last
-//! good ones for longer (RFC 8767): a name server is away more often than a server has moved.
+//! Remembers the answers of name servers for their time to live. If no server answers any more, the
+//! last good answers are kept longer (RFC 8767): a name server fails more often than a server
+//! moves.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::question::{Data, Known, Question, Reply};
 use crate::limits::{FAILED_AGAIN, RESOLVE_AGAIN, TTL_MAX, TTL_MIN};
 
-/// What was answered, by question.
+/// The answers, by question.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     entries: HashMap<Question, Entry>,
@@ -16,16 +17,16 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Entry {
-    /// The last answer; `None` when there never was one.
+    /// The last answer; `None` if there never was one.
     records: Option<Arc<[Data]>>,
     /// Until when it is not asked again.
     until: Instant,
-    /// How often in a row nobody answered.
+    /// How many times in a row nobody answered.
     failures: u32,
 }
 
 impl Memory {
-    /// What counts at this time; `None` when it has to be asked.
+    /// Returns what is known at this time; `None` if the question must be asked.
     pub(super) fn known(&self, question: &Question, now: Instant) -> Option<Known> {
         let entry = self.entries.get(question).filter(|entry| entry.until > now)?;
         Some(Known {
@@ -35,18 +36,18 @@ impl Memory {
         })
     }
 
-    /// Whether nobody answered it the last time.
+    /// Returns whether nobody answered it the last time.
     pub(super) fn has_failed(&self, question: &Question) -> bool {
         self.entries.get(question).is_some_and(|entry| entry.failures > 0)
     }
 
-    /// Takes what a name server said at this time.
+    /// Stores what a name server said at this time.
     pub(super) fn learn(&mut self, question: Question, reply: Reply, now: Instant) {
         match reply {
             Reply::Records(records, ttl) => {
                 let most = if records.is_empty() { RESOLVE_AGAIN } else { TTL_MAX };
-                // What is not there counts for as long as its zone says; one that does not say it
-                // is asked as late as may be.
+                // A negative answer lasts as long as its zone says. If the zone does not say, it
+                // lasts as long as is allowed.
                 let ttl = ttl.map_or(most, |s| Duration::from_secs(s.into()).clamp(TTL_MIN, most));
                 let entry = Entry { records: Some(records.into()), until: now + ttl, failures: 0 };
                 self.entries.insert(question, entry);
@@ -61,8 +62,8 @@ impl Memory {
         }
     }
 
-    /// Notes that these had no answer when the time was over. They are asked again at once, and count
-    /// as failed: whoever needs them does not wait for them alone.
+    /// Records that these questions had no answer by the deadline. They are asked again at once but
+    /// count as failed, so that names do not wait for them alone.
     pub(super) fn call_off(&mut self, questions: impl Iterator<Item = Question>, now: Instant) {
         for question in questions {
             let entry = self.entries.entry(question);
@@ -71,7 +72,7 @@ impl Memory {
         }
     }
 
-    /// Forgets what nothing stands on any more and would have to be asked again anyway.
+    /// Forgets expired answers that no name depends on any more.
     pub(super) fn keep(&mut self, used: &HashSet<Question>, now: Instant) {
         self.entries.retain(|question, entry| entry.until > now || used.contains(question));
     }
@@ -143,7 +144,7 @@ mod tests {
         assert!(memory.has_failed(&question()));
         memory.learn(question(), Reply::Records(address(1), Some(10)), now);
         assert!(!memory.has_failed(&question()));
-        // The last answer is still there when the next try is called off too.
+        // The last answer is still there when the next try is called off, too.
         let later = now + Duration::from_secs(10);
         memory.call_off([question()].into_iter(), later);
         memory.learn(question(), Reply::Failed("silence".into()), later);

@@ -1,14 +1,14 @@
-//! Host names to addresses by RFC 3263, off the message path: names are asked for when destinations are
-//! loaded and again when their time to live is over, and the last good answer stays while nobody
-//! gives another.
+//! Resolves host names to addresses by RFC 3263, off the message path. Names are resolved when
+//! destinations are loaded and again when their time to live is over; the last good answer stays
+//! until there is another.
 //!
-//! | File | Answers |
+//! | File | Purpose |
 //! |---|---|
-//! | `wanted` | which name does a record ask for |
-//! | `locate`, `rank` | what has to be asked; which addresses come of it, in which order (decides, asks nobody) |
-//! | `memory` | what was answered, and for how long that counts |
-//! | `system`, `servers` | what the machine says itself, and what name servers say |
-//! | `errand` | asks all that has to be asked, within a time |
+//! | `wanted` | which name a record asks for |
+//! | `locate`, `rank` | which questions must be asked; the resulting addresses and their order (sends nothing) |
+//! | `memory` | what was answered, and how long that is valid |
+//! | `system`, `servers` | what this machine knows itself, and what name servers say |
+//! | `errand` | asks all questions that are needed, within a time limit |
 
 mod errand;
 mod locate;
@@ -36,20 +36,20 @@ use memory::Memory;
 use system::System;
 use wanted::Wanted;
 
-/// Resolves names, and remembers what it was told.
+/// Resolves names and remembers the answers.
 #[derive(Debug)]
 pub struct Resolver {
-    /// It asks here; whoever calls waits meanwhile.
+    /// Questions are asked on this runtime, while the caller waits.
     runtime: Arc<Runtime>,
     state: Mutex<State>,
 }
 
-/// What a refresh brings.
+/// The result of a refresh.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Refreshed {
-    /// The records with their addresses of now, when these are others than before.
+    /// The records with their current addresses, if any address has changed.
     pub records: Option<Vec<Resolved>>,
-    /// What is to be warned of and was not said before, one sentence each.
+    /// New warnings, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -58,53 +58,53 @@ struct State {
     system: Option<Arc<System>>,
     memory: Memory,
     names: HashMap<Wanted, Name>,
-    /// Addresses were found of which nobody knows whether they are in force.
+    /// Addresses were found that may not be in force yet.
     is_news: bool,
 }
 
 /// What is known of a name.
 #[derive(Clone, Debug)]
 struct Name {
-    /// The last that were found.
+    /// The last addresses that were found.
     addresses: Vec<Address>,
     trouble: Option<Trouble>,
     /// Where it has more records than are used.
     cuts: Vec<Cut>,
-    /// When it has to be looked at again.
+    /// When it must be looked up again.
     due: Instant,
 }
 
-/// What is not as it should be with a name.
+/// What is wrong with a name.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Trouble {
     /// It has no address, and never had one.
     Unknown,
-    /// Nobody answers; the addresses are those from before.
+    /// Nobody answers; the addresses from before are used.
     Silent,
-    /// It is said to have no address any more; they are those from before.
+    /// Name servers say that it has no address any more; the addresses from before are used.
     Gone,
-    /// Nobody answers for SRV records; the addresses are those of the name itself.
+    /// Nobody answers for SRV records; the addresses of the name itself are used.
     Fallback,
 }
 
 impl Resolver {
-    /// One that asks on this runtime.
+    /// Creates a resolver that asks on this runtime.
     pub fn new(runtime: Arc<Runtime>) -> Self {
         Self { runtime, state: Mutex::default() }
     }
 
-    /// One that asks on the threads of those who call, and needs none of its own.
+    /// Creates a resolver that asks on its callers' threads and needs none of its own.
     ///
     /// # Errors
-    /// When the kernel gives no files to wait for answers with.
+    /// The kernel has no file descriptors left to wait for answers with.
     pub fn alone() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self::new(Arc::new(runtime)))
     }
 
-    /// Finds the addresses of all records, and says what is to be warned of. It asks these name
-    /// servers, else those of the machine, and only what it does not remember; it waits for them
-    /// until the deadline, [`RESOLVE_TIME_MAX`] after now at the latest. Records keep their order.
+    /// Resolves the addresses of all records, and returns warnings. It asks these name servers, or
+    /// else those of the machine, and only what it does not remember. It waits for them until the
+    /// deadline, at most [`RESOLVE_TIME_MAX`] from now. Records keep their order.
     pub fn resolve(
         &self,
         records: Vec<Record>,
@@ -116,7 +116,7 @@ impl Resolver {
         let deadline = deadline.min(Instant::now() + RESOLVE_TIME_MAX);
         let errands = self.run(names, name_servers, deadline);
         let mut state = self.state();
-        // Whoever asked may refuse the records for another reason.
+        // The caller may refuse the records for another reason.
         state.is_news |= state.take_over(errands);
         let resolved = records.into_iter().zip(wanted).map(|(record, wanted)| {
             let addresses = state.addresses(&record, wanted.as_ref());
@@ -128,20 +128,20 @@ impl Resolver {
         (resolved, notes)
     }
 
-    /// When [`Resolver::refresh`] has something to do; `None` when there are no names.
+    /// Returns when [`Resolver::refresh`] has something to do; `None` if there are no names.
     pub fn next_refresh(&self) -> Option<Instant> {
         let state = self.state();
         let due = state.names.values().map(|name| name.due).min();
         if state.is_news { due.map(|due| due.min(Instant::now())) } else { due }
     }
 
-    /// Makes a refresh due now: what it found last was not put in force.
+    /// Makes a refresh due now, because its last result was not put in force.
     pub fn look_again(&self) {
         self.state().is_news = true;
     }
 
-    /// Asks again for the names of these records whose time is over, and forgets all other names. It
-    /// may take [`REFRESH_TIME_MAX`].
+    /// Resolves the expired names of these records again, and forgets all other names. May take
+    /// [`REFRESH_TIME_MAX`].
     pub fn refresh(&self, records: &[Resolved], name_servers: &[SocketAddr]) -> Refreshed {
         let names: BTreeSet<_> = records.iter().filter_map(|r| Wanted::of(&r.record)).collect();
         let deadline = Instant::now() + REFRESH_TIME_MAX;
@@ -194,13 +194,13 @@ impl Resolver {
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // What a panic left behind are answers, each whole.
+    // The answers are usable after a panic: each is stored whole.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
-    /// Takes what was found; where nothing was, what was there before stays. Says whether that
-    /// changes an address.
+    /// Stores the results; if a name was not found, its last addresses stay. Returns whether an
+    /// address changed.
     fn take_over(&mut self, errands: Vec<Errand>) -> bool {
         let mut changes = false;
         for Errand { wanted, located } in errands {
@@ -227,13 +227,13 @@ impl State {
         self.names.retain(|wanted, _| names.contains(wanted));
         let located = errands.iter().filter_map(|errand| errand.located.as_ref());
         let used = located.flat_map(|located| located.questions.iter().cloned()).collect();
-        // What an errand that was cut short stands on is asked again soon.
+        // The questions of a lookup that was cut short will soon be asked again.
         if errands.iter().all(|errand| errand.located.is_some()) {
             self.memory.keep(&used, Instant::now());
         }
     }
 
-    /// What is to be said of these names.
+    /// Returns the warnings for these names.
     fn notes<'a>(&self, names: impl Iterator<Item = &'a Wanted>) -> Vec<String> {
         let mut troubled: BTreeMap<Trouble, BTreeSet<String>> = BTreeMap::new();
         let mut cut = BTreeSet::new();
@@ -261,7 +261,7 @@ impl State {
 }
 
 impl Name {
-    /// What is known of a name after it was looked up; when nothing was found, its last addresses
+    /// Returns what is known of a name after a lookup; if nothing was found, its last addresses
     /// stay.
     fn of(located: Option<Located>, before: Option<&Self>) -> Self {
         let now = Instant::now();
@@ -270,8 +270,8 @@ impl Name {
         let due = located.as_ref().and_then(|located| located.until).unwrap_or(now);
         let is_silent = located.as_ref().is_none_or(|located| located.is_failing);
         match located {
-            // What an SRV record said is worth more than a guess: it is not replaced because name
-            // servers fail for a while.
+            // Addresses from an SRV record are better than a guess, so they stay if name servers
+            // fail for a while.
             Some(located)
                 if !located.addresses.is_empty()
                     && (!located.is_fallback || had.is_empty() || was_fallback) =>
@@ -298,7 +298,7 @@ impl Name {
 }
 
 impl Trouble {
-    /// One sentence for all names that have it.
+    /// Formats one sentence for all names with this trouble.
     fn note(self, names: &BTreeSet<String>) -> String {
         let told = list(names);
         match self {
@@ -328,7 +328,7 @@ fn list(names: &BTreeSet<String>) -> String {
     }
 }
 
-/// Resolves the names of these records for somebody who asks only once.
+/// Resolves the names of these records for a caller that asks only once.
 pub fn once(records: Vec<Record>, config: &Config) -> (Vec<Resolved>, Vec<String>) {
     match Resolver::alone() {
         Ok(resolver) => resolver.resolve(records, &config.destinations.name_servers, deadline()),
@@ -343,7 +343,7 @@ pub fn once(records: Vec<Record>, config: &Config) -> (Vec<Resolved>, Vec<String
     }
 }
 
-/// How long whoever loads may wait for names from now on.
+/// Returns the deadline for a load that starts now.
 pub fn deadline() -> Instant {
     Instant::now() + RESOLVE_TIME_MAX
 }

@@ -1,18 +1,18 @@
-//! What is asked of name servers, and what is known of it at a moment.
+//! DNS questions, and what is known of each at some time.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One question: a type of record and a name.
+/// One question: a record type and a name.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Question {
     pub(super) kind: Kind,
-    /// Whole, in lower case, without the dot at its end.
+    /// Fully qualified, in lower case, without the dot at its end.
     pub(super) name: String,
 }
 
-/// The types of records that lead to servers.
+/// The record types that lead to servers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Kind {
     Naptr,
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Aaaa,
 }
 
-/// The part of a record that counts.
+/// The data of a record that matters here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Data {
     Naptr {
@@ -44,21 +44,21 @@ pub(super) enum Data {
     Ip(IpAddr),
 }
 
-/// What a name server says.
+/// The answer of a name server.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
-    /// These records, for so many seconds; without any it says that there are none.
+    /// These records, valid for this many seconds; an empty list says that there are none.
     Records(Vec<Data>, Option<u32>),
-    /// Nothing that can be used: silence, a refusal, an error.
+    /// Nothing usable: silence, a refusal, an error.
     Failed(String),
 }
 
 /// What is known now.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    /// The records of the last answer; `None` when there never was one.
+    /// The records of the last answer; `None` if there never was one.
     pub(super) records: Option<Arc<[Data]>>,
-    /// The last time nobody answered, so that the records are older than they should be.
+    /// Nobody answered the last time, so the records are older than they should be.
     pub(super) is_failing: bool,
     /// Until when it is not asked again.
     pub(super) until: Instant,

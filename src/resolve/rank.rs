@@ -1,4 +1,4 @@
-//! The addresses of all servers of a name in one order, each with its share.
+//! Orders the addresses of all servers of a name, each with its share of the weight.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::destination::Address;
 use crate::limits::ADDRESSES_MAX;
 
-/// A server of a name, as an SRV record tells it.
+/// A server of a name, from an SRV record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Target {
     pub(super) priority: u16,
@@ -21,8 +21,8 @@ pub(super) struct Ranked {
     pub(super) all: usize,
 }
 
-/// Addresses by priority, then IPv4 before IPv6, then by number, each once. The addresses of one
-/// server share its weight, because RFC 2782 chooses by weight before it looks at addresses.
+/// Sorts addresses by priority, then IPv4 before IPv6, then by number, each once. The addresses of
+/// one server share its weight, because RFC 2782 chooses by weight before it looks at addresses.
 pub(super) fn rank<'a>(servers: impl Iterator<Item = (&'a Target, Vec<IpAddr>)>) -> Ranked {
     let servers: Vec<_> = servers
         .map(|(target, ips)| {
@@ -69,7 +69,7 @@ pub(super) fn rank<'a>(servers: impl Iterator<Item = (&'a Target, Vec<IpAddr>)>)
     Ranked { used: addresses, all }
 }
 
-/// An address that a server can have, and that can be sent to without an interface's name.
+/// Returns the address if it is a unicast one that can be sent to without an interface name.
 fn usable(ip: IpAddr) -> Option<IpAddr> {
     let ip = ip.to_canonical();
     let is_link_local = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
@@ -78,7 +78,8 @@ fn usable(ip: IpAddr) -> Option<IpAddr> {
     (!is_none).then_some(ip)
 }
 
-/// That of 1 to 8 addresses; more servers of more different sizes share as near as it can be.
+/// The least common multiple of 1 to 8 addresses; more servers with more different sizes get
+/// approximate shares.
 const MULTIPLE_MAX: u64 = 840;
 
 fn lcm(a: u64, b: u64) -> u64 {
@@ -125,7 +126,7 @@ mod tests {
                 "20/5:5060 192.0.2.1;10/5:5062 192.0.2.9",
                 vec!["10/5 192.0.2.9:5062", "20/5 192.0.2.1:5060"],
             ),
-            // Twice the same address: the better priority, the sum of the weights.
+            // The same address twice: the better priority, the sum of the weights.
             ("20/5:5060 192.0.2.1;10/5:5060 192.0.2.1", vec!["10/5 192.0.2.1:5060"]),
             ("10/5:5060 192.0.2.1;10/6:5060 192.0.2.1", vec!["10/11 192.0.2.1:5060"]),
             (

@@ -1,5 +1,5 @@
-//! The name servers, asked through hickory-resolver: one after the other until one answers. Nothing is
-//! remembered here: answers have their own memory, which knows more of them than a cache would.
+//! The name servers, asked through hickory-resolver: one after the other until one answers. Answers
+//! are not cached here but in `memory`, which keeps more about them than a cache would.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use tokio::time::timeout;
 use super::question::{Data, Kind, Question, Reply};
 use crate::limits::{ALIASES_FOLLOWED_MAX, NAME_SERVER_TIME_MAX, NEXT_NAME_SERVER_TIME};
 
-/// Name servers in the order in which they are asked.
+/// Name servers, in the order in which they are asked.
 #[derive(Debug)]
 pub(super) struct Servers {
-    /// One for each, since hickory takes the first answer of several for the answer of all, even
-    /// when it is an error.
+    /// One resolver for each server, because hickory takes the first answer of several servers for
+    /// the answer of all, even if it is an error.
     each: Vec<TokioResolver>,
     /// The one that answered last.
     first: AtomicUsize,
@@ -43,11 +43,11 @@ impl Servers {
         Self { each: servers.into_iter().filter_map(build).collect(), first: AtomicUsize::new(0) }
     }
 
-    /// What the first server says that has an answer. A server that is silent for a while or cannot
-    /// answer is not the last word: the next one gets the question too.
+    /// Returns the answer of the first server that has one. If a server is silent for a while or
+    /// cannot answer, the next one is asked.
     pub(super) async fn ask(&self, question: &Question) -> Reply {
         let count = self.each.len();
-        // Relaxed: it only says where to begin.
+        // Relaxed: it only selects where to start.
         let first = self.first.load(Ordering::Relaxed);
         let mut open = JoinSet::new();
         let mut failure = String::from("there is no name server");
@@ -74,7 +74,7 @@ impl Servers {
     }
 }
 
-/// The name server at this address, by UDP, and by TCP for answers that are too long for it.
+/// A name server at this address: UDP, and TCP for answers that are too long for UDP.
 pub(super) fn name_server(address: SocketAddr) -> NameServerConfig {
     let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
     for connection in &mut connections {
@@ -86,7 +86,7 @@ pub(super) fn name_server(address: SocketAddr) -> NameServerConfig {
 fn options() -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.timeout = NAME_SERVER_TIME_MAX;
-    // A question is repeated within its time.
+    // A question is repeated within its time limit.
     options.attempts = 0;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
@@ -95,7 +95,7 @@ fn options() -> ResolverOpts {
 
 async fn ask(server: &TokioResolver, question: &Question) -> Reply {
     let Ok(mut name) = Name::from_ascii(&question.name) else {
-        // Longer than a name can be, so nobody has it.
+        // Longer than a DNS name can be, so it does not exist.
         return Reply::Records(Vec::new(), None);
     };
     name.set_fqdn(true);
@@ -112,8 +112,8 @@ async fn ask(server: &TokioResolver, question: &Question) -> Reply {
             Err(NetError::Dns(DnsError::NoRecordsFound(none))) => none,
             Err(error) => return Reply::Failed(error.to_string()),
         };
-        // hickory takes the target of an SRV record that was found behind an alias for another
-        // alias, and looks there for SRV records. Then it says that it looked elsewhere.
+        // If an SRV record is found behind an alias, hickory takes its target for another alias and
+        // looks there for SRV records. Its answer then names the target instead.
         if record_type != RecordType::SRV || *none.query.name() == name {
             return nothing(&none);
         }
@@ -138,13 +138,13 @@ fn alias(lookup: &Lookup, name: &Name) -> Option<(Name, u32)> {
 
 fn records(lookup: &Lookup, record_type: RecordType, alias_ttl: u32) -> Reply {
     let answers = lookup.answers();
-    // The aliases on the way count too.
+    // The TTLs of the aliases on the way count, too.
     let ttl = answers.iter().map(|record| record.ttl).fold(alias_ttl, u32::min);
     let right = answers.iter().filter(|record| record.record_type() == record_type);
     Reply::Records(right.filter_map(|record| data(&record.data)).collect(), Some(ttl))
 }
 
-/// A name server that says that there is nothing, rather than where else to ask.
+/// Converts a negative answer: no such record, or an error instead of an answer.
 fn nothing(none: &NoRecords) -> Reply {
     let is_answer = matches!(none.response_code, ResponseCode::NoError | ResponseCode::NXDomain);
     let is_referral = none.ns.is_some() && none.soa.is_none();
@@ -177,14 +177,14 @@ fn data(data: &RData) -> Option<Data> {
     })
 }
 
-/// In lower case, without the dot at its end.
+/// Returns the name in lower case, without the dot at its end.
 pub(super) fn text(name: &Name) -> String {
     let mut text = name.to_lowercase().to_ascii();
     text.truncate(text.trim_end_matches('.').len());
     text
 }
 
-/// The name servers that a configuration names.
+/// Returns the name servers that a configuration lists.
 pub(super) fn listed(addresses: &[SocketAddr]) -> Arc<Servers> {
     Arc::new(Servers::new(addresses.iter().map(|address| name_server(*address))))
 }

@@ -1,5 +1,5 @@
-//! What the machine itself says of names: `/etc/hosts` and `/etc/resolv.conf`, read again whenever
-//! names are asked for, since both may change under a running relay.
+//! What this machine knows of names: `/etc/hosts` and `/etc/resolv.conf`, read again at each
+//! lookup, because both may change while the relay runs.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,14 +15,14 @@ use super::wanted::Search;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Whom to ask, and where names are looked for.
+/// Which servers to ask, and where to look for names.
 #[derive(Debug)]
 pub(super) struct System {
-    /// What it was made of.
+    /// The settings that it was built from.
     from: From,
     pub(super) servers: Arc<Servers>,
     pub(super) search: Search,
-    /// Why there is nobody to ask.
+    /// Why there is no name server to ask.
     pub(super) problem: Option<String>,
 }
 
@@ -33,7 +33,8 @@ enum From {
 }
 
 impl System {
-    /// With these name servers, else those of `/etc/resolv.conf`; `before` when nothing changed.
+    /// Uses these name servers, or else those of `/etc/resolv.conf`; returns `before` if nothing
+    /// changed.
     pub(super) fn read(name_servers: &[SocketAddr], before: Option<Arc<Self>>) -> Arc<Self> {
         let from = if name_servers.is_empty() {
             From::ResolvConf(fs::read(RESOLV_CONF).unwrap_or_default())
@@ -48,7 +49,7 @@ impl System {
 
     fn new(from: From) -> Self {
         let (servers, search, problem) = match &from {
-            // Who names servers writes names out.
+            // With configured name servers, names are fully qualified.
             From::Addresses(addresses) => (servers::listed(addresses), Search::default(), None),
             From::ResolvConf(text) => match parse_resolv_conf(text) {
                 Ok((config, options)) => {
@@ -70,7 +71,7 @@ impl System {
     }
 }
 
-/// The addresses that `/etc/hosts` and the name `localhost` stand for.
+/// The names in `/etc/hosts`, and `localhost`.
 #[derive(Debug, Default)]
 pub(super) struct Local(Hosts);
 
@@ -79,7 +80,7 @@ impl Local {
         Self(Hosts::from_system().unwrap_or_default())
     }
 
-    /// All of them; none when the machine does not know the name.
+    /// Returns all addresses; empty if the machine does not know the name.
     pub(super) fn addresses(&self, name: &str) -> Vec<IpAddr> {
         let Ok(full) = Name::from_ascii(name) else { return Vec::new() };
         let of = |record_type| {
@@ -89,7 +90,7 @@ impl Local {
         };
         let mut addresses = of(RecordType::A);
         addresses.extend(of(RecordType::AAAA));
-        // RFC 6761 §6.3: never asked of a name server.
+        // RFC 6761 §6.3: never ask a name server for it.
         if addresses.is_empty() && (name == "localhost" || name.ends_with(".localhost")) {
             return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         }

@@ -1,4 +1,5 @@
-//! What needs no name server. With one: `tests/it/name_servers.rs`, `tests/it/names.rs`.
+//! What can be tested without a name server. With one: `tests/it/name_servers.rs`,
+//! `tests/it/names.rs`.
 
 use super::*;
 

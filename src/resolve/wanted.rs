@@ -1,30 +1,30 @@
-//! Which name a record asks for, and under which full names it is looked for.
+//! The name that a record asks for, and the full names under which it is looked up.
 
 use crate::destination::{Flags, Host, Record};
 use crate::limits::SEARCH_MAX;
 
-/// What records ask of a name. Records with the same have the same addresses.
+/// What a record asks of a name. Equal values have the same addresses.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Wanted {
     /// As written, in lower case.
     pub(super) name: String,
     pub(super) port: Option<u16>,
-    /// The transport is written too, so no NAPTR record is asked which one to take.
+    /// The URI contains the transport, so no NAPTR question is needed to choose it.
     pub(super) has_transport: bool,
     /// Flag 16: only what NAPTR and SRV records lead to.
     pub(super) only_services: bool,
 }
 
-/// Where names are looked for that are not written out.
+/// The search list for names that are not fully qualified.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Search {
     pub(super) domains: Vec<String>,
-    /// A name with so many dots is tried as it is first.
+    /// A name with at least this many dots is first tried as it is.
     pub(super) dots: usize,
 }
 
 impl Wanted {
-    /// `None` for an address.
+    /// Returns `None` for an address.
     pub(super) fn of(record: &Record) -> Option<Self> {
         let Host::Name(name) = &record.uri.host else { return None };
         let parameters = record.uri.text.split(';').skip(1);
@@ -39,7 +39,7 @@ impl Wanted {
 }
 
 impl Search {
-    /// The full names that a written one may mean, in the order of `resolv.conf(5)`.
+    /// Returns the full names that a name may stand for, in the order of `resolv.conf(5)`.
     pub(super) fn full_names(&self, name: &str) -> Vec<String> {
         if let Some(full) = name.strip_suffix('.') {
             return vec![full.into()];

@@ -1,24 +1,24 @@
-//! Where a request begins and ends on a stream that has no marks.
+//! Finds where requests start and end on a stream without frames.
 //!
 //! The FIFO has many writers and no frames: a request ends where its braces balance outside quotes,
-//! as Kamailio counts them. Who writes half of one and goes away would swallow the next request, so
-//! a beginning that can be nothing else starts anew.
+//! as Kamailio counts them. A client that writes half a request and goes away would swallow the
+//! next one, so bytes that can only be the start of a request begin a new one.
 
 /// What was found on a stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Frame {
     /// A text whose braces balance.
     Whole(Vec<u8>),
-    /// What was no request, or had no end.
+    /// Bytes that are not a request, or a request without an end.
     Broken(Vec<u8>, &'static str),
 }
 
-/// Divides a stream into [`Frame`]s.
+/// Splits a stream into [`Frame`]s.
 #[derive(Debug)]
 pub struct Framer {
     bytes: Vec<u8>,
     bytes_max: usize,
-    /// How far `bytes` are read.
+    /// How far `bytes` have been scanned.
     at: usize,
     depth: usize,
     quote: Option<u8>,
@@ -26,25 +26,25 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// For requests of at most this many bytes.
+    /// Creates a framer for requests of at most this many bytes.
     pub const fn new(bytes_max: usize) -> Self {
         Self { bytes: Vec::new(), bytes_max, at: 0, depth: 0, quote: None, is_escaped: false }
     }
 
-    /// Takes what was read.
+    /// Adds bytes that were read.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Whether a request has begun and not ended.
+    /// Returns whether a request has begun and not ended.
     pub fn is_within(&self) -> bool {
         !self.bytes.is_empty()
     }
 
-    /// The next frame; `None` until more is read.
+    /// Returns the next frame; `None` until more is read.
     pub fn next_frame(&mut self) -> Option<Frame> {
         if self.depth == 0 {
-            // Blanks between requests are no news.
+            // Blanks between requests are not reported.
             let begin = self.bytes.iter().position(|b| *b == b'{').unwrap_or(self.bytes.len());
             let before: Vec<u8> = self.bytes.drain(..begin).collect();
             if before.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
@@ -75,7 +75,8 @@ impl Framer {
         None
     }
 
-    /// What has begun and will not end any more: nothing comes for too long, or the stream ended.
+    /// Returns a request that has begun and will not end, because nothing comes for too long or the
+    /// stream ended.
     pub fn give_up(&mut self) -> Option<Frame> {
         self.is_within().then(|| self.broken(self.bytes.len(), "it has no end"))
     }
@@ -110,8 +111,8 @@ impl Framer {
     }
 }
 
-/// Whether this is how every request begins, `{ "jsonrpc"`, which stands nowhere within one: in a
-/// text its quotes would be escaped. `None` when it is too short to say.
+/// Returns whether the bytes begin a request, `{ "jsonrpc"`. This cannot occur within one: in a
+/// text the quotes would be escaped. `None` if there are too few bytes to tell.
 fn begins_request(bytes: &[u8]) -> Option<bool> {
     const NAME: &[u8] = b"\"jsonrpc\"";
     let blanks = bytes[1..].iter().take_while(|b| b.is_ascii_whitespace()).count();
@@ -122,7 +123,7 @@ fn begins_request(bytes: &[u8]) -> Option<bool> {
     if NAME.starts_with(rest) && blanks < BLANKS_MAX { None } else { Some(false) }
 }
 
-/// Blanks that a request may begin with.
+/// Blanks allowed at the start of a request.
 const BLANKS_MAX: usize = 64;
 
 #[cfg(test)]

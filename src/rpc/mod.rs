@@ -1,8 +1,8 @@
-//! Remote procedure calls as operators' tools speak them: what a request and its answer are, and how
-//! they look as JSON and as BINRPC. Bytes in, bytes out; no socket and no relay.
+//! Remote procedure calls of operators' tools: requests and answers, and their JSON and BINRPC
+//! forms. Bytes in, bytes out; no socket and no relay.
 //!
-//! The words, the order of members and the framing are Kamailio's, so that `kamctl`, `kamcmd`,
-//! `kamcli` and what people built on them read them as before.
+//! The texts, the order of members and the framing are Kamailio's, so that `kamctl`, `kamcmd`,
+//! `kamcli` and the scripts built on them keep working.
 
 pub mod binrpc;
 mod framing;

@@ -1,21 +1,21 @@
-//! A request, and what answers it.
+//! A request, and its answer.
 
 use super::Value;
 
-/// What is asked.
+/// A request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// What is to be done.
+    /// The method.
     pub method: String,
-    /// With what.
+    /// Its parameters.
     pub params: Params,
-    /// What the answer is known by; `None` when there is none.
+    /// The id for the answer; `None` if the request has none.
     pub id: Option<Id>,
-    /// The pipe that waits for the answer, without its directory; of the FIFO only.
+    /// The pipe for the answer, without its directory; only on the FIFO.
     pub reply_name: Option<String>,
 }
 
-/// The values of a request.
+/// The parameters of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Params {
     /// By position.
@@ -24,7 +24,7 @@ pub enum Params {
     Named(Vec<(String, Value)>),
 }
 
-/// What an answer is known by.
+/// Identifies an answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Id {
     /// A number, as it was written.
@@ -35,15 +35,15 @@ pub enum Id {
     Null,
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 pub type Answer = Result<Value, Fault>;
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
-    /// Kamailio's code: 500 for most, 400 for what is not understood, JSON-RPC's own below 0.
+    /// Kamailio's code: 500 for most faults, 400 for what cannot be parsed, JSON-RPC's own below 0.
     pub code: i32,
-    /// Kamailio's words.
+    /// Kamailio's text.
     pub message: String,
     /// What is wrong in detail, and what would be right.
     pub reasons: Vec<String>,
@@ -53,10 +53,10 @@ impl Params {
     /// No values.
     pub const NONE: Self = Self::Positional(Vec::new());
 
-    /// The value at this position, or with this name.
+    /// Returns the value at this position, or with this name.
     pub fn get(&self, position: usize, name: &str) -> Option<&Value> {
         match self {
-            // BINRPC has no named values; a single struct means the same.
+            // BINRPC has no named values; a single struct is used instead.
             Self::Positional(values) => match values.as_slice() {
                 [only @ Value::Struct(_)] => only.get(name),
                 values => values.get(position),
@@ -65,7 +65,7 @@ impl Params {
         }
     }
 
-    /// All values in their order.
+    /// Returns all values in their order.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         let (positional, named): (&[Value], &[_]) = match self {
             Self::Positional(values) => (values, &[]),
@@ -74,7 +74,7 @@ impl Params {
         positional.iter().chain(named.iter().map(|(_, value)| value))
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::Positional(values) => values.len(),
@@ -82,46 +82,46 @@ impl Params {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Fault {
-    /// A fault with this code and words.
+    /// Returns a fault with this code and text.
     pub fn new(code: i32, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), reasons: Vec::new() }
     }
 
-    /// Kamailio's fault for all that has no code of its own.
+    /// Returns Kamailio's fault for everything that has no code of its own.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(500, message)
     }
 
-    /// No method has this name.
+    /// Returns the fault for an unknown method.
     pub fn method_not_found() -> Self {
         Self::failed("Method Not Found")
     }
 
-    /// The bytes are no JSON.
+    /// Returns the fault for bytes that are not JSON.
     pub fn parse_error(why: impl Into<String>) -> Self {
         Self::new(-32700, "Parse error").because([why.into()])
     }
 
-    /// The JSON is no request.
+    /// Returns the fault for JSON that is not a request.
     pub fn invalid_request(why: impl Into<String>) -> Self {
         Self::new(-32600, "Invalid Request").because([why.into()])
     }
 
-    /// The same, with its reasons.
+    /// Adds reasons.
     #[must_use]
     pub fn because(mut self, reasons: impl IntoIterator<Item = String>) -> Self {
         self.reasons.extend(reasons);
         self
     }
 
-    /// All of it on one line.
+    /// Returns all of it on one line.
     pub fn line(&self) -> String {
         if self.reasons.is_empty() {
             return self.message.clone();

@@ -1,4 +1,4 @@
-//! What an answer is made of: Kamailio's tree of structs and arrays.
+//! The values of requests and answers: Kamailio's tree of structs and arrays.
 
 /// A value of a request or an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -7,37 +7,37 @@ pub enum Value {
     Int(i64),
     /// A number with a fraction.
     Double(f64),
-    /// Yes or no; 1 or 0 where the format has no such thing.
+    /// Yes or no; written as 1 or 0 if the format has no such type.
     Bool(bool),
     /// A text.
     Str(String),
     /// Nothing.
     Null,
-    /// Named values in this order. A name may stand there more than once.
+    /// Named values in this order. A name may occur more than once.
     Struct(Vec<(String, Value)>),
     /// Values in this order.
     Array(Vec<Value>),
 }
 
 impl Value {
-    /// A struct with these members.
+    /// Creates a struct with these members.
     pub fn object<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
         Self::Struct(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// One item of an array of structs: Kamailio gives each a name, as in
+    /// Creates one item of an array of structs: Kamailio names each one, as in
     /// `"RECORDS":[{"SET":{…}},{"SET":{…}}]`.
     pub fn named(name: &str, value: Self) -> Self {
         Self::object([(name, value)])
     }
 
-    /// The member with this name; `None` when it has none, or is no struct.
+    /// Returns the member with this name; `None` if it has none, or is not a struct.
     pub fn get(&self, name: &str) -> Option<&Self> {
         let Self::Struct(members) = self else { return None };
         members.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    /// The text that an operator meant: tools send a name as a number when it looks like one.
+    /// Converts to text: tools send a name as a number if it looks like one.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Str(text) => Some(text.clone()),
@@ -47,8 +47,7 @@ impl Value {
         }
     }
 
-    /// The whole number that an operator meant: tools send a number as a text when they do not know
-    /// better.
+    /// Converts to a whole number: tools that do not know the type send a number as text.
     pub fn int(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
@@ -62,7 +61,7 @@ impl Value {
         }
     }
 
-    /// The yes or no that an operator meant.
+    /// Converts to yes or no.
     pub fn bool(&self) -> Option<bool> {
         match self {
             Self::Bool(yes) => Some(*yes),
@@ -80,7 +79,7 @@ impl Value {
     }
 }
 
-/// `12`, `-1`, `+1`, `0x10`, and `1e5` where it is whole.
+/// Parses `12`, `-1`, `+1`, `0x10`, and `1e5` if it is whole.
 fn int_of(text: &str) -> Option<i64> {
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         return i64::from_str_radix(digits, 16).ok();
@@ -136,7 +135,7 @@ impl From<i64> for Value {
     }
 }
 
-/// Counters of more than 9 * 10^18 do not happen.
+/// No counter reaches 9 * 10^18.
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
         Self::Int(i64::try_from(number).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
-//! A panic while one datagram is handled loses that datagram only, one on a control thread that
-//! thread's work of a second, and it is said at most once a second, in the log.
+//! Limits the damage of a panic: one while a datagram is handled loses only that datagram, one on a
+//! control thread only its current run. The log reports panics at most once a second.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -14,16 +14,15 @@ thread_local! {
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work`; `None` when it panicked.
+/// Runs `work`; returns `None` if it panicked.
 ///
-/// The caller throws away what a half-done `work` may have left: the outbox, the messages it
-/// queued and the worker's core. What workers share consists of atomics, which are whole at any
-/// moment.
+/// The caller discards what a half-done `work` may have left: the outbox, the messages it queued
+/// and the worker's core. Workers share only atomics, which are valid at any moment.
 pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
     panic::catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-/// As [`catch`], on a thread that may not be ours.
+/// Like [`catch`], on a thread that may not be ours.
 pub(crate) fn catch_here<T>(work: impl FnOnce() -> T) -> Option<T> {
     let before = IS_GUARDED.replace(true);
     let done = catch(work);
@@ -31,13 +30,13 @@ pub(crate) fn catch_here<T>(work: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Makes panics of this thread be said at most once a second, in the log: the standard hook would
-/// wait for standard error, which may be stuck.
+/// Makes the log report panics of this thread, at most one a second. The standard hook would write
+/// to standard error, which may block.
 pub(crate) fn mark_this_thread() {
     IS_GUARDED.set(true);
 }
 
-/// Puts our hook before the one that is there; other threads keep that one.
+/// Installs our panic hook in front of the existing one; other threads keep using the latter.
 pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

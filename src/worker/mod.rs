@@ -1,8 +1,7 @@
-//! One thread per core: it takes batches of datagrams from its own sockets, lets the core decide
-//! about each, counts the verdicts and sends what is to be sent.
+//! One thread per core: takes batches of datagrams from its own sockets, lets the core decide about
+//! each, counts the verdicts and sends the resulting messages.
 //!
-//! It makes no decision about a message itself, and on its way there is no allocation, no lock and
-//! no log line per message.
+//! It makes no decision about a message itself. Per message it does not allocate, lock or log.
 
 mod fault;
 mod guard;
@@ -31,26 +30,26 @@ use crate::transport::send::SendQueue;
 use crate::transport::sys::ReceiveBatch;
 use crate::transport::{Sockets, monotonic_now};
 
-/// What every worker is given.
+/// What every worker gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Supplies {
     /// What the cores share.
     pub(crate) shared: Arc<Shared>,
-    /// All sockets; a worker uses only those of its number.
+    /// All sockets; each worker uses only those with its number.
     pub(crate) sockets: Arc<Sockets>,
     /// The snapshot in force.
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    /// All counters; a worker writes only those of its number.
+    /// All counters; each worker writes only those with its number.
     pub(crate) stats: Arc<[WorkerStats]>,
-    /// Set when the workers are to end.
+    /// Set to end the workers.
     pub(crate) stop: Arc<AtomicBool>,
-    /// Where new calls are told of, when the operator asked for it.
+    /// Where new calls are logged, if the operator asked for it.
     pub(crate) dispatch_log: Option<Arc<DispatchLog>>,
     /// Which datagrams panic, for tests.
     pub(crate) fault: Option<Fault>,
 }
 
-/// What a worker knows; it is made on the main thread and then belongs to its own.
+/// One worker. It is created on the main thread and then moves to its own.
 #[derive(Debug)]
 pub(crate) struct Worker {
     number: usize,
@@ -63,15 +62,15 @@ pub(crate) struct Worker {
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
-    /// Reads that failed since the last one that did not.
+    /// Failed reads since the last successful one.
     failed_reads: u32,
 }
 
-/// The token of the waker; listeners have their numbers as tokens.
+/// The token of the waker; the tokens of listeners are their numbers.
 const WAKER: Token = Token(usize::MAX);
 
 impl Worker {
-    /// Makes worker `number` with all the memory that it will ever need.
+    /// Creates worker `number` with all the memory that it will ever need.
     pub(crate) fn new(number: usize, supplies: Supplies) -> io::Result<(Self, Waker)> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
@@ -100,9 +99,9 @@ impl Worker {
         Ok((worker, waker))
     }
 
-    /// Works until it is told to stop.
+    /// Runs until the stop flag is set.
     pub(crate) fn run(&mut self) {
-        // Relaxed: the flag carries nothing but itself, and the waker follows it.
+        // Relaxed: the flag publishes nothing else, and the waker fires after it is set.
         while !self.supplies.stop.load(Ordering::Relaxed) {
             self.wait();
             self.take_snapshot();
@@ -118,13 +117,13 @@ impl Worker {
         }
     }
 
-    /// Puts things in order after a panic outside the handling of one datagram.
+    /// Recovers the worker after a panic outside datagram handling.
     pub(crate) fn recover(&mut self) {
         self.stats().restarted();
         self.proxy.reset();
         self.outbox.clear();
         self.send.truncate(0);
-        // Events may be lost, so every socket counts as ready until it says otherwise.
+        // Events may be lost, so every socket counts as ready until a read says otherwise.
         for listener in 0..self.supplies.sockets.listeners() {
             self.ready.add(ListenerId(listener as u16));
         }
@@ -134,13 +133,14 @@ impl Worker {
         &self.supplies.stats[self.number]
     }
 
-    /// Waits for an event, or only looks for one while there is work.
+    /// Waits for an event; only polls while there is work.
     fn wait(&mut self) {
-        // What fails once was an error that was pending; what fails on is given time.
+        // A first failure may be a stale socket error, so retry at once; after repeated failures,
+        // pause.
         let pause = if self.failed_reads > 1 { READ_AGAIN_MS } else { 0 };
         let timeout = (!self.ready.is_empty()).then_some(Duration::from_millis(pause));
         if self.poll.poll(&mut self.events, timeout).is_err() {
-            // A signal came in between; what is ready is reported again.
+            // A signal interrupted the call; what is ready is reported again.
             return;
         }
         for event in &self.events {
@@ -150,22 +150,22 @@ impl Worker {
         }
     }
 
-    /// Makes this thread ready, so that nothing is left to be made while messages come.
+    /// Prepares this thread, so that nothing is initialized while messages arrive.
     ///
-    /// arc-swap gives every thread a node of its own at its first load that the cache cannot
-    /// answer, which otherwise would be the first reload.
+    /// arc-swap gives every thread its own node at the first load that its cache cannot answer.
+    /// Otherwise that would be the first reload.
     pub(crate) fn warm_up(&mut self) {
         drop(self.supplies.snapshot.load_full());
         self.take_snapshot();
     }
 
-    /// Moves on to the newest snapshot, so that an idle worker keeps no old one.
+    /// Switches to the newest snapshot, so that an idle worker does not hold an old one.
     fn take_snapshot(&mut self) {
         let version = self.snapshots.load().version;
         self.stats().uses_snapshot(version);
     }
 
-    /// Handles one batch of this listener; says whether there may be more.
+    /// Handles one batch of this listener; returns whether there may be more.
     fn batch(&mut self, listener: ListenerId) -> bool {
         let socket = self.supplies.sockets.get(listener, self.number);
         let received = match self.receive.receive(socket) {
@@ -173,7 +173,7 @@ impl Worker {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
             Err(_) => {
-                // An error that was pending on the socket; having been read, it is gone.
+                // A socket error that was pending; reading has cleared it.
                 self.stats().receive_failed();
                 self.failed_reads = self.failed_reads.saturating_add(1);
                 return true;
@@ -256,7 +256,7 @@ impl ReadyList {
         }
     }
 
-    /// Takes out the one at this place; the last one moves there.
+    /// Removes the one at this position; the last one moves there.
     fn remove(&mut self, at: usize) {
         let listener = self.list.swap_remove(at);
         self.is_listed[usize::from(listener.0)] = false;

@@ -1,4 +1,4 @@
-//! The workers' threads: started, pinned to cores, woken and ended together.
+//! The workers' threads: starts them, pins them to cores, wakes and ends them.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::words::with_remedy;
 /// Called on each worker's own thread, with its number, right before it handles its first datagram.
 pub type OnStart = fn(usize);
 
-/// Why the workers cannot start.
+/// Why a worker cannot start.
 #[derive(Debug, Error)]
 #[error("cannot start worker {number}: {}", with_remedy(.source))]
 pub struct StartError {
@@ -25,15 +25,15 @@ pub struct StartError {
     source: io::Error,
 }
 
-/// Which core each worker is pinned to.
+/// The core that a worker is pinned to.
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
-    /// `None` when the cores are not known; then the worker is not pinned.
+    /// `None` if the cores are not known; then the worker is not pinned.
     pub(crate) core: Option<CoreId>,
 }
 
 impl Seat {
-    /// A seat for each worker, round the cores that we may use.
+    /// Assigns the workers to the cores that we may use, round robin.
     pub(crate) fn assign(workers: Workers) -> Vec<Self> {
         let cores = core_affinity::get_core_ids().unwrap_or_default();
         let count = match workers {
@@ -60,7 +60,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Makes the workers, then starts their threads.
+    /// Creates the workers, then starts their threads.
     pub(crate) fn start(
         supplies: &Supplies,
         seats: &[Seat],
@@ -88,7 +88,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// What wakes the workers, to tell them of a new snapshot.
+    /// Returns the wakers, which announce a new snapshot to the workers.
     pub(crate) fn wakers(&self) -> Arc<[Waker]> {
         Arc::clone(&self.wakers)
     }
@@ -97,7 +97,7 @@ impl Pool {
 impl Drop for Pool {
     /// Ends the workers and waits for them: each finishes its batch first.
     fn drop(&mut self) {
-        // Relaxed: the flag carries nothing but itself; the wakers' system calls come after it.
+        // Relaxed: the flag publishes nothing else, and the wakers' system calls come after it.
         self.supplies.stop.store(true, Ordering::Relaxed);
         wake(&self.wakers);
         for thread in self.threads.drain(..) {
@@ -108,7 +108,7 @@ impl Drop for Pool {
     }
 }
 
-/// Wakes every worker that waits.
+/// Wakes every waiting worker.
 pub(crate) fn wake(wakers: &[Waker]) {
     for waker in wakers {
         if let Err(error) = waker.wake() {

@@ -1,4 +1,4 @@
-//! RFC 3263 §4 as rows: a zone, what is asked, and what comes of it.
+//! RFC 3263 §4 as rows: a zone, what is asked, and the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use super::*;
 use crate::limits::ADDRESSES_MAX;
 
 /// One record a line, `NAME TYPE DATA`; `NAME TYPE fails` for a question that nobody answers, and
-/// `NAME NAPTR again` when nobody did the last time. What is not there is not there. A name with `local` is known to the machine itself.
+/// `NAME NAPTR again` if nobody did the last time. Everything else does not exist. A name with
+/// `local` is known to the machine itself.
 struct Zone {
     records: BTreeMap<Question, Vec<Data>>,
     failing: Vec<Question>,
-    /// Those that failed in an earlier walk too.
+    /// Questions that failed in an earlier lookup, too.
     had_failed: Vec<Question>,
     local: Vec<String>,
     now: Instant,
-    /// Each question of the walk, as `TYPE NAME`.
+    /// Each question of the lookup, as `TYPE NAME`.
     asked: std::cell::RefCell<Vec<String>>,
     is_asked: std::cell::RefCell<Vec<Question>>,
 }
@@ -78,7 +79,7 @@ impl Zone {
         zone
     }
 
-    /// Goes on until it is done, and says what was asked on the way.
+    /// Looks the name up to the end, and records what was asked on the way.
     fn locate(&self, wanted: &Wanted, names: &[String]) -> Located {
         loop {
             match locate(wanted, names, self) {
@@ -124,7 +125,7 @@ const D2U: &str = "S SIP+D2U - ";
 struct Row {
     says: &'static str,
     zone: String,
-    /// `NAME[:PORT]`, `transport` and `16` after it.
+    /// `NAME[:PORT]`, then optionally `transport` and `16`.
     uri: &'static str,
     asked: &'static str,
     wants: &'static str,

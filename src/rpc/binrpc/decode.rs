@@ -1,35 +1,35 @@
-//! Reading a packet.
+//! Decodes a packet.
 
 use super::{ARRAY, BYTES, DOUBLE, INT, Kind, MAGIC, NAME, STRING, STRUCT, THOUSANDTHS};
 use crate::limits::{BINRPC_DEPTH_MAX, BINRPC_REQUEST_BYTES_MAX};
 use crate::rpc::Value;
 
-/// A packet, read.
+/// A decoded packet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packet {
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
-    /// What its answer is known by.
+    /// The cookie, repeated in the answer.
     pub cookie: u32,
     /// Its records.
     pub records: Vec<Value>,
 }
 
-/// Bytes that are no packet. What follows them on a stream cannot be read either, unless only the
-/// payload was wrong.
+/// Bytes that are not a packet. The rest of the stream cannot be read either, unless only the
+/// payload is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Broken {
     /// What is wrong.
     pub why: &'static str,
-    /// Of a packet whose payload is wrong: what its answer is known by, and how long it is.
+    /// If only the payload is wrong: the cookie, and the length of the packet.
     pub packet: Option<(u32, usize)>,
 }
 
-/// Reads the packet at the beginning of these bytes and says how long it is; `None` when more of it
-/// is to come.
+/// Decodes the packet at the start of these bytes and returns it with its length; `None` if it is
+/// not complete yet.
 ///
 /// # Errors
-/// When it will never be one.
+/// The bytes can never become a packet.
 pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Broken> {
     let broken = |why| Err(Broken { why, packet: None });
     if bytes.first().is_some_and(|magic| *magic != MAGIC) {
@@ -67,7 +67,7 @@ struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// What stands before a value.
+/// What precedes a value.
 struct Mark<'a> {
     kind: u8,
     is_end: bool,
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         } else {
             return Err("a length of more than four bytes");
         };
-        // Structs and arrays have members behind them, not a value.
+        // The members of structs and arrays follow; there is no value.
         let length = if matches!(kind, STRUCT | ARRAY) { 0 } else { length };
         Ok(Mark { kind, is_end, value: self.take(length)? })
     }
@@ -145,12 +145,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// At most eight bytes.
+/// Reads at most eight bytes.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Four bytes have a sign, fewer have none.
+/// Four bytes are signed, fewer are unsigned.
 fn int(bytes: &[u8]) -> Result<i64, &'static str> {
     match bytes.len() {
         0..4 => Ok(number(bytes).cast_signed()),
@@ -159,7 +159,7 @@ fn int(bytes: &[u8]) -> Result<i64, &'static str> {
     }
 }
 
-/// Eight bytes have a sign, and four, as they came from a 32-bit number.
+/// Eight bytes are signed, and so are four, which come from a 32-bit number.
 // A double holds 53 bits, which is what its sender had.
 #[allow(clippy::cast_precision_loss)]
 fn thousandths(bytes: &[u8]) -> Result<f64, &'static str> {
@@ -170,7 +170,7 @@ fn thousandths(bytes: &[u8]) -> Result<f64, &'static str> {
     }
 }
 
-/// A text ends with a zero byte.
+/// Reads a text that ends with a zero byte.
 fn text(bytes: &[u8]) -> Result<String, &'static str> {
     let text = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     String::from_utf8(text.to_owned()).map_err(|_| "a text that is not UTF-8")

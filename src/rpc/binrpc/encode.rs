@@ -1,19 +1,19 @@
-//! Writing a packet.
+//! Encodes a packet.
 
 use super::{DOUBLE, INT, Kind, MAGIC, NAME, STRING, STRUCT, THOUSANDTHS};
 use crate::rpc::{Answer, Fault, Value};
 
-/// A packet with this answer.
+/// Returns a packet with this answer.
 pub fn answer(answer: &Answer, cookie: u32) -> Vec<u8> {
     match answer {
-        // What is an array elsewhere is one record after the other here.
+        // Instead of an array, BINRPC sends one record after the other.
         Ok(Value::Array(items)) => packet(Kind::Reply, cookie, items),
         Ok(value) => packet(Kind::Reply, cookie, std::slice::from_ref(value)),
         Err(fault) => packet(Kind::Fault, cookie, &of_fault(fault)),
     }
 }
 
-/// A packet that asks for a method.
+/// Returns a packet that calls a method.
 pub fn request(method: &str, values: &[Value], cookie: u32) -> Vec<u8> {
     let mut records = vec![Value::from(method)];
     records.extend_from_slice(values);
@@ -29,7 +29,7 @@ fn packet(kind: Kind, cookie: u32, records: &[Value]) -> Vec<u8> {
     for record in records {
         value(&mut payload, record);
     }
-    // Answers of 4 GiB do not happen: a length has four bytes at most.
+    // The length has four bytes at most; no answer reaches 4 GiB.
     let length = significant(payload.len() as u64);
     let cookie = cookie.to_be_bytes();
     let lengths = (kind as u8) << 4 | (length.len().max(1) as u8 - 1) << 2 | 3;
@@ -63,8 +63,8 @@ fn member(out: &mut Vec<u8>, name: &str, member: &Value) {
     value(out, member);
 }
 
-/// Kamailio writes an array of named structs as one struct in which the name stands again and again.
-/// Items without a name get one: `kamcmd` reads no array at all.
+/// Kamailio writes an array of named structs as one struct that repeats the name. Items without a
+/// name get one, because `kamcmd` cannot read arrays.
 fn array(out: &mut Vec<u8>, items: &[Value]) {
     out.push(STRUCT);
     for item in items {
@@ -78,7 +78,7 @@ fn array(out: &mut Vec<u8>, items: &[Value]) {
     out.push(0x80 | STRUCT);
 }
 
-/// An integer has 32 bits; what is wider goes as a double, which holds it to 9 * 10^15.
+/// An integer has 32 bits; a wider one is sent as a double, which is exact to 9 * 10^15.
 #[allow(clippy::cast_precision_loss)]
 fn int(out: &mut Vec<u8>, number: i64) {
     match i32::try_from(number) {
@@ -88,12 +88,12 @@ fn int(out: &mut Vec<u8>, number: i64) {
 }
 
 fn double(out: &mut Vec<u8>, number: f64) {
-    // What does not fit is the nearest that does; what is no number is 0.
+    // What does not fit becomes the nearest number that does; NaN becomes 0.
     let thousandths = (number * THOUSANDTHS) as i64;
     record(out, DOUBLE, &significant(thousandths.cast_unsigned()));
 }
 
-/// A zero byte ends a text, so that none may stand within it.
+/// A zero byte ends a text, so the text itself must not contain one.
 fn string(out: &mut Vec<u8>, kind: u8, text: &str) {
     let mut bytes: Vec<u8> = text.bytes().filter(|byte| *byte != 0).collect();
     bytes.push(0);
@@ -111,7 +111,7 @@ fn record(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// The bytes of a number without the zeros before it; none for 0.
+/// Returns the bytes of a number without leading zeros; none for 0.
 fn significant(number: u64) -> Vec<u8> {
     number.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect()
 }

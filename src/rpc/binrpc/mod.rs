@@ -5,8 +5,9 @@
 //! record   S:1 size:3 type:4 [length, size bytes, when S is 1] value
 //! ```
 //!
-//! Numbers are big endian. A size is that of the value, or with S that of the length before it. A
-//! request is a method's name and its values, an answer is any records, a fault a code and a text.
+//! Numbers are big endian. A size is the size of the value or, with S, of the length before it. A
+//! request is a method's name and its values, an answer is any records, a fault is a code and a
+//! text.
 
 mod decode;
 mod encode;
@@ -14,14 +15,14 @@ mod encode;
 pub use decode::{Broken, Packet, decode};
 pub use encode::{answer, request};
 
-/// What a packet is.
+/// The type of a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// A request.
     Request = 0,
     /// An answer.
     Reply = 1,
-    /// Why there is none.
+    /// An error instead of an answer.
     Fault = 3,
 }
 
@@ -37,7 +38,7 @@ const ARRAY: u8 = 4;
 const NAME: u8 = 5;
 const BYTES: u8 = 6;
 
-/// Doubles go as thousandths.
+/// Doubles are sent as thousandths.
 const THOUSANDTHS: f64 = 1_000.0;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Rows recorded from Kamailio 5.6.3, and what no Kamailio would send.
+//! Rows recorded from Kamailio 5.6.3, and packets that no Kamailio would send.
 
 use super::*;
 use crate::limits;
@@ -88,7 +88,7 @@ fn what_is_written_is_read_again() {
     let bytes = request("m", &values, 7);
     let (packet, _) = decode(&bytes).unwrap().unwrap();
     assert_eq!(packet.records[1..], values);
-    // kamcmd reads no arrays: their items are members, and get a name when they have none.
+    // kamcmd cannot read arrays: their items become members, and get a name if they have none.
     let array = Value::Array(vec![Value::Int(1), Value::named("n", text("x"))]);
     let (packet, _) = decode(&request("m", &[array], 7)).unwrap().unwrap();
     let wants = Value::object([("item", Value::Int(1)), ("n", text("x"))]);
@@ -108,7 +108,7 @@ fn what_is_no_packet() {
         (vec![MAGIC, 0x20], false),
         (vec![MAGIC, 0x0c, 0xff, 0xff, 0xff, 0xff, 0], false),
         (deep(40), true),
-        // Cut off, an end without a beginning, unknown types, an integer of seven bytes.
+        // Truncated, an end without a start, unknown types, an integer of seven bytes.
         (vec![MAGIC, 0, 1, 1, 0x10], true),
         (vec![MAGIC, 0, 1, 1, 0x83], true),
         (vec![MAGIC, 0, 1, 1, 0x03], true),

@@ -1,9 +1,9 @@
-//! What `kamctl` writes is not quite JSON: whatever `printf %f` takes goes out bare (`1e5`, `0x10`,
-//! `nan`), and nothing is escaped. Here it becomes what was meant.
+//! Repairs the JSON of `kamctl`: it writes whatever `printf %f` accepts as a bare word (`1e5`,
+//! `0x10`, `nan`), and escapes nothing.
 
 use std::borrow::Cow;
 
-/// The text with bare words in quotes, as text, and strings escaped where they were not.
+/// Returns the text with bare words quoted as strings, and with strings escaped if they were not.
 pub(super) fn mend(text: &str) -> Cow<'_, str> {
     let mut mended = Mended { text, copied: 0, made: String::new() };
     let bytes = text.as_bytes();
@@ -24,13 +24,13 @@ pub(super) fn mend(text: &str) -> Cow<'_, str> {
 
 struct Mended<'a> {
     text: &'a str,
-    /// How much of it stands in `made`.
+    /// How much of it has been copied to `made`.
     copied: usize,
     made: String,
 }
 
 impl<'a> Mended<'a> {
-    /// Passes a string from behind its opening quote; says where it ends.
+    /// Skips a string, starting after its opening quote, and returns where it ends.
     fn string(&mut self, mut at: usize) -> usize {
         let bytes = self.text.as_bytes();
         while let Some(&byte) = bytes.get(at) {
@@ -80,7 +80,7 @@ fn is_word(byte: u8) -> bool {
     !byte.is_ascii_whitespace() && !b",:{}[]\"".contains(&byte)
 }
 
-/// `-12` or `1.5`: a number that loses nothing when it is read as one.
+/// Matches `-12` or `1.5`: a number that can be parsed without loss.
 fn is_plain_number(word: &str) -> bool {
     let digits = word.strip_prefix('-').unwrap_or(word);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));

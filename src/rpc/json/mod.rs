@@ -1,8 +1,8 @@
 //! JSON-RPC 2.0 as Kamailio's tools write and read it.
 //!
-//! Three things are as they are there and not as the standard has them: a request without an `id` is
-//! answered too, an unknown method is a fault 500, and an answer's members stand in the order that
-//! people grep for: `jsonrpc`, `result` or `error`, `id`.
+//! Three things follow Kamailio instead of the standard: a request without an `id` is answered,
+//! too; an unknown method is a fault 500; and the members of an answer are in the order that people
+//! grep for: `jsonrpc`, `result` or `error`, `id`.
 
 mod mend;
 mod write;
@@ -13,37 +13,37 @@ use super::{Fault, Frame, Id, Params, Request, Value};
 
 pub use write::{Style, answer};
 
-/// A text that is no request, and whom to tell.
+/// A text that is not a request, and where to send the error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
     /// What is wrong with it.
     pub fault: Fault,
-    /// What the answer would be known by.
+    /// The id for the answer.
     pub id: Option<Id>,
-    /// The pipe that waits for the answer.
+    /// The pipe that the client reads the answer from.
     pub reply_name: Option<String>,
 }
 
-/// Reads a request.
+/// Parses a request.
 ///
 /// # Errors
-/// What is wrong with it, and whom to tell as far as the text lets us see.
+/// What is wrong with it and, as far as the text shows, where to send the error.
 pub fn request(bytes: &[u8]) -> Result<Request, Box<Refused>> {
     let refused = |why: String| Box::new(refuse(bytes, &why));
     let text = std::str::from_utf8(bytes).map_err(|error| refused(error.to_string()))?;
     let json: Json =
         serde_json::from_str(&mend::mend(text)).map_err(|error| refused(error.to_string()))?;
-    // A bare word has become a text.
+    // A bare word has become a string.
     if json.is_string() {
         return Err(refused("write one JSON object".to_owned()));
     }
     of_json(&json)
 }
 
-/// Reads what was cut out of a stream.
+/// Parses a request that was cut out of a stream.
 ///
 /// # Errors
-/// As [`request`]; also that it has no end, or is too long.
+/// As for [`request`]; also if it has no end, or is too long.
 pub fn of_frame(frame: Frame) -> Result<Request, Box<Refused>> {
     match frame {
         Frame::Whole(bytes) => request(&bytes),
@@ -51,7 +51,8 @@ pub fn of_frame(frame: Frame) -> Result<Request, Box<Refused>> {
     }
 }
 
-/// Of a text that is no JSON, has no end or is too long: whom to tell, as far as it can be seen.
+/// Returns the error for a text that is not JSON, has no end or is too long, and where to send it,
+/// as far as the text shows.
 pub fn refuse(bytes: &[u8], why: &str) -> Refused {
     let text = String::from_utf8_lossy(bytes);
     let reply_name = salvage(&text, "reply_name").map(|word| word.trim_matches('"').to_owned());
@@ -118,8 +119,8 @@ fn value(json: &Json) -> Value {
     }
 }
 
-/// The word or number after the last `"name":` of a text that is no JSON. `kamctl` waits for ever
-/// when nobody answers it.
+/// Returns the word or number after the last `"name":` of a text that is not JSON. Without an
+/// answer, `kamctl` would wait forever.
 fn salvage<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let quoted = format!("\"{name}\"");
     let (_, rest) = text.rsplit_once(&quoted)?;

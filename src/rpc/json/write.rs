@@ -1,19 +1,20 @@
-//! Answers as text, the way Kamailio prints them.
+//! Writes answers as text, the way Kamailio prints them.
 
 use std::fmt::Write as _;
 
 use crate::rpc::{Answer, Fault, Id, Value};
 
-/// How a text is laid out.
+/// The layout of a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Style {
     /// On one line.
     Compact,
-    /// A line for each member, indented with tabs: `kamctl` and those who read it expect that.
+    /// One line for each member, indented with tabs, as `kamctl` and the scripts that parse it
+    /// expect.
     Pretty,
 }
 
-/// An answer; without an id when the request had none.
+/// Writes an answer; without an id if the request had none.
 pub fn answer(answer: &Answer, id: Option<&Id>, style: Style) -> String {
     let mut writer = Writer { text: String::new(), style };
     writer.object(0, |writer, members| {
@@ -101,7 +102,7 @@ impl Writer {
         self.text.push('}');
     }
 
-    /// As C's `%d`, `%f` and `%e` print it, each where Kamailio takes that.
+    /// Writes it like C's `%d`, `%f` or `%e`, whichever Kamailio uses for the number.
     fn double(&mut self, number: f64) {
         let size = number.abs();
         if !number.is_finite() {
@@ -120,7 +121,7 @@ impl Writer {
     }
 
     fn string(&mut self, text: &str) {
-        // A string always becomes JSON.
+        // A string can always be written as JSON.
         self.text.push_str(&serde_json::to_string(text).unwrap_or_default());
     }
 
