@@ -1,12 +1,12 @@
-//! Files that are written as a whole and outlive a power cut.
+//! Writes files so that they are complete and survive a power failure.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Writes a file that its owner alone may read, whatever was there; `finish` may change whose it is and
-/// who may read it. Its bytes are on the disk when this returns.
+/// Writes a file that only its owner may read, replacing an old one; `finish` may change owner and
+/// permissions. The bytes are on disk when this returns.
 pub(crate) fn write(
     path: &Path,
     bytes: &[u8],
@@ -19,8 +19,8 @@ pub(crate) fn write(
     file.sync_all()
 }
 
-/// Has the names in a directory outlive a power cut as the bytes of its files do. Not every file
-/// system can do that.
+/// Makes the names in a directory survive a power failure, like the bytes of its files. Not every
+/// file system can do that.
 pub(crate) fn keep_names(directory: &Path) {
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
 }

@@ -1,9 +1,9 @@
-//! Bytes as hexadecimal digits and back: what our branches, Via parameters and tokens are made of.
+//! Bytes as hexadecimal digits and back, for our branches, Via parameters and tokens.
 
 /// The digits, lower-case.
 pub(crate) const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Writes `bytes` as hexadecimal at the start of `out` and gives the part that was written.
+/// Writes `bytes` as hexadecimal at the start of `out` and returns the part that was written.
 pub(crate) fn encode<'a>(bytes: &[u8], out: &'a mut [u8]) -> &'a [u8] {
     for (byte, digits) in bytes.iter().zip(out.chunks_exact_mut(2)) {
         digits[0] = DIGITS[usize::from(byte >> 4)];
@@ -12,8 +12,8 @@ pub(crate) fn encode<'a>(bytes: &[u8], out: &'a mut [u8]) -> &'a [u8] {
     &out[..bytes.len() * 2]
 }
 
-/// Reads hexadecimal of either case into the start of `out`; `None` when it is something else or
-/// does not fit.
+/// Reads hexadecimal of either case into the start of `out`; returns `None` if it contains anything
+/// else or does not fit.
 pub(crate) fn decode<'a>(digits: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
     let len = digits.len() / 2;
     if !digits.len().is_multiple_of(2) || len > out.len() {

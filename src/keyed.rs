@@ -1,5 +1,5 @@
-//! Hashing fields with a key: gathered in one piece first, since that is several times cheaper than
-//! feeding a hash field by field.
+//! Hashes fields with a key. The fields are first collected in one buffer, because that is several
+//! times faster than hashing them one by one.
 
 use siphasher::sip::{SipHasher13, SipHasher24};
 use siphasher::sip128;
@@ -17,7 +17,8 @@ impl std::fmt::Debug for Key128 {
     }
 }
 
-/// Fields to be hashed together. What is too long for the buffer is folded into it by the same key.
+/// Fields to be hashed together. If the buffer is full, its content is replaced by its hash under
+/// the same key.
 pub(crate) struct Fields {
     key: Key128,
     bytes: [u8; HASHED_BYTES],
@@ -25,37 +26,38 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// No fields yet.
+    /// Creates an empty list of fields.
     pub(crate) fn new(key: Key128) -> Self {
         Self { key, bytes: [0; HASHED_BYTES], len: 0 }
     }
 
-    /// Bytes whose number is always the same.
+    /// Adds bytes whose number is always the same.
     pub(crate) fn fixed(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
 
-    /// A field of any length, which is hashed too, so that no two lists of fields are hashed alike.
+    /// Adds a field of any length. The length is hashed, too, so no two lists of fields are hashed
+    /// alike.
     pub(crate) fn field(&mut self, bytes: &[u8]) {
         self.any(bytes, |_| {});
     }
 
-    /// A field that has no case.
+    /// Adds a field, ignoring its case.
     pub(crate) fn lower(&mut self, bytes: &[u8]) {
         self.any(bytes, <[u8]>::make_ascii_lowercase);
     }
 
-    /// The tag that proves the fields: SipHash-2-4.
+    /// Returns the tag that authenticates the fields: SipHash-2-4.
     pub(crate) fn tag(&self) -> u64 {
         SipHasher24::new_with_keys(self.key.0, self.key.1).hash(&self.bytes[..self.len])
     }
 
-    /// A number that spreads: SipHash-1-3.
+    /// Returns a number for spreading: SipHash-1-3.
     pub(crate) fn spread(&self) -> u64 {
         SipHasher13::new_with_keys(self.key.0, self.key.1).hash(&self.bytes[..self.len])
     }
 
-    /// The same, of 128 bits.
+    /// Returns the same with 128 bits.
     pub(crate) fn spread128(&self) -> u128 {
         sip128::SipHasher13::new_with_keys(self.key.0, self.key.1)
             .hash(&self.bytes[..self.len])
@@ -77,7 +79,7 @@ impl Fields {
         }
     }
 
-    /// Room for what still fits, or for all but what the rest is folded into.
+    /// Returns room for what still fits; if the buffer is full, folds it first.
     fn room(&mut self, len: usize) -> &mut [u8] {
         if self.len + len > HASHED_BYTES {
             let mut hasher = sip128::SipHasher24::new_with_keys(self.key.0, self.key.1);
@@ -92,7 +94,7 @@ impl Fields {
     }
 }
 
-/// What a full buffer is folded into.
+/// The size of the hash that replaces a full buffer.
 const FOLDED_BYTES: usize = 16;
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The secrets behind our Via parameters, tokens, branches and To tags.
 //!
-//! An operator's key is 32 bytes with a number. Every use has a key of its own, derived from it,
-//! so that nothing learnt from one use helps with another.
+//! An operator's key is 32 bytes with a number. Each purpose has its own key derived from it, so
+//! that an attacker who learns something from one learns nothing about the others.
 
 use std::fmt;
 
 use crate::keyed::{Fields, Key128};
 use crate::limits;
 
-/// An operator's key and its number, which travels in what it signs.
+/// An operator's key and its number, which is part of everything it signs.
 #[derive(Clone)]
 pub struct MasterKey {
     /// The number.
@@ -36,7 +36,7 @@ impl Keys {
     /// Derives all keys.
     ///
     /// # Panics
-    /// Without a key or with more than [`limits::KEYS_MAX`]; the configuration refuses both.
+    /// If there is no key or more than [`limits::KEYS_MAX`]; the configuration refuses both.
     pub fn new(masters: &[MasterKey]) -> Self {
         assert!(!masters.is_empty() && masters.len() <= limits::KEYS_MAX);
         let first = &masters[0];
@@ -48,33 +48,33 @@ impl Keys {
         }
     }
 
-    /// The key that signs.
+    /// Returns the key that signs.
     pub(crate) fn signing(&self) -> &Derived {
         &self.verifying[0]
     }
 
-    /// The key with this number.
+    /// Returns the key with this number.
     pub(crate) fn verifying(&self, id: u8) -> Option<&Derived> {
         self.verifying.iter().find(|key| key.id == id)
     }
 
-    /// For branches: it spreads, and its secret proves nothing.
+    /// Starts a hash for branches: it only spreads; its key protects nothing.
     pub(crate) fn branch(&self) -> Fields {
         Fields::new(self.branch)
     }
 
-    /// For the To tags of our own answers.
+    /// Starts a hash for the To tags of our own responses.
     pub(crate) fn to_tag(&self) -> Fields {
         Fields::new(self.to_tag)
     }
 
-    /// For the keys of call pins.
+    /// Starts a hash for the keys of call pins.
     pub(crate) fn pin(&self) -> Fields {
         Fields::new(self.pin)
     }
 }
 
-/// What one operator's key signs with.
+/// The signing keys derived from one operator's key.
 #[derive(Clone, Debug)]
 pub(crate) struct Derived {
     pub(crate) id: u8,
@@ -91,12 +91,12 @@ impl Derived {
         }
     }
 
-    /// For the tags of Via parameters.
+    /// Starts a hash for the tags of Via parameters.
     pub(crate) fn via(&self) -> Fields {
         Fields::new(self.via)
     }
 
-    /// For the tags of Record-Route tokens.
+    /// Starts a hash for the tags of Record-Route tokens.
     pub(crate) fn route(&self) -> Fields {
         Fields::new(self.route)
     }

@@ -1,29 +1,29 @@
 //! Strowger: a SIP load balancer.
 //!
-//! The modules tell a datagram's story, and each uses only the ones above it:
+//! The modules follow a datagram, and each uses only the ones above it:
 //!
-//! | Module | Answers |
+//! | Module | Question |
 //! |---|---|
-//! | [`limits`], [`clock`], [`keys`] | how much at most, when, and by which secret |
-//! | [`message`] | what does it say, and where; RFC 3261 §7 |
-//! | [`listener`] | is it us that is meant |
-//! | [`destination`] | whom may we choose now |
+//! | [`limits`], [`clock`], [`keys`] | what are the limits, the time and the secrets |
+//! | [`message`] | what does the message say, and where; RFC 3261 §7 |
+//! | [`listener`] | is it addressed to us |
+//! | [`destination`] | which destinations can be chosen now |
 //! | [`pin`] | what did we choose before |
-//! | [`registry`] | which destination is which, from one list to the next |
+//! | [`registry`] | which destination is which, from one load to the next |
 //! | [`dialog`] | what does our Record-Route say |
-//! | [`proxy`] | what becomes of it; RFC 3261 §16 |
-//! | [`log`], [`config`], [`stats`] | what is told, wanted and counted |
-//! | [`transport`] | how does it come and go; RFC 3261 §18 |
-//! | [`worker`] | one thread per core that moves it through |
-//! | [`rpc`] | how operators' tools ask and are answered |
-//! | [`source`], [`resolve`], [`control`] | where destinations come from, what their names mean; start, reload, end |
-//! | [`import`] | what did Kamailio's file say |
-//! | [`demo`] | all of it at work |
+//! | [`proxy`] | what do we do with the message; RFC 3261 §16 |
+//! | [`log`], [`config`], [`stats`] | what is logged, configured and counted |
+//! | [`transport`] | how is it received and sent; RFC 3261 §18 |
+//! | [`worker`] | how does it get through: one thread per core |
+//! | [`rpc`] | what do operators' tools send and receive |
+//! | [`source`], [`resolve`], [`control`] | where do destinations and their addresses come from; start, reload, shutdown |
+//! | [`import`] | what does Kamailio's configuration file say |
+//! | [`demo`] | how does all of it look at work |
 //!
-//! Built with `--cfg loom` the crate holds only what the models of concurrency (`models`) explore, and
-//! nothing that asks the kernel.
+//! Built with `--cfg loom`, the crate contains only what the models of concurrency (`models`)
+//! explore, and nothing that calls the kernel.
 
-// The models use a part of what is left.
+// The models use only part of the crate.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 pub mod clock;

@@ -1,28 +1,28 @@
-//! Our own addresses: the listeners, and every name by which a message may mean us.
+//! Our own addresses: the listeners, and every name by which a message may refer to us.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::limits;
 use crate::message::parse_ip;
 
-/// The number of a listener: its place in [`Listeners`].
+/// The number of a listener: its index in [`Listeners`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ListenerId(pub u16);
 
 /// One address that we listen on.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// Its name, equal on every node of a group; by default the advertised `host:port`.
+    /// Its name, the same on every node of a group; by default the advertised `host:port`.
     pub name: String,
     /// The address its sockets are bound to.
     pub local: SocketAddr,
     /// `host:port` as written in Via and Record-Route.
     pub sent_by: String,
-    /// Answer to the packet's source port even when the Via has no `rport` (RFC 3581).
+    /// Answer to the packet's source port even if the Via has no `rport` (RFC 3581).
     pub force_rport: bool,
 }
 
-/// All listeners, and the names that are us.
+/// All listeners, and all names that refer to us.
 #[derive(Clone, Debug)]
 pub struct Listeners {
     all: Box<[Listener]>,
@@ -33,10 +33,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Collects the listeners and the further names, `(host, port)`, that mean us.
+    /// Collects the listeners and the other names, `(host, port)`, that refer to us.
     ///
     /// # Panics
-    /// When there is no listener or more than [`limits::LISTENERS_MAX`]; the configuration refuses both.
+    /// If there is no listener or more than [`limits::LISTENERS_MAX`]; the configuration refuses
+    /// both.
     pub fn new(all: Vec<Listener>, aliases: &[(String, u16)]) -> Self {
         assert!(!all.is_empty() && all.len() <= limits::LISTENERS_MAX);
         let mut addresses = Vec::new();
@@ -68,22 +69,22 @@ impl Listeners {
         }
     }
 
-    /// The listener with this number.
+    /// Returns the listener with this number.
     pub fn get(&self, id: ListenerId) -> &Listener {
         &self.all[usize::from(id.0)]
     }
 
-    /// What Via parameters and tokens carry for this listener.
+    /// Returns the hash that Via parameters and tokens contain for this listener.
     pub fn hash_of(&self, id: ListenerId) -> u32 {
         self.hashes[usize::from(id.0)]
     }
 
-    /// The sent-by of this listener in the form that Via parameters are bound to.
+    /// Returns the sent-by of this listener in the form that Via parameters are bound to.
     pub(crate) fn sent_by_key(&self, id: ListenerId) -> &SentByKey {
         &self.sent_by_keys[usize::from(id.0)]
     }
 
-    /// Whether this host, an IPv6 address in brackets, and port are ours.
+    /// Returns whether this host, an IPv6 address in brackets, and port are ours.
     pub fn is_us(&self, host: &[u8], port: u16) -> bool {
         match parse_ip(host) {
             Some(ip) => self.is_our_address(ip, port),
@@ -91,17 +92,18 @@ impl Listeners {
         }
     }
 
-    /// The listener whose name has this hash.
+    /// Returns the listener whose name has this hash.
     pub fn by_hash(&self, hash: u32) -> Option<ListenerId> {
         self.hashes.iter().position(|h| *h == hash).map(|at| ListenerId(at as u16))
     }
 
-    /// All listeners in order of their numbers.
+    /// Returns all listeners, sorted by number.
     pub fn iter(&self) -> impl Iterator<Item = (ListenerId, &Listener)> {
         self.all.iter().enumerate().map(|(at, listener)| (ListenerId(at as u16), listener))
     }
 
-    /// `arrival` when it can reach addresses of this family, else the first listener that can.
+    /// Returns `arrival` if it can reach addresses of this family, or else the first listener that
+    /// can.
     pub fn for_family(&self, arrival: ListenerId, peer: &SocketAddr) -> Option<ListenerId> {
         if self.get(arrival).local.is_ipv4() == peer.is_ipv4() {
             return Some(arrival);
@@ -111,19 +113,19 @@ impl Listeners {
             .map(|(id, _)| id)
     }
 
-    /// Whether this address is one of ours.
+    /// Returns whether this address is one of ours.
     pub fn is_our_address(&self, ip: IpAddr, port: u16) -> bool {
         self.addresses.binary_search(&(ip, port)).is_ok()
     }
 
-    /// Whether this host name, compared without case, is one of ours.
+    /// Returns whether this host name, compared without case, is one of ours.
     pub fn is_our_name(&self, host: &[u8], port: u16) -> bool {
         self.names.iter().any(|(name, p)| *p == port && name.eq_ignore_ascii_case(host))
     }
 }
 
-/// Host and port in one form, however they are spelt: other stacks write IPv6 addresses and the
-/// case of names anew.
+/// Host and port in one canonical form, because other stacks may rewrite IPv6 addresses and change
+/// the case of names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentByKey {
     bytes: [u8; SENT_BY_BYTES],
@@ -139,7 +141,7 @@ impl Default for SentByKey {
 }
 
 impl SentByKey {
-    /// `None` when the host is longer than a name can be.
+    /// Returns `None` if the host is longer than a name can be.
     pub(crate) fn new(host: &[u8], port: u16) -> Option<Self> {
         let mut key = Self::default();
         key.bytes[..2].copy_from_slice(&port.to_be_bytes());
@@ -170,14 +172,15 @@ impl SentByKey {
     }
 }
 
-/// The hash that names a listener in our Via parameters and tokens: the same in every process.
+/// Returns the hash that identifies a listener in our Via parameters and tokens: the same in every
+/// process.
 pub fn name_hash(name: &str) -> u32 {
     let hash = blake3::hash(name.as_bytes());
     let bytes = hash.as_bytes();
     u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// `host:port` with the port optional (5060 then); an IPv6 host stands in brackets.
+/// Splits `host:port`; the port is optional (default 5060), and an IPv6 host is in brackets.
 pub fn split_host_port(text: &str) -> Option<(&str, u16)> {
     let after_host = if text.starts_with('[') {
         text.find(']')? + 1

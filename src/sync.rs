@@ -1,5 +1,5 @@
-//! What threads share, from one place: the standard library's and arc-swap's, or with `--cfg loom`
-//! loom's, so that [`crate::models`] runs the very code of the relay through all orders of events.
+//! The synchronization types, from one place: the standard library's and arc-swap's, or with `--cfg
+//! loom` loom's, so that [`crate::models`] runs the relay's own code through all orders of events.
 
 #[cfg(not(loom))]
 pub(crate) use {
@@ -17,13 +17,13 @@ pub(crate) use {
     stand_in::ArcSwap,
 };
 
-/// What loom cannot look into.
+/// Replaces what loom cannot look into.
 #[cfg(loom)]
 mod stand_in {
     use loom::sync::{Arc, Mutex};
 
-    /// What we rely on of arc-swap, and no more: `swap` hands back the count that the cell held, and
-    /// whoever loads gets a count of its own, before or after the swap as a whole.
+    /// The part of arc-swap that we rely on: `swap` returns the count that the cell held, and each
+    /// load returns its own count, from before or after the whole swap.
     #[derive(Debug)]
     pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
 

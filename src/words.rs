@@ -1,8 +1,8 @@
-//! Help in words: what an operator probably meant to type, and what the machine would have to allow.
+//! Help for operators: what they probably meant to type, and which machine limit to raise.
 
 use std::io;
 
-/// The known word that `word` was probably meant to be.
+/// Returns the known word that `word` was probably meant to be.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let word = plain(word);
@@ -15,7 +15,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, known)| known)
 }
 
-/// `did you mean "…"?`, or else every word that would be right.
+/// Returns `did you mean "…"?`, or else every word that would be right.
 pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean {near:?}?"),
@@ -23,13 +23,13 @@ pub(crate) fn did_you_mean(word: &str, known: &[&str]) -> String {
     }
 }
 
-/// `"a"`, or `one of "a", "b"`.
+/// Returns `"a"`, or `one of "a", "b"`.
 fn one_of(words: &[&str]) -> String {
     let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
     if words.len() == 1 { list } else { format!("one of {list}") }
 }
 
-/// What helps against an error that comes of a limit of the machine.
+/// Returns what to do about an error caused by a limit of the machine.
 pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     match error.raw_os_error()? {
         libc::EMFILE => Some("allow the relay more open files (ulimit -n, LimitNOFILE=)"),
@@ -40,7 +40,7 @@ pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// An error of the machine, and what helps against it.
+/// Formats an error of the machine, with what to do about it.
 pub(crate) fn with_remedy(error: &io::Error) -> String {
     match remedy(error) {
         Some(remedy) => format!("{error}: {remedy}"),

@@ -1,7 +1,7 @@
-//! From a worker to the dispatch log: fixed-size records through a ring made once.
+//! The path from a worker to the dispatch log: fixed-size records in a ring that is allocated once.
 //!
-//! A worker copies a few hundred bytes and goes on; a thread of its own formats, escapes and
-//! writes. When that thread is behind, the newest record is dropped and counted.
+//! A worker copies a few hundred bytes and continues; a separate thread formats, escapes and
+//! writes. If that thread falls behind, the newest record is dropped and counted.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use super::{DISPATCH, Template, uri};
 use crate::limits;
 use crate::proxy::{Dispatched, Flow};
 
-/// At most `N` bytes of the network; what is longer is cut.
+/// At most `N` bytes from the network; the rest is cut off.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) struct Value<const N: usize> {
     len: u16,
@@ -49,7 +49,7 @@ impl<const N: usize> fmt::Debug for Value<N> {
     }
 }
 
-/// What a dispatch line may say about one new call, 1.4 KB without a pointer in it.
+/// What a dispatch line may contain about one new call: 1.4 KB without any pointers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DispatchRecord {
     pub(super) method: Value<32>,
@@ -62,12 +62,12 @@ pub struct DispatchRecord {
 }
 
 impl DispatchRecord {
-    /// The record of a request that arrived by `flow`; no allocation.
+    /// Creates the record of a request that arrived by `flow`, without allocating.
     pub fn new(dispatched: &Dispatched, flow: &Flow) -> Self {
         Self {
             method: Value::new(dispatched.method),
             request_uri: Value::new(dispatched.request_uri),
-            // A long display name must not push the URI out.
+            // A long display name must not crowd out the URI.
             from_uri: Value::new(uri::in_name_addr(dispatched.from)),
             to_uri: Value::new(uri::in_name_addr(dispatched.to)),
             call_id: Value::new(dispatched.call_id),
@@ -86,15 +86,15 @@ pub struct DispatchLog {
 }
 
 impl DispatchLog {
-    /// A ring for `capacity` records, [`limits::DISPATCH_LINES_MAX`] as a rule.
+    /// Creates a ring for `capacity` records, normally [`limits::DISPATCH_LINES_MAX`].
     ///
     /// # Panics
-    /// When `capacity` is 0.
+    /// If `capacity` is 0.
     pub fn new(template: Template, capacity: usize) -> Self {
         Self { template, ring: ArrayQueue::new(capacity), dropped: AtomicU64::new(0) }
     }
 
-    /// Takes a record, or counts it as dropped when the ring is full. Never waits or allocates.
+    /// Adds a record, or counts it as dropped if the ring is full. Never waits or allocates.
     pub fn push(&self, record: DispatchRecord) {
         if self.ring.push(record).is_err() {
             // Relaxed: a count, which orders nothing.
@@ -102,7 +102,7 @@ impl DispatchLog {
         }
     }
 
-    /// Records dropped since the start.
+    /// Returns the number of records dropped since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -110,7 +110,7 @@ impl DispatchLog {
     /// Starts the thread that writes; it ends when the result is dropped.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// The thread cannot be started.
     pub fn start(self: &Arc<Self>) -> io::Result<DispatchThread> {
         let stop = Arc::new(AtomicBool::new(false));
         let (log, is_stopped) = (Arc::clone(self), Arc::clone(&stop));
@@ -120,7 +120,7 @@ impl DispatchLog {
         Ok(DispatchThread { stop, thread: Some(thread) })
     }
 
-    /// Writes until `stop`, and then what is left for at most a second.
+    /// Writes until `stop` is set, and then what is left, for at most a second.
     pub fn run(&self, stop: &AtomicBool) {
         self.run_with(stop, |line| tracing::info!(target: DISPATCH, "{line}"));
     }
@@ -131,8 +131,8 @@ impl DispatchLog {
         let mut told = Instant::now();
         let mut deadline = None;
         loop {
-            // Acquire: with the release of whoever stops us, what was pushed before is seen below.
-            // Looked at for every line: a stuck standard error takes its time for each.
+            // Acquire: pairs with the release by the thread that stops us, so records pushed before
+            // are seen below. Read again for every line, because each may block on standard error.
             let is_stopping = stop.load(Ordering::Acquire);
             let now = Instant::now();
             if is_stopping && deadline.is_none() {
@@ -141,7 +141,7 @@ impl DispatchLog {
             let is_late = deadline.is_some_and(|end| now >= end);
             let record = if is_late { None } else { self.ring.pop() };
             if let Some(record) = &record {
-                // A panic, which the hook says, costs this line and not all that follow.
+                // A panic, which the hook reports, loses this line and not all that follow.
                 let written = catch_unwind(AssertUnwindSafe(|| {
                     line.clear();
                     self.template.format(record, &mut line);
@@ -184,14 +184,14 @@ impl Drop for DispatchThread {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic of the log thread has been told by the panic hook already.
+            // The panic hook has already reported a panic of the log thread.
             let _ = thread.join();
         }
     }
 }
 
-/// A worker wakes nobody for a line, so the thread looks by itself; 10 ms of 10,000 calls a second
-/// are 100 records.
+/// Workers do not wake the thread for each line, so it polls. At 10,000 calls a second, 10 ms are
+/// 100 records.
 const IDLE: Duration = Duration::from_millis(10);
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -246,7 +246,8 @@ mod tests {
         let log = DispatchLog::new(Template::parse("$ci").unwrap(), 8);
         (0..5).for_each(|number| log.push(record(&number.to_string())));
         let mut lines = Vec::new();
-        // Not told to stop before the last line: to say a panic may take longer than the end waits.
+        // Do not stop before the last line: reporting the panic may take longer than the stop
+        // waits.
         let stop = AtomicBool::new(false);
         log.run_with(&stop, |line| {
             assert_ne!(line, "2");

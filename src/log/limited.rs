@@ -1,4 +1,4 @@
-//! A limit for log sites that the network can reach: a line a second, and how many were left out.
+//! Limits log lines that the network can cause: one a second, with the number of suppressed ones.
 
 use std::fmt;
 
@@ -22,21 +22,21 @@ pub struct Limited {
     suppressed: AtomicU64,
 }
 
-/// How many lines were left out since the last one; empty when none.
+/// How many lines were suppressed since the last one; formats as nothing if there were none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct More(pub u64);
 
 impl Limited {
-    /// A limit that lets the first line through.
+    /// Creates a limit that allows the first line.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self { next_ms: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
-    /// Whether a line may be written now: at most one in any second.
+    /// Returns whether a line may be written now: at most one in any second.
     pub fn allow(&self, now: Now) -> Option<More> {
-        // Relaxed everywhere: the exchange lets exactly one thread through, and nothing else is
-        // published through either number. A count that is read too early is told a line later.
+        // Relaxed everywhere: the exchange lets exactly one thread through, and neither number
+        // publishes anything else. A count that is read too early is reported one line later.
         let next_ms = self.next_ms.load(Ordering::Relaxed);
         let is_first = now.ms() >= next_ms
             && self

@@ -1,7 +1,7 @@
 //! Logs to standard error, and the dispatch line.
 //!
-//! Nobody waits for standard error: lines go into a bounded queue that one thread writes from.
-//! Whatever the network can cause goes through [`Limited`], and one line per call through
+//! No caller waits for standard error: lines go into a bounded queue, and one thread writes them.
+//! Everything that the network can cause goes through [`Limited`], and one line per call through
 //! [`DispatchLog`].
 
 mod dispatch;
@@ -16,5 +16,5 @@ pub use stderr::{LogGuard, init};
 pub(crate) use stderr::{dispatch_lines_lost, flush};
 pub use template::{Template, TemplateError};
 
-/// The target of dispatch lines: they were asked for, so they are written at every level.
+/// The target of dispatch lines. The operator asked for them, so they are written at every level.
 pub(crate) const DISPATCH: &str = "dispatch";

@@ -1,8 +1,8 @@
-//! Standard error as a place that may be slow, full or closed.
+//! Writes logs to standard error, which may be slow, full or closed.
 //!
-//! A line is copied into a bounded queue; one thread writes. When the queue is full the newest line
-//! is lost, when standard error cannot be written to the line in hand is, and nobody waits. What was
-//! lost is counted, and told as soon as something can be told.
+//! Callers copy each line into a bounded queue, and one thread writes. If the queue is full, the
+//! newest line is lost; if a write fails, that line is lost; no caller ever waits. Lost lines are
+//! counted, and the count is written as soon as writing works again.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
@@ -23,17 +23,18 @@ use super::DISPATCH;
 use crate::limits;
 use crate::words::with_remedy;
 
-/// Sends all logs to standard error, from `level` upwards, as text or JSON; colours only on a
-/// terminal. Keep the guard until the end: dropping it writes what waits, for at most a second.
+/// Sends all logs to standard error, from `level` upwards, as text or JSON; in color only on a
+/// terminal. Keep the guard until the end: dropping it writes the queued lines, for at most a
+/// second.
 ///
 /// # Errors
-/// When the log thread cannot be started.
+/// The log thread cannot be started.
 pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     let lines = Lines::start(io::stderr)?;
     // A second call, in a process that already logs, changes nothing.
     let _ = STANDARD_ERROR.set(lines.clone());
     let guard = LogGuard { lines: lines.clone() };
-    // What name servers do wrong is told once, by who asked them; the library tells it each time.
+    // Our resolver reports a failing name server once; the library would log it every time.
     let library = if level > tracing::Level::INFO { level.into() } else { LevelFilter::OFF };
     let wanted = Targets::new()
         .with_default(LevelFilter::from_level(level))
@@ -53,14 +54,14 @@ pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     Ok(guard)
 }
 
-/// Writes what waits, for at most a second.
+/// Writes the queued lines, for at most a second.
 pub(crate) fn flush() {
     if let Some(lines) = STANDARD_ERROR.get() {
         lines.flush(FLUSH_TIME_MAX);
     }
 }
 
-/// Dispatch lines that were lost so far on the way to standard error.
+/// Returns how many dispatch lines were lost so far on the way to standard error.
 pub(crate) fn dispatch_lines_lost() -> u64 {
     STANDARD_ERROR.get().map_or(0, |lines| lines.losses.dispatch())
 }
@@ -68,7 +69,7 @@ pub(crate) fn dispatch_lines_lost() -> u64 {
 /// The queue that [`init`] made.
 static STANDARD_ERROR: OnceLock<Lines> = OnceLock::new();
 
-/// Writes what waits when it is dropped.
+/// Writes the queued lines when it is dropped.
 #[derive(Debug)]
 pub struct LogGuard {
     lines: Lines,
@@ -90,7 +91,7 @@ struct Line {
     is_dispatch: bool,
 }
 
-/// Lines lost, of all kinds and of one.
+/// Lines lost: in total, and dispatch lines.
 #[derive(Debug, Default)]
 struct Losses {
     all: AtomicU64,
@@ -113,7 +114,7 @@ impl Losses {
     }
 }
 
-/// The queue's entrance.
+/// The sending end of the queue.
 #[derive(Clone, Debug)]
 struct Lines {
     sender: Sender<Item>,
@@ -144,11 +145,11 @@ impl Lines {
     }
 }
 
-/// What the log thread writes with.
+/// The log thread's writer.
 struct Pen<W> {
     out: W,
     losses: Arc<Losses>,
-    /// How many of the losses are written down.
+    /// How many of the losses have been reported.
     told: u64,
     told_at: Instant,
     /// The last line was written in part.
@@ -182,7 +183,7 @@ impl<W: Write> Pen<W> {
         }
     }
 
-    /// Writes down how many lines were lost, past the queue, which may be full.
+    /// Writes how many lines were lost. Bypasses the queue, which may be full.
     fn tell(&mut self) {
         self.told_at = Instant::now();
         let all = self.losses.all();
@@ -199,7 +200,7 @@ impl<W: Write> Pen<W> {
         }
     }
 
-    /// Writes a whole line, or says why not. A panic costs the line and not the thread.
+    /// Writes a whole line, or returns why it cannot. A panic loses the line but not the thread.
     fn put(&mut self, line: &[u8]) -> io::Result<()> {
         let written = catch_unwind(AssertUnwindSafe(|| self.put_bytes(line)));
         written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
@@ -207,7 +208,7 @@ impl<W: Write> Pen<W> {
 
     fn put_bytes(&mut self, line: &[u8]) -> io::Result<()> {
         if self.is_torn {
-            // What follows a half line begins a line of its own.
+            // After a partial line, start a new one.
             self.out.write_all(b"\n")?;
             self.is_torn = false;
         }
@@ -226,7 +227,7 @@ impl<W: Write> Pen<W> {
 }
 
 thread_local! {
-    /// What the log thread itself has to say; `None` on every other thread.
+    /// Collects the log thread's own line; `None` on every other thread.
     static OWN_LINE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
@@ -256,7 +257,7 @@ impl Write for Event<'_> {
             return Ok(line.len());
         }
         let item = Item::Line(Line { bytes: line.to_vec(), is_dispatch: self.is_dispatch });
-        // The dispatch thread has a queue of its own and nobody waits for it.
+        // The dispatch thread has its own queue, and nobody waits for that thread.
         let is_taken = if self.is_dispatch {
             self.lines.sender.send_timeout(item, DISPATCH_WAIT_MAX).is_ok()
         } else {
@@ -296,7 +297,7 @@ mod tests {
         }
     }
 
-    /// Standard error that cannot be written to until the sender is gone, and then fails.
+    /// Standard error that blocks until the sender is dropped, and then fails.
     struct Stuck(Receiver<()>);
 
     impl Write for Stuck {
@@ -330,18 +331,18 @@ mod tests {
         for _ in 0..count {
             lines.make_writer().write_all(b"line\n").unwrap();
         }
-        // One line is in the writer's hands, unless it has not begun yet.
+        // The writer holds one line, unless it has not started yet.
         let lost = lines.losses.all();
         assert!((99..=100).contains(&lost), "{lost}");
         lines.flush(Duration::from_millis(1));
         drop(release);
         lines.flush(Duration::from_secs(10));
         assert!(lines.sender.is_empty());
-        // None of those that waited could be written either.
+        // None of the queued lines could be written either.
         assert_eq!(lines.losses.all(), count as u64);
     }
 
-    /// A disk with room for some bytes, until more is given; it panics once.
+    /// A disk with room for some bytes until more is given; it panics once.
     #[derive(Clone)]
     struct Disk(Arc<Mutex<(Vec<u8>, usize, bool)>>);
 

@@ -1,4 +1,4 @@
-//! The template of a dispatch line: text with Kamailio's pseudo-variables, checked at start.
+//! The template of a dispatch line: text with Kamailio's pseudo-variables, checked at the start.
 
 use std::fmt::Write;
 
@@ -9,21 +9,21 @@ use super::uri;
 use crate::limits;
 use crate::words::did_you_mean;
 
-/// A dispatch line with Kamailio's pseudo-variables, checked.
+/// A checked dispatch line with Kamailio's pseudo-variables.
 ///
 /// `$ru $rU $rd $rp` are the Request-URI, its user, host and port; `$fu $fU $fd` and `$tu $tU $td`
 /// the URIs of From and To; `$du $dd $dp` the destination; `$ci` the Call-ID, `$rm` the method,
 /// `$si $sp` the source's address and port, `$pr` the transport, `$$` a dollar sign. `$(name)` is
-/// the same as `$name` and may stand before letters. What is absent is written `<null>`.
+/// the same as `$name` and may be followed by letters. A missing value is written `<null>`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Template {
     items: Vec<Item>,
 }
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum TemplateError {
-    /// There is nothing to write.
+    /// The text is empty.
     #[error("an empty line: {}", self.right())]
     Empty,
     /// Longer than [`limits::DISPATCH_TEMPLATE_BYTES_MAX`].
@@ -41,7 +41,7 @@ pub enum TemplateError {
 }
 
 impl TemplateError {
-    /// What is wrong.
+    /// Returns what is wrong.
     pub fn what(&self) -> String {
         match self {
             Self::Empty => "an empty line".into(),
@@ -52,7 +52,7 @@ impl TemplateError {
         }
     }
 
-    /// What would be right.
+    /// Returns what would be right.
     pub fn right(&self) -> String {
         match self {
             Self::Empty => "write a template such as \"going to <$ru> via <$du>\"".into(),
@@ -66,7 +66,7 @@ impl TemplateError {
                 let known =
                     VARIABLES.iter().map(|(name, _)| format!("${name}")).collect::<Vec<_>>();
                 let known = known.iter().map(String::as_str).collect::<Vec<_>>();
-                // Letters that follow a name belong to it, as they do in Kamailio.
+                // Letters right after a name belong to it, as in Kamailio.
                 let longest = known.iter().filter(|known| name.starts_with(**known)).max();
                 match longest {
                     Some(known) => format!("write $({}) before letters", &known[1..]),
@@ -106,7 +106,7 @@ enum Variable {
 }
 
 impl Template {
-    /// Reads a template. A line end at its end is dropped, as one has it from an `xlog` line.
+    /// Parses a template. A line end at its end is dropped, because `xlog` lines have one.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let text = text.strip_suffix("\\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text);
         if text.len() > limits::DISPATCH_TEMPLATE_BYTES_MAX {
@@ -149,7 +149,7 @@ impl Template {
         Ok(Self { items })
     }
 
-    /// Appends the line for `record`, without a line end. Bytes of the network that are not
+    /// Appends the line for `record`, without a line end. Bytes from the network that are not
     /// printable ASCII, and backslashes, are written `\xNN`.
     pub fn format(&self, record: &DispatchRecord, line: &mut String) {
         for item in &self.items {
@@ -209,7 +209,7 @@ fn part(bytes: Option<&[u8]>, line: &mut String) {
     }
 }
 
-/// The port, 5060 when none is written.
+/// Writes the port, or 5060 if there is none.
 fn port(uri: &[u8], line: &mut String) {
     part(Some(uri::port(uri).unwrap_or(b"5060")), line);
 }

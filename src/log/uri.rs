@@ -1,9 +1,11 @@
-//! The parts of a SIP URI that a log line shows. Nothing is decided by them, so anything is taken.
+//! The parts of a SIP URI that a log line shows. No decision depends on them, so any text is
+//! accepted.
 
-/// The URI in a From or To value: between angle brackets, else up to the first semicolon.
+/// Returns the URI in a From or To value: between angle brackets, or else up to the first
+/// semicolon.
 ///
 /// `name-addr = [ display-name ] LAQUOT addr-spec RAQUOT` (RFC 3261 §25.1); a quoted display name
-/// may hold angle brackets and escaped quotes.
+/// may contain angle brackets and escaped quotes.
 pub(super) fn in_name_addr(value: &[u8]) -> &[u8] {
     let mut at = 0;
     let mut is_quoted = false;
@@ -24,7 +26,7 @@ pub(super) fn in_name_addr(value: &[u8]) -> &[u8] {
     value[..at.min(value.len())].trim_ascii()
 }
 
-/// The user part, without a password.
+/// Returns the user part, without a password.
 pub(super) fn user(uri: &[u8]) -> Option<&[u8]> {
     let rest = after_scheme(uri)?;
     let user_info = match memchr::memchr(b'@', rest) {
@@ -35,13 +37,13 @@ pub(super) fn user(uri: &[u8]) -> Option<&[u8]> {
     Some(until(user_info, b":")).filter(|user| !user.is_empty())
 }
 
-/// The host, an IPv6 address with its brackets.
+/// Returns the host, an IPv6 address with its brackets.
 pub(super) fn host(uri: &[u8]) -> Option<&[u8]> {
     let (host, _) = host_port(uri)?;
     Some(host).filter(|host| !host.is_empty())
 }
 
-/// The port as written.
+/// Returns the port as written.
 pub(super) fn port(uri: &[u8]) -> Option<&[u8]> {
     host_port(uri)?.1
 }

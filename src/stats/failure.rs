@@ -1,4 +1,4 @@
-//! Why the kernel did not take a message: a closed set, each with the counter's name.
+//! Why the kernel refused to send a message: a closed set, each with its counter's name.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 pub enum SendFailure {
     /// The socket's send buffer stayed full for as long as we wait.
     WouldBlock,
-    /// The machine has no memory or no queue left for it (`ENOBUFS`, `ENOMEM`).
+    /// The machine has no memory or queue space left (`ENOBUFS`, `ENOMEM`).
     NoBuffers,
     /// Longer than the path or the protocol allows (`EMSGSIZE`).
     TooLong,
@@ -26,7 +26,7 @@ pub enum SendFailure {
 }
 
 impl SendFailure {
-    /// Every member, in the order of their counters.
+    /// All members, in the order of their counters.
     pub const ALL: &'static [Self] = &[
         Self::WouldBlock,
         Self::NoBuffers,
@@ -41,7 +41,7 @@ impl SendFailure {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// The counter's name.
+    /// Returns the counter's name.
     pub const fn label(self) -> &'static str {
         match self {
             Self::WouldBlock => "would_block",
@@ -55,7 +55,7 @@ impl SendFailure {
         }
     }
 
-    /// The class of a system call's error.
+    /// Returns the class of a system call's error.
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EAGAIN) => Self::WouldBlock,

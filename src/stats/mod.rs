@@ -1,4 +1,4 @@
-//! Counters: one block per worker, written by that worker alone, read by whoever wants to know.
+//! Counters: one block per worker, written only by that worker, readable by anyone.
 //!
 //! The law that every test may assert: received = forwarded + answered + dropped.
 
@@ -14,7 +14,7 @@ pub use totals::{PinTotals, Totals};
 use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
 use crate::sync::{AtomicU64, Ordering};
 
-/// The counters of one worker, on cache lines of their own.
+/// The counters of one worker, on separate cache lines.
 #[derive(Debug, Default)]
 pub struct WorkerStats {
     counters: CachePadded<Counters>,
@@ -37,7 +37,7 @@ struct Counters {
 }
 
 impl WorkerStats {
-    /// One datagram of `bytes` bytes came to this end.
+    /// Counts a datagram of `bytes` bytes with its verdict.
     pub(crate) fn received(&self, bytes: usize, verdict: Verdict) {
         let c = &self.counters;
         match verdict {
@@ -49,12 +49,12 @@ impl WorkerStats {
         c.received_bytes.add(bytes as u64);
     }
 
-    /// A socket refused to be read.
+    /// Counts a failed read from a socket.
     pub(crate) fn receive_failed(&self) {
         self.counters.receive_failed.add(1);
     }
 
-    /// The kernel took a message.
+    /// Counts a message that the kernel accepted.
     pub(crate) fn sent(&self, cause: Cause) {
         match cause {
             Cause::Forward => self.counters.sent_forward.add(1),
@@ -62,29 +62,29 @@ impl WorkerStats {
         }
     }
 
-    /// The kernel refused a message once, and it is tried again.
+    /// Counts a message that the kernel refused once and that is sent again.
     pub(crate) fn send_retried(&self) {
         self.counters.send_retried.add(1);
     }
 
-    /// The kernel refused a message for good.
+    /// Counts a message that the kernel refused for good.
     pub(crate) fn send_failed(&self, failure: SendFailure) {
         self.counters.send_failed[failure as usize].add(1);
     }
 
-    /// The worker itself panicked, outside the handling of a datagram, and goes on.
+    /// Counts a recovery of the worker from a panic outside datagram handling.
     pub(crate) fn restarted(&self) {
         self.counters.restarts.add(1);
     }
 
-    /// The worker uses this snapshot from now on.
+    /// Records that the worker uses this snapshot from now on.
     pub(crate) fn uses_snapshot(&self, version: u64) {
-        // Relaxed: the number is shown to people and waited for by tests; the snapshot itself is
-        // handed over by arc-swap.
+        // Relaxed: operators see the number and tests wait for it; arc-swap hands over the snapshot
+        // itself.
         self.counters.snapshot_version.store(version, Ordering::Relaxed);
     }
 
-    /// The version of the snapshot that the worker uses; 0 before its first.
+    /// Returns the version of the snapshot that the worker uses; 0 before its first.
     pub fn snapshot_version(&self) -> u64 {
         self.counters.snapshot_version.load(Ordering::Relaxed)
     }
@@ -96,8 +96,8 @@ struct Counter(AtomicU64);
 
 impl Counter {
     fn add(&self, n: u64) {
-        // A load and a store instead of fetch_add: there is one writer, so nothing can be lost, and
-        // no bus lock is paid. Relaxed: nothing else is published through a counter.
+        // A load and a store instead of fetch_add: with only one writer nothing can be lost, and
+        // this avoids a bus lock. Relaxed: nothing else is published through a counter.
         let value = self.0.load(Ordering::Relaxed);
         self.0.store(value.wrapping_add(n), Ordering::Relaxed);
     }

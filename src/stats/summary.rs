@@ -1,4 +1,4 @@
-//! The totals for people: what is not zero, aligned, or on one line.
+//! Formats the nonzero totals for operators, aligned or on one line.
 
 use std::fmt;
 
@@ -45,8 +45,8 @@ impl fmt::Display for Totals {
 }
 
 impl Totals {
-    /// One line for logs, `received=12 forwarded=10 chosen=10 …`: what is not zero, under the names
-    /// of [`Totals::iter`] without their group where that leaves them unique.
+    /// Returns one line for logs, `received=12 forwarded=10 chosen=10 …`: the nonzero counters,
+    /// under the names of [`Totals::iter`], without their group where they are unique without it.
     pub fn to_line(&self) -> String {
         let sums = [
             ("received", self.received),

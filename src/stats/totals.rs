@@ -1,4 +1,4 @@
-//! The counters of all workers, added up at one moment.
+//! The counters of all workers, added up.
 
 use std::borrow::Borrow;
 use std::sync::atomic::Ordering;
@@ -9,31 +9,32 @@ use crate::proxy::{Answer, Forwarded, Reason, Verdict};
 
 /// What all workers counted.
 ///
-/// While messages come in, the numbers are those of slightly different moments; once the relay is
+/// While messages arrive, the numbers are read at slightly different moments; once the relay is
 /// quiet they are exact.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Totals {
     /// Datagrams received.
     pub received: u64,
-    /// The same, by worker.
+    /// Datagrams received, by worker.
     pub received_by_worker: Vec<u64>,
     /// Their payloads, in bytes.
     pub received_bytes: u64,
-    /// Reads that failed for another reason than an empty socket.
+    /// Reads that failed, except on an empty socket.
     pub receive_failed: u64,
-    /// Datagrams that the kernel threw away because a receive buffer was full.
+    /// Datagrams that the kernel dropped because a receive buffer was full.
     pub socket_drops: u64,
-    /// Received messages that the kernel took from us.
+    /// Forwarded messages that the kernel accepted.
     pub sent_forward: u64,
-    /// Answers of our own that the kernel took from us.
+    /// Our own responses that the kernel accepted.
     pub sent_answer: u64,
     /// Messages that the kernel refused once.
     pub send_retried: u64,
     /// What the pin table counted.
     pub pins: PinTotals,
-    /// Dispatch lines that were lost: the log was behind, or standard error could not be written to.
+    /// Dispatch lines that were lost: the log was behind, or standard error could not be written
+    /// to.
     pub log_lost: u64,
-    /// Times that a worker had to begin anew.
+    /// Recoveries of workers from a panic outside datagram handling.
     pub worker_restarts: u64,
     /// Whether new requests are refused now.
     pub draining: bool,
@@ -48,7 +49,7 @@ pub struct Totals {
 pub struct PinTotals {
     /// Pins of ended transactions, evicted from a full bucket.
     pub evicted_final: u64,
-    /// Living pins evicted from a full bucket: the table is too small.
+    /// Live pins evicted from a full bucket: the table is too small.
     pub evicted_live: u64,
     /// Requests that waited for another worker's choice.
     pub contended: u64,
@@ -66,7 +67,7 @@ impl From<&PinCounters> for PinTotals {
 }
 
 impl Totals {
-    /// Datagrams that came to this verdict.
+    /// Returns the number of datagrams with this verdict.
     pub fn of(&self, verdict: Verdict) -> u64 {
         match verdict {
             Verdict::Forwarded(kind) => self.forwarded[kind as usize],
@@ -75,44 +76,45 @@ impl Totals {
         }
     }
 
-    /// Messages not sent for this reason.
+    /// Returns the number of messages not sent for this reason.
     pub fn send_failed(&self, failure: SendFailure) -> u64 {
         self.send_failed[failure as usize]
     }
 
-    /// Datagrams forwarded, of every kind.
+    /// Returns the number of datagrams forwarded, of every kind.
     pub fn forwarded_all(&self) -> u64 {
         self.forwarded.iter().sum()
     }
 
-    /// Responses forwarded.
+    /// Returns the number of responses forwarded.
     pub fn responses(&self) -> u64 {
         self.of(Verdict::Forwarded(Forwarded::Response))
             + self.of(Verdict::Forwarded(Forwarded::ViaParameterLost))
     }
 
-    /// Datagrams that we answered.
+    /// Returns the number of datagrams that we answered.
     pub fn answered_all(&self) -> u64 {
         self.answered.iter().sum()
     }
 
-    /// Datagrams dropped, for every reason.
+    /// Returns the number of datagrams dropped, for every reason.
     pub fn dropped_all(&self) -> u64 {
         self.dropped.iter().sum()
     }
 
-    /// Messages not sent, for every reason.
+    /// Returns the number of messages not sent, for every reason.
     pub fn send_failed_all(&self) -> u64 {
         self.send_failed.iter().sum()
     }
 
-    /// How far the law is broken: 0 whenever no datagram is being handled.
+    /// Returns how far the law is violated: 0 whenever no datagram is being handled.
     pub fn unaccounted(&self) -> i128 {
         let ends = self.forwarded_all() + self.answered_all() + self.dropped_all();
         i128::from(self.received) - i128::from(ends)
     }
 
-    /// Every counter with its name, zeros included: `received`, `forwarded.pinned`, `dropped.stun` ….
+    /// Returns every counter with its name, zeros included: `received`, `forwarded.pinned`,
+    /// `dropped.stun` ….
     pub fn iter(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         fn group<'a, T: Copy>(
             name: &'static str,
@@ -123,7 +125,7 @@ impl Totals {
             let names = all.iter().map(move |member| format!("{name}.{}", label(*member)));
             names.zip(values.iter().copied())
         }
-        // One worker's share is no news.
+        // With one worker, its share is the total.
         let by_worker = self.received_by_worker.iter().copied().enumerate();
         let by_worker = by_worker
             .filter(|_| self.received_by_worker.len() > 1)

@@ -1,6 +1,6 @@
-//! From `listen` entries to listeners with sockets, one per worker.
+//! Turns `listen` entries into listeners with sockets, one per worker.
 //!
-//! A wildcard address becomes one listener per local address, since Via and Record-Route need a
+//! A wildcard address becomes one listener per local address, because Via and Record-Route need a
 //! name that the other side can reach.
 
 use std::io;
@@ -23,7 +23,7 @@ use crate::words::with_remedy;
 /// Why we cannot listen.
 #[derive(Debug, Error)]
 pub enum BindError {
-    /// Somebody has the address.
+    /// The address is in use.
     #[error(
         "cannot listen on udp:{0}: the address is already in use, perhaps by another strowger; \
          `ss -ulpn sport = :{port}` shows by whom", port = .0.port()
@@ -32,15 +32,15 @@ pub enum BindError {
     /// A port below 1024 without the privilege.
     #[error("cannot listen on udp:{0}: not permitted; ports below 1024 need CAP_NET_BIND_SERVICE")]
     NotPermitted(SocketAddr),
-    /// Anything else that the kernel says.
+    /// Any other error of the kernel.
     #[error("cannot listen on udp:{address}: {}", with_remedy(.source))]
     Other {
         /// The address.
         address: SocketAddr,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A wildcard of a family of which there is no address here.
+    /// A wildcard of a family that has no address here.
     #[error("cannot listen on udp:{0}: this machine has no {family} address that others can name",
         family = if .0.is_ipv4() { "IPv4" } else { "IPv6" })]
     NoAddress(SocketAddr),
@@ -53,18 +53,18 @@ pub enum BindError {
          give one another `name`"
     )]
     SameName(SocketAddr, SocketAddr, String, String),
-    /// More than the bound.
+    /// More listeners than allowed.
     #[error(
         "{0} listeners, but at most {max} are possible",
         max = limits::LISTENERS_MAX
     )]
     TooMany(usize),
-    /// The local addresses cannot be had.
+    /// The local addresses cannot be listed.
     #[error("cannot list the local addresses: {0}")]
     Interfaces(io::Error),
 }
 
-/// The sockets of all listeners; they live as long as the relay, whatever becomes of its workers.
+/// The sockets of all listeners. They live as long as the relay, even if a worker fails.
 #[derive(Debug)]
 pub struct Sockets {
     /// By listener, then by worker.
@@ -96,7 +96,7 @@ impl Sockets {
         let mut groups = Vec::new();
         let mut listeners = Vec::new();
         for plan in &planned {
-            // All of 127.0.0.0/8 is here, though the interface names one address of it.
+            // All of 127.0.0.0/8 is local, although the interface lists only one address of it.
             let ip = plan.address.ip();
             if !ip.is_loopback() && !local.contains(&ip) {
                 warn!(
@@ -121,23 +121,24 @@ impl Sockets {
         Ok((sockets, Listeners::new(listeners, alias)))
     }
 
-    /// Has the kernel choose the worker of a datagram by its Call-ID, if that is wanted and it can.
+    /// Makes the kernel choose the worker of a datagram by its Call-ID, if that is wanted and
+    /// possible.
     pub(crate) fn steer(&self, wanted: Steering) -> Spread {
         steering::steer(&self.groups, wanted)
     }
 
-    /// The socket of this worker at this listener.
+    /// Returns the socket of this worker at this listener.
     pub(crate) fn get(&self, listener: ListenerId, worker: usize) -> BorrowedFd<'_> {
         self.groups[usize::from(listener.0)][worker].as_fd()
     }
 
-    /// How many listeners there are.
+    /// Returns the number of listeners.
     pub(crate) fn listeners(&self) -> usize {
         self.groups.len()
     }
 
-    /// Datagrams that the kernel has thrown away for want of buffer; to be asked for now and then,
-    /// before its counters, which are 32 bits wide, have gone round.
+    /// Returns the number of datagrams that the kernel dropped for lack of buffer space. Must be
+    /// called before the kernel's 32-bit counters wrap around.
     pub(crate) fn drops(&self) -> u64 {
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
         let Drops { last, total } = &mut *drops;
@@ -162,7 +163,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// The listener at the address that the kernel gave.
+    /// Returns the listener at the address that the kernel assigned.
     fn listener(&self, local: SocketAddr) -> Listener {
         let sent_by = match &self.advertise {
             Some((host, port)) => host_port(host, *port),
@@ -177,10 +178,10 @@ impl Plan {
     }
 }
 
-/// The listeners that these entries would become here and now, without binding anything.
+/// Returns the listeners that these entries would become here and now, without binding anything.
 ///
 /// # Errors
-/// As [`Sockets::bind`], as far as can be said without sockets.
+/// The same as for [`Sockets::bind`], as far as they can be found without sockets.
 pub(crate) fn planned(
     listen: &[ListenConfig],
     alias: &[(String, u16)],
@@ -215,7 +216,8 @@ fn plan(listen: &[ListenConfig], local: &[IpAddr]) -> Result<Vec<Plan>, Vec<Bind
     if errors.is_empty() { Ok(plans) } else { Err(errors) }
 }
 
-/// One plan for an entry with an address, one per local address of its family for a wildcard.
+/// Returns one plan for an entry with an address; for a wildcard, one per local address of its
+/// family.
 fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
     let plan = |address| Plan {
         address,
@@ -232,8 +234,8 @@ fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
         .filter(|ip| ip.is_ipv4() == wildcard.is_ipv4())
         .map(|ip| plan(SocketAddr::new(*ip, entry.address.port())))
         .collect();
-    // One name for many addresses would name none of them; the address makes it whole, the same on
-    // every restart.
+    // One name for several addresses would be ambiguous; adding the address makes it unique, and
+    // the same after every restart.
     if plans.len() > 1 {
         for plan in &mut plans {
             let common = plan.name.take().or_else(|| {
@@ -246,8 +248,8 @@ fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
     plans
 }
 
-/// The addresses of this machine, in a fixed order. Link-local IPv6 addresses are left out: without
-/// their interface they name nobody, and a Via has no room for one.
+/// Returns the addresses of this machine, in a fixed order. Link-local IPv6 addresses are left out:
+/// they are ambiguous without their interface, and a Via cannot contain one.
 fn local_addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
         .filter_map(|interface| {
@@ -304,7 +306,7 @@ fn say_when_buffers_are_small(socket: &Socket, wanted: usize) {
     }
 }
 
-/// `host:port`, an IPv6 address in brackets.
+/// Formats `host:port`, with an IPv6 address in brackets.
 fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]:{port}")

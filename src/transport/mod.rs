@@ -1,4 +1,4 @@
-//! RFC 3261 §18: sockets and batches of datagrams. It moves bytes and decides nothing.
+//! RFC 3261 §18: sockets and batches of datagrams. It moves bytes and makes no decisions.
 
 mod bind;
 pub(crate) mod send;

@@ -1,7 +1,7 @@
-//! Messages on their way out: gathered for a batch, then sent listener by listener.
+//! Outgoing messages: collected for a batch, then sent listener by listener.
 //!
-//! A message leaves by the listener that its flow names, which need not be the one that its
-//! request arrived at. Those of one listener leave in the order in which they were put in.
+//! A message is sent from the listener that its flow names, which may differ from the one that its
+//! request arrived at. Messages of one listener are sent in the order in which they were added.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -11,7 +11,7 @@ use crate::limits::{BATCH, SEND_WAIT_MS, SEND_WAITS_MAX};
 use crate::proxy::{Cause, Entry, ListenerId, Outbox};
 use crate::stats::{SendFailure, WorkerStats};
 
-/// What one worker is about to send.
+/// The messages that one worker is about to send.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
     batch: SendBatch,
@@ -21,7 +21,7 @@ pub(crate) struct SendQueue {
     orders: Box<[Order]>,
 }
 
-/// The slots that leave by one listener, in order.
+/// The slots that one listener sends, in order.
 #[derive(Clone, Debug)]
 struct Order {
     slots: [u8; BATCH],
@@ -29,7 +29,7 @@ struct Order {
 }
 
 impl SendQueue {
-    /// An empty queue for this many listeners, with all the room it will ever have.
+    /// Creates an empty queue for this many listeners, with all the memory it will ever need.
     pub(crate) fn new(listeners: usize) -> io::Result<Self> {
         let empty = Order { slots: [0; BATCH], len: 0 };
         Ok(Self {
@@ -40,12 +40,12 @@ impl SendQueue {
         })
     }
 
-    /// How many messages wait.
+    /// Returns how many messages are queued.
     pub(crate) fn len(&self) -> usize {
         self.used
     }
 
-    /// Whether another outbox fits.
+    /// Returns whether another outbox fits.
     pub(crate) fn has_room(&self) -> bool {
         self.used + crate::limits::OUTBOX_MAX <= BATCH
     }
@@ -53,7 +53,7 @@ impl SendQueue {
     /// Copies a message to the end of the queue.
     ///
     /// # Panics
-    /// When there is no room or no such listener; then nothing is added.
+    /// If there is no room or no such listener; then nothing is added.
     pub(crate) fn push(&mut self, outbox: &Outbox, entry: &Entry, received: &[u8]) {
         let slot = self.used;
         let order = &mut self.orders[usize::from(entry.flow.listener.0)];
@@ -66,7 +66,7 @@ impl SendQueue {
         self.used += 1;
     }
 
-    /// Forgets all messages but the first `len`.
+    /// Drops all messages except the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         for order in &mut self.orders {
             while order.len > 0 && usize::from(order.slots[order.len - 1]) >= len {
@@ -76,7 +76,8 @@ impl SendQueue {
         self.used = self.used.min(len);
     }
 
-    /// Sends everything; afterwards the queue is empty. What the kernel refuses twice is counted.
+    /// Sends everything; afterwards the queue is empty. Counts messages that the kernel refuses
+    /// twice.
     pub(crate) fn flush<'s>(
         &mut self,
         stats: &WorkerStats,
@@ -97,7 +98,7 @@ impl SendQueue {
     }
 }
 
-/// Sends these slots. A refused one is tried once more, then given up, and the rest goes on.
+/// Sends these slots. A refused message is tried once more, then dropped; the rest continues.
 fn send_in_order(
     batch: &mut SendBatch,
     socket: BorrowedFd<'_>,
@@ -115,7 +116,7 @@ fn send_in_order(
                     stats.sent(causes[usize::from(*slot)]);
                 }
                 at += sent;
-                // A short count means that the next message was refused, without saying why.
+                // A short count means that the next message was refused; it does not say why.
                 head_was_refused = at < slots.len();
                 if head_was_refused {
                     stats.send_retried();
@@ -124,7 +125,7 @@ fn send_in_order(
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && waits_left > 0 => {
                 waits_left -= 1;
-                // Whether it is writable now is for the next send to tell.
+                // The next send shows whether the socket is writable now.
                 let _ = sys::wait_writable(socket, SEND_WAIT_MS);
             }
             Err(_) if !head_was_refused => {

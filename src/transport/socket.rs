@@ -1,4 +1,4 @@
-//! One socket, with the options that a listener's sockets need.
+//! Opens one socket with the options that a listener's sockets need.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::limits::SEND_BUFFER_BYTES;
 /// How a socket is bound.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Share {
-    /// Refused when anyone else has the address; opens the group for those that follow.
+    /// Fails if any other socket has the address; opens the group for the next ones.
     First,
     /// Joins the group of the first.
     Join,
@@ -36,8 +36,8 @@ pub(crate) fn open(
         socket.set_freebind_v6(true)?;
     }
     sys::allow_fragments(socket.as_fd(), address.is_ipv4())?;
-    // The privileged way first: it passes net.core.rmem_max. Without the privilege the kernel
-    // grants what it grants, and the caller asks how much that is.
+    // Try the privileged option first, which exceeds net.core.rmem_max. Without the privilege the
+    // kernel grants less, and the caller asks how much.
     if sys::force_receive_buffer(socket.as_fd(), receive_buffer_bytes).is_err() {
         socket.set_recv_buffer_size(receive_buffer_bytes)?;
     }
@@ -45,9 +45,9 @@ pub(crate) fn open(
     if sys::force_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES).is_err() {
         socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     }
-    // Whoever binds without SO_REUSEPORT is refused when the address is taken, even by sockets that
-    // would share it. Set right after that, the option lets our own further sockets in, and leaves
-    // no gap in which another program could take the address.
+    // A bind without SO_REUSEPORT fails if the address is taken, even by sockets that would share
+    // it. Setting the option right after the bind lets our own further sockets in, and leaves no
+    // gap in which another program could take the address.
     if share == Share::First {
         socket.bind(&SockAddr::from(address))?;
         socket.set_reuse_port(true)?;
@@ -58,8 +58,8 @@ pub(crate) fn open(
     Ok(socket)
 }
 
-/// The receive buffer that the kernel granted, in the bytes that were asked for: it doubles the
-/// number to allow for its own bookkeeping.
+/// Returns the receive buffer that the kernel granted, in the bytes that were asked for: the kernel
+/// doubles the number to allow for its own bookkeeping.
 pub(crate) fn receive_buffer_granted(socket: &Socket) -> io::Result<usize> {
     Ok(socket.recv_buffer_size()? / 2)
 }

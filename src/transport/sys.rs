@@ -1,9 +1,9 @@
-//! The door to the kernel: mappings, `recvmmsg`, `sendmmsg`, `bpf` and the socket options that no
-//! safe library offers.
+//! The interface to the kernel: mappings, `recvmmsg`, `sendmmsg`, `bpf` and the socket options that
+//! no safe library offers.
 //!
-//! All `unsafe` of the project is here. What the kernel reads and writes lies in mappings of our
-//! own ([`Region`]), reached through raw pointers only, so that no Rust reference ever aliases
-//! memory that a system call is given.
+//! All `unsafe` of the project is here. The memory that the kernel reads and writes is in mappings
+//! of our own ([`Region`]), used through raw pointers only, so that no Rust reference ever aliases
+//! memory passed to a system call.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -19,14 +19,15 @@ use std::sync::atomic::AtomicU64;
 
 use crate::limits::{BATCH, SLOT_BYTES, SLOT_STAGGER_BYTES};
 
-/// Words of memory that all threads share, zero at first, and that another process could map too.
+/// Words of memory that all threads share. They start as zero, and another process could map them,
+/// too.
 ///
 /// A word costs memory only once its page has been touched.
 #[derive(Debug)]
 pub struct Mapping {
     /// At least `words * 8` bytes, page-aligned, readable and writable, zero when mapped.
     region: Region,
-    /// How many words there are.
+    /// The number of words.
     words: usize,
 }
 
@@ -34,24 +35,24 @@ impl Mapping {
     /// Maps `words` zeroed words of an anonymous file.
     ///
     /// # Errors
-    /// What the kernel says when the file or the address space cannot be had.
+    /// The kernel's error if the file or the address space cannot be created.
     pub fn anonymous_shared(words: usize) -> io::Result<Self> {
         let bytes = words.checked_mul(size_of::<AtomicU64>()).ok_or(io::ErrorKind::OutOfMemory)?;
         let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
         let file = File::from(nix::sys::memfd::memfd_create(c"strowger-pins", flags)?);
         file.set_len(bytes as u64)?;
         let region = Region::shared(&file, bytes)?;
-        // Pins lie at random in tens of megabytes: with small pages nearly each is a miss of the
-        // translation buffer besides one of the cache.
+        // Pins are at random positions in tens of megabytes: with small pages, nearly every access
+        // misses the TLB as well as the cache.
         region.prefer_huge_pages();
         Ok(Self { region, words })
     }
 
-    /// Has the kernel give all of the memory now, so that none has to be found while messages come
-    /// (Linux 5.14).
+    /// Makes the kernel allocate all of the memory now, so that none has to be allocated while
+    /// messages arrive (Linux 5.14).
     ///
     /// # Errors
-    /// What the kernel says when there is not enough.
+    /// The kernel's error if there is not enough.
     pub fn populate(&self) -> io::Result<()> {
         self.region.populate()
     }
@@ -61,10 +62,10 @@ impl Deref for Mapping {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: the region is at least `words * 8` bytes long, aligned to a page and initialised
-        // (the kernel zeroes it), any bit pattern is an AtomicU64, and nobody ever gets another
-        // kind of reference into it. The file behind it never shrinks: its only descriptor was
-        // closed after the size was set.
+        // SAFETY: the region is at least `words * 8` bytes long, page-aligned and initialised (the
+        // kernel zeroes it), any bit pattern is a valid AtomicU64, and no other kind of reference
+        // into it is ever created. The file behind it never shrinks: its only descriptor was closed
+        // after the size was set.
         unsafe { slice::from_raw_parts(self.region.start.as_ptr().cast(), self.words) }
     }
 }
@@ -72,9 +73,9 @@ impl Deref for Mapping {
 /// Room for one batch of received datagrams.
 #[derive(Debug)]
 pub(crate) struct ReceiveBatch {
-    /// Where the datagrams go.
+    /// The datagrams.
     slots: Slots,
-    /// Where the source addresses go, one per slot.
+    /// The source addresses, one per slot.
     names: RawArray<Name>,
     /// Entry `i` always points at the whole of slot `i`; only read by the kernel.
     _iovecs: RawArray<libc::iovec>,
@@ -96,7 +97,7 @@ pub(crate) struct Datagram<'a> {
 }
 
 impl ReceiveBatch {
-    /// Maps the room for [`BATCH`] datagrams of the greatest length.
+    /// Maps the memory for [`BATCH`] datagrams of the greatest length.
     pub(crate) fn new() -> io::Result<Self> {
         let slots = Slots::new()?;
         let names = RawArray::<Name>::new(BATCH)?;
@@ -118,7 +119,7 @@ impl ReceiveBatch {
         Ok(Self { slots, names, _iovecs: iovecs, headers, filled: 0 })
     }
 
-    /// Takes what the socket holds, at most [`BATCH`] datagrams, without waiting; says how many.
+    /// Reads what the socket holds, at most [`BATCH`] datagrams, without waiting; returns how many.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         for i in 0..self.filled {
             // SAFETY: `i` is below BATCH; the kernel wrote the address's length here in the last
@@ -127,7 +128,7 @@ impl ReceiveBatch {
         }
         self.filled = 0;
         // SAFETY: the BATCH headers point at names, iovecs and slots of the stated lengths, all
-        // owned by `self`; `&mut self` says that no slice of a former batch is still borrowed.
+        // owned by `self`; because of `&mut self`, no slice of an earlier batch is still borrowed.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -141,10 +142,10 @@ impl ReceiveBatch {
         Ok(self.filled)
     }
 
-    /// Datagram `i` of the last batch.
+    /// Returns datagram `i` of the last batch.
     ///
     /// # Panics
-    /// When the last batch had no such datagram.
+    /// If the last batch had no such datagram.
     pub(crate) fn datagram(&self, i: usize) -> Datagram<'_> {
         assert!(i < self.filled);
         // SAFETY: `i` is below `filled`, so the kernel has written this header and its name, and
@@ -172,18 +173,18 @@ pub(crate) struct SendBatch {
     name_lens: Box<[libc::socklen_t; BATCH]>,
     /// Entry `i` always points at slot `i`; its length is at most `SLOT_BYTES`.
     iovecs: RawArray<libc::iovec>,
-    /// Filled anew by each `send`.
+    /// Filled again by each `send`.
     headers: RawArray<libc::mmsghdr>,
 }
 
 impl SendBatch {
-    /// Maps the room for [`BATCH`] messages of the greatest length.
+    /// Maps the memory for [`BATCH`] messages of the greatest length.
     pub(crate) fn new() -> io::Result<Self> {
         let slots = Slots::new()?;
         let iovecs = RawArray::<libc::iovec>::new(BATCH)?;
         for i in 0..BATCH {
             // SAFETY: `i` is within the array and nothing refers to the element; the slot lives as
-            // long as the iovec does, for both go into this struct.
+            // long as the iovec, because this struct owns both.
             unsafe { (*iovecs.at(i)).iov_base = slots.at(i).cast() };
         }
         Ok(Self {
@@ -195,20 +196,20 @@ impl SendBatch {
         })
     }
 
-    /// Room for a message, [`SLOT_BYTES`] long; what it holds is left from before.
+    /// Returns the memory for a message, [`SLOT_BYTES`] long, with its old content.
     ///
     /// # Panics
-    /// When `slot` is not below [`BATCH`].
+    /// If `slot` is not below [`BATCH`].
     pub(crate) fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
-        // SAFETY: the slot has SLOT_BYTES initialised bytes and lies apart from all others;
-        // `&mut self` makes this the only way to it while the slice lives.
+        // SAFETY: the slot has SLOT_BYTES initialised bytes and overlaps no other slot; `&mut self`
+        // makes this the only access to it while the slice lives.
         unsafe { slice::from_raw_parts_mut(self.slots.at(slot), SLOT_BYTES) }
     }
 
-    /// Says how long the message in `slot` is and where it goes.
+    /// Sets how long the message in `slot` is and where it goes.
     ///
     /// # Panics
-    /// When `slot` is not below [`BATCH`] or the message is longer than a slot.
+    /// If `slot` is not below [`BATCH`] or the message is longer than a slot.
     pub(crate) fn address(&mut self, slot: usize, len: usize, to: &SocketAddr) {
         assert!(len <= SLOT_BYTES);
         let (name, name_len) = Name::from_socket_addr(to);
@@ -221,9 +222,10 @@ impl SendBatch {
         }
     }
 
-    /// Sends the messages in these slots in this order, without waiting; says how many were taken.
+    /// Sends the messages in these slots in this order, without waiting; returns how many were
+    /// accepted.
     ///
-    /// An error is that of the first message; one further on only makes the number smaller.
+    /// An error always concerns the first message; a later failure only makes the number smaller.
     pub(crate) fn send(&mut self, socket: BorrowedFd<'_>, slots: &[u8]) -> io::Result<usize> {
         let count = slots.len().min(BATCH);
         for (i, slot) in slots[..count].iter().map(|s| usize::from(*s)).enumerate() {
@@ -250,11 +252,11 @@ impl SendBatch {
     }
 }
 
-/// Lets the calling thread run only while its core has nothing else to do (`SCHED_IDLE`): whatever
-/// wakes there takes its place at once.
+/// Makes the calling thread run only while its core has nothing else to do (`SCHED_IDLE`): any
+/// thread that wakes up there preempts it at once.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel's error.
 pub fn run_when_idle() -> io::Result<()> {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the kernel reads the parameters, which live until it returns, and nothing else; 0 is the
@@ -263,10 +265,11 @@ pub fn run_when_idle() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Waits until the socket takes another message or the time, in milliseconds, is over; says which.
+/// Waits until the socket accepts another message or the timeout, in milliseconds, is over; returns
+/// which.
 pub(crate) fn wait_writable(socket: BorrowedFd<'_>, timeout_ms: u16) -> io::Result<bool> {
     let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one entry is given and one is announced.
+    // SAFETY: one entry is passed, and its count is 1.
     let ready = unsafe { libc::poll(&raw mut entry, 1, i32::from(timeout_ms)) };
     match ready {
         0 => Ok(false),
@@ -275,11 +278,11 @@ pub(crate) fn wait_writable(socket: BorrowedFd<'_>, timeout_ms: u16) -> io::Resu
     }
 }
 
-/// Datagrams that the kernel threw away because the socket's buffer was full, since the socket was
-/// made (modulo 2^32).
+/// Returns how many datagrams the kernel has dropped because the socket's buffer was full, since
+/// the socket was created (modulo 2^32).
 ///
-/// Asking (`SO_MEMINFO`, Linux 4.12) costs nothing on the message path, unlike `SO_RXQ_OVFL`, which
-/// adds a control message to every datagram, and also tells of a socket that gets nothing more.
+/// Reading it (`SO_MEMINFO`, Linux 4.12) costs nothing on the message path and also works for a
+/// socket that receives nothing more. `SO_RXQ_OVFL` would add a control message to every datagram.
 pub(crate) fn socket_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     // enum sk_meminfo of linux/sock_diag.h: nine counters, the last is SK_MEMINFO_DROPS.
     const VARIABLES: usize = 9;
@@ -302,12 +305,13 @@ pub(crate) fn socket_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(values[DROPS])
 }
 
-/// Has large requests fragmented: `IP_MTU_DISCOVER` becomes `OMIT`, `IPV6_MTU_DISCOVER` `DONT`.
+/// Allows fragmentation of large requests: `IP_MTU_DISCOVER` becomes `OMIT`, `IPV6_MTU_DISCOVER`
+/// `DONT`.
 ///
 /// Over IPv4 both let routers fragment, but with `DONT` the kernel still believes an ICMP
-/// "fragmentation needed", which anybody can forge who knows two addresses: one packet, and for ten
-/// minutes everything above 552 bytes to that destination goes out in pieces. Over IPv6 routers do
-/// not fragment, so the message must be believed there; it goes no lower than 1,280.
+/// "fragmentation needed", which anybody who knows two addresses can forge: after one such packet,
+/// everything above 552 bytes to that destination is fragmented for ten minutes. Over IPv6 routers
+/// do not fragment, so the message must be believed there; it goes no lower than 1,280.
 pub(crate) fn allow_fragments(socket: BorrowedFd<'_>, is_ipv4: bool) -> io::Result<()> {
     if is_ipv4 {
         // Linux 3.15.
@@ -320,28 +324,28 @@ pub(crate) fn allow_fragments(socket: BorrowedFd<'_>, is_ipv4: bool) -> io::Resu
     }
 }
 
-/// Sets the receive buffer past `net.core.rmem_max`; needs `CAP_NET_ADMIN`.
+/// Sets the receive buffer, even above `net.core.rmem_max`; needs `CAP_NET_ADMIN`.
 pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let value = i32::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value)
 }
 
-/// Sets the send buffer past `net.core.wmem_max`; needs `CAP_NET_ADMIN`.
+/// Sets the send buffer, even above `net.core.wmem_max`; needs `CAP_NET_ADMIN`.
 pub(crate) fn force_send_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let value = i32::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, value)
 }
 
-/// What a BPF map holds, from `enum bpf_map_type`. Keys are 32 bits wide in each of these.
+/// The type of a BPF map, from `enum bpf_map_type`. Keys are 32 bits wide in each of these.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum MapKind {
-    /// Bytes, apart for each processor, zero at first.
+    /// Bytes, separate for each processor, zero at first.
     PerCpuArray = 6,
     /// Sockets of one `SO_REUSEPORT` group. A socket that is closed leaves it.
     ReusePortSockets = 20,
 }
 
-/// Makes a BPF map with this many entries.
+/// Creates a BPF map with this many entries.
 pub(crate) fn bpf_map(kind: MapKind, value_bytes: u32, entries: u32) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct MapCreate {
@@ -384,16 +388,15 @@ pub(crate) fn bpf_map_put_socket(
         value: address_of(&descriptor),
         flags: 0,
     };
-    // SAFETY: the kernel reads a key and a value of four bytes each, the sizes with which
-    // `bpf_map` made the map for sockets (for another kind it is refused), and both live until the
-    // call is over.
+    // SAFETY: the kernel reads a key and a value of four bytes each, the sizes with which `bpf_map`
+    // created the map for sockets (another kind is refused), and both live until the call is over.
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &attributes).map(drop) }
 }
 
-/// Has the kernel verify a program of type `BPF_PROG_TYPE_SK_REUSEPORT` and keep it.
+/// Makes the kernel verify and keep a program of type `BPF_PROG_TYPE_SK_REUSEPORT`.
 ///
-/// With room for a `log`, the verifier writes there what it thinks, as C text, at this level: 1 says
-/// why it refuses, 4 how much it looked at.
+/// If there is room for a `log`, the verifier writes its messages there, as C text, at this level:
+/// 1 says why it refuses, 4 how many instructions it checked.
 pub(crate) fn bpf_load_reuseport(
     program: &[u64],
     log: Option<(u32, &mut [u8])>,
@@ -410,8 +413,8 @@ pub(crate) fn bpf_load_reuseport(
     }
     const BPF_PROG_LOAD: libc::c_int = 5;
     const BPF_PROG_TYPE_SK_REUSEPORT: u32 = 21;
-    // Only the name of a licence that the kernel's GPL knows opens certain functions to a program;
-    // ours calls none of them.
+    // The kernel offers certain functions only to programs with a GPL-compatible license name; ours
+    // calls none of them.
     let license = c"MIT OR Apache-2.0";
     let (log_level, log_size, log_buf) = match log {
         Some((level, log)) => {
@@ -434,21 +437,21 @@ pub(crate) fn bpf_load_reuseport(
     unsafe { Ok(OwnedFd::from_raw_fd(bpf(BPF_PROG_LOAD, &attributes)?)) }
 }
 
-/// Lets a program choose the socket for each datagram of this socket's `SO_REUSEPORT` group
-/// (Linux 4.19). The group keeps the program, and the program its maps.
+/// Attaches a program that chooses the socket for each datagram of this socket's `SO_REUSEPORT`
+/// group (Linux 4.19). The group keeps the program, and the program its maps.
 pub(crate) fn attach_reuseport(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let option = libc::SO_ATTACH_REUSEPORT_EBPF;
     set_option(socket, libc::SOL_SOCKET, option, program.as_raw_fd())
 }
 
-/// `bpf(2)`. The kernel takes whatever lies behind the attributes for zero.
+/// Calls `bpf(2)`. The kernel treats all attributes beyond `T` as zero.
 ///
 /// # Safety
-/// `T` must be laid out as the kernel reads it for this command, without uninitialised bytes, and
-/// each address in it must be that of memory that the command may use.
+/// `T` must have the layout that the kernel reads for this command, without uninitialised bytes,
+/// and each address in it must point to memory that the command may use.
 unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
-    // SAFETY: the kernel reads `size_of::<T>()` bytes of the attributes; the caller answers for
-    // what they say.
+    // SAFETY: the kernel reads `size_of::<T>()` bytes of the attributes; the caller guarantees
+    // their content.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -463,7 +466,7 @@ unsafe fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<i32> {
     Ok(result as i32)
 }
 
-/// Where this value is, as `bpf(2)` wants it.
+/// Returns the address of this value, in the form that `bpf(2)` takes.
 fn address_of<T>(value: &T) -> u64 {
     ptr::from_ref(value).expose_provenance() as u64
 }
@@ -492,8 +495,8 @@ fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::
 ///    slot 0                       slot 1
 /// ```
 ///
-/// With starts exactly 64 KiB apart the first lines of all slots would fall into the same few sets
-/// of the L1 and L2 caches and throw each other out.
+/// If slots started exactly 64 KiB apart, the first lines of all slots would map to the same few
+/// sets of the L1 and L2 caches and evict each other.
 #[derive(Debug)]
 struct Slots {
     /// At least `BATCH * SLOT_STRIDE` bytes, readable and writable, all initialised.
@@ -519,7 +522,7 @@ impl Slots {
 struct RawArray<T> {
     /// At least `len * size_of::<T>()` bytes, aligned to a page, zero when mapped.
     region: Region,
-    /// How many elements there are.
+    /// The number of elements.
     len: usize,
     element: PhantomData<fn() -> T>,
 }
@@ -553,26 +556,26 @@ struct Region {
 
 // SAFETY: a Region is an address and a length; the memory belongs to the process, not to a thread.
 unsafe impl Send for Region {}
-// SAFETY: a shared Region gives nothing but its address; those who make references from it (in this
-// file only) answer for them.
+// SAFETY: a shared Region gives out nothing but its address; code that makes references from it (in
+// this file only) must ensure that they are valid.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Memory of this process alone, which costs only the pages that are touched.
+    /// Maps memory of this process alone, which costs only the pages that are touched.
     fn private(len: usize) -> io::Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         Self::map(len, flags, -1)
     }
 
-    /// The first `len` bytes of this file.
+    /// Maps the first `len` bytes of this file.
     fn shared(file: &File, len: usize) -> io::Result<Self> {
         Self::map(len, libc::MAP_SHARED | libc::MAP_NORESERVE, file.as_raw_fd())
     }
 
     fn map(len: usize, flags: i32, fd: i32) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: without MAP_FIXED the kernel picks an address that is in no other use, so no
-        // existing memory changes.
+        // SAFETY: without MAP_FIXED the kernel picks an unused address, so no existing memory
+        // changes.
         let start = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, fd, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -592,8 +595,8 @@ impl Region {
         Ok(())
     }
 
-    /// Asks for huge pages, which the kernel gives when it likes and is allowed to: for shared memory
-    /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled` must say `advise` or more.
+    /// Asks for huge pages, which the kernel may grant: for shared memory,
+    /// `/sys/kernel/mm/transparent_hugepage/shmem_enabled` must be `advise` or more.
     fn prefer_huge_pages(&self) {
         // SAFETY: the mapping is ours and exactly this long, and the advice changes no byte of it.
         let _ = unsafe { libc::madvise(self.start.as_ptr().cast(), self.len, libc::MADV_HUGEPAGE) };
@@ -602,8 +605,8 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours and exactly this long; whoever borrowed from it borrowed from
-        // the struct that owned this Region, so no reference is left.
+        // SAFETY: the mapping is ours and exactly this long; all borrows of it are through the
+        // struct that owned this Region, so no reference is left.
         let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
         debug_assert_eq!(result, 0);
     }
@@ -650,8 +653,8 @@ impl Name {
         if (len as usize) < size_of::<libc::sockaddr_in>() {
             return None;
         }
-        // SAFETY: a Name is made whole by `from_socket_addr` or lies in zeroed memory into which
-        // the kernel wrote, so every byte is initialised, and all three members are integers.
+        // SAFETY: a Name is created whole by `from_socket_addr` or is in zeroed memory that the
+        // kernel wrote to, so every byte is initialised, and all three members are integers.
         unsafe {
             match i32::from(self.family) {
                 libc::AF_INET => Some(SocketAddr::V4(SocketAddrV4::new(

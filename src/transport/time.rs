@@ -1,10 +1,10 @@
-//! The one place that asks for the time.
+//! The only code that reads the clock.
 
 use nix::time::{ClockId, clock_gettime};
 
 use crate::clock::Now;
 
-/// The machine's monotonic clock.
+/// Returns the time of the machine's monotonic clock.
 ///
 /// # Panics
 /// Never on Linux, where `CLOCK_MONOTONIC` cannot fail.

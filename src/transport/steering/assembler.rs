@@ -1,12 +1,12 @@
 //! A small assembler for BPF (RFC 9669): instructions in order, jumps to labels.
 //!
-//! It knows the few instructions that steering needs, and leaves it to the kernel's verifier to say
-//! whether a program makes sense.
+//! It supports only the few instructions that steering needs; the kernel's verifier checks whether
+//! a program makes sense.
 
 /// A register.
 ///
-/// `R1` to `R5` are a call's arguments and are lost in it, `R0` is its result, `R6` to `R9` stay,
-/// and `R10` points behind the stack.
+/// `R1` to `R5` are a call's arguments and are overwritten by it, `R0` is its result, `R6` to `R9`
+/// are preserved, and `R10` points to the end of the stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Register {
     R0,
@@ -57,7 +57,7 @@ pub(super) enum Operation {
     ShiftRightSigned = 0xc0,
 }
 
-/// When a jump is made; numbers are unsigned.
+/// The condition of a jump; numbers are unsigned.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
     Equal = 0x10,
@@ -67,7 +67,7 @@ pub(super) enum When {
     Less = 0xa0,
 }
 
-/// How much of memory is read or written.
+/// How many bytes are read or written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Width {
     Bits8 = 0x10,
@@ -75,7 +75,7 @@ pub(super) enum Width {
     Bits64 = 0x18,
 }
 
-/// A place in the program that jumps may name before it is known.
+/// A position in the program that jumps may name before it is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label(usize);
 
@@ -85,18 +85,18 @@ pub(super) struct Assembler {
     code: Vec<u64>,
     /// Where each label is, once that is known.
     places: Vec<Option<usize>>,
-    /// The jumps whose offset is still to be written.
+    /// The jumps whose offset is not written yet.
     jumps: Vec<(usize, Label)>,
 }
 
 impl Assembler {
-    /// A label without a place.
+    /// Creates a label without a position.
     pub(super) fn label(&mut self) -> Label {
         self.places.push(None);
         Label(self.places.len() - 1)
     }
 
-    /// Gives the label its place: the next instruction.
+    /// Puts the label at the next instruction.
     pub(super) fn place(&mut self, label: Label) {
         let old = self.places[label.0].replace(self.code.len());
         assert!(old.is_none(), "{label:?} has two places");
@@ -108,7 +108,7 @@ impl Assembler {
         self.with_operand(ALU64 | operation as u8, to, by.into(), 0);
     }
 
-    /// `to = from`, the upper half of it zero.
+    /// `to = from`, with the upper half cleared.
     pub(super) fn move_lower_half(&mut self, to: Register, from: Register) {
         const ALU32: u8 = 0x04;
         let operation = ALU32 | Operation::Move as u8;
@@ -120,7 +120,7 @@ impl Assembler {
         self.wide(to, 0, value);
     }
 
-    /// `to` becomes the map with this file descriptor.
+    /// Loads the map with this file descriptor into `to`.
     pub(super) fn map(&mut self, to: Register, descriptor: i32) {
         const PSEUDO_MAP_FD: u8 = 1;
         self.wide(to, PSEUDO_MAP_FD, u64::from(descriptor.cast_unsigned()));
@@ -150,7 +150,7 @@ impl Assembler {
         }
     }
 
-    /// Jumps to the label when the comparison holds.
+    /// Jumps to the label if the comparison holds.
     pub(super) fn jump_if(
         &mut self,
         left: Register,
@@ -176,20 +176,20 @@ impl Assembler {
         self.push(CALL, Register::R0, 0, 0, function);
     }
 
-    /// Ends the program with what `R0` holds.
+    /// Ends the program; `R0` is its result.
     pub(super) fn exit(&mut self) {
         const EXIT: u8 = 0x95;
         self.push(EXIT, Register::R0, 0, 0, 0);
     }
 
-    /// The program, every jump with its offset.
+    /// Returns the program, with the offsets of all jumps.
     ///
     /// # Panics
-    /// When a label has no place or is too far away.
+    /// If a label has no position or is too far away.
     pub(super) fn finish(mut self) -> Vec<u64> {
         for (at, label) in self.jumps {
             let place = self.places[label.0].expect("every label has a place");
-            // Offsets count from the instruction behind the jump.
+            // Offsets count from the instruction after the jump.
             let offset = place.cast_signed() - at.cast_signed() - 1;
             let offset = i16::try_from(offset).expect("the program is short");
             self.code[at] |= u64::from(offset.cast_unsigned()) << OFFSET_SHIFT;

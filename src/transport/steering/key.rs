@@ -1,17 +1,17 @@
-//! The secret numbers of the hash that steers.
+//! The secret numbers of the steering hash.
 
 use std::fmt;
 
-/// Bytes of a Call-ID that are hashed: what is longer is told apart by its first 128.
+/// Bytes of a Call-ID that are hashed; longer ones are distinguished by their first 128.
 pub(super) const HASHED_BYTES: usize = 128;
 
 /// A key for multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast",
-/// 2014): the value, in 32-bit words `w` and filled up with zeros, hashes to the upper half of
-/// `start + Σ factors[i] * w[i]` modulo 2^64.
+/// 2014): the value, in 32-bit words `w` and padded with zeros, hashes to the upper half of `start
+/// + Σ factors[i] * w[i]` modulo 2^64.
 ///
-/// The hashes of any two values are uniform and independent of one another for a random key, so who
-/// does not know it cannot make Call-IDs that gather on one worker. The multiplications do not wait
-/// for one another, and a short value costs only as many as it has words.
+/// With a random key, the hashes of any two values are uniform and independent of each other, so an
+/// attacker without the key cannot make Call-IDs that all go to one worker. The multiplications do
+/// not depend on each other, and a short value costs only as many as it has words.
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) start: u64,
@@ -19,7 +19,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// A key that nobody else knows.
+    /// Creates a key that nobody else knows.
     pub(super) fn random() -> Result<Self, getrandom::Error> {
         let mut factors = [0; HASHED_BYTES / 4];
         for factor in &mut factors {

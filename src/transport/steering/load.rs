@@ -1,4 +1,4 @@
-//! The program into the kernel, and to a listener's sockets.
+//! Loads the program into the kernel, and attaches it to a listener's sockets.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,28 +14,28 @@ use crate::transport::sys::{self, MapKind};
 /// Why datagrams are not steered.
 #[derive(Debug, Error)]
 pub enum Refusal {
-    /// The privilege is lacking, or the kernel lets nobody.
+    /// The privilege is missing, or the kernel allows it to nobody.
     #[error("the kernel does not permit it, which needs CAP_BPF and CAP_PERFMON")]
     NotPermitted,
     /// A kernel without `bpf(2)`.
     #[error("the kernel has no BPF")]
     NoBpf,
-    /// The verifier does not like the program. Without `CAP_PERFMON` it also follows wrong guesses of
-    /// the processor, among them one that a counted loop goes on for ever.
+    /// The verifier rejects the program. Without `CAP_PERFMON` it also follows the processor's
+    /// wrong guesses, for example that a counted loop never ends.
     #[error("the kernel's verifier, stricter without CAP_PERFMON, refuses the program: {0}")]
     NotVerified(String),
-    /// Anything else that the kernel says.
+    /// Any other error of the kernel.
     #[error("{doing}: {source}")]
     Other {
         /// What was tried.
         doing: &'static str,
-        /// What the kernel says.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The program is written for the other order of bytes.
+    /// The program requires little-endian byte order.
     #[error("not made for big-endian processors")]
     BigEndian,
-    /// No key for the hash.
+    /// No random key for the hash.
     #[error("no randomness to be had: {0}")]
     Random(#[from] getrandom::Error),
 }
@@ -50,7 +50,7 @@ impl Refusal {
     }
 }
 
-/// The memory that the programs of all listeners share: they take turns on each processor.
+/// Creates the memory that the programs of all listeners share; they take turns on each processor.
 pub(super) fn buffer() -> Result<OwnedFd, Refusal> {
     sys::bpf_map(MapKind::PerCpuArray, BUFFER_BYTES, 1)
         .map_err(Refusal::of("making a map for a datagram"))
@@ -74,13 +74,13 @@ pub(super) fn load(group: &[Socket], buffer: &OwnedFd, key: &Key) -> Result<Owne
     sys::bpf_load_reuseport(&program, None).map_err(|error| explain(&program, error))
 }
 
-/// Lets the program choose among the sockets of its listener.
+/// Attaches the program, so that it chooses among the sockets of its listener.
 pub(super) fn attach(group: &[Socket], program: &OwnedFd) -> Result<(), Refusal> {
     sys::attach_reuseport(group[0].as_fd(), program.as_fd())
         .map_err(Refusal::of("attaching the program"))
 }
 
-/// Asks the verifier again, for its words.
+/// Loads the program again to get the verifier's log.
 fn explain(program: &[u64], error: io::Error) -> Refusal {
     if !matches!(
         error.raw_os_error(),
@@ -89,12 +89,12 @@ fn explain(program: &[u64], error: io::Error) -> Refusal {
         return Refusal::of("loading the program")(error);
     }
     let mut log = vec![0; 1 << 16];
-    // The level at which a log that is too long keeps its end, where the verdict stands.
+    // At this level the verifier keeps the end of a log that is too long, which has the verdict.
     let again = sys::bpf_load_reuseport(program, Some((1, &mut log)));
     let text = log.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = String::from_utf8_lossy(text);
     debug!("the verifier's log: {text}");
-    // The last line counts instructions; the verdict stands before it.
+    // The last line counts instructions; the verdict is the line before.
     let is_verdict = |line: &&str| !line.is_empty() && !line.starts_with("processed ");
     match text.lines().rev().find(is_verdict) {
         Some(verdict) => Refusal::NotVerified(verdict.into()),

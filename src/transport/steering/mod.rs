@@ -1,8 +1,9 @@
-//! Datagrams to workers by Call-ID: a program in the kernel picks the socket.
+//! Steers datagrams to workers by Call-ID: a program in the kernel picks the socket.
 //!
-//! The kernel's own choice goes by source and destination address, so that all calls of one trunk end
-//! up at one worker. With steering they spread evenly, and a call stays at one worker. It only makes
-//! things faster: every worker handles every message, and when steering is refused nothing else is.
+//! The kernel's own choice depends on source and destination address, so all calls of one trunk go
+//! to one worker. With steering, calls spread evenly and each one stays at one worker. This is only
+//! for speed: every worker handles every message, and if steering is refused, everything else works
+//! the same.
 
 mod assembler;
 mod key;
@@ -20,20 +21,20 @@ pub use load::Refusal;
 use crate::config::Steering;
 use key::Key;
 
-/// How datagrams come to workers.
+/// How datagrams are spread over workers.
 #[derive(Debug)]
 pub enum Spread {
     /// There is one worker.
     OneWorker,
-    /// By a hash of the Call-ID; what has none, as [`Spread::BySource`].
+    /// By a hash of the Call-ID; datagrams without one, like [`Spread::BySource`].
     ByCallId,
     /// By a hash of source and destination address, because the operator wants it.
     BySource,
-    /// As [`Spread::BySource`], because steering was refused.
+    /// Like [`Spread::BySource`], because steering was refused.
     Refused(Refusal),
 }
 
-/// For people: `steered by Call-ID`.
+/// For operators: `steered by Call-ID`.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,8 +46,8 @@ impl fmt::Display for Spread {
     }
 }
 
-/// Steers the datagrams of these listeners, whose sockets are in the order of the workers, if that is
-/// wanted, useful and possible; says what became of it.
+/// Steers the datagrams of these listeners, whose sockets are in the order of the workers, if that
+/// is wanted, useful and possible. Returns how datagrams are spread now.
 pub(super) fn steer(groups: &[Vec<Socket>], wanted: Steering) -> Spread {
     if groups.iter().all(|group| group.len() < 2) {
         return Spread::OneWorker;
@@ -60,12 +61,12 @@ pub(super) fn steer(groups: &[Vec<Socket>], wanted: Steering) -> Spread {
     }
 }
 
-/// All programs are loaded before the first is attached, so that it is all listeners or none.
+/// Loads all programs before it attaches the first, so that all listeners are steered or none.
 fn steer_all(groups: &[Vec<Socket>]) -> Result<(), Refusal> {
     if cfg!(target_endian = "big") {
         return Err(Refusal::BigEndian);
     }
-    // One key for all, so that a call that comes in at two listeners stays at one worker.
+    // One key for all, so that a call that arrives at two listeners stays at one worker.
     let key = Key::random()?;
     let buffer = load::buffer()?;
     let programs = groups

@@ -1,8 +1,8 @@
 //! The program that picks a worker for a datagram: it finds the Call-ID and hashes it.
 //!
-//! It runs in the kernel for every datagram of a listener, so it looks at eight bytes at a time. What
-//! it cannot place it leaves to the kernel, which then chooses by source and destination address; it
-//! never drops anything. It is written for processors that keep the lowest byte of a word first.
+//! It runs in the kernel for every datagram of a listener, so it processes eight bytes at a time.
+//! If it finds no Call-ID, the kernel chooses by source and destination address; the program never
+//! drops anything. It requires a little-endian processor.
 
 use super::assembler::Operation::{
     Add, And, Move, Multiply, Or, ShiftLeft, ShiftRight, ShiftRightSigned, Subtract, Xor,
@@ -32,38 +32,38 @@ const MARGIN_BYTES: i32 = 256;
 
 const _: () = assert!(7 + BLANKS_MAX as usize + HASHED_BYTES + 8 <= MARGIN_BYTES as usize);
 
-/// What is written behind the last byte copied: it ends a name or value that reaches as far, and then
-/// the search, as a Call-ID without a value.
+/// Written after the last byte copied. It ends a name or value that reaches this far, and then ends
+/// the search as a Call-ID without a value.
 const END_MARK: [u8; 8] = *b"\0\ni:\0\0\0\0";
 
 /// The most bytes that are copied.
 const END_AT: i32 = SEARCHED_BYTES + MARGIN_BYTES;
 
-/// A word that is always zero, which the verifier does not know.
+/// A word that is always zero; the verifier cannot know its value.
 pub(super) const ZERO_AT: i16 = END_AT as i16 + 8;
 
-/// Where the number of the worker is put, 32 bits.
+/// Where the worker's number is stored, 32 bits.
 pub(super) const WORKER_AT: i16 = ZERO_AT + 8;
 
-/// Shorter datagrams are not SIP: even a request line and a Call-ID need as much.
+/// Shorter datagrams are not SIP: a request line and a Call-ID alone need this much.
 const PAYLOAD_BYTES_MIN: i32 = 32;
 
-/// Bytes of one turn of the search, which is about a line.
+/// Bytes per iteration of the search, about one line.
 const TURN_BYTES: i32 = 64;
 const TURN_WORDS: usize = TURN_BYTES as usize / 8;
 
-/// Turns of the search, each of which covers all its words or ends with a line. The verifier's work
-/// grows with this number; loading a program takes 0.1 s, for each listener.
+/// Iterations of the search. Each one covers all its words or ends with a line. The verifier's work
+/// grows with this number; loading a program takes 0.1 s for each listener.
 const TURNS_MAX: i32 = SEARCHED_BYTES / TURN_BYTES + LINES_MAX;
 
-/// Lines ahead of the Call-ID with which it is always found: 32 bytes each, and real ones are
-/// longer.
+/// Lines before the Call-ID with which it is always found. This counts lines of 32 bytes; real ones
+/// are longer.
 pub(super) const LINES_MAX: i32 = 64;
 
 /// Blanks, line ends and colons between a name and its value.
 const BLANKS_MAX: i32 = 32;
 
-/// Bytes of the UDP header, with which the datagram begins for the program.
+/// The UDP header, which the program sees at the start of the datagram.
 const UDP_HEADER_BYTES: i32 = 8;
 
 /// Offset of `len` in `struct sk_reuseport_md`.
@@ -76,10 +76,10 @@ pub(super) const SKB_LOAD_BYTES: i32 = 26;
 /// From `enum bpf_func_id`.
 pub(super) const SK_SELECT_REUSEPORT: i32 = 82;
 
-/// The verdict that takes the chosen socket, or the kernel's choice when none was chosen.
+/// The verdict that uses the chosen socket, or the kernel's choice if none was chosen.
 const SK_PASS: i32 = 1;
 
-/// What a program is made for.
+/// The parameters of a program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Purpose<'a> {
     /// Descriptor of the map with the buffer.
@@ -94,9 +94,9 @@ pub(super) struct Purpose<'a> {
 
 /// Assembles the program.
 ///
-/// A value begins behind the first line feed that `Call-ID` or `i` (in any case) and then a colon or
-/// blank follow; blanks, line ends and colons ahead of it are passed over. It ends at the first
-/// control character or blank, which no Call-ID contains (RFC 3261 §25.1, `callid`).
+/// A value begins after the first line feed that is followed by `Call-ID` or `i` (in any case) and
+/// then a colon or blank; blanks, line ends and colons before the value are skipped. It ends at the
+/// first control character or blank, which no Call-ID contains (RFC 3261 §25.1, `callid`).
 pub(super) fn assemble(purpose: Purpose) -> Vec<u64> {
     let mut a = Assembler::default();
     let pass = a.label();
@@ -111,11 +111,13 @@ pub(super) fn assemble(purpose: Purpose) -> Vec<u64> {
     a.finish()
 }
 
-/// Then `R6` is the context and `R7` the buffer, in which the datagram and the end mark lie.
+/// Sets `R6` to the context and `R7` to the buffer, which then contains the datagram and the end
+/// mark.
 ///
-/// The kernel may keep little more than the headers in one piece (`data` to `data_end`), depending on
-/// the network driver, so the payload is copied. The buffer cannot be used twice at once, because the
-/// program is not interrupted by itself; if that ever fails, a datagram goes to the wrong worker.
+/// Depending on the network driver, the kernel may keep little more than the headers in one piece
+/// (`data` to `data_end`), so the payload is copied. The buffer cannot be used twice at once,
+/// because the program does not interrupt itself; if that ever fails, a datagram goes to the wrong
+/// worker.
 fn copy_datagram(a: &mut Assembler, buffer: i32, pass: Label) {
     let all = a.label();
     a.compute(R6, Move, R1);
@@ -140,19 +142,20 @@ fn copy_datagram(a: &mut Assembler, buffer: i32, pass: Label) {
     a.compute(R4, Move, R9);
     a.call(SKB_LOAD_BYTES);
     a.jump_if(R0, NotEqual, 0, pass);
-    // Behind the mark there may be something of a former datagram.
+    // Part of an earlier datagram may follow the mark.
     a.compute(R1, Move, R7);
     a.compute(R1, Add, R9);
     a.constant(R2, u64::from_ne_bytes(END_MARK));
     a.store(Bits64, R1, 0, R2);
 }
 
-/// Then `R8` is the offset right behind the name.
+/// Sets `R8` to the offset right after the name.
 ///
-/// The verifier walks through every turn of the loop, and twice as often with each branch whose
-/// sides it can tell apart at their end. That is why the position starts as a word of memory, about
-/// which it knows nothing, and is masked in every turn, though it is never too large: all it ever
-/// knows is "below `SEARCHED_BYTES`", and so one look at each turn is enough.
+/// The verifier walks through every iteration of the loop, and twice as often with each branch
+/// whose sides it can tell apart at their end. That is why the position starts as a word of memory,
+/// about which it knows nothing, and is masked in every iteration, although it is never too large.
+/// All that the verifier ever knows is "below `SEARCHED_BYTES`", so it checks each iteration only
+/// once.
 fn find_name(a: &mut Assembler, pass: Label) {
     let [turn, long, short, name_end, found] = [(); 5].map(|()| a.label());
     let mask = SEARCHED_BYTES - 1;
@@ -183,7 +186,7 @@ fn find_name(a: &mut Assembler, pass: Label) {
         a.compute(R8, Add, 8);
     }
     a.place(line_ends[0]);
-    // The lowest mark is at bit 7 of byte k; below it are k + 1 lowest bits of bytes, and the
+    // The lowest mark is at bit 7 of byte k. Below it are the lowest bits of k + 1 bytes, and the
     // multiplication adds them up in the top byte.
     a.compute(R1, Move, R2);
     a.compute(R1, Subtract, 1);
@@ -209,7 +212,7 @@ fn find_name(a: &mut Assembler, pass: Label) {
     a.place(long);
     a.compute(R2, Move, R1);
     a.compute(R2, ShiftLeft, 8);
-    // The masks fold letters only: `|` would turn other bytes into the hyphen.
+    // The masks change only letters: `|` would turn other bytes into the hyphen.
     a.constant(R4, u64::from_le_bytes(*b"\0    \0  "));
     a.compute(R2, Or, R4);
     a.constant(R4, u64::from_le_bytes(*b"\0call-id"));
@@ -233,8 +236,8 @@ fn find_name(a: &mut Assembler, pass: Label) {
     a.compute(R8, Add, R2);
 }
 
-/// Turns the word in `R2` into marks, bit 7 of each byte that is a line feed; those above the lowest
-/// may be wrong. Uses `R1`, and the constants in `R0`, `R3` and `R4`.
+/// Turns the word in `R2` into marks: bit 7 of each byte that is a line feed. Marks above the
+/// lowest one may be wrong. Uses `R1`, and the constants in `R0`, `R3` and `R4`.
 fn line_feeds(a: &mut Assembler) {
     a.compute(R2, Xor, R0);
     a.compute(R1, Move, R2);
@@ -244,7 +247,7 @@ fn line_feeds(a: &mut Assembler) {
     a.compute(R2, And, R4);
 }
 
-/// Then `R3` points to the first byte of the value.
+/// Points `R3` at the first byte of the value.
 fn skip_to_value(a: &mut Assembler, pass: Label) {
     let [byte, next, value] = [(); 3].map(|()| a.label());
     a.compute(R3, Move, R7);
@@ -266,9 +269,9 @@ fn skip_to_value(a: &mut Assembler, pass: Label) {
     a.place(value);
 }
 
-/// Then `R8` is the hash of the value, in its upper half.
+/// Sets `R8` to the hash of the value, in its upper half.
 ///
-/// It is written out word by word, so that the key is part of the instructions.
+/// It is unrolled word by word, so that the key is part of the instructions.
 fn hash(a: &mut Assembler, key: &Key) {
     let done = a.label();
     a.constant(R8, key.start);
@@ -276,14 +279,14 @@ fn hash(a: &mut Assembler, key: &Key) {
     a.constant(R5, word_of(0x80));
     for (offset, factors) in (0..).step_by(8).zip(key.factors.chunks_exact(2)) {
         a.load(Bits64, R1, R3, offset);
-        // Marks at bit 7 of each byte up to b' '; those above the lowest may be wrong.
+        // Marks at bit 7 of each byte up to b' '; those above the lowest one may be wrong.
         a.compute(R0, Move, R1);
         a.compute(R0, Xor, -1);
         a.compute(R2, Move, R1);
         a.compute(R2, Subtract, R4);
         a.compute(R2, And, R0);
         a.compute(R2, And, R5);
-        // What is ahead of the lowest mark is kept, all of it when there is none.
+        // Keep the bytes before the lowest mark, or all of them if there is none.
         a.compute(R0, Move, R2);
         a.compute(R0, Subtract, 1);
         a.compute(R9, Move, R2);
@@ -305,8 +308,8 @@ fn hash(a: &mut Assembler, key: &Key) {
     a.place(done);
 }
 
-/// Takes the socket whose place among all is that of the hash among all hashes. When that fails,
-/// which it does not while all sockets are there, the kernel chooses.
+/// Selects the socket whose position among all sockets matches the hash's position among all
+/// hashes. If that fails, which cannot happen while all sockets exist, the kernel chooses.
 fn select(a: &mut Assembler, sockets: i32, workers: u32) {
     a.compute(R8, ShiftRight, 32);
     a.compute(R8, Multiply, workers.cast_signed());

@@ -1,4 +1,4 @@
-//! The program in this machine's kernel, and what happens without the privilege for it.
+//! Runs the program in this machine's kernel, with and without the privilege for it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,7 +31,7 @@ fn group(host: &str) -> (Vec<Socket>, SocketAddr) {
     (std::iter::once(first).chain(rest).collect(), address)
 }
 
-/// Takes everything that lies in the sockets.
+/// Reads everything from the sockets.
 fn drain(group: &[Socket], mut each: impl FnMut(usize, &[u8])) {
     let mut room = vec![0; 65_536];
     for (number, mut socket) in group.iter().enumerate() {
@@ -41,7 +41,7 @@ fn drain(group: &[Socket], mut each: impl FnMut(usize, &[u8])) {
     }
 }
 
-/// A line of `/proc/self/status`, without its name.
+/// Returns a line of `/proc/self/status`, without its name.
 fn status(name: &str) -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -52,7 +52,7 @@ fn is_root() -> bool {
     status("Uid:").starts_with("0\t")
 }
 
-/// Whether the kernel must let us: the superuser, or who has `CAP_BPF` and `CAP_PERFMON`, or
+/// Returns whether the kernel must allow it: for root, or with `CAP_BPF` and `CAP_PERFMON`, or with
 /// `CAP_SYS_ADMIN`.
 fn is_privileged() -> bool {
     let capabilities = u64::from_str_radix(&status("CapEff:"), 16).unwrap();
@@ -60,7 +60,7 @@ fn is_privileged() -> bool {
     is_root() || has(21) || has(38) && has(39)
 }
 
-/// Steers, which must succeed with the privilege and be refused without; says which it was.
+/// Steers, which must succeed with the privilege and be refused without. Returns whether it did.
 fn steer_if_privileged(group: Vec<Socket>) -> (Vec<Socket>, bool) {
     let groups = [group];
     let spread = steer(&groups, Steering::Auto);
@@ -75,8 +75,8 @@ fn steer_if_privileged(group: Vec<Socket>) -> (Vec<Socket>, bool) {
     (group, is_steered)
 }
 
-/// All messages of many calls from one port: steered, each call is at one socket and all sockets
-/// have their share; otherwise one socket has everything. In either case nothing is lost.
+/// Sends all messages of many calls from one port. When steered, each call is at one socket and all
+/// sockets get a share; otherwise one socket gets everything. In either case nothing is lost.
 fn one_port_calls(host: &str, steered: impl FnOnce(Vec<Socket>) -> (Vec<Socket>, bool)) {
     let (group, address) = group(host);
     let (group, is_steered) = steered(group);
@@ -142,7 +142,7 @@ fn without_the_privilege_everything_still_works() {
         one_port_calls("127.0.0.1", steer_if_privileged);
         return;
     }
-    // The superuser becomes somebody else for it, in a process of its own.
+    // Root changes to another user for it, in a separate process.
     let name = "transport::steering::tests::kernel::without_the_privilege_everything_still_works";
     let output = Command::new("/proc/self/exe")
         .args(["--exact", name])

@@ -1,4 +1,4 @@
-//! The program's instructions run in user space, with stand-ins for the kernel's functions.
+//! Runs the program's instructions in user space, with substitutes for the kernel's functions.
 
 use std::cell::RefCell;
 
@@ -11,7 +11,7 @@ use crate::transport::steering::program::{
 const BUFFER_MAP: i32 = 17;
 const SOCKET_MAP: i32 = 18;
 
-/// What the stand-ins know; they are plain functions.
+/// The state of the substitutes, which are plain functions.
 #[derive(Default)]
 struct World {
     buffer: Vec<u8>,
@@ -41,10 +41,11 @@ impl Machine {
         Self { program: program.into_iter().flat_map(u64::to_le_bytes).collect(), workers }
     }
 
-    /// The worker that is chosen for a datagram; `None` when the choice is left to the kernel.
+    /// Returns the worker that the program chooses for a datagram; `None` if it leaves the choice
+    /// to the kernel.
     pub(super) fn choose(&mut self, datagram: &[u8]) -> Option<u32> {
         let range = WORLD.with_borrow_mut(|world| {
-            // What a former datagram may have left, up to the word that stays zero.
+            // What an earlier datagram may have left, up to the word that stays zero.
             world.buffer = b"\ni:stale\r\nCall-ID: stale\r"
                 .iter()
                 .copied()
@@ -82,7 +83,7 @@ fn look_up(map: u64, _key: u64, _: u64, _: u64, _: u64) -> u64 {
     WORLD.with_borrow_mut(World::address)
 }
 
-/// Copies into the buffer, which is the only place that the program may name.
+/// Copies into the buffer, the only memory that the program may name.
 fn load_bytes(_context: u64, offset: u64, to: u64, len: u64, _: u64) -> u64 {
     WORLD.with_borrow_mut(|world| {
         assert_eq!(offset, 8);

@@ -1,5 +1,4 @@
-//! The program against a reader that anybody can check by eye, in a machine of our own and in the
-//! kernel's.
+//! Compares the program with a simple reader, both in our own machine and in the kernel's.
 
 mod kernel;
 mod machine;
@@ -12,7 +11,7 @@ use machine::Machine;
 
 const WORKERS: u32 = 5;
 
-/// The Call-ID by which a datagram is steered.
+/// Returns the Call-ID by which a datagram is steered.
 fn call_id(datagram: &[u8]) -> Option<&[u8]> {
     const COPIED_BYTES: usize = SEARCHED_BYTES as usize + 256;
     if datagram.len() < 32 {
@@ -36,7 +35,7 @@ fn call_id(datagram: &[u8]) -> Option<&[u8]> {
     (skipped < 32 && len > 0).then_some(&value[..len.min(HASHED_BYTES)])
 }
 
-/// The worker for this Call-ID.
+/// Returns the worker for this Call-ID.
 fn worker_of(call_id: &[u8], key: &Key, workers: u32) -> u32 {
     let mut padded = [0; HASHED_BYTES];
     padded[..call_id.len()].copy_from_slice(call_id);
@@ -151,7 +150,7 @@ fn spellings(call: u32) -> [String; 3] {
     ]
 }
 
-/// Header lines of which some nearly are a Call-ID.
+/// Header lines, some of which are nearly a Call-ID.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         2 => "[A-Za-z-]{1,12}: [ -~]{0,60}",
