@@ -1,6 +1,6 @@
-//! A built-in caller: calls of INVITE, 180, 200, ACK, BYE, 200 at a steady rate, each BYE and ACK
-//! along the route set that the relay's Record-Route makes. One thread sends by the clock, another
-//! answers what comes back, so that the setup time holds no waiting of our own.
+//! A built-in caller: calls of INVITE, 180, 200, ACK, BYE, 200 at a steady rate. Each BYE and ACK
+//! follows the route set from the relay's Record-Route. One thread sends on schedule, another
+//! handles responses, so that the setup time does not include delays of our own.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,17 +15,17 @@ use super::server::SERVER_FIELD;
 use super::tally::Tally;
 use super::text::{Message, session_description};
 
-/// RFC 3261 §17.1.1.1: the estimate of a round trip; a request is sent again after it, then after
+/// RFC 3261 §17.1.1.1: the round-trip time estimate. A request is sent again after it, then after
 /// twice as long, and so on.
 const T1: Duration = Duration::from_millis(500);
 
-/// A call without its end after this many repeats of one request (7.5 s) has failed.
+/// A call has failed if one request was sent again this many times (7.5 s) without an answer.
 const REPEATS_MAX: u8 = 4;
 
-/// The longest time asleep, within which a wish to end is noticed.
+/// The longest sleep, and so the longest time until a stop is noticed.
 const NAP_MAX: Duration = Duration::from_millis(50);
 
-/// One caller of several, each with a socket of its own, as trunks have.
+/// One of several callers, each with its own socket, like trunks.
 #[derive(Debug)]
 pub(super) struct Caller {
     socket: UdpSocket,
@@ -33,16 +33,16 @@ pub(super) struct Caller {
     relay: SocketAddr,
     schedule: Schedule,
     state: Mutex<State>,
-    /// No call is under way any more, and none will be begun.
+    /// All calls have ended, and no more will start.
     over: AtomicBool,
 }
 
-/// Which calls a caller makes: every `callers`-th of all, so that together they keep the rate.
+/// Which calls a caller makes: every `callers`-th call, so that together they keep the rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     /// The number of this caller, from 0.
     pub(super) caller: u64,
-    /// How many callers there are.
+    /// The number of callers.
     pub(super) callers: u64,
     /// Calls per second of all callers together.
     pub(super) rate: f64,
@@ -51,13 +51,13 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// The number among all calls of our `n`-th one; `None` after the last.
+    /// Returns the number of our `n`-th call among all calls; `None` after the last.
     fn number(self, n: u64) -> Option<u64> {
         let number = self.caller + n * self.callers;
         (number < self.calls).then_some(number)
     }
 
-    /// When this call begins, counted from the start of the demo.
+    /// Returns when this call starts, counted from the start of the demo.
     #[expect(clippy::cast_precision_loss, reason = "call numbers stay far below 2^52")]
     fn begins(self, number: u64) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
@@ -75,9 +75,9 @@ struct State {
 #[derive(Debug)]
 struct Call {
     begun: Instant,
-    /// The request that waits for its answer.
+    /// The request that waits for its response.
     request: String,
-    /// What the answer to INVITE brought.
+    /// What the response to INVITE contained.
     answered: Option<Answered>,
 }
 
@@ -87,7 +87,7 @@ struct Answered {
     ack: String,
 }
 
-/// A request to be sent again unless it is answered before.
+/// A request to be sent again unless it is answered first.
 #[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Repeat {
     due: Instant,
@@ -97,7 +97,7 @@ struct Repeat {
 }
 
 impl Caller {
-    /// A caller on a free port of the loopback interface.
+    /// Creates a caller on a free port of the loopback interface.
     pub(super) fn bind(
         relay: SocketAddr,
         schedule: Schedule,
@@ -121,13 +121,13 @@ impl Caller {
         })
     }
 
-    /// Whether all its calls have ended.
+    /// Returns whether all its calls have ended.
     pub(super) fn is_over(&self) -> bool {
         // Relaxed: the numbers are read under the lock, or after the threads are joined.
         self.over.load(Ordering::Relaxed)
     }
 
-    /// When its last call was begun.
+    /// Returns when its last call started.
     pub(super) fn last_begun(&self) -> Option<Instant> {
         self.state().last_begun
     }
@@ -137,8 +137,8 @@ impl Caller {
         sum.add(&self.state().tally);
     }
 
-    /// Begins calls by the schedule, from `start` on, until it ends or `stop` is set, and repeats
-    /// what is not answered; returns when every call has ended.
+    /// Starts calls on schedule, from `start` on, until the schedule ends or `stop` is set, and
+    /// retransmits unanswered requests. Returns when every call has ended.
     pub(super) fn call(&self, start: Instant, until: Instant, stop: &AtomicBool) {
         let mut n = 0;
         loop {
@@ -165,7 +165,7 @@ impl Caller {
         }
     }
 
-    /// Handles responses until `end` is set and nothing more comes.
+    /// Handles responses until `end` is set and nothing more arrives.
     pub(super) fn listen(&self, end: &AtomicBool) {
         let mut datagram = vec![0; 65_536];
         loop {
@@ -194,8 +194,9 @@ impl Caller {
         state.repeats.push(Reverse(Repeat { due: now + T1, call: number, of_bye: false, done: 0 }));
     }
 
-    /// Repeats every request whose time has come, and says when the next one is due. An INVITE is
-    /// repeated even after its 180, since the servers keep no state and do not repeat their 200.
+    /// Sends every request again that is due, and returns when the next one is due. An INVITE is
+    /// sent again even after its 180, because the servers keep no state and do not retransmit their
+    /// 200.
     fn repeat_due(&self, now: Instant) -> Option<Instant> {
         let state = &mut *self.state();
         loop {
@@ -286,7 +287,7 @@ impl Caller {
     }
 
     fn send(&self, state: &mut State, request: &str) {
-        // What cannot be sent counts as lost, and the repeat mends it.
+        // A failed send counts as lost, and the retransmission makes up for it.
         let _ = self.socket.send_to(request.as_bytes(), self.relay);
         state.tally.sent += 1;
     }

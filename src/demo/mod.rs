@@ -1,5 +1,5 @@
-//! `strowger demo`: the real relay on the loopback interface, between built-in callers and built-in
-//! media servers, watched while it runs and judged at the end.
+//! `strowger demo`: runs the real relay on the loopback interface between built-in callers and
+//! built-in media servers, shows it while it runs, and checks the result at the end.
 
 mod caller;
 mod relay;
@@ -25,43 +25,43 @@ use server::Server;
 pub use tally::Tally;
 use view::View;
 
-/// Callers, each with a socket and so a port of its own: a few, as trunks are.
+/// Callers, each with its own socket and port: a few, like trunks.
 const CALLERS: usize = 4;
 
 /// The receive buffer that each caller and server asks for: a second of 6,000 messages.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// How late a call may begin. A machine that is busier than that does not keep the rate, and the
-/// report says what it kept.
+/// How late a call may start. A machine that is busier cannot keep the rate, and the report says
+/// which rate it kept.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
-/// The longest time that messages may still be on their way when every call has ended.
+/// The longest time to wait for messages in flight after every call has ended.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 
 /// What the demo does.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long calls are begun.
+    /// How long to start calls.
     pub length: Duration,
-    /// Calls begun per second.
+    /// Calls started per second.
     pub rate: f64,
     /// Media servers.
     pub servers: usize,
     /// Workers of the relay; `None`: one per core.
     pub workers: Option<usize>,
-    /// Whether something is shown while it runs.
+    /// Show progress while it runs.
     pub progress: bool,
 }
 
-/// Why there was no demo.
+/// Why the demo could not run.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// No socket, thread or file to be had.
+    /// No socket, thread or file is available.
     #[error("cannot {doing}: {source}")]
     Machine {
         /// What we were doing.
         doing: &'static str,
-        /// What the machine said.
+        /// The machine's error.
         source: io::Error,
     },
     /// The relay did not start.
@@ -69,7 +69,7 @@ pub enum Error {
     Relay(String),
 }
 
-/// Runs the demo to its end, or until `stop` is set; either way calls in progress are finished.
+/// Runs the demo to its end, or until `stop` is set; calls in progress are finished in both cases.
 pub fn run(options: &Options, stop: &Arc<AtomicBool>) -> Result<Report, Error> {
     let servers = (0..options.servers)
         .map(Server::bind)
@@ -142,13 +142,13 @@ fn sum(callers: &[Caller], destinations: usize) -> Tally {
     sum
 }
 
-/// From the start to the last call that was begun.
+/// Returns the time from the start to the last call that was started.
 fn begun_for(callers: &[Caller], start: Instant) -> Duration {
     let last = callers.iter().filter_map(Caller::last_begun).max();
     last.map_or(Duration::ZERO, |last| last.saturating_duration_since(start))
 }
 
-/// Waits until every message has arrived; what is lost never does, so there is an end to it.
+/// Waits until every message has arrived, or for a limited time if some are lost.
 fn settle(callers: &[Caller], servers: &[Server]) {
     let end = Instant::now() + SETTLE_MAX;
     while Instant::now() < end && lost(&sum(callers, servers.len()), servers) > 0 {
@@ -156,7 +156,8 @@ fn settle(callers: &[Caller], servers: &[Server]) {
     }
 }
 
-/// Messages that one side sent and the other did not receive, both ways.
+/// Returns the number of messages that one side sent and the other did not receive, in both
+/// directions.
 fn lost(tally: &Tally, servers: &[Server]) -> u64 {
     let (received, sent) = servers
         .iter()
@@ -165,10 +166,10 @@ fn lost(tally: &Tally, servers: &[Server]) -> u64 {
     tally.sent.saturating_sub(received) + sent.saturating_sub(tally.received)
 }
 
-/// A socket on a free port of the loopback interface.
+/// Opens a socket on a free port of the loopback interface.
 fn open_socket() -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    // As much as the kernel grants: what overflows here would look like the relay's loss.
+    // As much as the kernel grants: an overflow here would look like a loss of the relay.
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     Ok(socket)
 }

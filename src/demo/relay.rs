@@ -1,5 +1,4 @@
-//! The relay of the demo: the very one that `run` starts, with a list of its own in a folder that
-//! goes away with it.
+//! The relay of the demo: the same one that `run` starts, with its own list in a temporary folder.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +9,7 @@ use super::Error;
 use crate::config::{Config, Flags};
 use crate::control::{Options, Relay};
 
-/// A relay that serves.
+/// A running relay.
 #[derive(Debug)]
 pub(super) struct Running {
     relay: Relay,
@@ -19,7 +18,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts it before these destinations, in this order, on a free port of the loopback interface.
+    /// Starts it with these destinations, in this order, on a free port of the loopback interface.
     pub(super) fn start(
         destinations: &[SocketAddr],
         workers: Option<usize>,
@@ -36,7 +35,7 @@ impl Running {
             ..Flags::default()
         };
         let mut config = Config::load(&flags).map_err(|p| Error::Relay(join(&p)))?;
-        // Its keys are of no use to anybody afterwards, so they go with the folder, too.
+        // Nobody needs its keys afterwards, so they are removed with the folder.
         config.relay.state_dir = Some(folder.path().to_owned());
         let peak = &mut config.relay.peak_requests_per_second;
         #[expect(clippy::cast_sign_loss, reason = "a rate is positive")]
@@ -48,24 +47,24 @@ impl Running {
         Ok(Self { relay, address, _folder: folder })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many workers it has.
+    /// Returns the number of its workers.
     pub(super) fn workers(&self) -> usize {
         self.relay.worker_count()
     }
 
-    /// Ends it, and returns what it counted.
+    /// Stops it, and returns its counters.
     pub(super) fn stop(self) -> Vec<(String, u64)> {
         let totals = self.relay.stop();
         totals.iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 
-/// A folder that nobody else has, removed with what is in it.
+/// A new folder, removed with its content.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
@@ -85,7 +84,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is a list and a key in a temporary folder.
+        // If it cannot be removed, a list and a key stay in a temporary folder.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,5 +1,5 @@
-//! The demo's last word: what happened to the calls, as a table for people or as JSON, and whether
-//! it was what the relay promises.
+//! The final report of the demo: what happened to the calls, as a table for people or as JSON, and
+//! whether the relay did what it promises.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use super::tally::Tally;
 use super::view::bar;
 
-/// The percentiles that are told, with their names.
+/// The percentiles that are shown, with their names.
 const QUANTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
-/// Where the steps of the histogram end, in microseconds.
+/// The upper ends of the histogram's steps, in microseconds.
 const STEPS_US: [u64; 15] = [
     50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000,
     4_000_000, 15_000_000,
@@ -28,11 +28,11 @@ const BAR_WIDTH: u64 = 40;
 /// What happened in the demo.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// How long calls were begun.
+    /// How long calls were started.
     pub begun_for: Duration,
-    /// It was ended before its time.
+    /// It was stopped early.
     pub stopped_early: bool,
-    /// Where the relay listened.
+    /// The address that the relay listened on.
     pub relay: SocketAddr,
     /// The relay's workers.
     pub workers: usize,
@@ -40,19 +40,20 @@ pub struct Report {
     pub destinations: Vec<SocketAddr>,
     /// What the callers saw.
     pub tally: Tally,
-    /// Messages that were sent by one side and never reached the other.
+    /// Messages that one side sent and the other never received.
     pub lost: u64,
-    /// What the relay itself counted: name and count.
+    /// The relay's own counters: name and count.
     pub counters: Vec<(String, u64)>,
 }
 
 impl Report {
-    /// Whether every call was completed and the spread is even to the call.
+    /// Returns whether every call was completed and no destination got more than one call more than
+    /// another.
     pub fn is_good(&self) -> bool {
         self.tally.started > 0 && self.tally.completed == self.tally.started && self.tally.is_even()
     }
 
-    /// The same for programs.
+    /// Returns the report as JSON.
     pub fn to_json(&self) -> Value {
         let tally = &self.tally;
         let setup: serde_json::Map<_, _> = QUANTILES
@@ -144,7 +145,7 @@ impl Report {
         table
     }
 
-    /// Calls by setup time, from the first step that has any to the last.
+    /// Returns the calls by setup time, from the first step with any to the last.
     fn histogram(&self) -> Table {
         let setup = &self.tally.setup_us;
         let mut table = plain(&["setup time", "calls", ""]);
@@ -288,7 +289,7 @@ mod tests {
     fn people_and_programs_are_told_the_same() {
         let report = report(&[1000, 1000], 2000);
         let text = report.to_string();
-        // Each call took 100 us more than the one before, and stands in one step only.
+        // Each call took 100 us longer than the one before, and is in one step only.
         for part in [
             "to 0.100 ms      1",
             "to 0.500 ms      3",

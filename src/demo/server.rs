@@ -1,5 +1,6 @@
-//! A built-in media server: it takes every call and keeps no state, so that it costs little beside
-//! the relay. It says its number in each answer, by which the caller sees where its call went.
+//! A built-in media server: it accepts every call and keeps no state, so it uses little CPU time
+//! next to the relay. Each response contains its number, which tells the caller where its call
+//! went.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, UdpSocket};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::text::{Message, session_description};
 
-/// The field in which a server says its number.
+/// The header field with the server's number.
 pub(super) const SERVER_FIELD: &str = "Server";
 
 /// An answering user agent on a free port of the loopback interface.
@@ -22,7 +23,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Takes a port; `number` counts from 0.
+    /// Binds a port; `number` counts from 0.
     pub(super) fn bind(number: usize) -> io::Result<Self> {
         let socket = super::open_socket()?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
@@ -30,14 +31,14 @@ impl Server {
         Ok(Self { number, socket, address, received: AtomicU64::new(0), sent: AtomicU64::new(0) })
     }
 
-    /// Where it listens.
+    /// Returns its address.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Datagrams that it has received and sent.
+    /// Returns the number of datagrams that it has received and sent.
     pub(super) fn traffic(&self) -> (u64, u64) {
-        // Relaxed: two counters that are only shown, and read exactly after the threads are joined.
+        // Relaxed: two counters that are only shown; after the threads are joined, they are exact.
         (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
@@ -72,7 +73,7 @@ impl Server {
         }
     }
 
-    /// RFC 3261 §8.2.6.2 and §12.1.1: Via and Record-Route are copied as they came.
+    /// RFC 3261 §8.2.6.2 and §12.1.1: copies Via and Record-Route unchanged.
     fn write_answer(&self, out: &mut Vec<u8>, request: Message<'_>, status: &str, body: &str) {
         out.clear();
         out.extend_from_slice(b"SIP/2.0 ");

@@ -1,25 +1,25 @@
-//! What happened to the demo's calls, in numbers. Each caller keeps its own tally, and the view and
-//! the report add them up.
+//! What happened to the demo's calls, in numbers. Each caller keeps its own tally; the view and the
+//! report add them up.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-/// The longest setup time that is told apart, in microseconds: longer than any call is waited for.
+/// The longest setup time in the histogram, in microseconds: longer than any call is waited for.
 const SETUP_US_MAX: u64 = 60_000_000;
 
 /// The numbers of one caller, or of all.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Calls begun.
+    /// Calls started.
     pub started: u64,
     /// Calls that went from INVITE to the 200 for their BYE, at one destination.
     pub completed: u64,
-    /// Calls that did not, by what went wrong.
+    /// Calls that failed, by what went wrong.
     pub failed: BTreeMap<String, u64>,
     /// Calls answered by each destination.
     pub per_destination: Vec<u64>,
-    /// Requests sent once more, for want of an answer.
+    /// Requests sent again because there was no response.
     pub retransmissions: u64,
     /// Datagrams sent.
     pub sent: u64,
@@ -30,7 +30,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing yet, with this many destinations.
+    /// Creates an empty tally for this many destinations.
     pub(super) fn new(destinations: usize) -> Self {
         Self {
             started: 0,
@@ -60,12 +60,12 @@ impl Tally {
         self.setup_us.add(&other.setup_us).expect("equal bounds");
     }
 
-    /// Calls that failed, for whatever reason.
+    /// Returns the number of calls that failed, for any reason.
     pub fn failed_count(&self) -> u64 {
         self.failed.values().sum()
     }
 
-    /// Whether no destination has had more than one call more than another.
+    /// Returns whether no destination got more than one call more than another.
     pub fn is_even(&self) -> bool {
         let most = self.per_destination.iter().max();
         let least = self.per_destination.iter().min();

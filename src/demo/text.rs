@@ -1,6 +1,6 @@
-//! The few pieces of SIP that the built-in callers and media servers need: they read messages by
-//! line and write them from templates. The relay's own reader is not used, so that a mistake in it
-//! cannot hide itself here.
+//! The little SIP that the built-in callers and media servers need: they read messages line by line
+//! and write them from templates. They do not use the relay's own parser, so that they can find
+//! mistakes in it.
 
 /// A message as text: its first line and its header fields.
 #[derive(Clone, Copy)]
@@ -11,7 +11,7 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The message in this datagram; `None` when it is none.
+    /// Reads the message in this datagram; returns `None` if it is not one.
     pub(super) fn read(datagram: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(datagram).ok()?;
         let (header, _body) = text.split_once("\r\n\r\n")?;
@@ -19,18 +19,18 @@ impl<'a> Message<'a> {
         Some(Self { first_line, fields })
     }
 
-    /// The method of a request.
+    /// Returns the method of a request.
     pub(super) fn method(&self) -> &'a str {
         self.first_line.split(' ').next().unwrap_or("")
     }
 
-    /// The status code of a response.
+    /// Returns the status code of a response.
     pub(super) fn status(&self) -> Option<u16> {
         let rest = self.first_line.strip_prefix("SIP/2.0 ")?;
         rest.get(..3)?.parse().ok()
     }
 
-    /// All fields, as `(name, value)`, in order.
+    /// Returns all fields, as `(name, value)`, in order.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         self.fields.split("\r\n").filter_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -38,20 +38,20 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The value of the first field of this name.
+    /// Returns the value of the first field with this name.
     pub(super) fn field(&self, name: &str) -> Option<&'a str> {
         self.fields().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The URI inside the angle brackets of the Contact.
+    /// Returns the URI inside the angle brackets of the Contact.
     pub(super) fn contact_uri(&self) -> Option<&'a str> {
         let contact = self.field("Contact")?;
         let (_, after) = contact.split_once('<')?;
         after.split_once('>').map(|(uri, _)| uri)
     }
 
-    /// The route set that a caller learns from a response: the Record-Routes from the last to the
-    /// first (RFC 3261 §12.1.2), as Route fields.
+    /// Returns the route set that a caller learns from a response: the Record-Routes from the last
+    /// to the first (RFC 3261 §12.1.2), as Route fields.
     pub(super) fn routes_of_caller(&self) -> String {
         let routes: Vec<&str> = self
             .fields()
@@ -69,7 +69,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A session description of a usual size, for whoever listens on this port.
+/// Returns an SDP body of typical size, for a user agent with this port.
 pub(super) fn session_description(port: u16) -> String {
     format!(
         "v=0\r\no=demo 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\

@@ -1,5 +1,5 @@
-//! What is seen while the demo runs: one view that is updated in place on a terminal, and a line
-//! every other second elsewhere. It goes to standard error, so that the report can be piped.
+//! Shows the demo while it runs: one view that is updated in place on a terminal, or a line every
+//! other second elsewhere. It goes to standard error, so that the report can be piped.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -18,7 +18,7 @@ pub(super) struct View {
     kind: Kind,
     length: Duration,
     destinations: Vec<SocketAddr>,
-    /// When a rate was last taken, and the calls begun until then.
+    /// When the rate was last computed, and the calls started until then.
     last: (Duration, u64),
     rate: f64,
 }
@@ -26,7 +26,7 @@ pub(super) struct View {
 enum Kind {
     Silent,
     Lines,
-    /// One bar of many lines, so that all numbers in sight are of one moment.
+    /// One progress bar of several lines, so that all numbers are from the same moment.
     Live(ProgressBar),
 }
 
@@ -48,7 +48,7 @@ impl View {
         }
     }
 
-    /// How long to wait before it is shown anew.
+    /// Returns how long to wait before the next update.
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(match self.kind {
             Kind::Live(_) => 100,
@@ -73,7 +73,7 @@ impl View {
             }
             Kind::Lines if is_due => {
                 let counts: Vec<_> = tally.per_destination.iter().map(u64::to_string).collect();
-                // Nobody may be listening any more: the calls go on.
+                // If nobody reads the output any more, the calls continue.
                 let _ = writeln!(
                     std::io::stderr(),
                     "{:4.0} s  {}  per destination {}",
@@ -86,7 +86,7 @@ impl View {
         }
     }
 
-    /// Takes the view off the terminal, to make room for the report.
+    /// Removes the view from the terminal, to make room for the report.
     pub(super) fn end(self) {
         if let Kind::Live(bar) = self.kind {
             bar.finish_and_clear();
@@ -100,7 +100,7 @@ impl View {
         self.last = (elapsed, tally.started);
     }
 
-    /// A row for each destination, and the numbers of all below them.
+    /// Returns one row for each destination, and the totals below them.
     fn table(&self, tally: &Tally) -> String {
         let most = tally.per_destination.iter().max().copied().unwrap_or(0);
         let mut table = String::new();
@@ -132,7 +132,8 @@ impl View {
     }
 }
 
-/// A bar for `count`, where `most` has one of `width` characters. Whoever has one call is seen.
+/// Returns a bar for `count`, where `most` gets `width` characters. One call is enough to be
+/// visible.
 pub(super) fn bar(count: u64, most: u64, width: u64) -> String {
     let rounded = (count * width + most / 2).checked_div(most).unwrap_or(0);
     let width = rounded.max(u64::from(count > 0));

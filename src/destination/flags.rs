@@ -1,4 +1,4 @@
-//! The flags of a destination and the state that they say, by Kamailio's numbers and letters.
+//! The flags of a destination and the state in them, with Kamailio's numbers and letters.
 
 /// The flags of a destination (Kamailio's `ds_flags`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -7,9 +7,9 @@ pub struct Flags(u32);
 impl Flags {
     /// Not selected until a probe succeeds.
     pub const INACTIVE: u32 = 1;
-    /// Selected, but on its way to inactive.
+    /// Selected, but failing and about to become inactive.
     pub const TRYING: u32 = 2;
-    /// Not selected and never probed, by the operator's will.
+    /// Neither selected nor probed, because the operator said so.
     pub const DISABLED: u32 = 4;
     /// Probed.
     pub const PROBING: u32 = 8;
@@ -18,22 +18,22 @@ impl Flags {
     /// Never probed.
     pub const NO_PING: u32 = 32;
 
-    /// The flags with these bits; `None` when one of them means nothing.
+    /// Returns the flags with these bits; `None` if a bit is undefined.
     pub const fn from_bits(bits: u32) -> Option<Self> {
         if bits < 64 { Some(Self(bits)) } else { None }
     }
 
-    /// The bits.
+    /// Returns the bits.
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// Whether it may be chosen.
+    /// Returns whether it can be chosen.
     pub const fn is_selectable(self) -> bool {
         self.0 & (Self::INACTIVE | Self::DISABLED) == 0
     }
 
-    /// The state that they say.
+    /// Returns the state in the flags.
     pub const fn state(self) -> State {
         if self.0 & Self::INACTIVE != 0 {
             State::Inactive
@@ -46,8 +46,8 @@ impl Flags {
         }
     }
 
-    /// The same destination in another state. Whether it is looked up and pinged at all is the
-    /// operator's word, not a state, and stays.
+    /// Returns the flags for another state. Whether the destination is resolved and pinged at all
+    /// is the operator's setting, not a state, and does not change.
     #[must_use]
     pub const fn in_state(self, state: State, is_probed: bool) -> Self {
         let state = match state {
@@ -60,8 +60,8 @@ impl Flags {
         Self(self.0 & (Self::NO_DNS_A | Self::NO_PING) | state | probing)
     }
 
-    /// As `dispatcher.list` shows them: `AP` is active and probed, `IX` inactive, `DN` disabled and
-    /// never probed.
+    /// Returns the letters that `dispatcher.list` shows: `AP` is active and probed, `IX` inactive,
+    /// `DN` disabled and never probed.
     pub const fn letters(self) -> &'static str {
         let probing = if self.0 & Self::PROBING != 0 {
             0
@@ -82,13 +82,13 @@ impl Flags {
 /// Whether a destination is chosen, in Kamailio's words.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum State {
-    /// It is.
+    /// Chosen.
     Active,
-    /// It is, and on its way to inactive.
+    /// Chosen, but failing and about to become inactive.
     Trying,
-    /// It is not, until it answers again.
+    /// Not chosen until it answers again.
     Inactive,
-    /// It is not, by the operator's will.
+    /// Not chosen, because the operator said so.
     Disabled,
 }
 

@@ -1,17 +1,17 @@
-//! Kamailio's hash of a call, for those who ask which destination one would get there
-//! (`dispatcher.hash`) or watch a change of systems.
+//! Kamailio's hash of a call, for operators who want to know which destination a call would get
+//! there (`dispatcher.hash`), or what changes when they switch systems.
 
-/// The hash over one or two keys. Neither is ever 0; 1 stands for it.
+/// Returns the hash over one or two keys. Neither hash is ever 0: 1 replaces it.
 ///
-/// Kamailio reads characters, which on x86 are signed: bytes from 0x80 on count as negative numbers.
-/// On ARM they do not, and then its hash of such a key is another.
+/// Kamailio reads characters as C's `char`, which is signed on x86: bytes from 0x80 on are negative
+/// numbers. On ARM it is unsigned, so Kamailio's hash of such a key differs there.
 pub fn kamailio(key1: &[u8], key2: &[u8]) -> u32 {
     let hash = words(key1).wrapping_add(words(key2));
     let mixed = hash.wrapping_add(hash >> 11).wrapping_add((hash >> 13).wrapping_add(hash >> 23));
     mixed.max(1)
 }
 
-/// The sum over words of four bytes and what is left of them, each spread over its lower bits.
+/// Adds up the words of four bytes and the remaining bytes, each mixed into its lower bits.
 fn words(key: &[u8]) -> u32 {
     let word = |bytes: &[u8]| {
         let signed = |byte: &u8| i32::from(byte.cast_signed()).cast_unsigned();
@@ -24,8 +24,8 @@ fn words(key: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Each was asked of Kamailio 5.6.3 on x86: `kamcmd dispatcher.hash 0 s:KEY1 s:KEY2`, which prints
-    /// signed numbers.
+    /// All values are from Kamailio 5.6.3 on x86: `kamcmd dispatcher.hash 0 s:KEY1 s:KEY2`, which
+    /// prints signed numbers.
     #[test]
     fn as_kamailio_answers() {
         for (key1, key2, wants) in [

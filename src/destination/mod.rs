@@ -1,4 +1,4 @@
-//! Whom we may choose: the operator's records, the sets made of them, and the choice.
+//! The destinations: the operator's records, the sets made of them, and how one is chosen.
 
 mod flags;
 pub mod hash;
@@ -20,6 +20,6 @@ pub(crate) use wheel::wheel;
 
 /// The number of a destination in this process: of one URI, one socket and one resolved address.
 ///
-/// It is what pins and our Via carry. Its address never changes.
+/// Pins and our Via contain this number. Its address never changes.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Slot(pub u16);

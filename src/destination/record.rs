@@ -11,7 +11,7 @@ use super::Flags;
 /// How a set chooses.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Algorithm {
-    /// In turn; Kamailio's algorithm 4.
+    /// One after the other; Kamailio's algorithm 4.
     #[default]
     RoundRobin,
 }
@@ -25,16 +25,16 @@ pub struct SocketName(pub SocketAddr);
 pub struct Attributes {
     /// `socket=udp:ADDRESS:PORT`: the listener it is reached through.
     pub socket: Option<SocketName>,
-    /// `duid`: what tells it apart from another with the same URI.
+    /// `duid`: distinguishes it from another destination with the same URI.
     pub duid: Option<String>,
-    /// All of them as written, those that we do not know included.
+    /// All attributes as written, including unknown ones.
     pub text: String,
-    /// The names that we do not know. They are kept: operators store their own there.
+    /// The unknown names. They are kept, because operators store their own attributes there.
     pub unknown: Vec<String>,
 }
 
 impl Attributes {
-    /// The value of this attribute, whatever the case of its name, without the quotes around it.
+    /// Returns the value of this attribute, without its quotes. Ignores the case of the name.
     pub fn value(&self, name: &str) -> Option<&str> {
         let mut is_quoted = false;
         let parts = self.text.split(|c| {
@@ -57,14 +57,14 @@ pub enum Host {
     Name(String),
 }
 
-/// A destination's URI, read.
+/// A parsed destination URI.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct DestinationUri {
-    /// As written, `sip:` put before it where it was missing.
+    /// As written, with `sip:` added if it was missing.
     pub text: String,
     /// The host.
     pub host: Host,
-    /// The port, when written.
+    /// The port, if written.
     pub port: Option<u16>,
 }
 
@@ -86,13 +86,13 @@ pub enum UriError {
     /// A destination names a server, not a user.
     #[error("a destination has no user part: write sip:{0}")]
     User(String),
-    /// Headers after a question mark mean nothing here.
+    /// Headers after a question mark have no meaning here.
     #[error("a destination has no headers: leave out {0:?}")]
     Headers(String),
 }
 
 impl DestinationUri {
-    /// Reads `sip:host[:port][;params]`; `sip:` may be missing, as in Kamailio's list.
+    /// Parses `sip:host[:port][;params]`; `sip:` may be missing, as in Kamailio's list.
     pub fn parse(text: &str) -> Result<Self, UriError> {
         let is_ipv6 = text.starts_with('[');
         let (scheme, rest) = match text.split_once(':') {
@@ -143,8 +143,8 @@ impl DestinationUri {
         Ok(Self { text: format!("{scheme}:{rest}"), host, port })
     }
 
-    /// Whether both mean the same server: 5060 is the port when none is written, and UDP the
-    /// transport. Other parameters count, in any order and case.
+    /// Returns whether both name the same server: a missing port is 5060, and a missing transport
+    /// is UDP. Other parameters are compared, in any order and case.
     pub fn is_same(&self, other: &Self) -> bool {
         self.host == other.host
             && self.port_or_default() == other.port_or_default()
@@ -156,7 +156,7 @@ impl DestinationUri {
         parameters.filter(|p| !p.is_empty() && p != "transport=udp").collect()
     }
 
-    /// The port that is used: 5060 when none is written.
+    /// Returns the port, or 5060 if none is written.
     pub fn port_or_default(&self) -> u16 {
         self.port.unwrap_or(5060)
     }
@@ -171,7 +171,7 @@ pub struct Record {
     pub uri: DestinationUri,
     /// Its flags.
     pub flags: Flags,
-    /// The higher goes first.
+    /// Higher values go first.
     pub priority: i32,
     /// Its attributes.
     pub attributes: Attributes,
@@ -186,7 +186,7 @@ pub enum Origin {
     Line(usize),
     /// The row of the table with this `id`.
     Row(i64),
-    /// An operator's command; no source knows of it.
+    /// An operator's command; not in the source.
     #[default]
     Command,
 }
@@ -201,7 +201,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A record and the addresses of its host; none when the name did not resolve.
+/// A record and the addresses of its host; none if the name did not resolve.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolved {
     /// The record.
@@ -213,11 +213,11 @@ pub struct Resolved {
 /// One address of a destination's host, as RFC 2782 ranks the servers of a name.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Address {
-    /// The lower is used first; 0 when no SRV record told one.
+    /// Lower values are used first; 0 without an SRV record.
     pub priority: u16,
-    /// Its share among those of one priority; 0 when no SRV record told one.
+    /// Its share among the addresses of one priority; 0 without an SRV record.
     pub weight: u16,
-    /// Where it is reached.
+    /// The address and port.
     pub socket: SocketAddr,
 }
 

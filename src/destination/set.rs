@@ -1,4 +1,4 @@
-//! A set and the choice from it.
+//! A set, and how a destination is chosen from it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use crossbeam::utils::CachePadded;
 use super::Slot;
 use crate::sync::{AtomicU64, Ordering};
 
-/// What of a set outlives a reload: how many turns were taken.
+/// What a set keeps across reloads: how many turns were taken.
 ///
-/// INVITE has a counter of its own, so that OPTIONS between calls does not skew the calls.
+/// INVITE has its own counter, so that OPTIONS between calls does not skew the calls.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     invite: CachePadded<AtomicU64>,
@@ -28,10 +28,10 @@ impl Turns {
     }
 }
 
-/// One record's place in the round: its addresses take turns within its turn.
+/// One record's position in the round: its addresses take turns within its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    /// Who has which turn, of those addresses that may be chosen: see [`super::wheel`]. Never empty.
+    /// The turns of the addresses that can be chosen: see [`super::wheel`]. Never empty.
     pub(crate) slots: Box<[Slot]>,
     pub(crate) turns: Arc<AtomicU64>,
 }
@@ -50,15 +50,15 @@ pub struct Set {
 }
 
 impl Set {
-    /// The next destination by round robin; `None` when none is active.
+    /// Returns the next destination by round robin; `None` if none is active.
     ///
-    /// Each call takes a turn: it is for requests seen for the first time only.
+    /// Each call takes a turn, so call it only for requests seen for the first time.
     pub fn choose(&self, is_invite: bool) -> Option<Slot> {
         if self.active.is_empty() {
             return None;
         }
-        // Relaxed: the number only spreads load. Nothing else is published through it, and two
-        // workers that draw neighbouring numbers in either order are equally fair.
+        // Relaxed: the number only spreads load. Nothing else is published through it, and if two
+        // workers take neighboring numbers, either order is equally fair.
         let turn = self.turns.of(is_invite).fetch_add(1, Ordering::Relaxed);
         let offset = if is_invite { self.invite_offset } else { self.other_offset };
         let place = &self.active[(turn.wrapping_sub(offset) % self.active.len() as u64) as usize];
@@ -69,23 +69,23 @@ impl Set {
         Some(place.slots[(turn % place.slots.len() as u64) as usize])
     }
 
-    /// Whether it has an active destination.
+    /// Returns whether it has an active destination.
     pub fn has_active(&self) -> bool {
         !self.active.is_empty()
     }
 
-    /// Whether this destination may be chosen.
+    /// Returns whether this destination can be chosen.
     pub fn is_active(&self, slot: Slot) -> bool {
         self.active_members.binary_search(&slot).is_ok()
     }
 
-    /// How many turns were taken of those that [`Set::choose`] takes.
+    /// Returns how many turns [`Set::choose`] has taken.
     pub(crate) fn turns_taken(&self, is_invite: bool) -> u64 {
         self.turns.of(is_invite).load(Ordering::Relaxed)
     }
 
-    /// The destinations that may be chosen, each once, in the order of the turns to come as far as one
-    /// round of records shows it; no turn is taken.
+    /// Returns the destinations that can be chosen, each once, in the order of their next turns, as
+    /// far as one round of records shows it. Takes no turn.
     pub(crate) fn round(&self, is_invite: bool) -> Vec<Slot> {
         let offset = if is_invite { self.invite_offset } else { self.other_offset };
         let turn = self.turns_taken(is_invite).wrapping_sub(offset);
@@ -97,7 +97,7 @@ impl Set {
             .collect()
     }
 
-    /// Gives it turns of its own, at the same numbers.
+    /// Gives it its own turn counters, with the same values.
     pub(crate) fn detach(&mut self) {
         self.turns = Arc::new(self.turns.detached());
         for place in &mut self.active {
@@ -106,7 +106,7 @@ impl Set {
     }
 }
 
-/// All items, from the one whose turn this is.
+/// Returns all items, starting with the one whose turn this is.
 fn from_turn<T>(items: &[T], turn: u64) -> impl Iterator<Item = &T> {
     let next = turn.checked_rem(items.len() as u64).unwrap_or(0) as usize;
     items[next..].iter().chain(&items[..next])

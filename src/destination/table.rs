@@ -1,4 +1,4 @@
-//! The destinations as the workers see them: finished and immutable.
+//! The destinations as the workers see them: complete and immutable.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,20 +13,20 @@ use crate::message::parse_ip;
 pub struct Destination {
     /// Its URI as listed.
     pub uri: String,
-    /// Where it is reached. It never changes.
+    /// Its address. It never changes.
     pub address: SocketAddr,
     /// The listener of its `socket` attribute.
     pub listener: Option<ListenerId>,
-    /// The listener when the arrival listener is of another family.
+    /// The listener to use if the arrival listener is of another family.
     pub fallback_listener: Option<ListenerId>,
     /// `host[:port]` of its URI, for `rewrite = "domain"`.
     pub host_port: String,
 }
 
-/// The destinations of one moment.
+/// The destinations of one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// By slot number; retired ones too, until their number is needed.
+    /// By slot number; includes retired ones until their number is needed.
     pub(crate) slots: Vec<Option<Arc<Destination>>>,
     /// By slot number: the lowest set that lists it.
     pub(crate) set_of: Vec<Option<u32>>,
@@ -42,21 +42,21 @@ pub enum SourceMatch {
     /// Its address and port.
     #[default]
     AddressAndPort,
-    /// Its address, whatever the port.
+    /// Its address, with any port.
     Address,
 }
 
-/// The hash of the maps by address: fast, and anybody may know it, for only the operator puts
-/// something in.
+/// The hash of the maps by address. It is fast and needs no secret key, because only the operator
+/// adds entries.
 type Folding = std::hash::BuildHasherDefault<Folded>;
 
-/// Folds what it is given by a multiplication of 64 to 128 bits.
+/// Folds each input with a multiplication of 64 to 128 bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Folded(u64);
 
 impl Folded {
     fn fold(&mut self, word: u64) {
-        // Any odd number with its bits well mixed does; this is the golden ratio's fraction.
+        // Any odd number with well-mixed bits works; this is the golden ratio's fraction.
         let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
         self.0 = product as u64 ^ (product >> 64) as u64 ^ word.rotate_left(32);
     }
@@ -99,49 +99,49 @@ impl std::hash::Hasher for Folded {
 /// A destination found by its address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Known {
-    /// Its slot; where several share the address, the first listed.
+    /// Its slot; if several share the address, the first listed.
     pub slot: Slot,
     /// It is listed now, not only retired.
     pub is_listed: bool,
 }
 
 impl Table {
-    /// The destination in this slot; `None` for reserved numbers and for what was cleared.
+    /// Returns the destination in this slot; `None` for reserved numbers and for cleared slots.
     pub fn get(&self, slot: Slot) -> Option<&Destination> {
         self.slots.get(usize::from(slot.0))?.as_deref()
     }
 
-    /// The set of this number.
+    /// Returns the set with this number.
     pub fn set(&self, id: u32) -> Option<&Set> {
         let at = self.sets.binary_search_by_key(&id, |set| set.id).ok()?;
         Some(&self.sets[at])
     }
 
-    /// All sets, by number.
+    /// Returns all sets, sorted by number.
     pub fn sets(&self) -> &[Set] {
         &self.sets
     }
 
-    /// The number of the set that lists this destination; the lowest when several do, `None` when it
-    /// is retired.
+    /// Returns the number of the set that lists this destination: the lowest if several do, `None`
+    /// if it is retired.
     pub fn set_of(&self, slot: Slot) -> Option<u32> {
         *self.set_of.get(usize::from(slot.0))?
     }
 
-    /// The destination that sends from this address, a current or retired one.
+    /// Returns the destination that sends from this address, a current or retired one.
     pub fn by_source(&self, source: SocketAddr, how: SourceMatch) -> Option<Known> {
         match how {
             SourceMatch::AddressAndPort => self.by_address.get(&source).copied(),
-            // Several may share an address: the one that has the port too, when one has.
+            // Several may share an address: prefer the one that also has the port.
             SourceMatch::Address => {
                 self.by_address.get(&source).or_else(|| self.by_ip.get(&source.ip())).copied()
             }
         }
     }
 
-    /// The destination that a URI with this host and port names, a current or retired one.
+    /// Returns the destination that a URI with this host and port names, a current or retired one.
     ///
-    /// `host` is in brackets when it is an IPv6 address.
+    /// `host` is in brackets if it is an IPv6 address.
     pub fn by_host(&self, host: &[u8], port: u16) -> Option<Slot> {
         if let Some(ip) = parse_ip(host) {
             return self.by_address.get(&SocketAddr::new(ip, port)).map(|known| known.slot);
@@ -156,20 +156,20 @@ impl Table {
         self.by_name.get(&(&*lower, port) as &dyn NameKey).copied()
     }
 
-    /// A copy whose turns are its own.
+    /// Returns a copy with its own turns.
     pub(crate) fn detached(&self) -> Self {
         let mut copy = self.clone();
         copy.sets.iter_mut().for_each(Set::detach);
         copy
     }
 
-    /// The destination at this address, a current or retired one.
+    /// Returns the destination at this address, a current or retired one.
     pub fn by_address(&self, address: SocketAddr) -> Option<Known> {
         self.by_address.get(&address).copied()
     }
 }
 
-/// Lets the map of names be asked with borrowed bytes.
+/// Allows lookups in the map of names with borrowed bytes.
 trait NameKey {
     fn parts(&self) -> (&[u8], u16);
 }
@@ -195,7 +195,7 @@ impl<'a> std::borrow::Borrow<dyn NameKey + 'a> for (Box<[u8]>, u16) {
 impl std::hash::Hash for dyn NameKey + '_ {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         let (name, port) = self.parts();
-        // As the derived Hash of (Box<[u8]>, u16) does.
+        // The same as the derived Hash of (Box<[u8]>, u16).
         name.hash(state);
         port.hash(state);
     }
@@ -220,7 +220,8 @@ mod tests {
                 SocketAddr::new(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(), 5060);
             std::hash::BuildHasher::hash_one(&Folding::default(), address)
         };
-        // Both ends count: the map takes its bucket from the low bits and its tag from the high ones.
+        // Both ends matter: the map takes its bucket from the low bits and its tag from the high
+        // ones.
         for bits in [|h: u64| h & 0xfff, |h: u64| h >> 52] {
             let used: std::collections::HashSet<_> = (0..4096).map(|n| bits(hash(n))).collect();
             assert!(used.len() > 2_000, "{}", used.len());

@@ -1,15 +1,15 @@
-//! RFC 2782: how the addresses of one record share its turns. It is worked out once, so that the
-//! choice is one step round a wheel.
+//! RFC 2782: how the addresses of one record share its turns. The result is computed once as a
+//! wheel, so each choice is one step around it.
 
 use super::{Address, Slot};
 use crate::limits::WHEEL_MAX;
 
-/// Who has which turn: of these addresses those of the lowest priority, each as often as its weight
-/// says, and the same one not twice in a row where that can be. Whoever calls leaves out what may not
-/// be chosen.
+/// Returns the turns of a wheel: the addresses of the lowest priority, each as often as its weight
+/// says, and if possible never the same one twice in a row. The caller leaves out addresses that
+/// cannot be chosen.
 ///
-/// A weight of 0 beside others is a share of one turn in [`WHEEL_MAX`]; when all weights are equal
-/// they share equally.
+/// A weight of 0 next to other weights gets one turn in [`WHEEL_MAX`]; if all weights are equal,
+/// all addresses share equally.
 pub(crate) fn wheel(addresses: &[(Address, Slot)]) -> Box<[Slot]> {
     let lowest = addresses.iter().map(|(address, _)| address.priority).min();
     let best = addresses.iter().filter(|(address, _)| Some(address.priority) == lowest);
@@ -19,8 +19,8 @@ pub(crate) fn wheel(addresses: &[(Address, Slot)]) -> Box<[Slot]> {
     in_turn(&turns).into_iter().map(|at| slots[at]).collect()
 }
 
-/// How many turns each weight has: in proportion exactly where a wheel of [`WHEEL_MAX`] has room,
-/// else as near as it can be, and never none.
+/// Returns how many turns each weight gets: exactly in proportion if that fits a wheel of
+/// [`WHEEL_MAX`], otherwise approximately, and always at least one.
 fn turns(weights: &[u64]) -> Vec<u64> {
     let divisor = weights.iter().copied().reduce(gcd).unwrap_or(0);
     if divisor == 0 {
@@ -30,8 +30,8 @@ fn turns(weights: &[u64]) -> Vec<u64> {
     if sum / divisor <= WHEEL_MAX as u64 && !weights.contains(&0) {
         return weights.iter().map(|weight| weight / divisor).collect();
     }
-    // One turn is everybody's. The rest goes by weight: whole turns first, then one each to those
-    // that lack most.
+    // Everybody gets one turn. The rest goes by weight: whole turns first, then one each to those
+    // with the largest remainder.
     let free = (WHEEL_MAX - weights.len().min(WHEEL_MAX)) as u64;
     let lacks_of = |weight: u64| (weight * WHEEL_MAX as u64).saturating_sub(sum);
     let lacks: Vec<u64> = weights.iter().map(|weight| lacks_of(*weight)).collect();
@@ -46,7 +46,7 @@ fn turns(weights: &[u64]) -> Vec<u64> {
     turns
 }
 
-/// Spreads the turns: each step everybody gains what it is due, and who has most goes.
+/// Spreads the turns: in each step every address gains its share, and the one with the most goes.
 fn in_turn(turns: &[u64]) -> Vec<usize> {
     let sum: u64 = turns.iter().sum();
     let mut gained = vec![0i64; turns.len()];
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
-    /// `priority/weight`, in order; the answer is their positions.
+    /// `priority/weight`, in order; returns their positions.
     fn wheel_of(ranks: &str) -> String {
         let addresses: Vec<_> = ranks
             .split_whitespace()
@@ -97,7 +97,7 @@ mod tests {
             ("0/3 0/1", "0010"),
             ("0/1 0/3", "1011"),
             ("0/60 0/30 0/10", "0100102010"),
-            // Only the lowest priority that is there.
+            // Only the lowest priority that exists.
             ("20/1 10/1 10/1", "12"),
             ("10/5 20/500", "0"),
             ("65535/65535", "0"),

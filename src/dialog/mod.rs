@@ -1,7 +1,7 @@
-//! The signed token in our Record-Route, by which requests in a dialog need no table.
+//! The signed token in our Record-Route, which routes requests in a dialog without a table.
 //!
-//! It stands in the user part of the URI, in hexadecimal, since other stacks change the case and
-//! the order of parameters:
+//! It is in the user part of the URI, in hexadecimal, because other stacks change the case and the
+//! order of parameters:
 //!
 //! ```text
 //! Record-Route: <sip:TOKEN@192.0.2.1:5060;lr>
@@ -10,15 +10,15 @@
 //!   1      1      6 or 18        4          6 or 18          4        8     bytes
 //! ```
 //!
-//! The tag is over all of these, the Call-ID and the caller's From tag. Who knows a token can send
-//! requests of that call to those two addresses, and nothing else to nobody else.
+//! The tag covers all of these fields, the Call-ID and the caller's From tag. With a token one can
+//! only send requests of that call to those two addresses, nothing else and nowhere else.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::hex;
 use crate::keys::{Derived, Keys};
 
-/// Form 1 with IPv4 addresses; the two low bits say which of the addresses are IPv6.
+/// Form 1 with IPv4 addresses; each of the two low bits marks an address as IPv6.
 const FORM: u8 = 0x10;
 const DESTINATION_IS_IPV6: u8 = 1;
 const RESPONSE_IS_IPV6: u8 = 2;
@@ -26,22 +26,22 @@ const RESPONSE_IS_IPV6: u8 = 2;
 const TAG_BYTES: usize = 8;
 const TOKEN_BYTES_MAX: usize = 2 + 18 + 4 + 18 + 4 + TAG_BYTES;
 
-/// The longest token in hexadecimal.
+/// The length of the longest token in hexadecimal.
 pub(crate) const TOKEN_HEX_MAX: usize = 2 * TOKEN_BYTES_MAX;
 
-/// The shortest: with two IPv4 addresses.
+/// The length of the shortest: with two IPv4 addresses.
 const TOKEN_HEX_MIN: usize = 2 * (2 + 6 + 4 + 6 + 4 + TAG_BYTES);
 
 const _: () = assert!(TOKEN_HEX_MIN <= 64 && TOKEN_HEX_MAX <= 112);
 
-/// What a token says.
+/// The content of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Token {
     /// The address of the destination that took the call.
     pub destination: SocketAddr,
-    /// The hash of the listener that requests leave by towards the destination.
+    /// The hash of the listener that sends requests to the destination.
     pub egress: u32,
-    /// Where the caller gets its responses.
+    /// The address that the caller receives responses at.
     pub response_address: SocketAddr,
     /// The hash of the listener that the caller's request arrived at.
     pub arrival: u32,
@@ -55,20 +55,20 @@ pub struct TokenText {
 }
 
 impl TokenText {
-    /// The digits.
+    /// Returns the digits.
     pub fn as_bytes(&self) -> &[u8] {
         &self.digits[..self.len]
     }
 }
 
-/// What the user part of a Route of ours turned out to be.
+/// What the user part of a Route of ours contains.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Found {
     /// No token, or one of a key that we do not have: it proves nothing.
     NoToken,
-    /// A token that fails: of another call, or made up.
+    /// A token that does not verify: it is from another call, or made up.
     Forged,
-    /// A token that verifies, and who sends by it.
+    /// A token that verifies, and who sends the request.
     Verified(Speaker, Token),
 }
 
@@ -84,7 +84,7 @@ pub enum Speaker {
 }
 
 impl Token {
-    /// Writes and signs it for the dialog with this Call-ID and caller's tag.
+    /// Encodes and signs it for the dialog with this Call-ID and caller's tag.
     pub fn sign(&self, keys: &Keys, call_id: &[u8], caller_tag: &[u8]) -> TokenText {
         let key = keys.signing();
         let mut bytes = [0; TOKEN_BYTES_MAX];
@@ -109,7 +109,7 @@ impl Token {
         text
     }
 
-    /// Reads the user part of a Route of ours. `%HH` counts as the byte it stands for.
+    /// Verifies the user part of a Route of ours. `%HH` counts as the byte it encodes.
     pub fn verify(
         keys: &Keys,
         user: &[u8],
@@ -132,7 +132,7 @@ impl Token {
             return Found::NoToken;
         };
         let (signed, found) = bytes.split_at(signed_len);
-        // Compared as one number: that takes as long for a wrong first byte as for a wrong last one.
+        // Compared as one number, so that the time does not depend on which byte is wrong.
         let found = u64::from_be_bytes(found.try_into().expect("read() has seen to the length"));
         let verifies = |caller_tag| tag(key, signed, call_id, caller_tag) == found;
         if verifies(from_tag) {
@@ -143,7 +143,7 @@ impl Token {
         if verifies(to_tag) { Found::Verified(Speaker::Callee, token) } else { Found::Forged }
     }
 
-    /// Whether this user part has the form of a token, of whatever key.
+    /// Returns whether this user part has the form of a token, with any key.
     pub fn looks_like(user: &[u8]) -> bool {
         // Ordinary users are shorter than any token.
         if user.len() < TOKEN_HEX_MIN {
@@ -182,7 +182,7 @@ fn take_hop(bytes: &[u8], at: &mut usize, is_ipv6: bool) -> Option<(SocketAddr, 
     Some((SocketAddr::new(ip, port), u32::from_be_bytes([rest[2], rest[3], rest[4], rest[5]])))
 }
 
-/// Writes an address as octets and port; gives the length.
+/// Writes an address as octets and port; returns the length.
 pub(crate) fn put_address(address: SocketAddr, out: &mut [u8]) -> usize {
     let len = match address.ip() {
         IpAddr::V4(ip) => {
@@ -198,7 +198,8 @@ pub(crate) fn put_address(address: SocketAddr, out: &mut [u8]) -> usize {
     len + 2
 }
 
-/// Tags are hashed in lower case, since they are tokens and tokens have no case (§7.3.1).
+/// Computes the tag. Dialog tags are hashed in lower case, because they are tokens and tokens have
+/// no case (§7.3.1).
 fn tag(key: &Derived, signed: &[u8], call_id: &[u8], caller_tag: &[u8]) -> u64 {
     let mut fields = key.route();
     fields.field(signed);
