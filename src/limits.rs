@@ -33,10 +33,10 @@ pub(crate) const SLOT_STAGGER_BYTES: usize = 17 * 64;
 
 /// Bytes that one socket may have waiting to be sent.
 ///
-/// Messages to a neighbor that does not answer (a server that is switched off, a forged source of
-/// our own network) wait in the kernel for some seconds, up to 212,992 bytes for each neighbor
+/// Messages to a neighbour that does not answer (a server that is switched off, a forged source of
+/// our own network) wait in the kernel for some seconds, up to 212,992 bytes for each neighbour
 /// (`unres_qlen_bytes`), and all of them count here. With the usual buffer of that same size, one
-/// such neighbor would stop all other traffic. The kernel remembers at most 1,024 neighbors
+/// such neighbour would stop all other traffic. The kernel remembers at most 1,024 neighbours
 /// (`gc_thresh3`), and this is room for all of them. It is a bound; nothing is reserved.
 pub(crate) const SEND_BUFFER_BYTES: usize = 256 << 20;
 

@@ -84,7 +84,7 @@ pub(super) fn pins(config: &Config, keys: &Keys) -> Result<PinTable, Error> {
     Ok(PinTable::new(PinMemory::new(words, keys.signing().id)))
 }
 
-/// Returns a number by which this process recognizes the Vias that it wrote.
+/// Returns a number by which this process recognises the Vias that it wrote.
 pub(super) fn incarnation() -> Result<u16, Vec<Error>> {
     let random = getrandom::u32().map_err(|e| vec![Error::Random(e)])?;
     Ok(random as u16)

@@ -58,7 +58,7 @@ impl Set {
             return None;
         }
         // Relaxed: the number only spreads load. Nothing else is published through it, and if two
-        // workers take neighboring numbers, either order is equally fair.
+        // workers take neighbouring numbers, either order is equally fair.
         let turn = self.turns.of(is_invite).fetch_add(1, Ordering::Relaxed);
         let offset = if is_invite { self.invite_offset } else { self.other_offset };
         let place = &self.active[(turn.wrapping_sub(offset) % self.active.len() as u64) as usize];

@@ -23,7 +23,7 @@ use super::DISPATCH;
 use crate::limits;
 use crate::words::with_remedy;
 
-/// Sends all logs to standard error, from `level` upwards, as text or JSON; in color only on a
+/// Sends all logs to standard error, from `level` upwards, as text or JSON; in colour only on a
 /// terminal. Keep the guard until the end: dropping it writes the queued lines, for at most a
 /// second.
 ///

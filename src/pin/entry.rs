@@ -6,44 +6,45 @@
 //!      30            16         10        4       4
 //! ```
 //!
-//! A *role* is a kind and a state together, since not every kind has every state. Zero is an empty
-//! way. The clock counts units of 4 s and wraps after 4,096 s; the sweeper clears long before that,
+//! A *role* combines kind and state, because not every kind has every state. Zero is an empty way.
+//! The clock counts units of 4 s and wraps after 4,096 s; the sweeper clears pins long before that,
 //! even if the process was stopped for a while. Ages are signed: up to eight units in the future
 //! counts as now, because two workers may write in a different order than they read their clocks.
 
 use crate::clock::Now;
 use crate::destination::Slot;
 
-/// What a pin serves.
+/// What a pin is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// An INVITE transaction.
     Invite,
     /// Any other transaction.
     Request,
-    /// The requests of a dialog, from callers that ignore Record-Route.
+    /// The requests of a dialog, for callers that ignore Record-Route.
     Dialog,
-    /// One more request after a 401 or 407; the try field holds bits of the `CSeq` that was challenged.
+    /// One more request after a 401 or 407; the try field holds bits of the `CSeq` that was
+    /// challenged.
     Challenge,
 }
 
-/// How far the transaction is, or that its pin is being put in.
+/// The state of the transaction, or that its pin is being stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
-    /// No response was seen.
+    /// No response yet.
     None,
-    /// A 100 was seen, or any 1xx to a request other than INVITE.
+    /// After a 100, or any 1xx to a request other than INVITE.
     Trying,
-    /// A 101 to 199 to an INVITE was seen.
+    /// After a 101 to 199 to an INVITE.
     Ringing,
-    /// A final response was seen. Call pins are always in this state.
+    /// After a final response. Call pins are always in this state.
     Final,
-    /// It is being put in; the try field says at which step.
+    /// The pin is being stored; the try field shows the step.
     Tentative,
 }
 
-/// The kind and state of each role number. The last three are unused and read as one that expires
-/// soon.
+/// The kind and state of each role number. The last three are unused and decoded as one that
+/// expires soon.
 const ROLES: [(Kind, State); 16] = [
     (Kind::Invite, State::None),
     (Kind::Invite, State::Trying),
@@ -63,7 +64,8 @@ const ROLES: [(Kind, State); 16] = [
     (Kind::Challenge, State::Tentative),
 ];
 
-/// The number of a role. Call pins know only one state beside Tentative, and only INVITEs ring.
+/// Returns the number of a role. Call pins have only one state besides Tentative, and only INVITEs
+/// ring.
 const fn role(kind: Kind, state: State) -> u64 {
     match (kind, state) {
         (Kind::Invite, State::None) => 0,
@@ -82,10 +84,10 @@ const fn role(kind: Kind, state: State) -> u64 {
     }
 }
 
-/// How much a pin would be missed, from the least to the most: a full bucket evicts in this order.
+/// The value of a pin, from the least to the most: a full bucket evicts in this order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Worth {
-    /// A transaction that ended over 32 s ago: no copy of its request comes any more (64*T1).
+    /// A transaction that ended over 32 s ago: its request is no longer retransmitted (64*T1).
     Ended,
     /// An INVITE without any response for over 32 s: its caller has given up (Timer B).
     GivenUp,
@@ -101,48 +103,49 @@ pub(super) enum Worth {
     Call,
 }
 
-/// One pin, taken apart.
+/// One decoded pin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Pin {
     pub(super) tag: u32,
     /// The destination, or a reserved number of [`super`].
     pub slot: Slot,
     pub(super) clock: u16,
-    /// What it serves.
+    /// What it is for.
     pub kind: Kind,
-    /// How far it is.
+    /// The state of the transaction.
     pub state: State,
     /// The try number of a transaction; for [`Kind::Challenge`] bits of a `CSeq`.
     pub try_number: u8,
 }
 
-/// Seconds of one unit of the clock.
+/// Milliseconds of one unit of the clock.
 pub(super) const UNIT_MS: u64 = 4_000;
 /// Units after which the clock wraps.
 const WRAP: u16 = 1 << 10;
-/// Ages above this are moments in the future.
+/// Larger ages are times in the future.
 const FUTURE: u16 = 8;
 
-/// Timer C and 64*T1 (180 s + 32 s), rounded up to 240 s, and a unit because the first is not whole.
+/// Timer C and 64*T1 (180 s + 32 s), rounded up to 240 s, and one unit because the first is
+/// partial.
 const LIFE_UNITS: u16 = 240 / 4 + 1;
-/// 1,800 s for a call that rings: Timer C starts anew with each 1xx.
+/// 1,800 s for a ringing call: Timer C restarts with each 1xx.
 pub(super) const LIFE_RINGING_UNITS: u16 = 1_800 / 4 + 1;
-/// 64*T1 for what is no INVITE.
+/// 64*T1 for other requests than INVITE.
 const LIFE_REQUEST_UNITS: u16 = 32 / 4 + 1;
-/// A worker that stopped while it put a pin in does not keep the way for longer.
+/// A worker that stops while it stores a pin holds the way no longer than this.
 const LIFE_TENTATIVE_UNITS: u16 = 2;
 
-/// The longest that any pin lives, in milliseconds.
+/// The longest lifetime of a pin, in milliseconds.
 pub(super) const LIFE_MAX_MS: u64 = LIFE_RINGING_UNITS as u64 * UNIT_MS;
 
-// The oldest pin that the sweeper meets lived its whole life, waited for its part of a pass (64 s,
-// and half as much again when calls come late) and stood through a gap as long as a life; its age
-// must not look like a moment in the future.
+// The oldest pin that the sweeper can find lived its whole life, waited for its part of a pass (64
+// s, and half as much again if the sweeps run late) and stayed through a gap as long as a life. Its
+// age must not look like a time in the future.
 const _: () = assert!(LIFE_RINGING_UNITS + 96 / 4 + 1 + LIFE_RINGING_UNITS < WRAP - FUTURE);
 
 pub(super) const TAG_BITS: u32 = 30;
 
-/// The moment as the clock of pins shows it.
+/// Returns the time as the clock of pins shows it.
 pub(super) fn clock_of(now: Now) -> u16 {
     ((now.ms() / UNIT_MS) % u64::from(WRAP)) as u16
 }
@@ -168,7 +171,7 @@ impl Pin {
             | u64::from(self.try_number & 15)
     }
 
-    /// Units since it was last used; what lies up to eight units ahead counts as now.
+    /// Returns the units since it was last used; up to eight units in the future count as now.
     pub(super) fn age(self, clock: u16) -> u16 {
         let age = clock.wrapping_sub(self.clock) & (WRAP - 1);
         if age >= WRAP - FUTURE { 0 } else { age }
@@ -184,7 +187,7 @@ impl Pin {
         self.age(clock) > life
     }
 
-    /// How much it would be missed if it were evicted.
+    /// Returns how valuable it is when something must be evicted.
     pub(super) fn worth(self, clock: u16) -> Worth {
         let is_past_timer_b = self.age(clock) >= LIFE_REQUEST_UNITS;
         match (self.kind, self.state) {

@@ -1,8 +1,9 @@
-//! Looking at pins without touching them: for those who explain and those who wait for calls to end.
+//! Reads pins without changing them, for explanations and for waiting until calls end.
 //!
-//! Only loads, all `Relaxed`: each word carries all that it means, and no worker notices. Workers go on
-//! meanwhile, so a walk over the table sees each pin as it was at some moment of the walk, not all of
-//! them at one: a count may be off by what was put in, renewed or cleared in those milliseconds.
+//! It uses only `Relaxed` loads: each word is complete by itself, and workers are not affected.
+//! Workers continue meanwhile, so a walk over the table sees each pin at some moment of the walk,
+//! not all at the same one: a count may be off by the pins stored, renewed or cleared in those
+//! milliseconds.
 
 use super::entry::{Kind, Pin, State, UNIT_MS, clock_of};
 use super::table::{PinTable, find_in};
@@ -12,23 +13,23 @@ use crate::destination::Slot;
 use crate::limits::{SLOTS_MAX, TIMER_B};
 use crate::sync::Ordering;
 
-/// What a table remembers of one destination.
+/// What the table remembers of one destination.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Remembered {
     /// Transactions without a final response.
     pub open: u64,
-    /// Transactions with one; a copy, or the ACK to a failure, may still come.
+    /// Transactions with one; a retransmission, or the ACK to a failure, may still come.
     pub ended: u64,
     /// Calls, remembered for callers that ignore Record-Route.
     pub calls: u64,
-    /// Challenges that were not answered yet.
+    /// Challenges that are not answered yet.
     pub challenges: u64,
-    /// How long ago the newest of these pins was used, to 4 s.
+    /// The age of the newest of these pins, accurate to 4 s.
     pub newest_age_ms: u64,
 }
 
 impl Remembered {
-    /// All pins together.
+    /// Returns the number of all pins together.
     pub fn all(&self) -> u64 {
         self.open + self.ended + self.calls + self.challenges
     }
@@ -44,20 +45,20 @@ impl Remembered {
     }
 }
 
-/// The INVITEs that had no final response at one moment, and how far they are.
+/// The INVITEs that had no final response at some moment, and their state.
 #[derive(Clone, Debug, Default)]
 pub struct OpenInvites {
-    /// Those without any response, for no longer than Timer B since their last copy.
+    /// Those without any response, and retransmitted no longer ago than Timer B.
     pub unanswered: usize,
     /// Those with a provisional response.
     pub ringing: usize,
-    /// Way and key tag of each. A pin never moves, and a tag changes when the way is given to another
-    /// transaction.
+    /// Way and key tag of each. A pin never moves, and the tag changes if the way is given to
+    /// another transaction.
     places: Vec<(usize, u32)>,
 }
 
 impl OpenInvites {
-    /// Counts this pin when it is open; says whether it is.
+    /// Counts this pin if it is open; returns whether it is.
     fn count(&mut self, pin: Pin, clock: u16) -> bool {
         let age_ms = u64::from(pin.age(clock)) * UNIT_MS;
         let is_waiting = age_ms <= TIMER_B.as_millis() as u64 + UNIT_MS;
@@ -74,8 +75,8 @@ impl OpenInvites {
 }
 
 impl PinTable {
-    /// The INVITEs that have no final response now. It reads all memory that holds pins
-    /// once, as [`PinTable::count_by_slot`] does.
+    /// Returns the INVITEs that have no final response now. Reads all memory that holds pins once,
+    /// like [`PinTable::count_by_slot`].
     pub fn open_invites(&self, now: Now) -> OpenInvites {
         let clock = clock_of(now);
         let mut open = OpenInvites::default();
@@ -89,7 +90,7 @@ impl PinTable {
         open
     }
 
-    /// Counts again those that are still open, and forgets the others. It reads only their places.
+    /// Counts again those that are still open, and drops the others. Reads only their ways.
     pub fn look_again(&self, now: Now, open: &mut OpenInvites) {
         let clock = clock_of(now);
         let places = std::mem::take(&mut open.places);
@@ -103,15 +104,15 @@ impl PinTable {
         }
     }
 
-    /// What is remembered of each destination of which anything is, by slot. It reads all memory that
-    /// holds pins once: at most 58 MB for 10,000 requests a second.
+    /// Returns what is remembered of each destination, by slot. Reads all memory that holds pins
+    /// once: at most 58 MB for 10,000 requests a second.
     pub fn count_by_slot(&self, now: Now) -> Vec<(Slot, Remembered)> {
         let clock = clock_of(now);
         let mut slots = vec![Remembered::default(); SLOTS_MAX];
         for (_, way) in self.ways() {
             let word = way.load(Ordering::Relaxed);
             let pin = Pin::unpack(word);
-            // A tentative pin has its worker's number in the place of a slot.
+            // A tentative pin has its worker's number instead of a slot.
             let counts = word != 0
                 && pin.state != State::Tentative
                 && is_destination(pin.slot)
@@ -128,8 +129,8 @@ impl PinTable {
             .collect()
     }
 
-    /// Makes `into` a table of nothing but the pins of these keys, each of a transaction or, where it
-    /// says so, of a call. Nobody else uses `into`.
+    /// Makes `into` a table with only the pins of these keys, each of a transaction or, if its flag
+    /// is set, of a call. Nothing else may use `into`.
     pub(crate) fn copy(&self, now: Now, keys: &[(PinKey, bool)], into: &Self) {
         into.clear_slots(|_| true);
         for (key, is_call) in keys {
@@ -149,7 +150,7 @@ impl PinTable {
 
 #[cfg(test)]
 impl PinTable {
-    /// Every word, to see whether one was touched.
+    /// Returns every word, to check whether one was changed.
     pub(crate) fn words(&self) -> Vec<u64> {
         let ways = (0..self.memory().bucket_count()).flat_map(|at| self.memory().bucket(at));
         ways.map(|way| way.load(Ordering::Relaxed)).collect()
@@ -190,13 +191,13 @@ mod tests {
         put(&table, NOW, 5, Kind::Invite, ANSWERED_NO_DESTINATION, State::Final);
         table.set_call(NOW, key(6), Kind::Dialog, Slot(3), 0, 0);
         table.set_call(NOW, key(7), Kind::Challenge, Slot(5), 1, 0);
-        // Not yet chosen: its place of a slot says which worker.
+        // Not chosen yet: instead of a slot it has the worker's number.
         let claim = table.claim(NOW, key(8), Kind::Invite, 5);
 
         let three = Remembered { open: 2, ended: 1, calls: 1, challenges: 0, newest_age_ms: 8_000 };
         let five = Remembered { open: 0, ended: 1, calls: 0, challenges: 1, newest_age_ms: 28_000 };
         assert_eq!(table.count_by_slot(NOW.plus_ms(28_000)), [(Slot(3), three), (Slot(5), five)]);
-        // A request lives for 32 s, a call and its INVITE for 240 s, one that rings for 1,800 s.
+        // A request lives for 32 s, a call and its INVITE for 240 s, a ringing one for 1,800 s.
         let five = Remembered { ended: 0, newest_age_ms: 60_000, ..five };
         let of_five = table.count_by_slot(NOW.plus_ms(60_000));
         assert_eq!(of_five.last(), Some(&(Slot(5), five)));

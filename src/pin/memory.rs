@@ -31,10 +31,10 @@ const _: () = assert!(PINS_START.is_multiple_of(WAYS));
 pub struct PinMemory {
     words: Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>,
     bucket_count: usize,
-    /// One bit per block that may hold a pin, so that a walk skips memory that is empty.
+    /// One bit per block that may hold a pin, so that a walk skips empty memory.
     marks: Box<[AtomicU64]>,
-    /// How many processes used it before, modulo 256: no two that use it at the same time have the
-    /// same number.
+    /// How many processes used it before, modulo 256. No two processes that use it at the same time
+    /// have the same number.
     generation: u8,
 }
 
@@ -45,40 +45,40 @@ impl std::fmt::Debug for PinMemory {
 }
 
 impl PinMemory {
-    /// How many words a table of `pins` pins needs.
+    /// Returns how many words a table of `pins` pins needs.
     pub const fn words_for(pins: usize) -> usize {
         PINS_START + pins.div_ceil(WAYS) * WAYS
     }
 
-    /// Lays a table out in zeroed words, or joins the one that a process of the same size uses.
+    /// Initialises a table in zeroed words, or joins the table of a process with the same size.
     ///
     /// # Panics
-    /// When there is not room for a single bucket.
+    /// If there is not room for a single bucket.
     pub fn new(
         words: impl Deref<Target = [AtomicU64]> + Send + Sync + 'static,
         key_id: u8,
     ) -> Self {
         let bucket_count = words.len().saturating_sub(PINS_START) / WAYS;
         assert!(bucket_count > 0);
-        // The blocks of a process before us are not known, so all of them may hold pins.
+        // The blocks used by an earlier process are not known, so all of them may hold pins.
         let is_taken_over = words[0].load(Ordering::Relaxed) != 0;
         let mark = if is_taken_over { u64::MAX } else { 0 };
         let mark_words = bucket_count.div_ceil(BLOCK_BUCKETS).div_ceil(u64::BITS as usize);
         let marks = (0..mark_words).map(|_| AtomicU64::new(mark)).collect();
-        // Relaxed: nobody else knows the memory yet, or these words are the same already.
+        // Relaxed: nobody else knows the memory yet, or these words already have this value.
         words[0].store(VERSION << 56 | bucket_count as u64, Ordering::Relaxed);
         words[1].store(u64::from(key_id), Ordering::Relaxed);
         let generation = words[2].fetch_add(1, Ordering::Relaxed) as u8;
         Self { words: Box::new(words), bucket_count, marks, generation }
     }
 
-    /// Memory of the process's own, for tests and tools.
+    /// Creates private memory, for tests and tools.
     pub fn on_heap(pins: usize) -> Self {
         let words: Vec<AtomicU64> = (0..Self::words_for(pins)).map(|_| AtomicU64::new(0)).collect();
         Self::new(words, 0)
     }
 
-    /// The number of this process among those that use the memory.
+    /// Returns the number of this process among those that use the memory.
     pub(super) fn generation(&self) -> u8 {
         self.generation
     }
@@ -92,49 +92,49 @@ impl PinMemory {
         &self.words[start..start + WAYS]
     }
 
-    /// How many blocks the buckets make.
+    /// Returns the number of blocks.
     pub(super) fn block_count(&self) -> usize {
         self.bucket_count.div_ceil(BLOCK_BUCKETS)
     }
 
-    /// The ways of every bucket of this block.
+    /// Returns the ways of every bucket of this block.
     pub(super) fn block(&self, block: usize) -> &[AtomicU64] {
         let start = block * BLOCK_BUCKETS;
         let end = (start + BLOCK_BUCKETS).min(self.bucket_count);
         &self.words[PINS_START + start * WAYS..PINS_START + end * WAYS]
     }
 
-    /// The same, each way with its number.
+    /// Returns the same, each way with its number.
     pub(super) fn numbered_block(&self, block: usize) -> impl Iterator<Item = (usize, &AtomicU64)> {
         (block * BLOCK_BUCKETS * WAYS..).zip(self.block(block))
     }
 
-    /// The way with this number.
+    /// Returns the way with this number.
     pub(super) fn way(&self, number: usize) -> &AtomicU64 {
         &self.words[PINS_START + number]
     }
 
-    /// Whether this block may hold a pin.
+    /// Returns whether this block may hold a pin.
     pub(super) fn is_marked(&self, block: usize) -> bool {
         let (word, bit) = self.mark_of(block);
         word.load(Ordering::Relaxed) & bit != 0
     }
 
-    /// Notes that this bucket's block may hold a pin. The pin must be in by then, and a `SeqCst`
-    /// fence behind it.
+    /// Marks this bucket's block as one that may hold a pin. The pin must already be stored, with a
+    /// `SeqCst` fence after it.
     pub(super) fn mark(&self, bucket: usize) {
         let (word, bit) = self.mark_of(bucket / BLOCK_BUCKETS);
-        // Nearly always it is marked, and the line of marks stays shared.
+        // Nearly always it is marked already, and the cache line of marks stays shared.
         if word.load(Ordering::Relaxed) & bit == 0 {
             word.fetch_or(bit, Ordering::Relaxed);
         }
     }
 
-    /// Takes the mark off a block that holds no pin.
+    /// Clears the mark of a block that holds no pin.
     ///
-    /// A worker puts its pin in, then looks at the mark; here the mark goes, then the pins are looked
-    /// at. With a `SeqCst` fence between the two steps of each, at least one sees the other, so a pin
-    /// never stays in an unmarked block.
+    /// A worker stores its pin, then checks the mark; here the mark is cleared, then the pins are
+    /// checked. With a `SeqCst` fence between the two steps of each, at least one sees the other,
+    /// so a pin never stays in an unmarked block.
     pub(super) fn unmark_if_empty(&self, block: usize) {
         let is_empty = || self.block(block).iter().all(|way| way.load(Ordering::Relaxed) == 0);
         if !is_empty() {
@@ -153,7 +153,8 @@ impl PinMemory {
         (&self.marks[block / BITS], 1 << (block % BITS))
     }
 
-    /// Notes what a slot stands for, so that a successor gives the same destination the same slot.
+    /// Records which destination a slot identifies, so that a successor gives the same destination
+    /// the same slot.
     pub(crate) fn write_slot(
         &self,
         slot: Slot,
@@ -169,7 +170,7 @@ impl PinMemory {
         let state = u64::from(address.port()) << 16 | 2 | u64::from(is_retired);
         let words = [identity, (bits >> 64) as u64, bits as u64, state];
         for (word, value) in self.words[start..start + SLOT_WORDS].iter().zip(words) {
-            // Relaxed: the control thread alone writes slots, and a successor reads them when this
+            // Relaxed: only the control thread writes slots, and a successor reads them after this
             // process has handed the mapping over, which orders everything.
             word.store(value, Ordering::Relaxed);
         }

@@ -2,8 +2,8 @@
 //!
 //! A *transaction pin*, keyed by our branch, sends copies of a request, its CANCEL and the ACK to
 //! its non-2xx where the request went (RFC 3261 §16.11). A *call pin*, keyed by Call-ID and the
-//! caller's tag, serves callers that ignore Record-Route. The table never grows, never blocks, and
-//! a full bucket evicts: see `table`.
+//! caller's tag, serves callers that ignore Record-Route. The table never grows and never blocks,
+//! and a full bucket evicts: see `table`.
 
 mod entry;
 mod look;
@@ -22,18 +22,18 @@ pub use table::{Claim, Claimed, PinCounters, PinTable};
 use crate::destination::Slot;
 use crate::limits::SLOTS_MAX;
 
-/// The key of a pin: a keyed hash, so that nobody outside can aim at a bucket.
+/// The key of a pin: a keyed hash, so that outsiders cannot target a bucket.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct PinKey(pub u64);
 
-/// In the place of a destination: we answered the request ourselves.
+/// Stored instead of a destination: we answered the request ourselves.
 pub const ANSWERED_NO_DESTINATION: Slot = Slot(u16::MAX);
-/// In the place of a destination: we answered 503.
+/// Stored instead of a destination: we answered 503.
 pub const ANSWERED_UNAVAILABLE: Slot = Slot(u16::MAX - 1);
-/// In the place of a destination: none is known.
+/// Stored instead of a destination: none is known.
 pub const NO_SLOT: Slot = Slot(u16::MAX - 2);
 
-/// Whether this number stands for a destination, and is none of the reserved ones.
+/// Returns whether this number is a destination's and not reserved.
 pub(crate) fn is_destination(slot: Slot) -> bool {
     usize::from(slot.0) < SLOTS_MAX
 }

@@ -1,5 +1,5 @@
-//! The table under real threads: what the models prove for one bucket and a few steps, tried with
-//! many. Sanitizers watch it, see `tests/sanitizers`.
+//! The table under real threads: what the models prove for one bucket and a few steps, tested with
+//! many. Sanitizers check it, see `tests/sanitizers`.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ const NOW: Now = Now::from_ms(4_000_000_000);
 const WORKERS: u16 = 4;
 const KEYS: u64 = 2_000;
 
-/// Spreads the keys over a table; an odd factor gives each number a tag of its own.
+/// Spreads the keys over a table; the odd factor gives each number its own tag.
 fn key(number: u64) -> PinKey {
     PinKey((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
@@ -32,8 +32,8 @@ fn of_many_copies_at_once_one_chooses() {
                 })
             })
             .collect();
-        // The control thread sweeps meanwhile, and has nothing to clear: where the workers are slow its
-        // clock stands still before a pin is over, even one that is being put in, which has 8 s.
+        // The control thread sweeps meanwhile, but has nothing to clear: if the workers are slow,
+        // its clock stops before any pin expires, even a tentative one, which has 8 s.
         scope.spawn(|| {
             let mut now = NOW;
             while !is_over.load(Ordering::Relaxed) {
@@ -59,7 +59,7 @@ fn of_many_copies_at_once_one_chooses() {
     assert_eq!(lost.map(|counter| counter.load(Ordering::Relaxed)), [0; 3]);
 }
 
-/// Which slot a copy of this request goes to; `None` when it is dropped.
+/// Returns the slot that a copy of this request goes to; `None` if it is dropped.
 fn copy(table: &PinTable, turns: &AtomicU64, key: PinKey, worker: u16) -> Option<u16> {
     match table.claim(NOW, key, Kind::Invite, worker) {
         Claim::Claimed(claimed) => {

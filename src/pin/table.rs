@@ -1,10 +1,10 @@
 //! The table: set-associative, fixed in size, shared by all workers, without a lock.
 //!
-//! # Putting a pin in
+//! # Storing a pin
 //!
-//! Two copies of one request may arrive at two workers at once, and both must get the same answer
-//! while the counter moves once. So a pin is put in by steps: *tentative*, look again, *claimed*,
-//! then the owner chooses and *commits*.
+//! Two copies of one request may arrive at two workers at once. Both must get the same answer while
+//! the counter moves once. So a pin is stored in steps: *tentative*, look again, *claimed*, then
+//! the owner chooses and *commits*.
 //!
 //! ```text
 //!   empty/expired ──CAS──> tentative ──look again──CAS──> claimed ──> choose ──> committed
@@ -14,13 +14,13 @@
 //!
 //! # Orderings
 //!
-//! The look again is a store-then-load on two different ways by two workers: of two that put in the
-//! same key at least one must see the other. That needs a `SeqCst` fence between each worker's CAS
-//! and the loads that follow. A worker that sees a *tentative* pin at a higher way than its own
-//! takes it away by CAS; the owner's step to *claimed* is a CAS on the same word, so exactly one of
-//! the two succeeds. Everything else is a single word that carries all it means, and `Relaxed` is
-//! enough: no other memory is published through a pin. `crate::models` runs all of this through every
-//! order of events that these orderings allow.
+//! The look again is a store-then-load on two different ways by two workers: of two workers that
+//! store the same key, at least one must see the other. That needs a `SeqCst` fence between each
+//! worker's CAS and the loads that follow. A worker that sees a *tentative* pin at a higher way
+//! than its own removes it by CAS; the owner's step to *claimed* is a CAS on the same word, so
+//! exactly one of the two succeeds. Everything else is a single word that is complete by itself,
+//! and `Relaxed` is enough: no other memory is published through a pin. `crate::models` runs all of
+//! this through every order of events that these orderings allow.
 
 use std::cmp::Reverse;
 
@@ -32,7 +32,7 @@ use crate::destination::Slot;
 use crate::limits;
 use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
 
-/// What the try field of a tentative pin says.
+/// The try field of a tentative pin.
 const TENTATIVE: u8 = 0;
 const CLAIMED: u8 = 1;
 
@@ -41,19 +41,19 @@ const CLAIMED: u8 = 1;
 pub struct PinTable {
     memory: PinMemory,
     counters: PinCounters,
-    /// The block where the sweeper goes on.
+    /// The block where the sweeper continues.
     sweep_at: AtomicU64,
-    /// When it was called last, in milliseconds; 0 before the first time.
+    /// The time of the last sweep, in milliseconds; 0 before the first.
     swept_ms: AtomicU64,
 }
 
-/// What the table counts. Evictions and contention are rare, so all workers share these.
+/// The counters of the table. Evictions and contention are rare, so all workers share them.
 #[derive(Debug, Default)]
 pub struct PinCounters {
-    /// Pins evicted from a full bucket that nobody misses: of transactions that ended, or were
-    /// given up by their caller, over 32 s before.
+    /// Pins evicted from a full bucket without harm: their transactions ended, or were given up by
+    /// their callers, over 32 s before.
     pub evicted_final: AtomicU64,
-    /// Other living pins evicted from a full bucket: the table is too small.
+    /// Other live pins evicted from a full bucket: the table is too small.
     pub evicted_live: AtomicU64,
     /// Requests that waited for another worker's choice for the same request.
     pub contended: AtomicU64,
@@ -61,14 +61,14 @@ pub struct PinCounters {
     pub swept: AtomicU64,
 }
 
-/// What became of an attempt to put a pin in.
+/// The result of an attempt to store a pin.
 #[derive(Debug)]
 pub enum Claim<'a> {
-    /// There is one already.
+    /// The pin exists already.
     Found(Pin),
-    /// The way is ours: choose, then commit. Dropping it gives the way back.
+    /// The way is ours: choose, then commit. Dropping it frees the way.
     Claimed(Claimed<'a>),
-    /// Another worker is choosing for the same request at this moment.
+    /// Another worker is choosing for the same request right now.
     Contended,
 }
 
@@ -87,8 +87,8 @@ impl Claimed<'_> {
     }
 
     fn finish(&mut self, word: u64) {
-        // It fails only when we stood still for seconds and the way was given to another: then our
-        // choice is unpinned, as after an eviction.
+        // This fails only if we were stopped for seconds and the way was given to another: then our
+        // choice is not pinned, as after an eviction.
         let _ = swap(self.way, self.word, word);
         self.word = word;
     }
@@ -103,7 +103,7 @@ impl Drop for Claimed<'_> {
 }
 
 impl PinTable {
-    /// A table in this memory.
+    /// Creates a table in this memory.
     pub fn new(memory: PinMemory) -> Self {
         Self {
             memory,
@@ -113,37 +113,38 @@ impl PinTable {
         }
     }
 
-    /// How many pins a relay needs that sees this many new requests per second at its peak.
+    /// Returns how many pins a relay needs for this peak of new requests per second.
     pub const fn pins_for_peak(requests_per_second: u32) -> usize {
         requests_per_second as usize * limits::PINS_PER_REQUEST_RATE
     }
 
-    /// How many pins fit.
+    /// Returns how many pins fit.
     pub fn capacity(&self) -> usize {
         self.memory.bucket_count() * super::memory::WAYS
     }
 
-    /// What it counts.
+    /// Returns the counters.
     pub fn counters(&self) -> &PinCounters {
         &self.counters
     }
 
-    /// The memory, for the control thread to note its slots in.
+    /// Returns the memory, in which the control thread records its slots.
     pub(crate) fn memory(&self) -> &PinMemory {
         &self.memory
     }
 
-    /// The pin of this key that serves a transaction, or a call when `is_call`.
+    /// Returns the pin of this key for a transaction, or for a call if `is_call`.
     pub fn find(&self, now: Now, key: PinKey, is_call: bool) -> Option<Pin> {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
         find_in(bucket, tag, is_call, clock).map(|(_, word)| Pin::unpack(word))
     }
 
-    /// Finds the transaction's pin or begins to put it in.
+    /// Finds the transaction's pin or starts to store it.
     ///
-    /// `worker` is the caller's number, equal for no two of a process: with the number of the process
-    /// it makes tentative pins of one key differ, so that no worker takes another's for its own.
+    /// `worker` is the caller's number, unique in its process. Together with the number of the
+    /// process it makes tentative pins of one key differ, so that no worker takes another's pin for
+    /// its own.
     pub fn claim(&self, now: Now, key: PinKey, kind: Kind, worker: u16) -> Claim<'_> {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
@@ -154,7 +155,7 @@ impl PinTable {
                 return Claim::Found(Pin::unpack(word));
             }
             if is_being_put_in(bucket, tag, is_call, clock) {
-                // The other worker is a handful of instructions from its end.
+                // The other worker needs only a few more instructions.
                 if !has_waited {
                     count(&self.counters.contended);
                     has_waited = true;
@@ -178,7 +179,8 @@ impl PinTable {
         Claim::Contended
     }
 
-    /// Notes that a request or response of this transaction was seen; false when it has no pin.
+    /// Records that a request or response of this transaction was seen; returns false if it has no
+    /// pin.
     pub fn renew(&self, now: Now, key: PinKey, is_call: bool, state: Option<State>) -> bool {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
@@ -187,14 +189,15 @@ impl PinTable {
                 return false;
             };
             let pin = Pin::unpack(word);
-            // A late 1xx does not reopen a transaction that had its final response, and a late 100
-            // does not stop the ringing.
+            // A late 1xx does not reopen a transaction after its final response, and a late 100
+            // does not reset a ringing one.
             let state = match (pin.state, state) {
                 (State::Final, _) | (_, None) | (State::Ringing, Some(State::Trying)) => pin.state,
                 (_, Some(new)) => new,
             };
             let new = Pin { clock, state, ..pin }.pack();
-            // Within one unit of the clock nearly nothing changes, and the line stays shared.
+            // Within one unit of the clock the word rarely changes, and the cache line stays
+            // shared.
             if new == word || swap(way, word, new).is_ok() {
                 return true;
             }
@@ -202,8 +205,8 @@ impl PinTable {
         true
     }
 
-    /// Puts a call pin in, or sets the one that is there; `worker` is as in [`PinTable::claim`].
-    /// False when another worker took too long to put it in.
+    /// Stores a call pin, or overwrites the existing one; `worker` is the same as in
+    /// [`PinTable::claim`]. Returns false if another worker took too long to store it.
     pub fn set_call(
         &self,
         now: Now,
@@ -219,7 +222,7 @@ impl PinTable {
         let new = pin.pack();
         for _ in 0..limits::CLAIM_TRIES {
             if let Some((way, word)) = find_in(bucket, tag, true, clock) {
-                // A dialog is worth more than a challenge that comes late.
+                // A dialog is worth more than a late challenge.
                 let is_settled = word == new || kind == Kind::Challenge && is_dialog(word);
                 if is_settled || swap(way, word, new).is_ok() {
                     return true;
@@ -231,7 +234,7 @@ impl PinTable {
                     claimed.finish(new);
                     return true;
                 }
-                // Another worker has put it in: it is set in the next round.
+                // Another worker has stored it: the next round overwrites it.
                 Claim::Found(_) => {}
                 Claim::Contended => break,
             }
@@ -239,7 +242,7 @@ impl PinTable {
         false
     }
 
-    /// Takes the pin of a challenge out when it is still there: it serves one request.
+    /// Removes the pin of a challenge if it still exists: it serves only one request.
     pub fn take_challenge(&self, now: Now, key: PinKey, cseq_bits: u8) -> Option<Slot> {
         let (bucket, tag) = self.place(key);
         for _ in 0..limits::CLAIM_TRIES {
@@ -248,7 +251,7 @@ impl PinTable {
             if pin.kind != Kind::Challenge || pin.try_number == cseq_bits & 15 {
                 return None;
             }
-            // It fails when it was renewed, by a copy of the challenge, or taken.
+            // This fails if the pin was renewed by a copy of the challenge, or taken.
             if swap(way, word, 0).is_ok() {
                 return Some(pin.slot);
             }
@@ -256,16 +259,16 @@ impl PinTable {
         None
     }
 
-    /// Clears what has expired in the next part of the table; the control thread calls it about
-    /// once a second. It passes the whole table in 64 s, or at once when it comes late. Memory that
-    /// holds no pin is not looked at.
+    /// Clears expired pins in the next part of the table. The control thread calls it about once a
+    /// second. It passes the whole table in 64 s, or at once if it is called late. It skips memory
+    /// without pins.
     ///
-    /// When nobody has called it for longer than any pin lives, the process was stopped and every
-    /// pin from before is dead. The clock of pins may have wrapped since, which would make them look
-    /// alive: all are cleared, with the few put in since the process woke up.
+    /// If it was not called for longer than the lifetime of any pin, the process was stopped and
+    /// every older pin is dead. The clock of pins may have wrapped since, which would make them
+    /// look alive, so all pins are cleared, together with the few stored since the process woke up.
     pub fn sweep(&self, now: Now) {
         let blocks = self.memory.block_count();
-        // Relaxed: the control thread alone sweeps.
+        // Relaxed: only the control thread sweeps.
         let swept_ms = self.swept_ms.swap(now.ms(), Ordering::Relaxed);
         let passed_ms = if swept_ms == 0 { 0 } else { now.ms().saturating_sub(swept_ms) };
         if passed_ms > LIFE_MAX_MS {
@@ -284,25 +287,26 @@ impl PinTable {
         self.sweep_at.store(if end == blocks { 0 } else { end as u64 }, Ordering::Relaxed);
     }
 
-    /// Clears every pin that names one of these slots, before they stand for something else.
+    /// Clears every pin that names one of these slots, before they get new destinations.
     pub fn clear_slots(&self, is_reused: impl Fn(Slot) -> bool) {
         // A tentative pin has its worker's number there.
         let names = |pin: Pin| pin.state != State::Tentative && is_reused(pin.slot);
         self.clear(0..self.memory.block_count(), names);
     }
 
-    /// How many pins there are, dead ones included: a walk over all memory, for tests and tools.
+    /// Returns how many pins there are, dead ones included. Walks over all memory; for tests and
+    /// tools.
     pub fn count(&self) -> usize {
         let blocks = (0..self.memory.block_count()).flat_map(|block| self.memory.block(block));
         blocks.filter(|way| way.load(Ordering::Relaxed) != 0).count()
     }
 
-    /// How many blocks of 64 buckets the sweeper visits, for tests and tools.
+    /// Returns how many blocks of 64 buckets the sweeper visits, for tests and tools.
     pub fn blocks_in_use(&self) -> usize {
         (0..self.memory.block_count()).filter(|block| self.memory.is_marked(*block)).count()
     }
 
-    /// Every way that may hold a pin, with its number.
+    /// Returns every way that may hold a pin, with its number.
     pub(super) fn ways(&self) -> impl Iterator<Item = (usize, &AtomicU64)> {
         let blocks = (0..self.memory.block_count()).filter(|block| self.memory.is_marked(*block));
         blocks.flat_map(|block| self.memory.numbered_block(block))
@@ -312,9 +316,9 @@ impl PinTable {
         for block in blocks.filter(|block| self.memory.is_marked(*block)) {
             for way in self.memory.block(block) {
                 let mut word = way.load(Ordering::Relaxed);
-                // The CAS fails for a pin that was changed in between: renewed, it no longer is
-                // expired, but it still names its slot. That happens once per copy that comes, so not
-                // for long.
+                // The CAS fails if the pin was changed in between: after a renewal it is no longer
+                // expired, but it still names its slot. That happens once per arriving copy, so the
+                // loop ends soon.
                 while word != 0 && is_over(Pin::unpack(word)) {
                     match swap(way, word, 0) {
                         Ok(_) => {
@@ -330,8 +334,8 @@ impl PinTable {
     }
 
     pub(super) fn place(&self, key: PinKey) -> (&[AtomicU64], u32) {
-        // The bucket is made of the key's high bits, the tag of its low ones; no tag is zero, so
-        // that no pin is.
+        // The bucket comes from the key's high bits, the tag from its low ones. No tag is zero, so
+        // no pin is zero.
         let tag = (key.0 & ((1 << TAG_BITS) - 1)) as u32;
         (self.memory.bucket(self.bucket_of(key)), tag.max(1))
     }
@@ -340,7 +344,7 @@ impl PinTable {
         ((u128::from(key.0) * self.memory.bucket_count() as u128) >> 64) as usize
     }
 
-    /// What stands in the place of a slot while `worker` puts a pin in.
+    /// The value stored instead of a slot while `worker` stores a pin.
     fn seat(&self, worker: u16) -> Slot {
         const { assert!(limits::WORKERS_MAX <= 1 << u8::BITS) };
         Slot(u16::from(self.memory.generation()) << u8::BITS | worker & 0xff)
@@ -353,7 +357,7 @@ impl PinTable {
         swap(way, old, tentative).ok()?;
         self.count_eviction(old, clock);
 
-        // Between our word and the look at the others': see the orderings above.
+        // Between our store and our loads of the others' words: see the orderings above.
         fence(Ordering::SeqCst);
         let mut is_below = true;
         for other in bucket {
@@ -366,7 +370,7 @@ impl PinTable {
             let theirs = Pin::unpack(word);
             let is_weaker =
                 theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
-            // A weaker one is taken away, unless it has just become stronger or gone by itself.
+            // Remove a weaker one, unless it has just become stronger or is gone.
             if is_same(word) && is_weaker {
                 word = swap(other, word, 0).map_or_else(|now| now, |_| 0);
             }
@@ -390,15 +394,15 @@ impl PinTable {
     }
 }
 
-/// The way to put a new pin in: a dead pin of its own key, else an empty or expired way, else the pin
-/// that is missed least, the oldest of several. `None` when there is none: the key has just been put
-/// in, or all ways are being put in at this moment.
+/// Returns the way for a new pin: a dead pin of its own key, else an empty or expired way, else the
+/// least valuable pin, the oldest of several. `None` if there is none: the key has just been
+/// stored, or all ways are being written right now.
 ///
-/// Calls may keep half of the ways: once they hold more, the oldest of them makes room for a request
-/// that is still open, so that a callee who rings everything cannot fill the table.
+/// Calls may keep half of the ways. Once they hold more, the oldest call makes room for a request
+/// that is still open, so a callee that lets everything ring cannot fill the table.
 ///
-/// A worker whose clock is a little behind may still find the dead pin of our key alive. It is
-/// replaced where it is, so that either that worker renews it or we replace it.
+/// A worker whose clock is a little behind may still see the dead pin of our key as live. It is
+/// replaced in place, so either that worker renews it or we replace it.
 fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     let mut free = None;
     let mut calls = 0;
@@ -440,7 +444,7 @@ fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(
     }
 }
 
-/// The lowest way that holds this key, has been committed and lives.
+/// Returns the lowest way that holds this key, is committed and has not expired.
 pub(super) fn find_in(
     bucket: &[AtomicU64],
     tag: u32,
@@ -449,14 +453,14 @@ pub(super) fn find_in(
 ) -> Option<(&AtomicU64, u64)> {
     bucket.iter().find_map(|way| {
         let word = way.load(Ordering::Relaxed);
-        // A tentative one may lie before it: of a worker that will see the committed one and
+        // A tentative one may come before it, from a worker that will see the committed one and
         // withdraw.
         let is_committed = Pin::unpack(word).state != State::Tentative;
         (is_committed && is_same(word, tag, is_call, clock)).then_some((way, word))
     })
 }
 
-/// Whether some worker is putting this key in.
+/// Returns whether some worker is storing this key.
 fn is_being_put_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> bool {
     bucket.iter().any(|way| is_same(way.load(Ordering::Relaxed), tag, is_call, clock))
 }
@@ -477,7 +481,7 @@ fn is_call(kind: Kind) -> bool {
     matches!(kind, Kind::Dialog | Kind::Challenge)
 }
 
-/// Changes a word when nobody else has; the word that is there instead when somebody has.
+/// Changes a word if no other worker has changed it; otherwise returns its current value.
 fn swap(way: &AtomicU64, old: u64, new: u64) -> Result<u64, u64> {
     way.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
 }

@@ -1,8 +1,8 @@
-//! Our own answers: those of a stateless UAS (RFC 3261 §8.2.6, §8.2.7).
+//! Our own responses: those of a stateless UAS (RFC 3261 §8.2.6, §8.2.7).
 //!
-//! A copy of the request gets the same bytes again, the ACK is known by the To tag, and an answer
-//! is hardly longer than its request ([`limits::answer_max`]), so nobody can use us to multiply
-//! traffic.
+//! A copy of the request gets the same bytes again, and the ACK is recognised by the To tag. A
+//! response is hardly longer than its request ([`limits::answer_max`]), so nobody can use us to
+//! amplify traffic.
 
 use super::branch::Branch;
 use super::forward::payload_max;
@@ -13,9 +13,9 @@ use super::{Arrival, Cause, Core, Flow, Outbox};
 use crate::limits;
 use crate::message::{Fault, HeaderName, Row, Rows, trim};
 
-/// Puts the answer into the outbox.
+/// Adds the response to the outbox.
 pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: Answer) -> Verdict {
-    // Without a readable sent-by nobody can be answered.
+    // Without a readable sent-by there is no address to answer.
     let Some(address) = core.response_address(at) else {
         return Verdict::Dropped(Reason::Unanswerable);
     };
@@ -40,10 +40,10 @@ pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: A
     Verdict::Dropped(if is_short { Reason::TooShort } else { Reason::TooLarge })
 }
 
-/// How an answer is written.
+/// The form of a response.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Form {
-    /// With the words of its code and a Content-Length.
+    /// With the standard reason phrase and a Content-Length.
     Usual,
     /// Without both, which may be left out over UDP (§7.2, §20.14), for a short request.
     Short,
@@ -74,7 +74,7 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form
     outbox.write(b"\r\n");
 }
 
-/// Via, From, To, Call-ID and `CSeq` as they came (§8.2.6.2), as many of them as there are.
+/// Copies Via, From, To, Call-ID and `CSeq` unchanged (§8.2.6.2), if they exist.
 fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
     let message = &core.message;
     let mut seen = [false; 4];
@@ -117,7 +117,7 @@ fn write_to(core: &Core, at: &Arrival, outbox: &mut Outbox, row: Row) {
     }
 }
 
-/// §20.40: the extensions that a Proxy-Require asked for, none of which we have.
+/// §20.40: lists the extensions of a Proxy-Require, none of which we support.
 fn write_unsupported(core: &Core, at: &Arrival, outbox: &mut Outbox) {
     for row in Rows::new(at.bytes, core.message.rows_start) {
         if row.name == HeaderName::ProxyRequire {

@@ -24,20 +24,20 @@ pub(super) struct Branch {
 }
 
 impl Branch {
-    /// The branch for this request: a keyed hash over what no copy, CANCEL or ACK changes, so never
-    /// the method, the To tag or the source port.
+    /// Returns the branch for this request: a keyed hash over fields that are the same in every
+    /// copy, CANCEL and ACK, so never over the method, the To tag or the source port.
     pub(super) fn of_request(keys: &Keys, message: &Message, bytes: &[u8]) -> Option<Self> {
         let via = message.via?;
         let request_uri = match message.start_line {
             StartLine::Request { uri, .. } | StartLine::OtherVersion { uri, .. } => uri.of(bytes),
-            // What is no proper request is answered, not forwarded.
+            // A malformed request is answered, not forwarded.
             _ => &[],
         };
         let mut fields = keys.branch();
         if via.usable_branch(bytes).is_some() {
             write_upstream(&mut fields, &via, bytes);
         } else {
-            // An element of RFC 2543: its whole Via and the Request-URI stand in for the branch.
+            // An element of RFC 2543: use its whole Via and the Request-URI instead of the branch.
             fields.fixed(&[1]);
             fields.field(via.value.of(bytes));
             fields.field(request_uri);
@@ -45,8 +45,8 @@ impl Branch {
         Some(Self::finish(fields, message, bytes))
     }
 
-    /// The branch that we gave the request of this response, whose Via below ours is `upstream`;
-    /// `None` when that had no branch to go by.
+    /// Returns the branch that we gave the request of this response, whose Via below ours is
+    /// `upstream`; `None` if that has no usable branch.
     pub(super) fn of_response(
         keys: &Keys,
         message: &Message,
@@ -66,7 +66,7 @@ impl Branch {
         Self { hash: fields.spread128(), try_number: 0 }
     }
 
-    /// Reads a branch that may be ours; case does not matter, since a branch is a token.
+    /// Parses a branch that may be ours; case does not matter, because a branch is a token.
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let digits =
             text.get(MAGIC_COOKIE.len()..).filter(|digits| digits.len() == HASH_DIGITS + 1)?;
@@ -78,7 +78,7 @@ impl Branch {
         Some(Self { hash: u128::from_be_bytes(hash), try_number: hex::digit(digits[HASH_DIGITS])? })
     }
 
-    /// The branch as it is written.
+    /// Returns the branch as text.
     pub(super) fn text(self) -> [u8; BRANCH_LEN] {
         let mut text = [0; BRANCH_LEN];
         text[..MAGIC_COOKIE.len()].copy_from_slice(MAGIC_COOKIE);
@@ -87,13 +87,13 @@ impl Branch {
         text
     }
 
-    /// The key of the transaction's pin.
+    /// Returns the key of the transaction's pin.
     pub(super) fn pin_key(self) -> PinKey {
         PinKey(self.hash as u64)
     }
 }
 
-/// Branch and sent-by of the element before us. Both have no case.
+/// Adds the branch and sent-by of the element before us. Both are hashed without case.
 fn write_upstream(fields: &mut Fields, via: &Via, bytes: &[u8]) {
     fields.fixed(&[0]);
     fields.lower(via.branch.unwrap_or_default().of(bytes));

@@ -1,9 +1,9 @@
-//! What a relay would do with a message, and by which rule, without doing it.
+//! Explains what a relay would do with a message, and by which rule, without doing it.
 //!
-//! The core itself decides, as for any datagram, and is not told that nothing will be sent: it works on
-//! copies. [`Explainer`] has a pin table of its own, into which the few pins are copied that the
-//! message names, and a copy of the snapshot whose turns are its own. The rule is read from the verdict
-//! and from what the core changed in the copies.
+//! The core itself decides, as for any datagram, and does not know that nothing will be sent: it
+//! works on copies. [`Explainer`] has its own pin table with copies of the few pins that the
+//! message names, and a copy of the snapshot with its own turns. The rule is derived from the
+//! verdict and from what the core changed in the copies.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use crate::pin::{self, Kind, Pin, PinKey, PinMemory, PinTable, State};
 
 pub use crate::dialog::{Speaker, Token};
 
-/// Explains messages. It may be used again and again.
+/// Explains messages. It can be used repeatedly.
 #[derive(Debug)]
 pub struct Explainer {
     proxy: Proxy,
     outbox: Outbox,
 }
 
-/// What would become of one message, and why.
+/// What the relay would do with one message, and why.
 #[derive(Clone, Debug)]
 pub struct Explained {
-    /// What would become of it.
+    /// The core's verdict.
     pub verdict: Verdict,
     /// How its next hop is found.
     pub rule: Rule,
@@ -40,9 +40,9 @@ pub struct Explained {
     pub fault: Option<Fault>,
     /// The set that new requests are dispatched to.
     pub set: u32,
-    /// The destination that it comes from, by its source address.
+    /// The destination that sent it, by its source address.
     pub sender: Option<Known>,
-    /// What the Routes of a request say that are ours.
+    /// What our own Routes in a request say.
     pub route: OwnRoute,
     /// What is remembered of its transaction.
     pub transaction: Option<Remembered>,
@@ -50,9 +50,9 @@ pub struct Explained {
     pub call: Option<Remembered>,
     /// The destination that it goes to or, for a response, came from.
     pub destination: Option<Slot>,
-    /// The destinations that may be chosen from, from the one whose turn is next.
+    /// The destinations that can be chosen, starting with the one whose turn is next.
     pub round: Vec<Slot>,
-    /// The message that would leave.
+    /// The message that would be sent.
     pub leaves: Option<Leaves>,
 }
 
@@ -61,32 +61,32 @@ pub struct Explained {
 pub enum Rule {
     /// It is new: the algorithm's next turn.
     Turn,
-    /// It answers a challenge, so it goes to who challenged.
+    /// It answers a challenge, so it goes to the destination that challenged.
     Challenge,
     /// Its transaction is remembered.
     Transaction,
     /// Its call is remembered.
     Call,
-    /// The token in its Route says it.
+    /// The token in its Route names it.
     Token,
     /// Its Request-URI names a destination.
     RequestUri,
-    /// A response: our own Via says it.
+    /// A response: our own Via names it.
     Via,
     /// A response whose server dropped our Via parameter: the branch proves it.
     Branch,
-    /// It has none: it is answered or dropped.
+    /// It has no next hop: it is answered or dropped.
     Nowhere,
 }
 
-/// What the Routes of a request say that are ours.
+/// What our own Routes in a request say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OwnRoute {
     /// Nothing: there is none, or none with a token of ours.
     Nothing,
-    /// A token that verifies, and who sends by it.
+    /// A token that verifies, and who sends the request.
     Verified(Speaker, Token),
-    /// A token that does not.
+    /// A token that does not verify.
     Forged,
     /// They lead through us too often.
     Loop,
@@ -95,39 +95,39 @@ pub enum OwnRoute {
 /// A pin.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Remembered {
-    /// Where it leads to.
+    /// Where it leads.
     pub to: Leads,
-    /// It is of a challenge, not of a call or transaction.
+    /// It is for a challenge, not for a call or transaction.
     pub is_challenge: bool,
-    /// How far a transaction is.
+    /// The state of a transaction.
     pub state: State,
 }
 
-/// Where a pin leads to.
+/// Where a pin leads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leads {
     /// To a destination.
     To(Slot),
-    /// We answered that there is none.
+    /// We answered that there is no destination.
     NoDestination,
     /// We answered 503.
     Unavailable,
 }
 
-/// A message that would leave.
+/// A message that would be sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Leaves {
-    /// By which listener, and where to.
+    /// The listener that sends it, and the address it goes to.
     pub flow: Flow,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Pins in the table of copies: one message names five at most, and puts in two.
+/// Pins in the table of copies: one message names five at most, and adds two.
 const PINS: usize = 64;
 
 impl Explainer {
-    /// For the relay whose cores share this.
+    /// Creates one for the relay whose cores share this.
     pub fn new(shared: &Shared) -> Self {
         let pins = PinTable::new(PinMemory::on_heap(PINS));
         let listeners = shared.listeners.clone();
@@ -135,7 +135,8 @@ impl Explainer {
         Self { proxy: Proxy::new(Arc::new(copy)), outbox: Outbox::new() }
     }
 
-    /// What a core of this relay would do with this datagram now. Nothing that it shares is changed.
+    /// Returns what a core of this relay would do with this datagram now. Changes nothing that is
+    /// shared.
     pub fn explain(
         &mut self,
         now: Now,
@@ -198,8 +199,8 @@ impl Explainer {
     }
 }
 
-/// The address that a message most likely comes from: of a request what its top Via says, of a
-/// response the destination that its transaction is remembered at.
+/// Returns the address that a message most likely comes from: for a request the one in its top Via,
+/// for a response the destination of its transaction.
 pub fn likely_source(
     now: Now,
     shared: &Shared,
@@ -218,7 +219,8 @@ pub fn likely_source(
     neighbour::may_send_to(source, &shared.listeners).then_some(source)
 }
 
-/// The listener that a datagram from this address most likely comes to: the first of its family.
+/// Returns the listener that a datagram from this address most likely arrives at: the first of its
+/// family.
 pub fn likely_listener(shared: &Shared, source: SocketAddr) -> ListenerId {
     shared.listeners.for_family(ListenerId(0), &source).unwrap_or(ListenerId(0))
 }
@@ -226,7 +228,7 @@ pub fn likely_listener(shared: &Shared, source: SocketAddr) -> ListenerId {
 /// The keys of the pins that a message names.
 struct Names {
     transaction: Option<PinKey>,
-    /// Of its call: by who sends it, the caller or a destination, without and with the callee's tag.
+    /// For its call: by sender, the caller or a destination, without and with the callee's tag.
     calls: [[Option<PinKey>; 2]; 2],
     is_in_dialog: bool,
 }
@@ -259,7 +261,7 @@ impl Names {
         self.transaction.map(|key| (key, false)).into_iter().chain(calls).collect()
     }
 
-    /// The call as seen from whoever sent this request.
+    /// Returns the key of the call, as seen from the sender of this request.
     fn call(&self, at: &Arrival) -> Option<PinKey> {
         let destinations = &at.snapshot.destinations;
         let sender = destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
@@ -277,7 +279,7 @@ fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
     Some(Remembered { to, is_challenge: kind == Kind::Challenge, state })
 }
 
-/// Reads the Routes once more, in a core that is thrown away.
+/// Reads the Routes again, in a temporary core.
 fn own_route(at: &Arrival, message: &Message) -> OwnRoute {
     let mut core = Core::new(0);
     core.message = message.clone();

@@ -1,4 +1,4 @@
-//! Where a datagram came from, or by which way one leaves.
+//! Where a datagram came from, or how one is sent.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ pub enum Transport {
     Udp,
 }
 
-/// A way to a neighbour: transport, our listener, the neighbour's address and the connection.
+/// A path to a neighbour: transport, our listener, the neighbour's address and the connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Flow {
     /// The transport protocol.
@@ -25,7 +25,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// A UDP flow.
+    /// Creates a UDP flow.
     pub const fn udp(listener: ListenerId, peer: SocketAddr) -> Self {
         Self { transport: Transport::Udp, listener, peer, connection: 0 }
     }

@@ -1,4 +1,4 @@
-//! Writing a forwarded request (RFC 3261 §16.6): the received bytes, but for the permitted edits.
+//! Writes a forwarded request (RFC 3261 §16.6): the received bytes with only the permitted edits.
 
 use std::net::SocketAddr;
 
@@ -13,11 +13,11 @@ use crate::dialog::{Token, TokenText};
 use crate::limits;
 use crate::message::{Edits, MaxBreadth, Method, Span, StartLine, UriScheme};
 
-/// Where a request goes next.
+/// The next hop of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hop {
     pub(super) address: SocketAddr,
-    /// The listener it leaves by.
+    /// The listener that sends it.
     pub(super) listener: ListenerId,
     /// The destination's slot, or [`crate::pin::NO_SLOT`].
     pub(super) slot: Slot,
@@ -25,7 +25,7 @@ pub(super) struct Hop {
     pub(super) how: Forwarded,
 }
 
-/// Max-Forwards of a request that has none, or one above 255 (§16.6 item 3).
+/// Max-Forwards for a request that has none, or one above 255 (§16.6 item 3).
 const MAX_FORWARDS: u32 = 70;
 
 impl Core {
@@ -39,8 +39,8 @@ impl Core {
         let Some((via, response_address)) = self.message.via.zip(self.response_address(at)) else {
             return Verdict::Dropped(Reason::Unanswerable);
         };
-        // What the set says holds for what is dispatched to it: a request outside a dialog, and
-        // its CANCEL and ACK, which must be written alike.
+        // The set's policy applies to what is dispatched to the set: a request outside a dialog,
+        // and its CANCEL and ACK, which must be written the same way.
         let is_dispatched = matches!(hop.how, Forwarded::Chosen | Forwarded::Pinned);
         let set_policy = at.snapshot.set_policy(at.snapshot.policy.set);
         if is_dispatched && set_policy.foreign_route != ForeignRoute::Keep {
@@ -77,7 +77,7 @@ impl Core {
         self.refuse_too_large(at, outbox)
     }
 
-    /// Puts the edited message into the outbox; false when it does not fit.
+    /// Adds the edited message to the outbox; returns false if it does not fit.
     pub(super) fn post(&mut self, outbox: &mut Outbox, flow: Flow) -> bool {
         let (start, end) = (self.message.start, self.message.end);
         let is_applied = self.edits.apply(start, end, outbox, Outbox::received, Outbox::write);
@@ -104,7 +104,7 @@ impl Core {
         token.sign(&at.shared.keys, of(self.message.call_id), of(self.message.from_tag))
     }
 
-    /// Everything that we add stands right after the first line: so it is on top of all Vias and
+    /// Inserts everything that we add right after the first line, so it is above all Vias and
     /// Record-Routes, wherever they are.
     fn insert_rows(
         &mut self,
@@ -142,7 +142,7 @@ impl Core {
             write_via(edits, egress, request.branch, &parameter);
             if let Some(token) = token {
                 write_record_route(edits, token, egress);
-                // The way in and the way out differ: both are written, the way out on top.
+                // Arrival and egress listener differ: write both, the egress on top.
                 if hop.listener != at.flow.listener {
                     write_record_route(
                         edits,
@@ -164,7 +164,7 @@ impl Core {
         });
     }
 
-    /// §16.6 item 6: a next Route without `lr` wants to find itself in the Request-URI, and the
+    /// §16.6 item 6: a next Route without `lr` expects its URI in the Request-URI, and the
     /// Request-URI at the end of the route.
     fn route_strictly(&mut self, at: &Arrival) {
         let StartLine::Request { uri: request_uri, .. } = self.message.start_line else {
@@ -178,7 +178,7 @@ impl Core {
         let Some(end_of_rows) = self.routes.end_of_rows() else {
             return;
         };
-        // After a strict router before us and one behind us the two swaps are one.
+        // With strict routers before and after us, the two swaps become one.
         let old = self.request_uri_edited.unwrap_or(request_uri).of(at.bytes);
         self.edits.replace_with(Span::new(end_of_rows, end_of_rows), |edits| {
             edits.write(b"Route: <");
@@ -190,7 +190,7 @@ impl Core {
         self.routes.remove(number);
     }
 
-    /// The host and port of the Request-URI become the destination's, as `ds_select_domain` does.
+    /// Sets the host and port of the Request-URI to the destination's, like `ds_select_domain`.
     fn rewrite_domain(&mut self, at: &Arrival, slot: Slot) {
         let uri = self.message.uri;
         if let Some(destination) = at.snapshot.destinations.get(slot)
@@ -202,7 +202,7 @@ impl Core {
     }
 }
 
-/// The largest datagram that can be sent to this address.
+/// Returns the largest UDP payload that can be sent to this address.
 pub(super) fn payload_max(address: SocketAddr) -> usize {
     if address.is_ipv4() { limits::PAYLOAD_IPV4_MAX } else { limits::PAYLOAD_IPV6_MAX }
 }

@@ -1,5 +1,5 @@
-//! Requests with a Route of ours: what its token says, and the next hop that follows from it
-//! (RFC 3261 §16.4, §16.12).
+//! Requests with a Route of ours: what its token says, and the resulting next hop (RFC 3261 §16.4,
+//! §16.12).
 
 use std::net::SocketAddr;
 
@@ -13,22 +13,22 @@ use crate::limits::OWN_ROUTES_MAX;
 use crate::message::{Span, StartLine, Uri, UriScheme, parse_ip};
 use crate::pin::NO_SLOT;
 
-/// What the Routes that are ours said.
+/// What our own Routes said.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Dialog {
-    /// There was none, or none with a token of ours: that proves nothing.
+    /// There was no token of ours: that proves nothing.
     Unproven,
-    /// A token that verifies, and who sends by it.
+    /// A token that verifies, and who sends the request.
     Verified(Speaker, Token),
-    /// A token that does not.
+    /// A token that does not verify.
     Forged,
     /// The route leads through us more often than we follow it in one pass.
     Loop,
 }
 
 impl Core {
-    /// Takes the Routes that are ours off the top and reads their tokens. The last that verifies
-    /// counts: it belongs to our place in the route that is nearest to the next hop.
+    /// Removes our own Routes from the top and reads their tokens. The last one that verifies
+    /// counts: it belongs to our Route that is nearest to the next hop.
     pub(super) fn take_own_routes(&mut self, at: &Arrival) -> Dialog {
         let mut dialog = self.undo_strict_routing(at);
         if matches!(dialog, Dialog::Forged) {
@@ -42,7 +42,7 @@ impl Core {
             }
             let user = route.parts.user.unwrap_or_default().of(at.bytes);
             self.routes.remove(number);
-            // We wrote the same token twice where the call changed listeners.
+            // If the call changed listeners, we wrote the same token twice.
             if last_user.is_some_and(|last| !last.is_empty() && last.eq_ignore_ascii_case(user)) {
                 continue;
             }
@@ -60,8 +60,8 @@ impl Core {
         dialog
     }
 
-    /// §16.4: a strict router before us has put our Route into the Request-URI, and the
-    /// Request-URI at the end of the route.
+    /// §16.4: undoes what a strict router before us did. It put our Route into the Request-URI, and
+    /// the Request-URI at the end of the route.
     fn undo_strict_routing(&mut self, at: &Arrival) -> Dialog {
         let StartLine::Request { uri: request_uri, .. } = self.message.start_line else {
             return Dialog::Unproven;
@@ -122,7 +122,7 @@ impl Core {
             (routed.unwrap_or(token.destination), token.egress, slot)
         };
         let listeners = &at.shared.listeners;
-        // The place that the token names may have become our own since.
+        // The address in the token may have become our own since.
         if listeners.is_our_address(address.ip(), address.port()) {
             return Verdict::Dropped(Reason::SelfLoop);
         }
@@ -136,8 +136,9 @@ impl Core {
         self.forward(at, outbox, request, Hop { address, listener, slot, how: Forwarded::Token })
     }
 
-    /// A set may let callers' requests follow their route, to addresses that the operator listed;
-    /// to this machine itself only where the destination is on it.
+    /// Returns the next hop of a caller's request if its set follows the callers' routes. Only
+    /// addresses that the operator listed are allowed; this machine itself only if the destination
+    /// is on it.
     fn routed_by_caller(&self, at: &Arrival, token: &Token) -> Option<SocketAddr> {
         let destinations = &at.snapshot.destinations;
         let known = destinations.by_address(token.destination)?;
@@ -152,8 +153,8 @@ impl Core {
         })
     }
 
-    /// A callee's request goes along its route when that is a place it may name: allowed, one host
-    /// that is not us, and not inside a network when the caller is outside.
+    /// Returns the next hop of a callee's request along its route, if it may name that address:
+    /// allowed, one host that is not us, and not inside a network if the caller is outside.
     fn routed_by_callee(&self, at: &Arrival, token: &Token) -> Option<SocketAddr> {
         let Policy { in_dialog_to, .. } = &at.snapshot.policy;
         self.next_hop_address(at).filter(|address| {
@@ -165,7 +166,8 @@ impl Core {
         })
     }
 
-    /// The next Route, else the Request-URI, when it is an address that some listener can reach.
+    /// Returns the next Route, or else the Request-URI, if it is an address that some listener can
+    /// reach.
     fn next_hop_address(&self, at: &Arrival) -> Option<SocketAddr> {
         let uri = match (self.routes.top(), self.request_uri_edited) {
             (Some((_, route)), _) => route.parts,

@@ -1,8 +1,8 @@
-//! RFC 3261 §16: a datagram and the time go in, a verdict and messages to send come out.
+//! RFC 3261 §16: takes a datagram and the time, and returns a verdict and messages to send.
 //!
-//! It owns no socket, clock or randomness, so that tests, fuzzers, the simulator and the benches
-//! drive the same code as the network does. [`Proxy::datagram`] reads the message and hands it to
-//! `request` or `response`; these decide, and `forward` or `answer` write what leaves.
+//! It owns no socket, clock or randomness, so tests, fuzzers, the simulator and the benches run the
+//! same code as the network does. [`Proxy::datagram`] parses the message and passes it to `request`
+//! or `response`; these decide, and `forward` or `answer` write the outgoing message.
 
 mod answer;
 mod branch;
@@ -45,7 +45,7 @@ use crate::keys::Keys;
 use crate::message::{Edits, Message, Routes, Span, StartLine};
 use crate::pin::PinTable;
 
-/// What all workers share and nothing changes while the process runs.
+/// What all workers share. It never changes while the process runs.
 #[derive(Debug)]
 pub struct Shared {
     /// Our own addresses.
@@ -54,19 +54,19 @@ pub struct Shared {
     pub keys: Keys,
     /// What we chose before.
     pub pins: PinTable,
-    /// A random number of this process: slots in our Vias count only when they carry it.
+    /// A random number of this process: slots in our Vias count only with this number.
     pub incarnation: u16,
     cores: AtomicU16,
 }
 
 impl Shared {
-    /// Puts together what the workers share.
+    /// Combines what the workers share.
     pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
         Self { listeners, keys, pins, incarnation, cores: AtomicU16::new(0) }
     }
 }
 
-/// A new request that was given a destination, for the dispatch log.
+/// A new request that got a destination, for the dispatch log.
 #[derive(Clone, Copy, Debug)]
 pub struct Dispatched<'a> {
     /// The method.
@@ -90,20 +90,20 @@ pub struct Proxy {
     core: Core,
 }
 
-/// What a worker's core works with, apart from what it shares.
+/// What a worker's core uses besides what it shares.
 #[derive(Debug)]
 struct Core {
-    /// Equal for no two cores: see [`PinTable::claim`].
+    /// Unique for each core: see [`PinTable::claim`].
     number: u16,
     message: Message,
     routes: Routes,
     edits: Edits,
-    /// The Request-URI after a strict router before us was put right (§16.4).
+    /// The Request-URI after the swap of a strict router before us was undone (§16.4).
     request_uri_edited: Option<Span>,
     chosen: Option<Slot>,
 }
 
-/// One datagram and what it is decided by.
+/// One datagram, and everything that the decision depends on.
 #[derive(Clone, Copy)]
 struct Arrival<'a> {
     now: Now,
@@ -114,7 +114,7 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Whether the source may send to us at all: it is in `allow`, or a destination.
+    /// Returns whether the source may send to us at all: it is in `allow`, or a destination.
     fn is_allowed(&self) -> bool {
         let policy = &self.snapshot.policy;
         policy.allows(&self.flow.peer)
@@ -127,20 +127,21 @@ impl Arrival<'_> {
 }
 
 impl Proxy {
-    /// A core that shares `shared` with the other workers.
+    /// Creates a core that shares `shared` with the other workers.
     pub fn new(shared: Arc<Shared>) -> Self {
-        // Relaxed: only that the numbers differ counts.
+        // Relaxed: the numbers only have to differ.
         let number = shared.cores.fetch_add(1, Ordering::Relaxed);
         let core = Core::new(number);
         Self { shared, core }
     }
 
-    /// Starts anew after a panic, with nothing left of the message that caused it.
+    /// Resets the core after a panic; nothing is left of the message that caused it.
     pub fn reset(&mut self) {
         self.core = Core::new(self.core.number);
     }
 
-    /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one message.
+    /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one
+    /// message.
     pub fn datagram(
         &mut self,
         now: Now,
@@ -153,8 +154,8 @@ impl Proxy {
         self.core.datagram(&Arrival { now, shared: &self.shared, snapshot, flow, bytes }, outbox)
     }
 
-    /// What was dispatched by the last call of [`Proxy::datagram`], whose verdict was
-    /// [`Forwarded::Chosen`] and whose arguments these were.
+    /// Returns what the last call of [`Proxy::datagram`] dispatched. Its verdict must have been
+    /// [`Forwarded::Chosen`], and the arguments must be the same.
     pub fn dispatched<'a>(
         &self,
         snapshot: &'a Snapshot,
@@ -207,7 +208,7 @@ impl Core {
         if self.message.start == at.bytes.len() {
             return Verdict::Dropped(Reason::KeepAlive);
         }
-        // Our own address as a source is a forgery, or a destination that is ourselves.
+        // Our own address as a source is forged, or a destination that is ourselves.
         let peer = at.flow.peer;
         if at.shared.listeners.is_our_address(peer.ip(), peer.port()) {
             return Verdict::Dropped(Reason::SelfLoop);
@@ -220,9 +221,9 @@ impl Core {
         }
     }
 
-    /// Whether a message from an address that is not in `allow` belongs to a call of ours: a
-    /// response whose Via verifies, or a request whose token does. A server that has left the list
-    /// still ends its calls this way.
+    /// Returns whether a message from an address that is not in `allow` belongs to a call of ours:
+    /// a response whose Via verifies, or a request whose token verifies. This way a server that was
+    /// removed from the list can still end its calls.
     fn proves_itself(&mut self, at: &Arrival) -> bool {
         if at.bytes.len() > usize::from(u16::MAX) {
             return false;

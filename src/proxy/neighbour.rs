@@ -1,5 +1,5 @@
-//! The neighbour that a message came from: where its answers go, and what its top Via is told
-//! (RFC 3261 §18.2.1, §18.2.2; RFC 3581 §4).
+//! The neighbour that a message came from: where its responses go, and what is written into its top
+//! Via (RFC 3261 §18.2.1, §18.2.2; RFC 3581 §4).
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -7,16 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 use super::Listeners;
 use crate::message::{Edits, Rport, Span, Via, parse_ip};
 
-/// Where responses to a request with this top Via go: to the packet's source, at the port that
-/// sent-by names unless `rport` asks for the source port.
+/// Returns where responses to a request with this top Via go: to the packet's source, at the port
+/// of sent-by unless `rport` asks for the source port.
 ///
-/// `maddr` changes nothing: it is honoured only when it is the packet's own source.
+/// `maddr` changes nothing: it is honoured only if it is the packet's own source.
 pub(super) fn response_address(peer: SocketAddr, via: &Via, force_rport: bool) -> SocketAddr {
     let port = if uses_source_port(via, force_rport) { peer.port() } else { via.port_or_default() };
     SocketAddr::new(peer.ip(), port)
 }
 
-/// Adds the edits that tell the top Via where its message came from.
+/// Adds the edits that record in the top Via where its message came from.
 pub(super) fn edit_top_via(
     edits: &mut Edits,
     bytes: &[u8],
@@ -40,14 +40,14 @@ pub(super) fn edit_top_via(
         let place = via.received_whole.unwrap_or(Span::new(via.value.end(), via.value.end()));
         edits.replace_with(place, |edits| {
             edits.write(b";received=");
-            // Writing to the edits never fails; what does not fit is noted there.
+            // Writing to the edits never fails; what does not fit is recorded there.
             let _ = write!(edits, "{}", peer.ip());
         });
     }
 }
 
-/// Where the response with this Via on top must go: what [`edit_top_via`] noted when its request
-/// passed; `None` when there is no address to go by.
+/// Returns where the response with this Via on top must go, as [`edit_top_via`] recorded it in the
+/// request; `None` if there is no usable address.
 pub(super) fn next_via_address(via: &Via, bytes: &[u8]) -> Option<SocketAddr> {
     let ip = match via.received {
         Some(received) => received_address(received.of(bytes))?,
@@ -60,8 +60,8 @@ pub(super) fn next_via_address(via: &Via, bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Whether a datagram may be sent to this address at all: broadcast, multicast, unspecified and
-/// our own addresses never (RFC 4475 §3.3.10).
+/// Returns whether a datagram may be sent to this address at all: never to broadcast, multicast,
+/// unspecified and our own addresses (RFC 4475 §3.3.10).
 pub(super) fn may_send_to(address: SocketAddr, listeners: &Listeners) -> bool {
     let ip = address.ip().to_canonical();
     let is_one_host = match ip {
@@ -71,7 +71,7 @@ pub(super) fn may_send_to(address: SocketAddr, listeners: &Listeners) -> bool {
     is_one_host && address.port() != 0 && !listeners.is_our_address(ip, address.port())
 }
 
-/// Addresses that mean something only inside a network (RFC 1918, 3927, 4193, 4291, 6598).
+/// Returns whether the address is valid only inside a network (RFC 1918, 3927, 4193, 4291, 6598).
 pub(super) fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
@@ -86,7 +86,8 @@ fn uses_source_port(via: &Via, force_rport: bool) -> bool {
     force_rport || via.rport != Rport::Absent
 }
 
-/// `received` is written without brackets around IPv6 and read with and without (RFC 5118 §4.5).
+/// Parses `received`, which is written without brackets around IPv6 and accepted with and without
+/// (RFC 5118 §4.5).
 fn received_address(text: &[u8]) -> Option<IpAddr> {
     parse_ip(text).or_else(|| std::str::from_utf8(text).ok()?.parse().ok())
 }

@@ -1,5 +1,5 @@
-//! What is to be sent on behalf of one datagram: slices of the received bytes and of a small
-//! scratch buffer, in order, so that a forwarded body is never copied by the core.
+//! The messages to send for one datagram: slices of the received bytes and of a small scratch
+//! buffer, in order, so the core never copies a forwarded body.
 
 use super::flow::Flow;
 use crate::limits;
@@ -9,14 +9,14 @@ use crate::limits;
 pub enum Cause {
     /// The received message, edited.
     Forward,
-    /// Our own answer to it.
+    /// Our own response to it.
     Answer,
 }
 
 /// One message to send.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The way it leaves by.
+    /// How it is sent.
     pub flow: Flow,
     /// Why it is sent.
     pub cause: Cause,
@@ -32,9 +32,9 @@ enum Piece {
     Scratch { start: usize, end: usize },
 }
 
-/// The messages to be sent for one datagram.
+/// The messages to send for one datagram.
 ///
-/// Its buffers are allocated once; when a message does not fit, [`Outbox::finish`] says so.
+/// Its buffers are allocated once. If a message does not fit, [`Outbox::finish`] returns false.
 #[derive(Debug)]
 pub struct Outbox {
     scratch: Vec<u8>,
@@ -52,7 +52,7 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox with all the room it will ever have.
+    /// Creates an empty outbox with all the memory it will ever need.
     pub fn new() -> Self {
         Self {
             scratch: Vec::with_capacity(limits::SCRATCH_BYTES),
@@ -64,7 +64,7 @@ impl Outbox {
         }
     }
 
-    /// Forgets everything, for the next datagram.
+    /// Clears everything, for the next datagram.
     pub fn clear(&mut self) {
         self.scratch.clear();
         self.pieces.clear();
@@ -72,12 +72,12 @@ impl Outbox {
         self.begin();
     }
 
-    /// The finished messages.
+    /// Returns the finished messages.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The slices of one message, in order; `received` is the datagram it was made from.
+    /// Returns the slices of one message, in order; `received` is the datagram it was made from.
     pub fn slices<'a>(
         &'a self,
         entry: &Entry,
@@ -99,12 +99,12 @@ impl Outbox {
         }
     }
 
-    /// One message as bytes of its own, for tests and tools.
+    /// Returns one message as a vector, for tests and tools.
     pub fn to_vec(&self, entry: &Entry, received: &[u8]) -> Vec<u8> {
         self.slices(entry, received).collect::<Vec<_>>().concat()
     }
 
-    /// Starts a message; what was not finished is given up.
+    /// Starts a message; an unfinished one is discarded.
     pub(crate) fn begin(&mut self) {
         let kept = self.entries.last().map_or(0, |e| e.first_piece + e.piece_count);
         self.pieces.truncate(kept);
@@ -132,7 +132,7 @@ impl Outbox {
         let start = self.scratch.len();
         self.scratch.extend_from_slice(bytes);
         let end = self.scratch.len();
-        // Bytes written one after the other are one slice.
+        // Consecutive writes make one slice.
         if self.pieces.len() > self.open_first_piece
             && let Some(Piece::Scratch { end: last, .. }) = self.pieces.last_mut()
             && *last == start
@@ -144,7 +144,7 @@ impl Outbox {
         self.push(Piece::Scratch { start, end }, bytes.len());
     }
 
-    /// Ends the message; false, and nothing is kept, when it did not fit.
+    /// Ends the message; returns false and keeps nothing if it does not fit.
     pub(crate) fn finish(&mut self, flow: Flow, cause: Cause, len_max: usize) -> bool {
         let fits = !self.overflow
             && self.open_len <= len_max

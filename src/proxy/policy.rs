@@ -1,4 +1,5 @@
-//! The operator's choices that the core obeys. All of them travel in the snapshot, so that a reload changes them as one.
+//! The operator's settings that the core follows. All are part of the snapshot, so a reload changes
+//! them together.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,14 +13,14 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// The prefix of `bits` bits that `address` begins with; `None` when `bits` is out of range.
+    /// Creates the prefix of the first `bits` bits of `address`; `None` if `bits` is out of range.
     pub fn new(address: IpAddr, bits: u8) -> Option<Self> {
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
         if bits > bits_max {
             return None;
         }
         Some(match address.to_canonical() {
-            // The first 96 bits say that it is an IPv4 address.
+            // The first 96 bits mark it as an IPv4 address.
             IpAddr::V4(ip) if address.is_ipv6() && bits >= 96 => {
                 Self { address: ip.into(), bits: bits - 96 }
             }
@@ -27,7 +28,7 @@ impl Prefix {
         })
     }
 
-    /// Whether `ip` lies in it. An IPv4-mapped IPv6 address counts as the IPv4 address.
+    /// Returns whether it contains `ip`. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match (self.address, ip.to_canonical()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
@@ -43,7 +44,7 @@ impl Prefix {
     }
 }
 
-/// A code and its words, for the answers that can be configured.
+/// A status code and reason phrase, for the responses that can be configured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StatusLine {
     /// 400 to 699.
@@ -52,36 +53,36 @@ pub struct StatusLine {
     pub reason: String,
 }
 
-/// What happens to a Route of someone else in a request outside a dialog.
+/// What happens to someone else's Route in a request outside a dialog.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ForeignRoute {
-    /// It is removed: Kamailio's sample does so.
+    /// It is removed, as in Kamailio's sample configuration.
     #[default]
     Remove,
-    /// It travels on, but is not followed.
+    /// It stays in the message, but is not followed.
     Keep,
-    /// 403.
+    /// The request gets 403.
     Refuse,
 }
 
-/// What becomes of the Request-URI of a request that goes to a destination.
+/// What happens to the Request-URI of a request that goes to a destination.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Rewrite {
-    /// Nothing, as with Kamailio's `ds_select_dst`.
+    /// It stays as it is, as with Kamailio's `ds_select_dst`.
     #[default]
     None,
     /// Its host and port become the destination's, as with `ds_select_domain`.
     Domain,
 }
 
-/// What becomes of a request outside a dialog whose Request-URI is `sips:`, when it would leave by
-/// something else than TLS (RFC 3261 §26.2.2).
+/// What happens to a request outside a dialog with a `sips:` Request-URI if it would be sent over
+/// anything but TLS (RFC 3261 §26.2.2).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Sips {
-    /// 416.
+    /// It gets 416.
     #[default]
     Refuse,
-    /// It leaves over UDP like any other.
+    /// It is sent over UDP like any other.
     Forward,
 }
 
@@ -91,42 +92,43 @@ pub enum InDialog {
     /// To the destination that took the call.
     #[default]
     Destination,
-    /// To the next Route or the Request-URI, when it is an address in `in_dialog_to`.
+    /// To the next Route or the Request-URI, if it is an address in `in_dialog_to`.
     Route,
 }
 
-/// Choices that hold for the whole relay.
+/// Settings of the whole relay.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Who may send at all, besides destinations and whoever proves that it takes part in a call
-    /// of ours. Anyone else gets silence.
+    /// Who may send at all, besides destinations and participants in a call of ours. All other
+    /// sources get no answer.
     pub allow: Vec<Prefix>,
     /// The set that requests are dispatched to.
     pub set: u32,
-    /// Where a callee's request in a dialog may go besides the caller's response address.
+    /// Where a callee's request in a dialog may go, besides the caller's response address.
     pub in_dialog_to: Vec<Prefix>,
     /// What counts as coming from a destination.
     pub source_match: SourceMatch,
-    /// 200 to an OPTIONS that asks us even when no destination is active.
+    /// Answer 200 to an OPTIONS to us even if no destination is active.
     pub options_always_ok: bool,
-    /// Max-Breadth (RFC 5393 §5.3.3): the greatest value forwarded; `None` leaves the field alone.
+    /// Max-Breadth (RFC 5393 §5.3.3): the greatest value forwarded; `None` does not change the
+    /// field.
     pub max_breadth: Option<u32>,
 }
 
-/// Choices that each set may make for itself.
+/// Settings that each set may override.
 #[derive(Clone, Debug)]
 pub struct SetPolicy {
     /// How destinations are chosen.
     pub algorithm: Algorithm,
-    /// Whether Record-Route is written.
+    /// Whether to add Record-Route.
     pub record_route: bool,
-    /// The answer when no destination is active.
+    /// The response if no destination is active.
     pub no_destination: StatusLine,
-    /// What happens to a Route of someone else.
+    /// What happens to someone else's Route.
     pub foreign_route: ForeignRoute,
-    /// What becomes of the Request-URI.
+    /// What happens to the Request-URI.
     pub rewrite: Rewrite,
-    /// What becomes of a request for a `sips:` URI.
+    /// What happens to a request for a `sips:` URI.
     pub sips: Sips,
     /// Where the caller's requests in a dialog go.
     pub in_dialog: InDialog,
@@ -164,7 +166,7 @@ impl Default for SetPolicy {
 }
 
 impl Policy {
-    /// Whether this source may send to us.
+    /// Returns whether this source may send to us.
     pub fn allows(&self, source: &SocketAddr) -> bool {
         self.allow.iter().any(|prefix| prefix.contains(source.ip()))
     }

@@ -1,8 +1,8 @@
-//! Requests: checked (RFC 3261 §16.3), told apart, and given a next hop.
+//! Requests: checks them (RFC 3261 §16.3), classifies them, and finds the next hop.
 //!
-//! What was seen before goes where it went: copies, CANCEL and the ACK to a non-2xx by the
-//! transaction's pin, requests in a dialog as [`super::in_dialog`] says. What is new gets the next
-//! destination of the set.
+//! Requests seen before go where they went: copies, CANCEL and the ACK to a non-2xx by the
+//! transaction's pin, requests in a dialog as described in [`super::in_dialog`]. New ones get the
+//! next destination of the set.
 
 use super::answer::answer;
 use super::branch::Branch;
@@ -21,7 +21,7 @@ use crate::pin::{self, Claim, Claimed, Kind, Pin, PinKey, State};
 pub(super) struct Request {
     pub(super) branch: Branch,
     pub(super) method: Method,
-    /// The destination that sent it, when one did.
+    /// The destination that sent it, if one did.
     pub(super) sender: Option<Known>,
     /// What our own Routes said.
     pub(super) dialog: Dialog,
@@ -75,7 +75,7 @@ impl Core {
         }
     }
 
-    /// §16.3 items 1, 2 and 5: what a request must fulfil, whoever it is for.
+    /// §16.3 items 1, 2 and 5: checks that apply to every request.
     fn check(&self) -> Option<Answer> {
         if matches!(self.message.start_line, StartLine::OtherVersion { .. }) {
             return Some(Answer::Version);
@@ -83,13 +83,13 @@ impl Core {
         if self.message.fault.is_some() {
             return Some(Answer::BadRequest);
         }
-        // We support no extension that a proxy would have to. In CANCEL and ACK the field means
-        // nothing (§8.2.2.3).
+        // We support no extension that a proxy must support. In CANCEL and ACK the field has no
+        // meaning (§8.2.2.3).
         let may_require = !matches!(self.message.method, Method::Cancel | Method::Ack);
         (self.message.has_proxy_require && may_require).then_some(Answer::BadExtension)
     }
 
-    /// Whether the Request-URI is our address without a user: the question whether we live.
+    /// Returns whether the Request-URI is our address without a user: a health check of the relay.
     fn asks_us(&self, at: &Arrival) -> bool {
         let uri = &self.message.uri;
         uri.user.is_none()
@@ -128,7 +128,7 @@ impl Core {
         self.forward_by_call(at, outbox, request).unwrap_or(Verdict::Dropped(Reason::StrayAck))
     }
 
-    /// A request in a dialog whose Routes prove nothing.
+    /// Handles a request in a dialog whose Routes prove nothing.
     fn in_dialog(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
         match self.forward_by_call(at, outbox, request) {
             Some(verdict) => verdict,
@@ -136,7 +136,7 @@ impl Core {
         }
     }
 
-    /// §16.10: where its INVITE went; a counting algorithm cannot know it without the pin.
+    /// §16.10: forwards a CANCEL where its INVITE went, which only the pin knows.
     fn cancel(&mut self, at: &Arrival, outbox: &mut Outbox, request: &Request) -> Verdict {
         if let Some(pin) = find_and_renew(at, request) {
             return match self.forward_to(at, outbox, request, pin.slot, Forwarded::Pinned) {
@@ -167,7 +167,7 @@ impl Core {
         }
     }
 
-    /// A copy goes where the first one went, or gets the same answer.
+    /// Sends a copy where the first one went, or answers it the same way.
     fn repeat(
         &mut self,
         at: &Arrival,
@@ -186,7 +186,7 @@ impl Core {
         self.refuse(at, outbox, answer)
     }
 
-    /// The one place where a destination is chosen.
+    /// The only place where a destination is chosen.
     fn first_seen(
         &mut self,
         at: &Arrival,
@@ -208,8 +208,8 @@ impl Core {
             return self.refuse(at, outbox, Answer::UnsupportedScheme);
         }
         let is_invite = request.method == Method::Invite;
-        // An INVITE that we answer is pinned too, so that copies get the same answer and its ACK
-        // and CANCEL end here. The way of any other is given back.
+        // An INVITE that we answer is pinned, too, so that copies get the same answer and its ACK
+        // and CANCEL end here. For any other request the way is freed.
         if at.snapshot.draining {
             if is_invite {
                 claimed.commit(pin::ANSWERED_UNAVAILABLE, State::Final);
@@ -231,8 +231,8 @@ impl Core {
             .expect("the slot was chosen from this very table")
     }
 
-    /// The destination that challenged this caller before: its nonce is known there only. Only a
-    /// request that carries credentials answers a challenge.
+    /// Returns the destination that challenged this caller before: only it knows the nonce. Only a
+    /// request with credentials answers a challenge.
     fn challenged_before(&self, at: &Arrival, request: &Request, set: u32) -> Option<Slot> {
         if !self.message.has_credentials {
             return None;
@@ -243,8 +243,8 @@ impl Core {
         set.is_active(slot).then_some(slot)
     }
 
-    /// Without a verifying token: by the call's pin, else to the destination that the Request-URI
-    /// names.
+    /// Without a verifying token: forwards by the call's pin, or else to the destination that the
+    /// Request-URI names.
     fn forward_by_call(
         &mut self,
         at: &Arrival,
@@ -275,7 +275,7 @@ impl Core {
         at.snapshot.destinations.by_host(uri.host.of(at.bytes), uri.port_or_default())
     }
 
-    /// The key of the call's pin, as seen from the sender of this request.
+    /// Returns the key of the call's pin, as seen from the sender of this request.
     fn call_key(
         &self,
         at: &Arrival,
@@ -288,8 +288,8 @@ impl Core {
         Some(call_key(&at.shared.keys, from_destination, call_id, from_tag, callee_tag))
     }
 
-    /// Forwards to a destination: by its own socket, else the way that the request came, else by
-    /// the one that reaches its family. `None` when the slot is one of those that stand for none.
+    /// Forwards to a destination: from its own socket, else from the listener that the request came
+    /// to, else from one that reaches its family. `None` if the slot is reserved.
     fn forward_to(
         &mut self,
         at: &Arrival,
@@ -299,8 +299,8 @@ impl Core {
         how: Forwarded,
     ) -> Option<Verdict> {
         let Some(destination) = at.snapshot.destinations.get(slot) else {
-            // Workers take a new list over one after the other: another one, with the list that this
-            // one gets next, has chosen. To answer would end a call that goes on there.
+            // Workers switch to a new list one after the other: another worker has chosen with the
+            // list that this one gets next. An answer would end a call that continues there.
             return pin::is_destination(slot).then_some(Verdict::Dropped(Reason::ListBehind));
         };
         let arrival = at.shared.listeners.get(at.flow.listener).local;
@@ -314,7 +314,7 @@ impl Core {
         Some(self.forward(at, outbox, request, hop))
     }
 
-    /// Our own answer; nothing at all to an ACK.
+    /// Sends our own response; nothing at all to an ACK.
     pub(super) fn refuse(&mut self, at: &Arrival, outbox: &mut Outbox, with: Answer) -> Verdict {
         if self.message.method == Method::Ack {
             return Verdict::Dropped(Reason::BadAck);
@@ -329,7 +329,7 @@ impl Core {
     }
 }
 
-/// The pin of the request that this CANCEL or ACK belongs to.
+/// Returns the pin of the request that this CANCEL or ACK belongs to, and renews it.
 fn find_and_renew(at: &Arrival, request: &Request) -> Option<Pin> {
     let key = request.branch.pin_key();
     let pin = at.shared.pins.find(at.now, key, false)?;
@@ -337,7 +337,7 @@ fn find_and_renew(at: &Arrival, request: &Request) -> Option<Pin> {
     Some(pin)
 }
 
-/// The To tag of our own answers: known again in the ACK, without a table.
+/// Returns the To tag of our own responses, which the ACK repeats: no table is needed.
 pub(super) fn own_to_tag(keys: &Keys, branch: Branch) -> [u8; 16] {
     let mut fields = keys.to_tag();
     fields.fixed(&branch.hash.to_be_bytes());
@@ -346,9 +346,9 @@ pub(super) fn own_to_tag(keys: &Keys, branch: Branch) -> [u8; 16] {
     tag
 }
 
-/// The key of a call's pin: who sends, Call-ID, the tag of the one who called, and that of the one
-/// who answered: several may have, each with a dialog of its own. A challenge begins no dialog, and
-/// its key has none.
+/// Returns the key of a call's pin: the sender, Call-ID, the caller's tag, and the tag of the one
+/// who answered. Several may answer, each with a separate dialog. A challenge starts no dialog, and
+/// its key has no such tag.
 pub(super) fn call_key(
     keys: &Keys,
     from_destination: bool,

@@ -1,5 +1,5 @@
-//! Responses: forwarded along their next Via when our own Via on top proves that we asked
-//! (RFC 3261 §16.11, §18.1.2, §18.2.2).
+//! Responses: forwards them along their next Via if our own Via on top proves that we sent the
+//! request (RFC 3261 §16.11, §18.1.2, §18.2.2).
 
 use std::net::SocketAddr;
 
@@ -54,7 +54,7 @@ impl Core {
         Ok((Flow::udp(listener, address), own.how))
     }
 
-    /// Whether we asked for this response, and where it goes next.
+    /// Returns whether we sent the request, and where the response goes next.
     pub(super) fn verify_response(&self, at: &Arrival) -> Result<(Own, SocketAddr), Reason> {
         if self.message.fault.is_some() {
             return Err(Reason::MalformedResponse);
@@ -102,7 +102,7 @@ impl Core {
         };
         let parameter = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &bound)
             .ok_or(Reason::ForgedVia)?;
-        // Its number may have been given to another destination as long after it was sent.
+        // This long after it was sent, its slot may have been given to another destination.
         let age_ms = (at.now.ms() as u32).wrapping_sub(parameter.sent_ms);
         let is_ours = parameter.incarnation == at.shared.incarnation
             && u64::from(age_ms) < limits::SLOT_QUARANTINE_MS;
@@ -116,9 +116,9 @@ impl Core {
         })
     }
 
-    /// A server that drops Via parameters: the branch, computed anew, is proof enough when it comes
-    /// from a destination. It does not prove the address that the next Via names, so that one must
-    /// at least be where requests may come from.
+    /// Handles a server that drops Via parameters: the branch, computed again, is proof enough if
+    /// it comes from a destination. It does not prove the address in the next Via, so that must at
+    /// least be one that requests may come from.
     fn own_via_without_parameter(
         &self,
         at: &Arrival,
@@ -152,13 +152,13 @@ impl Core {
         known.map_or(NO_SLOT, |known| known.slot)
     }
 
-    /// Notes in the pins what the response means for what comes next.
+    /// Records in the pins what the response means for later messages.
     fn note(&self, at: &Arrival, own: &Own, code: u16) -> Result<(), Reason> {
         let pins = &at.shared.pins;
         let key = own.branch.pin_key();
         let method = self.message.cseq_method;
         if own.branch.try_number != 0 {
-            // Of another try only a 2xx to INVITE still matters: somebody answered the call.
+            // From another try only a 2xx to INVITE still matters: somebody answered the call.
             let current = pins.find(at.now, key, false).map(|pin| pin.try_number);
             let is_current = current.is_none_or(|number| number == own.branch.try_number);
             let is_answered_call = method == Method::Invite && (200..300).contains(&code);
@@ -166,7 +166,7 @@ impl Core {
                 return Err(Reason::OtherTry);
             }
         }
-        // The response to a CANCEL says nothing about the INVITE whose branch it has.
+        // The response to a CANCEL says nothing about the INVITE, which has the same branch.
         let state = match (method, code) {
             (Method::Cancel, _) => None,
             (Method::Invite, 101..=199) => Some(State::Ringing),
@@ -174,7 +174,7 @@ impl Core {
             _ => Some(State::Final),
         };
         pins.renew(at.now, key, false, state);
-        // Also where this worker's list does not have the destination yet.
+        // Even if this worker's list does not have the destination yet.
         if pin::is_destination(own.slot) {
             self.note_call(at, own, code);
         }

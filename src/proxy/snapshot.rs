@@ -1,20 +1,20 @@
-//! What the workers read: finished, immutable, published as one.
+//! What the workers read: complete, immutable, published together.
 
 use std::collections::BTreeMap;
 
 use super::{Policy, SetPolicy};
 use crate::destination::Table;
 
-/// The destinations and the operator's choices, as of one moment.
+/// The destinations and the operator's settings at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Counts up by one with each that is published.
+    /// Increases by one with each snapshot.
     pub version: u64,
-    /// Choices for the whole relay.
+    /// Settings of the whole relay.
     pub policy: Policy,
-    /// Choices of a set that has none of its own.
+    /// Settings of sets that have none of their own.
     pub set_default: SetPolicy,
-    /// Choices of the sets that have their own.
+    /// Settings of the sets that have their own.
     pub sets: BTreeMap<u32, SetPolicy>,
     /// New requests get 503: an operator drains the relay.
     pub draining: bool,
@@ -23,12 +23,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The choices that hold for a set.
+    /// Returns the settings of a set.
     pub fn set_policy(&self, set: u32) -> &SetPolicy {
         self.sets.get(&set).unwrap_or(&self.set_default)
     }
 
-    /// A copy whose turns are its own: whoever chooses from it moves nobody else's.
+    /// Returns a copy with its own turns: choosing from it does not affect the original.
     pub(super) fn detached(&self) -> Self {
         Self {
             version: self.version,

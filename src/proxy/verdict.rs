@@ -1,11 +1,11 @@
-//! What became of one datagram: a closed set, each with the counter's name.
+//! The result for one datagram: a closed set, each with its counter's name.
 
-/// What became of one datagram.
+/// The result for one datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
     /// The message is in the outbox.
     Forwarded(Forwarded),
-    /// Our own answer is in the outbox, and nothing else.
+    /// Our own response is in the outbox, and nothing else.
     Answered(Answer),
     /// Nothing is sent.
     Dropped(Reason),
@@ -18,13 +18,13 @@ macro_rules! closed_set {
         pub enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {
-            /// Every member, in the order of their counters.
+            /// All members, in the order of their counters.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// How many there are.
             pub const COUNT: usize = Self::ALL.len();
 
-            /// The counter's name.
+            /// Returns the counter's name.
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label,)* }
             }
@@ -55,7 +55,7 @@ closed_set! {
 closed_set! {
     /// Our own answers.
     Answer {
-        /// 200 to an OPTIONS that asks us, or to the CANCEL of a request that we answered.
+        /// 200 to an OPTIONS to us, or to the CANCEL of a request that we answered.
         Ok = "200",
         /// 400 Bad Request: a field that we use is malformed.
         BadRequest = "400",
@@ -73,7 +73,7 @@ closed_set! {
         TooManyHops = "483",
         /// 440 Max-Breadth Exceeded (RFC 5393).
         BreadthExceeded = "440",
-        /// 503 Service Unavailable: the relay is drained, or no destination for an OPTIONS.
+        /// 503 Service Unavailable: the relay is draining, or no destination for an OPTIONS.
         Unavailable = "503",
         /// 505 Version Not Supported.
         Version = "505",
@@ -91,17 +91,18 @@ closed_set! {
         Stun = "stun",
         /// Not SIP at all.
         NotSip = "not_sip",
-        /// The source is neither in `allow` nor a destination, and proves no part in a call of ours.
+        /// The source is neither in `allow` nor a destination, and the message belongs to no call
+        /// of ours.
         NotAllowed = "not_allowed",
         /// The datagram did not fit its slot.
         Truncated = "truncated",
-        /// An ACK that we would have answered with an error, had it been another request.
+        /// An ACK that would have been answered with an error, had it been another request.
         BadAck = "bad_ack",
-        /// The ACK to an answer of ours ends here.
+        /// The ACK to a response of ours ends here.
         OwnAck = "own_ack",
         /// An ACK that belongs to nothing we know.
         StrayAck = "stray_ack",
-        /// A malformed request that cannot be answered, for its Via is unreadable.
+        /// A malformed request that cannot be answered, because its Via is unreadable.
         Unanswerable = "unanswerable",
         /// A request so short that every answer would be longer ([`crate::limits::answer_max`]).
         TooShort = "too_short",
@@ -111,13 +112,13 @@ closed_set! {
         ForeignVia = "foreign_via",
         /// A response whose top Via has our name but does not verify.
         ForgedVia = "forged_via",
-        /// A response that ends here, for it has no next Via.
+        /// A response that ends here, because it has no next Via.
         NoNextVia = "no_next_via",
         /// A response whose next Via names no address that may be sent to.
         BadNextVia = "bad_next_via",
         /// A response to a try that is no longer the current one.
         OtherTry = "other_try",
-        /// The message grew past what a datagram holds.
+        /// The message would not fit a datagram after our edits.
         TooLarge = "too_large",
         /// No listener can reach the next hop's address family.
         NoListener = "no_listener",
@@ -125,8 +126,8 @@ closed_set! {
         SelfLoop = "self_loop",
         /// A copy that arrived while another worker was choosing for the same request.
         PinContended = "pin_contended",
-        /// A message whose pin names a destination that is listed so newly that this worker does not
-        /// know it yet: its copy will find it.
+        /// A message whose pin names a destination that is too new for this worker's list: its copy
+        /// will find it.
         ListBehind = "list_behind",
         /// A bug of ours: handling it panicked.
         Panicked = "panicked",

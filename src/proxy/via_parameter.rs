@@ -7,10 +7,10 @@
 //!     1       1         2          1     2      4 (ms)         4           8    bytes
 //! ```
 //!
-//! The tag is over all of these, our branch, our sent-by, the address that the response must go to,
-//! as resolved, the Call-ID and the From tag: never over the bytes of the next Via, for other stacks
-//! write Vias anew. So a response is forwarded only to where its request came from (RFC 6026 §10
-//! names the abuse), and says something about its own call only.
+//! The tag covers all of these, our branch, our sent-by, the resolved address that the response
+//! must go to, the Call-ID and the From tag. It never covers the bytes of the next Via, because
+//! other stacks rewrite Vias. So a response is forwarded only to where its request came from (RFC
+//! 6026 §10 describes the abuse), and affects only its own call.
 
 use std::net::SocketAddr;
 
@@ -26,30 +26,30 @@ const BYTES: usize = SIGNED_BYTES + 8;
 /// Digits of the parameter's value.
 pub(super) const DIGITS: usize = 2 * BYTES;
 
-/// The low bits of the kind: a relayed request. Own probes and stateful tries get others.
+/// The low bits of the kind: a relayed request. Our own probes and stateful tries get other values.
 const RELAYED: u8 = 0;
 const FROM_DESTINATION: u8 = 0x80;
 
-/// What our Via parameter says.
+/// The content of our Via parameter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct ViaParameter {
-    /// Which process wrote it: slot and send time mean something to that one only.
+    /// Which process wrote it: slot and send time are valid only in that process.
     pub(super) incarnation: u16,
     /// The request came from a destination.
     pub(super) from_destination: bool,
     /// Where the request went.
     pub(super) slot: Slot,
-    /// When, in milliseconds of our clock.
+    /// The send time, in milliseconds of our clock.
     pub(super) sent_ms: u32,
     /// The hash of the listener that the request arrived at.
     pub(super) arrival: u32,
 }
 
-/// What the tag is over besides the parameter itself.
+/// What the tag covers besides the parameter itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound<'a> {
     pub(super) branch: Branch,
-    /// Our sent-by in its one form: see [`super::Listeners::sent_by_key`].
+    /// Our sent-by in canonical form: see [`super::Listeners::sent_by_key`].
     pub(super) sent_by: &'a [u8],
     pub(super) response_address: SocketAddr,
     pub(super) call_id: &'a [u8],
@@ -57,7 +57,7 @@ pub(super) struct Bound<'a> {
 }
 
 impl ViaParameter {
-    /// The signed value.
+    /// Returns the signed value.
     pub(super) fn sign(&self, keys: &Keys, bound: &Bound) -> [u8; DIGITS] {
         let key = keys.signing();
         let mut bytes = [0; BYTES];
@@ -75,7 +75,7 @@ impl ViaParameter {
         digits
     }
 
-    /// Reads the value of a response's parameter; `None` unless its tag verifies.
+    /// Reads the value of a response's parameter; returns `None` unless its tag verifies.
     pub(super) fn verify(value: &[u8], keys: &Keys, bound: &Bound) -> Option<Self> {
         let mut bytes = [0; BYTES];
         if value.len() != DIGITS {

@@ -413,7 +413,7 @@ pub(crate) fn bpf_load_reuseport(
     }
     const BPF_PROG_LOAD: libc::c_int = 5;
     const BPF_PROG_TYPE_SK_REUSEPORT: u32 = 21;
-    // The kernel offers certain functions only to programs with a GPL-compatible license name; ours
+    // The kernel offers certain functions only to programs with a GPL-compatible licence name; ours
     // calls none of them.
     let license = c"MIT OR Apache-2.0";
     let (log_level, log_size, log_buf) = match log {

@@ -1,11 +1,11 @@
-//! Rows of the table alone: one bucket, in which every key meets every other.
+//! Rows for the table alone: one bucket, in which all keys collide.
 
 use super::*;
 use crate::pin::ANSWERED_NO_DESTINATION;
 
 const NOW: Now = Now::from_ms(4_000_000_000);
 
-/// A table of one bucket, in which every key meets every other.
+/// Creates a table of one bucket, in which all keys collide.
 fn one_bucket() -> PinTable {
     PinTable::new(PinMemory::on_heap(8))
 }
@@ -53,8 +53,8 @@ fn write(table: &PinTable, now: Now, key: u64, (kind, state, age_s): (Kind, Stat
 
 #[test]
 fn a_full_bucket_evicts_what_is_missed_least() {
-    /// Kind, state, and age in seconds, from the first to be evicted to the last. The ages are
-    /// chosen so that evicting the oldest would get every pair wrong that it can.
+    /// Kind, state, and age in seconds, from the first to be evicted to the last. With these ages,
+    /// evicting the oldest would get as many pairs as possible wrong.
     const ORDER: &[(Kind, State, u64)] = &[
         (Kind::Invite, State::Final, 40),
         (Kind::Invite, State::None, 60),
@@ -186,7 +186,7 @@ fn a_dead_pin_is_replaced_where_it_is() {
     let table = one_bucket();
     put(&table, NOW, 2, 9);
     put(&table, NOW, 1, 7);
-    // The way before it is free again, and would be taken by any other key.
+    // The way before it is free again, and any other key would take it.
     table.clear_slots(|slot| slot == Slot(9));
     let later = NOW.plus_ms(248_000);
     let Claim::Claimed(claimed) = table.claim(later, PinKey(1), Kind::Invite, 0) else { panic!() };
@@ -224,7 +224,7 @@ fn of_two_attempts_the_further_wins_and_of_equals_the_lower_way() {
     }
 }
 
-/// What a worker puts in for key 1 while it is on its way.
+/// Returns the pin that a worker stores for key 1 after this many steps.
 fn attempt(table: &PinTable, worker: u16, how_far: u8) -> (&[AtomicU64], Pin) {
     let (bucket, tag) = table.place(PinKey(1));
     let pin = Pin {

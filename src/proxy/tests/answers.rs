@@ -1,4 +1,4 @@
-//! Our own answers, and silence where silence is right.
+//! Our own responses, and when there must be none.
 
 use super::*;
 
@@ -385,7 +385,7 @@ fn an_answer_has_its_via_or_is_not_sent() {
     }
 }
 
-/// Whoever forges a source must gain nothing by it.
+/// An attacker who forges a source must gain nothing by it.
 #[test]
 fn an_answer_is_hardly_longer_than_its_request() {
     struct Row {
@@ -437,7 +437,8 @@ fn an_answer_is_hardly_longer_than_its_request() {
     }
 }
 
-/// The least that a phone may send (RFC 3261 §8.1.1) is answered, whatever is told to its Via.
+/// The shortest request that a phone may send (RFC 3261 §8.1.1) is answered, whatever is added to
+/// its Via.
 #[test]
 fn every_proper_request_is_long_enough_to_be_answered() {
     for (method, wants) in [("OPTIONS", "SIP/2.0 200 OK"), ("CANCEL", "SIP/2.0 481 ")] {
@@ -498,7 +499,7 @@ fn a_secure_uri_is_refused_outside_dialogs_only_unless_the_operator_lets_it_pass
         let refused = relay.send(CALLER, secure(method, "refused").text()).answer();
         assert_eq!(refused, "SIP/2.0 416 Unsupported URI Scheme", "{method}");
     }
-    // A CANCEL of what was refused finds no transaction, and an ACK is never answered.
+    // A CANCEL of a refused request finds no transaction, and an ACK is never answered.
     let cancel = relay.send(CALLER, secure("CANCEL", "refused").text()).answer();
     assert_eq!(cancel, "SIP/2.0 481 Call/Transaction Does Not Exist");
     assert_eq!(relay.send(CALLER, secure("ACK", "refused").text()).dropped(), Reason::StrayAck);
@@ -507,7 +508,7 @@ fn a_secure_uri_is_refused_outside_dialogs_only_unless_the_operator_lets_it_pass
     let sent = relay.send(CALLER, secure("INVITE", "passed").text()).forwarded();
     assert!(sent.text().starts_with("INVITE sips:bob@example.com SIP/2.0\r\n"));
 
-    // What belongs to a request that passed still passes.
+    // Requests that belong to one accepted before are still forwarded.
     relay.snapshot.set_default.sips = Sips::Refuse;
     let cancel = secure("CANCEL", "passed").text();
     assert_eq!(relay.send(CALLER, cancel).verdict, Verdict::Forwarded(Forwarded::Pinned));

@@ -1,4 +1,4 @@
-//! Round robin and the pins that keep to it.
+//! Round robin, and the pins that keep a request at its destination.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const B: &str = "sip:10.0.0.2:5060";
 const C: &str = "sip:10.0.0.3:5060";
 const D: &str = "sip:10.0.0.4:5060";
 
-/// The last octet's letter of where new calls go.
+/// Returns where new calls go, each as the letter of the last octet.
 fn letters(relay: &mut Relay, calls: std::ops::Range<usize>) -> String {
     calls.map(|n| letter(&relay.send(CALLER, invite(&format!("call-{n}"))).next_hop())).collect()
 }
@@ -176,7 +176,7 @@ fn pins_end_with_their_time() {
     assert_eq!(relay.send(CALLER, invite("short")).verdict, Verdict::Forwarded(Forwarded::Pinned));
     relay.now = relay.now.plus_ms(248_000);
     assert_eq!(relay.send(CALLER, invite("short")).verdict, Verdict::Forwarded(Forwarded::Chosen));
-    // A call that rings is kept for half an hour.
+    // A ringing call is kept for half an hour.
     let ringing = relay.send(CALLER, invite("ringing")).forwarded();
     relay.send(&ringing.to.to_string(), response(&ringing, "180 Ringing", "b")).forwarded();
     relay.now = relay.now.plus_ms(1_799_000);
@@ -190,7 +190,7 @@ fn pins_end_with_their_time() {
 fn our_own_answer_to_an_invite_is_pinned_too() {
     let mut relay = Relay::new(&[]);
     let first = relay.send(CALLER, invite("none")).sent.unwrap();
-    // A destination that comes in between does not get the copies.
+    // A destination added in between does not get the copies.
     relay.load(&[A]);
     let copy = relay.send(CALLER, invite("none"));
     assert_eq!(copy.verdict, Verdict::Answered(Answer::NoDestination));
@@ -362,7 +362,7 @@ fn the_branch_is_of_what_no_copy_changes_and_of_all_of_it() {
     for (number, change) in others.into_iter().enumerate() {
         assert!(seen.insert(branch(change)), "change {number}");
     }
-    // Without a usable branch the whole Via stands in for it.
+    // Without a usable branch, the whole Via is used instead.
     assert!(seen.insert(branch(|r| r.via = "SIP/2.0/UDP 198.51.100.7:5062".into())));
     assert!(seen.insert(branch(|r| r.via = "SIP/2.0/UDP 198.51.100.7:5063".into())));
 }
@@ -446,7 +446,7 @@ fn a_worker_with_the_list_before_leaves_what_it_cannot_know_to_the_next_copy() {
     for text in [invite("new"), cancel.clone(), ack.text()] {
         assert_eq!(relay.send(CALLER, text).dropped(), Reason::ListBehind);
     }
-    // A response needs no list, and what it says about the call is kept.
+    // A response needs no list, and its effect on the call is kept.
     relay.send("10.0.0.2:5060", response(&sent, "183 Session Progress", "b")).forwarded();
     let mut prack = Request::new("PRACK", "new");
     (prack.to, prack.via) = (ack.to, format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-prack"));
@@ -463,7 +463,7 @@ fn each_callee_of_a_call_has_a_dialog_of_its_own() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
     let first = relay.send(CALLER, invite("twice")).forwarded();
     relay.send("10.0.0.1:5060", response(&first, "200 OK", "one")).forwarded();
-    // A fork, or somebody who knows Call-ID and tag.
+    // A fork, or an attacker who knows Call-ID and tag.
     let mut other = Request::new("INVITE", "twice");
     other.via = "SIP/2.0/UDP 198.51.100.9:5062;branch=z9hG4bK-other".into();
     let second = relay.send("198.51.100.9:5062", other.text()).forwarded();

@@ -1,18 +1,18 @@
-//! Requests in a dialog: by our Record-Route's token, by the call's pin, or not at all.
+//! Requests in a dialog: forwarded by our Record-Route's token, by the call's pin, or not at all.
 
 use super::*;
 
 const A: &str = "10.0.0.1:5060";
 const BOB: &str = "<sip:bob@example.com>;tag=bob";
 
-/// A call that A has answered: the INVITE as A got it.
+/// Sets up a call that A has answered; returns the INVITE as A got it.
 fn call(relay: &mut Relay, call_id: &str) -> Sent {
     let sent = relay.send(CALLER, invite(call_id)).forwarded();
     relay.send(&sent.to.to_string(), response(&sent, "200 OK", "bob")).forwarded();
     sent
 }
 
-/// A request of the caller in that call, with this Route.
+/// Returns a request of the caller in that call, with this Route.
 fn by_caller(method: &str, call_id: &str, routes: &str) -> String {
     let mut request = Request::new(method, call_id);
     request.to = BOB;
@@ -23,7 +23,7 @@ fn by_caller(method: &str, call_id: &str, routes: &str) -> String {
     request.text()
 }
 
-/// A request of the callee in that call.
+/// Returns a request of the callee in that call.
 fn by_callee(method: &str, call_id: &str, uri: &str, routes: &str) -> String {
     let mut request = Request::new(method, call_id);
     (request.from, request.to) = (BOB, "<sip:alice@example.org>;tag=alice");
@@ -200,7 +200,7 @@ fn a_callee_cannot_send_us_where_it_likes() {
         let routes = format!("{}{}", routes_of(&sent), row.routes);
         let bye = relay.send(A, by_callee("BYE", "callee", row.uri, &routes));
         assert_eq!(bye.next_hop(), row.wants, "{}", row.says);
-        // Whoever else has learnt the token reaches the caller and nobody else.
+        // Others who have learnt the token reach the caller and nobody else.
         let bye = relay.send("203.0.113.66:5060", by_callee("BYE", "callee", row.uri, &routes));
         assert_eq!(bye.next_hop(), CALLER, "{}", row.says);
     }
@@ -270,7 +270,7 @@ fn strict_routers_before_and_after_us() {
     let sent = call(&mut relay, "strict");
     let ours = sent.record_routes()[0].clone();
     let our_uri = ours.trim_matches(['<', '>']).to_owned();
-    // Before us (§16.4): our Route in the Request-URI, the remote target as the last Route.
+    // Before us (§16.4): our Route is in the Request-URI, the remote target is the last Route.
     let mut bye = Request::new("BYE", "strict");
     (bye.to, bye.uri) = (BOB, &our_uri);
     bye.more = "Route: <sip:bob@192.168.7.7:5060>\r\n".into();
@@ -282,11 +282,12 @@ fn strict_routers_before_and_after_us() {
         outcome.text()
     );
     assert!(outcome.rows("Route").is_empty());
-    // Before us, and a loose one after us: the last of its row goes, the first stays.
+    // One before us, and a loose router after us: the last Route is removed, the first stays.
     bye.more = "Route: <sip:10.9.9.9;lr>, <sip:bob@192.168.7.7:5060>\r\n".into();
     let outcome = relay.send(CALLER, bye.text()).forwarded();
     assert_eq!(outcome.rows("Route"), ["<sip:10.9.9.9;lr>"]);
-    // After us (§16.6 item 6): the next Route into the Request-URI, the Request-URI to the end.
+    // After us (§16.6 item 6): the next Route goes into the Request-URI, the Request-URI to the
+    // end.
     let routes = format!("Route: {ours}, <sip:10.0.0.1:5060>, <sip:10.9.9.9;lr>\r\n");
     let outcome = relay.send(CALLER, by_caller("BYE", "strict", &routes)).forwarded();
     assert_eq!(outcome.to.to_string(), A);
@@ -582,7 +583,7 @@ fn a_call_pin_serves_its_caller_only() {
     );
 }
 
-/// `allow` names the callers' network only.
+/// Sets `allow` to the callers' network only.
 fn allow_callers(relay: &mut Relay) {
     relay.snapshot.policy.allow = vec![Prefix::new("198.51.100.0".parse().unwrap(), 24).unwrap()];
 }
@@ -633,7 +634,7 @@ fn a_stranger_to_allow_who_proves_nothing_gets_silence() {
     }
     assert_eq!(relay.send("203.0.113.77:5060", b"\r\n").dropped(), Reason::NotAllowed);
     assert_eq!(relay.send("203.0.113.77:5060", b"\0\x01").dropped(), Reason::NotAllowed);
-    // What was looked at leaves nothing behind.
+    // The messages that were examined leave nothing behind.
     assert_eq!(relay.send("203.0.113.77:5060", &bye).next_hop(), CALLER);
     relay.send(CALLER, invite("next")).forwarded();
 }

@@ -1,5 +1,5 @@
-//! Explanations: why a message goes where it goes. That what is said comes true and changes nothing is
-//! asserted for every message of every test here, see [`Relay::send_to`].
+//! Explanations: why a message goes where it goes. For every message of every test here,
+//! [`Relay::send_to`] asserts that the explanation comes true and that explaining changes nothing.
 
 use super::*;
 use crate::message::Fault;
@@ -12,7 +12,7 @@ fn why(relay: &mut Relay, from: &str, text: &str) -> Explained {
     relay.explain(Flow::udp(ListenerId(0), from.parse().unwrap()), text.as_bytes())
 }
 
-/// Where it would go, and by which rule.
+/// Returns where it would go, and by which rule.
 fn whither(relay: &mut Relay, from: &str, text: &str) -> (Rule, String) {
     let explained = why(relay, from, text);
     let hop = explained.leaves.map_or(String::new(), |leaves| leaves.flow.peer.to_string());
@@ -37,7 +37,7 @@ fn a_new_call_gets_the_next_turn_however_often_it_is_explained() {
         .iter()
         .map(|slot| relay.snapshot.destinations.get(*slot).unwrap().address.to_string());
     assert_eq!(hops.collect::<Vec<_>>(), ["10.0.0.2:5060", "10.0.0.1:5060"]);
-    // What is no INVITE has a round of its own.
+    // Other requests than INVITE have their own round.
     let options = Request::new("OPTIONS", "ping").text();
     assert_eq!(whither(&mut relay, CALLER, &options), (Rule::Turn, "10.0.0.1:5060".into()));
 }
@@ -70,7 +70,7 @@ fn what_is_remembered_is_told_with_its_destination() {
     let cancel = Request::new("CANCEL", "kept").text();
     assert_eq!(whither(&mut relay, CALLER, &cancel), (Rule::Transaction, a.clone()));
 
-    // Its answer, and then a BYE without a Route.
+    // Its response, and then a BYE without a Route.
     let ok = response(&sent, "200 OK", "bob");
     assert_eq!(whither(&mut relay, &a, &ok), (Rule::Via, CALLER.into()));
     assert_eq!(why(&mut relay, &a, &ok).destination, Some(Slot(0)));
@@ -80,7 +80,7 @@ fn what_is_remembered_is_told_with_its_destination() {
     let bye = bye.text();
     assert_eq!(whither(&mut relay, CALLER, &bye), (Rule::Call, a.clone()));
 
-    // The row is gone, the call stays.
+    // The row is removed, the call stays.
     relay.load(&[B]);
     let explained = why(&mut relay, CALLER, &bye);
     assert_eq!((explained.rule, explained.destination), (Rule::Call, Some(Slot(0))));

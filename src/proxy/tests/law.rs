@@ -1,12 +1,12 @@
-//! What holds for every datagram, however mad.
+//! What holds for every datagram, however broken.
 
 use proptest::prelude::*;
 
 use super::torture::all_messages;
 use super::*;
 
-/// Sends it and asserts the law: one verdict, at most one message, to the destination, the sender's
-/// address or the caller that a token names, and hardly longer than what came in.
+/// Sends it and asserts the law: one verdict and at most one message, to the destination, the
+/// sender's address or the caller in a token, and hardly longer than the datagram.
 fn assert_law(relay: &mut Relay, bytes: &[u8]) {
     let outcome = relay.send(CALLER, bytes);
     if let Some(sent) = outcome.sent {
@@ -70,7 +70,7 @@ fn sixty_four_kilobytes_of_anything() {
 fn two_relays_that_point_at_each_other_end_a_message() {
     let mut one = Relay::listening(&["192.0.2.1:5060"], &["sip:192.0.2.2:5060"]);
     let mut two = Relay::listening(&["192.0.2.2:5060"], &["sip:192.0.2.1:5060"]);
-    // Each would refuse what comes from its destination: let the ring be one of strangers.
+    // Each would refuse what comes from its destination, so let the ring consist of unknown hosts.
     let mut message = one.send(CALLER, invite("ring")).forwarded();
     let mut hops = 1;
     loop {

@@ -17,7 +17,7 @@ use crate::keys::MasterKey;
 use crate::pin::PinMemory;
 use crate::registry::Registry;
 
-/// Who calls.
+/// The caller's address.
 pub(super) const CALLER: &str = "198.51.100.7:5062";
 
 /// A relay without sockets: its workers, its control thread and its clock.
@@ -31,14 +31,14 @@ pub(super) struct Relay {
     explainer: Explainer,
 }
 
-/// What became of one datagram.
+/// What the relay did with one datagram.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
     pub(super) sent: Option<Sent>,
 }
 
-/// A message that left.
+/// A message that was sent.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) to: SocketAddr,
@@ -47,7 +47,7 @@ pub(super) struct Sent {
 }
 
 impl Relay {
-    /// A relay at 192.0.2.1:5060 with these lines of a list: `[flags] sip:…[ socket=ADDR]`.
+    /// Creates a relay at 192.0.2.1:5060 with these lines of a list: `[flags] sip:…[ socket=ADDR]`.
     pub(super) fn new(destinations: &[&str]) -> Self {
         Self::listening(&["192.0.2.1:5060"], destinations)
     }
@@ -90,7 +90,7 @@ impl Relay {
         relay
     }
 
-    /// Takes over a new list.
+    /// Loads a new list.
     pub(super) fn load(&mut self, destinations: &[&str]) {
         let records: Vec<_> =
             destinations.iter().enumerate().map(|(at, line)| record(line, at)).collect();
@@ -101,7 +101,7 @@ impl Relay {
             .unwrap();
     }
 
-    /// One datagram to the first worker and listener.
+    /// Sends one datagram to the first worker and listener.
     pub(super) fn send(&mut self, from: &str, text: impl AsRef<[u8]>) -> Outcome {
         self.send_to(0, 0, from, text.as_ref())
     }
@@ -132,7 +132,7 @@ impl Relay {
         }
         let wants_message = !matches!(verdict, Verdict::Dropped(_));
         assert_eq!(wants_message, sent.is_some(), "{verdict:?}");
-        // Whatever any test sends, what was said before of it comes true to the byte.
+        // Whatever a test sends, the explanation given before must match to the byte.
         assert_eq!(explained.verdict, verdict, "{explained:?}");
         let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
         assert_eq!(
@@ -152,7 +152,7 @@ impl Relay {
         explained
     }
 
-    /// Pins, their counters and turns.
+    /// Returns pins, their counters and turns.
     fn all_that_moves(&self) -> (Vec<u64>, Vec<u64>) {
         let counters = self.shared.pins.counters();
         let counters =
@@ -168,18 +168,18 @@ impl Relay {
 }
 
 impl Outcome {
-    /// The message, which must have been forwarded.
+    /// Returns the message, which must have been forwarded.
     pub(super) fn forwarded(self) -> Sent {
         assert!(matches!(self.verdict, Verdict::Forwarded(_)), "{self:?}");
         self.sent.unwrap()
     }
 
-    /// Where it was forwarded to.
+    /// Returns where it was forwarded to.
     pub(super) fn next_hop(self) -> String {
         self.forwarded().to.to_string()
     }
 
-    /// The first line of our answer.
+    /// Returns the first line of our response.
     pub(super) fn answer(self) -> String {
         assert!(matches!(self.verdict, Verdict::Answered(_)), "{self:?}");
         self.sent.unwrap().text().lines().next().unwrap().to_owned()
@@ -198,7 +198,7 @@ impl Sent {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// All rows of this name, without it.
+    /// Returns all fields with this name, without the name.
     pub(super) fn rows(&self, name: &str) -> Vec<String> {
         let text = self.text();
         let header = text.split("\r\n\r\n").next().unwrap();
@@ -214,7 +214,7 @@ impl Sent {
         via.split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned()
     }
 
-    /// The URI of the topmost Record-Route.
+    /// Returns the Record-Route values, topmost first.
     pub(super) fn record_routes(&self) -> Vec<String> {
         self.rows("Record-Route")
     }
@@ -259,7 +259,7 @@ pub(super) fn invite(call_id: &str) -> String {
     Request::new("INVITE", call_id).text()
 }
 
-/// What a server answers to a request that it got from us.
+/// Returns a server's response to a request that it got from us.
 pub(super) fn response(to: &Sent, status: &str, to_tag: &str) -> String {
     let rows =
         |name| to.rows(name).iter().map(|value| format!("{name}: {value}\r\n")).collect::<String>();

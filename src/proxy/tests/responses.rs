@@ -180,7 +180,7 @@ fn a_response_says_nothing_about_another_call() {
     let mine = relay.send(CALLER, invite("mine")).forwarded();
     let theirs = relay.send(CALLER, invite("theirs")).forwarded();
     relay.send("10.0.0.2:5060", response(&theirs, "200 OK", "b")).forwarded();
-    // The server of one call answers as if it had the other.
+    // The server of one call answers as if it were the other call's.
     let claim = response(&mine, "200 OK", "b").replace("Call-ID: mine", "Call-ID: theirs");
     assert_eq!(relay.send(A, claim).dropped(), Reason::ForgedVia);
     let mut bye = Request::new("BYE", "theirs");
@@ -202,7 +202,7 @@ fn a_server_that_drops_our_parameter_is_believed_only_where_destinations_are() {
     assert_eq!(relay.send("203.0.113.66:5060", &text).dropped(), Reason::ForgedVia);
     relay.load(&[]);
     relay.send(A, &text).forwarded();
-    // The branch does not prove `received`: it must be where requests may come from.
+    // The branch does not prove `received`: it must be an address that requests may come from.
     let elsewhere =
         text.replacen("198.51.100.7:5062;", "198.51.100.7:5062;received=203.0.113.66;", 1);
     assert_eq!(relay.send(A, &elsewhere).next_hop(), "203.0.113.66:5062");

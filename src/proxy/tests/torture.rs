@@ -1,7 +1,7 @@
 //! The torture messages of RFC 4475 and RFC 5118, each with our verdict.
 //!
-//! They name foreign domains, so everything is dispatched to one destination, as a balancer's normal
-//! case is. A forwarded message differs from its input only where a proxy must change it.
+//! They name foreign domains, so everything is dispatched to one destination, the usual case for a
+//! balancer. A forwarded message differs from its input only where a proxy must change it.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::*;
 const SOURCE: &str = "192.0.2.250:5060";
 const DESTINATION: &str = "10.0.0.1:5060";
 
-/// What must become of a message.
+/// What the relay must do with a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wants {
     Forward,
@@ -66,7 +66,7 @@ const REQUESTS: &[(&str, Wants)] = &[
     ("inv2543", Forward),
 ];
 
-/// Each stands alone, and with our Via on top.
+/// Each is sent as it is, and with our Via on top.
 const RESPONSES: &[(&str, Wants)] = &[
     ("unreason", Forward),
     ("noreason", Forward),
@@ -100,7 +100,7 @@ pub(super) fn all_messages() -> Vec<Vec<u8>> {
     rfc4475.chain(IPV6.iter().map(|(name, _)| ipv6_file(name))).collect()
 }
 
-/// The files of RFC 5118 as they would be on the wire.
+/// Returns the files of RFC 5118 as they would be on the wire.
 fn ipv6_file(name: &str) -> Vec<u8> {
     let mut text = String::from_utf8(file(&format!("rfc5118/{name}"))).unwrap();
     if !text.contains("\n\n") {
@@ -132,7 +132,7 @@ fn requests_of_rfc_4475() {
     for (name, wants) in REQUESTS {
         check_request(name, &file(&format!("rfc4475/{name}.dat")), *wants);
     }
-    // Its file lacks the blank line: with it, the display name is still what is wrong.
+    // Its file lacks the blank line; even with one, the display name is wrong.
     let mut baddn = file("rfc4475/baddn.dat");
     baddn.extend_from_slice(b"\r\n");
     check_request("baddn with its blank line", &baddn, Code("400"));
@@ -198,7 +198,7 @@ fn check_request(name: &str, bytes: &[u8], wants: Wants) {
     let message = Message::read(bytes);
     let mut destination = DESTINATION.parse().unwrap();
     if wants == Forward && message.to_tag.is_some() {
-        // In a dialog that we know nothing of only the Request-URI can say where it belongs.
+        // In a dialog that we do not know, only the Request-URI can name the destination.
         assert!(relay.send(SOURCE, bytes).answer().starts_with("SIP/2.0 481 "), "{name}");
         let host = String::from_utf8(message.uri.host.of(bytes).to_vec()).unwrap();
         let uri = format!("sip:{host}:{}", message.uri.port_or_default());
@@ -232,7 +232,7 @@ fn check_response(name: &str, bytes: &[u8], wants: Wants) {
     let raw = relay.send(DESTINATION, bytes).dropped();
     assert!(matches!(raw, Reason::ForeignVia | Reason::MalformedResponse), "{name}: {raw:?}");
 
-    // The request that this would be the response to, as it came to us.
+    // The request that this would be the response to, as we received it.
     let text = String::from_utf8_lossy(bytes).into_owned();
     let row = |wanted: &str| {
         text.lines().find(|line| line.starts_with(wanted)).unwrap_or_default().to_owned()
@@ -258,7 +258,7 @@ fn check_response(name: &str, bytes: &[u8], wants: Wants) {
         Some(sent) => format!("Via: {}\r\n", sent.rows("Via")[0]),
         None => panic!("{name}: {via}"),
     };
-    // In that one the Via that follows ours is what is wrong, so ours takes the first one's place.
+    // In this one the Via after ours is wrong, so our Via replaces the first one.
     let skipped = if name == "bcast" { row("Via:").len() + 2 } else { 0 };
     let first_line_end = bytes.windows(2).position(|pair| pair == b"\r\n").unwrap() + 2;
     let mut with_own = bytes[..first_line_end].to_vec();
@@ -279,7 +279,7 @@ fn check_response(name: &str, bytes: &[u8], wants: Wants) {
     }
 }
 
-/// Rows that a proxy may touch; all others and the body must be as they were.
+/// Fields that a proxy may change; all others and the body must be as they were.
 fn assert_only_permitted_edits(name: &str, input: &[u8], output: &[u8], more_vias: isize) {
     let (rows_in, body_in) = taken_apart(input);
     let (rows_out, body_out) = taken_apart(output);
@@ -298,7 +298,7 @@ fn assert_only_permitted_edits(name: &str, input: &[u8], output: &[u8], more_via
             .count()
     };
     assert_eq!(vias(&rows_in).cast_signed() + more_vias, vias(&rows_out).cast_signed(), "{name}");
-    // What follows Content-Length is cut off.
+    // Bytes beyond Content-Length are cut off.
     assert!(body_in.starts_with(&body_out), "{name}");
     assert!(body_in.len() == body_out.len() || name == "dblreq", "{name}");
 }
