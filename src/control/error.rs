@@ -45,7 +45,7 @@ pub enum Error {
     Panicked(&'static str),
     /// A reload that would remove all destinations of a set.
     #[error(
-        "set {set} would have none of its {had} destinations left: mend the source, or say \
+        "set {set} would have none of its {had} destinations left: correct the source, or run \
          strowger reload --force"
     )]
     WouldEmpty {
@@ -57,7 +57,7 @@ pub enum Error {
     /// A reload that would remove more of a set than `removed_percent_max`.
     #[error(
         "set {set} would lose {lost} of its {had} destinations, more than removed_percent_max = \
-         {percent_max}: mend the source, or say strowger reload --force"
+         {percent_max}: correct the source, or run strowger reload --force"
     )]
     WouldShrink {
         /// The set.
@@ -101,7 +101,7 @@ pub enum Error {
         origin: Origin,
     },
     /// The kernel returned no random numbers.
-    #[error("the machine gives no random numbers: {0}")]
+    #[error("the kernel returned no random numbers: {0}")]
     Random(getrandom::Error),
 }
 

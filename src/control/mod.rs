@@ -291,7 +291,7 @@ impl Relay {
         if let Some(keeper) = self.keeper.take()
             && keeper.join().is_err()
         {
-            error!("the control thread ended by a panic");
+            error!("the control thread panicked");
         }
     }
 }

@@ -211,8 +211,8 @@ fn a_reload_that_takes_too_much_is_refused_unless_forced() {
     let one = "1 sip:192.0.2.1\n2 sip:192.0.2.9\n";
     let others = "1 sip:192.0.2.5\n1 sip:192.0.2.6\n2 sip:192.0.2.9\n";
     let shrinks = "set 1 would lose 3 of its 4 destinations, more than removed_percent_max = 50: \
-                   mend the source, or say strowger reload --force";
-    let empties = "set 2 would have none of its 1 destinations left: mend the source, or say \
+                   correct the source, or run strowger reload --force";
+    let empties = "set 2 would have none of its 1 destinations left: correct the source, or run \
                    strowger reload --force";
     for (says, to, wants) in [
         ("half of them", two, None),

@@ -24,7 +24,7 @@ impl Running {
         workers: Option<usize>,
         calls_per_second: f64,
     ) -> Result<Self, Error> {
-        let folder = Folder::new().map_err(super::machine("make a folder for the list"))?;
+        let folder = Folder::new().map_err(super::machine("create a folder for the list"))?;
         let list = folder.path().join("dispatcher.list");
         fs::write(&list, list_of(destinations))
             .map_err(super::machine("write the list of destinations"))?;

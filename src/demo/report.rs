@@ -184,7 +184,7 @@ impl Report {
         }
         let mut faults = Vec::new();
         if self.tally.started == 0 {
-            faults.push("no call was begun".to_owned());
+            faults.push("no call was started".to_owned());
         }
         let unfinished = self.tally.started - self.tally.completed;
         if unfinished > 0 {
@@ -193,7 +193,7 @@ impl Report {
         if !self.tally.is_even() {
             faults.push("the spread is not even".to_owned());
         }
-        format!("Not as it should be: {}.", faults.join(", and "))
+        format!("Something went wrong: {}.", faults.join(", and "))
     }
 }
 

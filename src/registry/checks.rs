@@ -14,7 +14,8 @@ use crate::listener::{Listeners, split_host_port};
 pub enum LoadError {
     /// More addresses than there are slots.
     #[error(
-        "{wanted} destination addresses, but at most {max} fit: divide the list over several relays",
+        "{wanted} destination addresses, but at most {max} fit: split the list between several \
+         relays",
         max = limits::SLOTS_MAX
     )]
     TooMany {

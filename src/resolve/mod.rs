@@ -337,7 +337,7 @@ pub fn once(records: Vec<Record>, config: &Config) -> (Vec<Resolved>, Vec<String
                 let addresses = State::default().addresses(&record, None);
                 Resolved { record, addresses }
             };
-            let note = format!("names were not asked for: {error}");
+            let note = format!("names were not resolved: {error}");
             (records.into_iter().map(literal).collect(), vec![note])
         }
     }

@@ -125,7 +125,7 @@ async fn ask(server: &TokioResolver, question: &Question) -> Reply {
             Err(error) => return Reply::Failed(error.to_string()),
         }
     }
-    Reply::Failed(format!("{} is an alias without end", question.name))
+    Reply::Failed(format!("{} has too many aliases in a row", question.name))
 }
 
 fn alias(lookup: &Lookup, name: &Name) -> Option<(Name, u32)> {

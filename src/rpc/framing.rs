@@ -48,14 +48,14 @@ impl Framer {
             let begin = self.bytes.iter().position(|b| *b == b'{').unwrap_or(self.bytes.len());
             let before: Vec<u8> = self.bytes.drain(..begin).collect();
             if before.iter().any(|b| !b.is_ascii_whitespace() && *b != 0) {
-                return Some(Frame::Broken(before, "no request begins with it"));
+                return Some(Frame::Broken(before, "no request starts like this"));
             }
         }
         while let Some(&byte) = self.bytes.get(self.at) {
             if self.at > 0 && byte == b'{' {
                 let begins = begins_request(&self.bytes[self.at..]);
                 if begins == Some(true) {
-                    return Some(self.broken(self.at, "it has no end"));
+                    return Some(self.broken(self.at, "it is incomplete"));
                 }
                 if begins.is_none() && self.at < self.bytes_max {
                     return None;
@@ -78,7 +78,7 @@ impl Framer {
     /// Returns a request that has begun and will not end, because nothing comes for too long or the
     /// stream ended.
     pub fn give_up(&mut self) -> Option<Frame> {
-        self.is_within().then(|| self.broken(self.bytes.len(), "it has no end"))
+        self.is_within().then(|| self.broken(self.bytes.len(), "it is incomplete"))
     }
 
     fn count(&mut self, byte: u8) {
@@ -182,7 +182,7 @@ mod tests {
         let mut framer = Framer::new(8_191);
         framer.push(b"{\"a\":");
         assert_eq!(framer.next_frame(), None);
-        assert_eq!(framer.give_up(), Some(Frame::Broken(b"{\"a\":".to_vec(), "it has no end")));
+        assert_eq!(framer.give_up(), Some(Frame::Broken(b"{\"a\":".to_vec(), "it is incomplete")));
         assert_eq!(framer.give_up(), None);
         framer.push(&b"{".repeat(20_000));
         let mut lengths = Vec::new();

@@ -27,9 +27,9 @@ impl fmt::Display for Totals {
         for (says, value) in [
             ("lost in full socket buffers", self.socket_drops),
             ("reads failed", self.receive_failed),
-            ("living pins evicted", self.pins.evicted_live),
+            ("live pins evicted", self.pins.evicted_live),
             ("dispatch lines lost", self.log_lost),
-            ("workers begun anew", self.worker_restarts),
+            ("workers restarted", self.worker_restarts),
         ] {
             if value > 0 {
                 rows.push((says.to_owned(), value));

@@ -41,16 +41,17 @@ pub enum BindError {
         source: io::Error,
     },
     /// A wildcard of a family that has no address here.
-    #[error("cannot listen on udp:{0}: this machine has no {family} address that others can name",
+    #[error("cannot listen on udp:{0}: this machine has no {family} address that other hosts can \
+             reach",
         family = if .0.is_ipv4() { "IPv4" } else { "IPv6" })]
     NoAddress(SocketAddr),
     /// The same address in two entries.
-    #[error("udp:{0} is listened on twice")]
+    #[error("udp:{0} is configured twice")]
     Twice(SocketAddr),
     /// Two listeners with the same name, or names whose hashes are equal.
     #[error(
-        "the listeners {0} and {1} cannot be told apart by their names {2:?} and {3:?}: \
-         give one another `name`"
+        "the listeners {0} and {1} cannot be distinguished by their names {2:?} and {3:?}: set a \
+         different `name` for one of them"
     )]
     SameName(SocketAddr, SocketAddr, String, String),
     /// More listeners than allowed.
@@ -100,7 +101,7 @@ impl Sockets {
             let ip = plan.address.ip();
             if !ip.is_loopback() && !local.contains(&ip) {
                 warn!(
-                    "{} is not an address of this machine yet: it is listened on all the same",
+                    "{} is not an address of this machine yet: listening on it anyway",
                     plan.address.ip()
                 );
             }
@@ -348,7 +349,7 @@ mod tests {
         let listen = [entry("192.0.2.1:5060"), entry("0.0.0.0:5060"), entry("[::]:5060")];
         let errors = plan(&listen, &local()[..2]).unwrap_err();
         let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(texts[0], "udp:192.0.2.1:5060 is listened on twice");
+        assert_eq!(texts[0], "udp:192.0.2.1:5060 is configured twice");
         assert!(texts[1].contains("no IPv6 address"), "{}", texts[1]);
     }
 

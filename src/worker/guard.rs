@@ -58,6 +58,6 @@ fn say(info: &PanicHookInfo<'_>) {
         let what = info.payload_as_str().unwrap_or("no message");
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("a thread");
-        error!("a bug, please report it: {name} panicked{place}: {what}; it goes on{more}");
+        error!("a bug, please report it: {name} panicked{place}: {what}; it continues{more}");
     }
 }

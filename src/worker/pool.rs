@@ -42,7 +42,7 @@ impl Seat {
         };
         if !cores.is_empty() && count > cores.len() {
             warn!(
-                "{count} workers share {} cores: more than one per core wins nothing",
+                "{count} workers share {} cores: more than one per core gains nothing",
                 cores.len()
             );
         }
@@ -102,7 +102,7 @@ impl Drop for Pool {
         wake(&self.wakers);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                error!("a worker ended by a panic");
+                error!("a worker panicked");
             }
         }
     }

@@ -33,7 +33,7 @@ INVITE sip:bob@example.com SIP/2.0
   to udp:RELAY
 
 forwarded to sip:127.0.0.1:5071 (127.0.0.1:5071)
-  it is new: the next turn of set 1, of 2 that may be chosen
+  it is new: the next turn of set 1, with 2 to choose from
 
 set 1, which new requests are dispatched to:
      turn  destination         address         state
@@ -126,7 +126,7 @@ fn a_call_in_progress_keeps_its_destination_and_new_ones_get_404() {
     let said = pipe(&relay, &["explain"], first.as_bytes()).well();
     for part in [
         format!("forwarded to sip:{server} ({server}), which is disabled now\n"),
-        "  it belongs to a transaction that is remembered\n".into(),
+        "  it belongs to a transaction that the relay remembers\n".into(),
         "not answered yet\n".into(),
     ] {
         assert!(said.contains(&part), "{part}: {said}");

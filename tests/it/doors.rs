@@ -34,9 +34,9 @@ fn rubbish_and_halves_at_the_fifo() {
     let long = "{".repeat(20_000);
     let half = "{\"jsonrpc\": \"2.0\", \"method\": \"core.ver";
     let rows: [(&str, &str); 6] = [
-        ("rubbish\n", "no request begins with it"),
-        ("\0\u{1}}}]]'\"\n", "no request begins with it"),
-        (half, "it has no end"),
+        ("rubbish\n", "no request starts like this"),
+        ("\0\u{1}}}]]'\"\n", "no request starts like this"),
+        (half, "it is incomplete"),
         (&long, "it is too long"),
         ("{\"jsonrpc\": \"2.0\", \"method\": \"no.such\"}\n", "Method Not Found"),
         ("{\"method\": \"core.version\", \"id\": 1}\n", "Invalid Request"),
@@ -96,9 +96,9 @@ fn reply_pipes_that_are_none_or_are_not_read() {
     for (name, says) in [
         ("../rpc", "write a name without"),
         ("a/b", "write a name without"),
-        ("file", "no FIFO, or one with a second name"),
-        ("link", "no FIFO, or one with a second name"),
-        ("second", "no FIFO, or one with a second name"),
+        ("file", "not a FIFO, or one with a second name"),
+        ("link", "not a FIFO, or one with a second name"),
+        ("second", "not a FIFO, or one with a second name"),
         ("missing", "No such file"),
         ("unread", "nobody reads it"),
     ] {
@@ -160,13 +160,9 @@ fn rubbish_halves_and_giants_at_the_sockets() {
     for (bytes, starts, says) in [
         (version.as_slice(), reply, "strowger "),
         (&[version.as_slice(), version].concat(), reply, "strowger "),
-        (b"rubbish", fault, "not a request: it does not begin as BINRPC does"),
+        (b"rubbish", fault, "not a request: it does not start like BINRPC"),
         (b"\xa1\x0f\xff\xff\xff\xff\0\0\0\0", fault, "not a request: it is too long"),
-        (
-            b"\xa1\x03\x03\x01\x02\x03\x04\x91\x0dco",
-            fault,
-            "not a request: a value that is cut off",
-        ),
+        (b"\xa1\x03\x03\x01\x02\x03\x04\x91\x0dco", fault, "not a request: a truncated value"),
         (b"\xa1\x03\x02\x01\x02\x03\x04\x10\x07", fault, "not a request: the name of a method"),
         (&version[..9], b"", ""),
     ] {
@@ -241,7 +237,7 @@ fn a_crowd_at_a_door() {
         let before = relay.log().len();
         let crowd: Vec<UnixStream> =
             (0..900).map(|_| UnixStream::connect(tools.path(name)).expect("a door")).collect();
-        relay.wait_log(before, &["a further connection than 64 is refused"]);
+        relay.wait_log(before, &["a connection is refused: 64 are open already"]);
         ends.call(relay.address(), "");
         // The other doors are open.
         assert!(tools.datagram(ask("").as_bytes()).starts_with(VERSION));
@@ -332,9 +328,12 @@ fn files_of_doors() {
     }
     let told = Relay::with_list(&ends.list()).config(&tools.config()).refused();
     for key in ["socket", "fifo", "datagram", "binrpc"] {
-        assert!(told.contains(&format!("control.{key}: another process listens at ")), "{told}");
+        assert!(
+            told.contains(&format!("control.{key}: another process is listening on ")),
+            "{told}"
+        );
     }
-    assert!(told.contains("control.http: ") && told.contains("cannot be listened on"), "{told}");
+    assert!(told.contains("control.http: ") && told.contains("cannot listen on "), "{told}");
     assert!(tools.kamcmd(&["core.version"]).starts_with("strowger "), "the first one serves on");
 
     // It dies without a word: its files stay, and the next one takes their places.
@@ -349,7 +348,7 @@ fn files_of_doors() {
         fs::write(tools.path(door), "precious").unwrap();
     }
     let told = Relay::with_list(&ends.list()).config(&tools.config()).refused();
-    assert_eq!(told.matches("is there and is no ").count(), 4, "{told}");
+    assert_eq!(told.matches("exists and is not a ").count(), 4, "{told}");
     for door in doors {
         assert_eq!(fs::read_to_string(tools.path(door)).unwrap(), "precious");
     }

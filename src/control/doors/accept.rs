@@ -36,7 +36,7 @@ impl Slots {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok();
         if permit.is_none() {
             let max = limits::DOOR_CONNECTIONS_MAX;
-            self.say(&format!("a further connection than {max} is refused"));
+            self.say(&format!("a connection is refused: {max} are open already"));
         }
         permit
     }
@@ -50,7 +50,7 @@ impl Slots {
 
     /// Logs a failed accept and waits. The machine may be out of file descriptors.
     pub(super) async fn failed(&self, error: &io::Error) {
-        self.say(&format!("no connection can be taken ({error})"));
+        self.say(&format!("cannot accept a connection ({error})"));
         sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
     }
 }

@@ -73,7 +73,7 @@ async fn converse(mut stream: UnixStream, clerk: Clerk) {
 async fn answer(packet: Packet, clerk: &Clerk) -> Answer {
     let mut records = packet.records.into_iter();
     let (Kind::Request, Some(Value::Str(method))) = (packet.kind, records.next()) else {
-        return Err(Fault::new(400, "not a request: the name of a method comes first"));
+        return Err(Fault::new(400, "not a request: it must start with the name of a method"));
     };
     let params = Params::Positional(records.collect());
     let request = Request { method: method.clone(), params, id: None, reply_name: None };

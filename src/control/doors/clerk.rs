@@ -49,7 +49,7 @@ impl Clerk {
                 Err(Fault::failed("Internal Error").because([why]))
             }
             Err(_) => {
-                let why = "the command takes too long; it goes on, see the log".to_owned();
+                let why = "the command takes too long; it continues, see the log".to_owned();
                 Err(Fault::failed("Timeout").because([why]))
             }
         }
@@ -76,9 +76,6 @@ impl Clerk {
 fn say_busy() {
     static SAID: Limited = Limited::new();
     if let Some(more) = SAID.allow(monotonic_now()) {
-        warn!(
-            "control: {} commands are running, a further one is refused{more}",
-            limits::COMMANDS_MAX
-        );
+        warn!("control: a command is refused: {} are running already{more}", limits::COMMANDS_MAX);
     }
 }

@@ -54,7 +54,7 @@ impl Datagram {
                 }
             };
             let Ok(permit) = Arc::clone(&replies).try_acquire_owned() else {
-                slots.say("a request is refused: too many answers wait for their readers");
+                slots.say("a request is refused: too many answers have not been read yet");
                 continue;
             };
             let bytes = buffer[..length].to_owned();
@@ -70,7 +70,8 @@ impl Datagram {
                             slots.say(&format!("an answer to {}: {why}", client.display()));
                         }
                     }
-                    None => slots.say("no answer to a client without an address: it must bind one"),
+                    None => slots
+                        .say("cannot answer a client without an address: it must bind its socket"),
                 }
                 drop(permit);
             });
@@ -101,8 +102,8 @@ async fn send(
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) if matches!(error.raw_os_error(), Some(libc::EMSGSIZE | libc::ENOBUFS)) => {
             let why = format!(
-                "the answer has {} bytes and does not fit a datagram: ask at another door, or for \
-                 less",
+                "the answer has {} bytes and does not fit a datagram: use another control socket, \
+                 or ask for less",
                 text.len()
             );
             let fault = Err(Fault::failed("Reply Too Big").because([why.clone()]));
@@ -111,6 +112,6 @@ async fn send(
             Err(why)
         }
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("it is not read".to_owned()),
+        Err(_) => Err("the client does not read it".to_owned()),
     }
 }

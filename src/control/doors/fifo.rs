@@ -81,7 +81,7 @@ impl Fifo {
             Err(why) => return say("a request on the FIFO is refused", &why),
         };
         let Ok(permit) = Arc::clone(replies).try_acquire_owned() else {
-            let why = format!("{} answers wait for their readers", limits::REPLIES_MAX);
+            let why = format!("{} answers have not been read yet", limits::REPLIES_MAX);
             return say("a request on the FIFO is refused", &why);
         };
         let (done, is_done) = oneshot::channel();

@@ -126,17 +126,17 @@ pub(super) fn name(key: &str) -> String {
 }
 
 pub(super) fn cannot_be_made(key: &str, path: &Path, error: &io::Error) -> Problem {
-    let what = format!("{} cannot be made ({})", path.display(), with_remedy(error));
+    let what = format!("{} cannot be created ({})", path.display(), with_remedy(error));
     Problem::of(&name(key), what, RIGHT)
 }
 
 pub(super) fn in_the_way(key: &str, path: &Path, wanted: &str) -> Problem {
-    let what = format!("{} is there and is no {wanted}", path.display());
+    let what = format!("{} exists and is not a {wanted}", path.display());
     Problem::of(&name(key), what, "remove it, or name another path")
 }
 
 fn taken(key: &str, path: &Path) -> Problem {
-    let what = format!("another process listens at {}", path.display());
+    let what = format!("another process is listening on {}", path.display());
     Problem::of(&name(key), what, "stop it, or name another path")
 }
 
@@ -165,7 +165,7 @@ mod tests {
         let (file, placed) = fifo("fifo", &path).unwrap();
         assert_eq!(mode(&path), 0o660);
         let told = fifo("fifo", &path).unwrap_err().to_string();
-        assert!(told.starts_with("control.fifo: another process listens at "), "{told}");
+        assert!(told.starts_with("control.fifo: another process is listening on "), "{told}");
         drop(file);
         // Nobody reads any more: it is stale.
         let (_file, second) = fifo("fifo", &path).unwrap();
@@ -192,7 +192,7 @@ mod tests {
             assert_eq!(mode(&path), 0o660);
             for kind in [Type::STREAM, Type::DGRAM] {
                 let told = socket("socket", &path, kind).unwrap_err().to_string();
-                assert!(told.contains("another process listens at "), "{told}");
+                assert!(told.contains("another process is listening on "), "{told}");
             }
             drop((socket_, placed));
             assert!(!path.exists());

@@ -43,8 +43,12 @@ impl Http {
             TcpListener::from_std(listener)
         });
         let listener = listener.map_err(|error| {
-            let what = format!("{address} cannot be listened on ({error})");
-            Problem::of(&files::name("http"), what, "name another port, or stop who has it")
+            let what = format!("cannot listen on {address} ({error})");
+            Problem::of(
+                &files::name("http"),
+                what,
+                "name another port, or stop the program that uses it",
+            )
         })?;
         Ok(Self { listener })
     }
@@ -70,7 +74,7 @@ async fn answer(
     let body = match timeout(Duration::from_secs(limits::HALF_REQUEST_S), body).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "it is too long\n").into_response(),
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "it has no end\n").into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "it is incomplete\n").into_response(),
     };
     let (text, _) = clerk.answer_json(json::request(&body), Style::Compact).await;
     ([(CONTENT_TYPE, "application/json")], text).into_response()

@@ -29,13 +29,13 @@ pub fn look(config: &ControlConfig) -> Vec<Problem> {
         let Some(path) = path else { continue };
         if let Some(other) = seen.insert(path, key) {
             let what = format!("{} is {} too", path.display(), name(other));
-            problems.push(Problem::of(&name(key), what, "give each door a path of its own"));
+            problems.push(Problem::of(&name(key), what, "give each control socket its own path"));
         }
         problems.extend(look_at(key, path));
     }
     if config.fifo.is_some() && !config.fifo_reply_dir.is_dir() {
-        let what = format!("{} is no folder", config.fifo_reply_dir.display());
-        let right = "name the folder that kamctl makes its reply pipes in, usually /tmp";
+        let what = format!("{} is not a folder", config.fifo_reply_dir.display());
+        let right = "name the folder in which kamctl creates its reply pipes, usually /tmp";
         problems.push(Problem::of(&name("fifo_reply_dir"), what, right));
     }
     problems
@@ -45,10 +45,11 @@ fn look_at(key: &str, path: &Path) -> Option<Problem> {
     let folder = path.parent()?;
     if !folder.is_dir() {
         let what = format!("{}: its folder is missing", path.display());
-        return Some(Problem::of(&name(key), what, "make the folder, or name another path"));
+        return Some(Problem::of(&name(key), what, "create the folder, or name another path"));
     }
     if access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
-        let what = format!("{}: nothing can be made in its folder", path.display());
+        let what =
+            format!("{}: the relay's user may not create files in its folder", path.display());
         return Some(Problem::of(&name(key), what, RIGHT));
     }
     let found = fs::symlink_metadata(path).ok()?.file_type();
@@ -77,9 +78,9 @@ mod tests {
         let told = look(&config).iter().map(ToString::to_string).collect::<Vec<_>>();
         let wants = [
             ("control.socket: ", "its folder is missing"),
-            ("control.fifo: ", "is there and is no FIFO"),
+            ("control.fifo: ", "exists and is not a FIFO"),
             ("control.binrpc: ", "is control.datagram too"),
-            ("control.fifo_reply_dir: ", "is no folder"),
+            ("control.fifo_reply_dir: ", "is not a folder"),
         ];
         assert_eq!(told.len(), wants.len(), "{told:?}");
         for (told, (key, what)) in told.iter().zip(wants) {

@@ -67,13 +67,16 @@ fn open_now(path: &Path) -> io::Result<File> {
     let named = fs::symlink_metadata(path)?;
     // A link, or a file with a second name, may belong to someone else.
     if !named.file_type().is_fifo() || named.nlink() != 1 {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "no FIFO, or one with a second name"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "not a FIFO, or one with a second name",
+        ));
     }
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
     let opened = file.metadata()?;
     if (opened.dev(), opened.ino(), opened.nlink()) != (named.dev(), named.ino(), 1) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it was exchanged meanwhile"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it was replaced meanwhile"));
     }
     Ok(file)
 }

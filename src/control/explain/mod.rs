@@ -212,7 +212,7 @@ impl Listed<'_> {
     /// Describes a destination by URI and address and, if relevant, its state.
     fn describe(&self, slot: Slot) -> String {
         let Some(destination) = self.snapshot.destinations.get(slot) else {
-            return "a destination that is gone".into();
+            return "a destination that was removed".into();
         };
         let named = format!("{} ({})", destination.uri, destination.address);
         let records = self.listing.sets.iter().flat_map(|set| &set.records);
@@ -220,7 +220,7 @@ impl Listed<'_> {
         match addresses.find(|address| address.slot == Some(slot)) {
             Some(address) if address.flags.is_selectable() => named,
             Some(address) => format!("{named}, which is {} now", state_word(address.flags)),
-            None => format!("{named}, which is not listed any more"),
+            None => format!("{named}, which is no longer listed"),
         }
     }
 }
@@ -239,7 +239,7 @@ fn not_chosen(flags: Flags) -> &'static str {
     match flags.state() {
         State::Disabled => "disabled by the operator",
         State::Inactive => "inactive",
-        State::Active | State::Trying => "not used: others of its record go first",
+        State::Active | State::Trying => "not used: other addresses of its record have priority",
     }
 }
 

@@ -66,7 +66,7 @@ fn everybody_of_the_set_is_told_with_the_reason() {
         let told = running.explain(&invite("new", "198.51.100.7:5062"));
         assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Chosen));
         assert_eq!(told.says, "forwarded to sip:127.0.0.1:5071 (127.0.0.1:5071)");
-        assert_eq!(told.because, ["it is new: the next turn of set 1, of 2 that may be chosen"]);
+        assert_eq!(told.because, ["it is new: the next turn of set 1, with 2 to choose from"]);
         assert_eq!(
             (told.source.to_string(), told.source_is),
             ("198.51.100.7:5062".into(), SourceIs::Read)
@@ -93,14 +93,14 @@ fn everybody_of_the_set_is_told_with_the_reason() {
     set(State::Disabled);
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
     assert_eq!(told.says, "answered with 404 No destination");
-    assert_eq!(told.because, ["no destination of set 1 may be chosen"]);
+    assert_eq!(told.because, ["no destination of set 1 can be chosen"]);
     assert!(
         told.candidates.iter().all(|c| c.excluded.as_deref() == Some("disabled by the operator"))
     );
     set(State::Active);
     running.desk.drain(true).unwrap();
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
-    assert_eq!(told.because, ["the relay drains: it takes no new requests"]);
+    assert_eq!(told.because, ["the relay is draining: it refuses new requests"]);
 }
 
 /// Explains a call, sends it, and explains it again: the call stays at its destination after that
@@ -135,7 +135,7 @@ fn a_call_in_progress_stays_where_it_is_said_to_be() {
     assert_eq!(told.candidates[0].excluded.as_deref(), Some("disabled by the operator"));
     running.desk.remove(1, &uri, Some(false)).unwrap();
     let told = running.explain(&message);
-    assert!(told.says.ends_with(", which is not listed any more"), "{}", told.says);
+    assert!(told.says.ends_with(", which is no longer listed"), "{}", told.says);
     assert!(running.desk.remembered()[0].sets.is_empty());
 
     let told = running.explain(&message.replace("INVITE", "CANCEL"));

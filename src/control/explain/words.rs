@@ -77,17 +77,20 @@ impl Facts<'_> {
         match self.explained.rule {
             Rule::Turn => {
                 let count = self.explained.round.len();
-                format!("it is new: the next turn of set {set}, of {count} that may be chosen")
+                format!("it is new: the next turn of set {set}, with {count} to choose from")
             }
             Rule::Challenge => {
                 "it carries credentials: they answer the challenge of this destination".into()
             }
-            Rule::Transaction => "it belongs to a transaction that is remembered".into(),
-            Rule::Call => "it belongs to a call that is remembered".into(),
-            Rule::Token => "the token in its Route, from our Record-Route, says so".into(),
+            Rule::Transaction => "it belongs to a transaction that the relay remembers".into(),
+            Rule::Call => "it belongs to a call that the relay remembers".into(),
+            Rule::Token => {
+                "the token in its Route, from our Record-Route, names its next hop".into()
+            }
             Rule::RequestUri => "its Request-URI names this destination".into(),
             Rule::Via => {
-                "a response: our own Via on top of it verifies, the next Via says where".into()
+                "a response: our own Via on top verifies, and the next Via says where it goes"
+                    .into()
             }
             Rule::Branch => {
                 "a response: its server dropped our Via parameter, but the branch is ours".into()
@@ -105,59 +108,59 @@ impl Facts<'_> {
             Answer::Ok if is_cancel => {
                 "the relay itself answered the request that it cancels".into()
             }
-            Answer::Ok => "it asks the relay itself whether it is well".into(),
+            Answer::Ok => "it is a health check of the relay itself".into(),
             Answer::BadRequest => match self.explained.fault {
                 Some(fault) => format!("malformed: {}", fault_words(fault)),
                 None => "malformed: a Route, the Max-Breadth or the top Via cannot be read".into(),
             },
             Answer::Forbidden => self.forbidden(),
             Answer::NoDestination if earlier == Some(Leads::NoDestination) => {
-                "a copy: the first one got this answer, and copies get the same".into()
+                "a copy: it gets the same answer as the first one".into()
             }
-            Answer::NoDestination => format!("no destination of set {set} may be chosen"),
+            Answer::NoDestination => format!("no destination of set {set} can be chosen"),
             Answer::UnsupportedScheme => {
-                "its Request-URI is sips:, and it would leave over UDP (dispatch.sips)".into()
+                "its Request-URI is sips:, and it would be sent over UDP (dispatch.sips)".into()
             }
             Answer::BadExtension => {
-                "it has a Proxy-Require, and no such extension is supported".into()
+                "it has a Proxy-Require, and the relay supports no such extension".into()
             }
-            Answer::NoTransaction => "nothing that is remembered, no token in a Route and no \
-                                      destination in its Request-URI says where it belongs"
+            Answer::NoTransaction => "it belongs to no transaction or call that the relay \
+                                      remembers, has no token in a Route, and its Request-URI \
+                                      names no destination"
                 .into(),
             Answer::TooManyHops => "its Max-Forwards is 0".into(),
             Answer::BreadthExceeded => "its Max-Breadth is 0".into(),
             Answer::Unavailable if earlier == Some(Leads::Unavailable) => {
-                "a copy: the first one got this answer, and copies get the same".into()
+                "a copy: it gets the same answer as the first one".into()
             }
             Answer::Unavailable if is_draining => {
-                "the relay drains: it takes no new requests".into()
+                "the relay is draining: it refuses new requests".into()
             }
             Answer::Unavailable => {
-                format!(
-                    "it asks whether the relay is well, and no destination of set {set} is active"
-                )
+                format!("it is a health check, and no destination of set {set} is active")
             }
             Answer::Version => "its version of SIP is not 2.0".into(),
-            Answer::TooLarge => "with what the relay adds it would not fit a datagram".into(),
+            Answer::TooLarge => "it would not fit a datagram after the relay's additions".into(),
         }
     }
 
     fn forbidden(&self) -> String {
         if self.explained.route == OwnRoute::Forged {
-            return "the token in its Route does not verify: it is of another call, or made up"
+            return "the token in its Route does not verify: it is from another call, or made up"
                 .into();
         }
         match self.explained.sender.filter(|known| known.is_listed) {
-            Some(_) => "it comes from a destination, and what media servers begin is not sent to \
-                        media servers"
-                .into(),
-            None => "it has a Route of someone else, and foreign_route = \"refuse\"".into(),
+            Some(_) => {
+                "it is a new request from a destination, and those are not sent to destinations"
+                    .into()
+            }
+            None => "it has someone else's Route, and foreign_route = \"refuse\"".into(),
         }
     }
 
     fn reason(&self, reason: Reason) -> String {
         match reason {
-            Reason::KeepAlive => "only line ends, or nothing at all: it keeps a NAT open",
+            Reason::KeepAlive => "empty, or only line ends: a keep-alive for a NAT",
             Reason::Stun => "it is STUN, not SIP",
             Reason::NotSip => "its first line is not SIP",
             Reason::NotAllowed => "its source is neither in relay.allow nor a destination, and it belongs to no call of ours",
@@ -170,18 +173,19 @@ impl Facts<'_> {
                     );
                 }
                 None if self.explained.route == OwnRoute::Forged => {
-                    "an ACK, which is never answered, with a token of another call"
+                    "an ACK, which is never answered, with a token from another call"
                 }
                 None => "an ACK that cannot be forwarded, and an ACK is never answered",
             },
-            Reason::OwnAck => "the ACK to an answer of the relay's own ends here",
-            Reason::StrayAck => "an ACK that belongs to nothing that is remembered",
+            Reason::OwnAck => "the ACK to one of the relay's own responses ends here",
+            Reason::StrayAck => "an ACK that belongs to no transaction or call that the relay \
+                                 remembers",
             Reason::Unanswerable => {
                 "malformed, and its top Via does not say where an answer would go"
             }
             Reason::TooShort => {
-                "so short that every answer would be longer: a forged source is not \
-                                 sent more than was sent in its name"
+                "so short that every answer would be longer: the relay must not amplify traffic \
+                 to a forged source"
             }
             Reason::MalformedResponse => match self.explained.fault {
                 Some(fault) => return format!("a malformed response: {}", fault_words(fault)),
@@ -189,19 +193,20 @@ impl Facts<'_> {
             },
             Reason::ForeignVia => "a response whose top Via is not the relay's",
             Reason::ForgedVia => {
-                "a response whose top Via has the relay's name and was not written by \
-                                  it for this call"
+                "a response whose top Via names the relay, but the relay did not write it for \
+                 this call"
             }
             Reason::NoNextVia => "a response without a second Via: it has nowhere to go",
             Reason::BadNextVia => {
-                "a response whose second Via names no address that may be sent to"
+                "a response whose second Via has no address that the relay may send to"
             }
             Reason::OtherTry => "a response to an earlier try of its request",
-            Reason::TooLarge => "with what the relay changes it would not fit a datagram",
+            Reason::TooLarge => "it would not fit a datagram after the relay's changes",
             Reason::NoListener => "no listener has an address of the family of its next hop",
-            Reason::SelfLoop => "it would come back to the relay itself",
-            Reason::PinContended => "a worker is choosing for its copy at this moment",
-            Reason::ListBehind => "its destination is so new that it is not in force yet",
+            Reason::SelfLoop => "it would loop back to the relay itself",
+            Reason::PinContended => "another worker is choosing a destination for a copy of it \
+                                     right now",
+            Reason::ListBehind => "its destination is so new that not every worker knows it yet",
             Reason::Panicked => "a bug of the relay: please report it",
         }
         .into()
@@ -210,7 +215,7 @@ impl Facts<'_> {
     fn remembered(&self, what: &str, pin: Remembered) -> String {
         match pin.to {
             Leads::To(slot) if pin.is_challenge => {
-                format!("remembered of {what}: {} challenged it", (self.describe)(slot))
+                format!("{what} is remembered: {} challenged it", (self.describe)(slot))
             }
             Leads::To(slot) => {
                 let state = match pin.state {
@@ -221,12 +226,14 @@ impl Facts<'_> {
                     State::Final => ", answered",
                     State::Tentative => ", being chosen",
                 };
-                format!("remembered of {what}: it went to {}{state}", (self.describe)(slot))
+                format!("{what} is remembered: it went to {}{state}", (self.describe)(slot))
             }
             Leads::NoDestination => {
-                format!("remembered of {what}: there was no destination for it")
+                format!("{what} is remembered: there was no destination for it")
             }
-            Leads::Unavailable => format!("remembered of {what}: it came while the relay drained"),
+            Leads::Unavailable => {
+                format!("{what} is remembered: it came while the relay was draining")
+            }
         }
     }
 }
@@ -237,7 +244,7 @@ fn fault_words(fault: Fault) -> &'static str {
         Fault::RequestUri => "its Request-URI",
         Fault::Row => "a header field without a proper name or line end",
         Fault::NoBlankLine => "the blank line after the header is missing",
-        Fault::Twice => "a field that may stand once stands twice",
+        Fault::Twice => "a field that may occur only once occurs twice",
         Fault::Missing => "Via, From, To, Call-ID or CSeq is missing",
         Fault::Via => "its top Via",
         Fault::From => "its From",

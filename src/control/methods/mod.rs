@@ -39,7 +39,7 @@ pub(super) struct Call<'a> {
 
 /// Every method, sorted by name.
 pub(super) const ALL: &[Method] = &[
-    Method { name: "core.echo", help: "Returns what it is given", run: core::echo },
+    Method { name: "core.echo", help: "Returns its parameters", run: core::echo },
     Method { name: "core.info", help: "Name and version of the program", run: core::info },
     Method {
         name: "core.shmmem",
@@ -47,7 +47,11 @@ pub(super) const ALL: &[Method] = &[
         run: monitor::shmmem,
     },
     Method { name: "core.tcp_info", help: "TCP is not relayed: all 0", run: monitor::tcp_info },
-    Method { name: "core.uptime", help: "Since when the relay runs", run: core::uptime },
+    Method {
+        name: "core.uptime",
+        help: "When the relay was started, and its uptime",
+        run: core::uptime,
+    },
     Method { name: "core.version", help: "Version of the program", run: core::version },
     Method {
         name: "dispatcher.add",
@@ -66,7 +70,7 @@ pub(super) const ALL: &[Method] = &[
     },
     Method {
         name: "dispatcher.oclist",
-        help: "Overload control of a set's destinations; none is kept",
+        help: "Overload control of a set's destinations; always empty",
         run: dispatcher::oclist,
     },
     Method {
@@ -121,12 +125,12 @@ pub(super) const ALL: &[Method] = &[
     },
     Method {
         name: "strowger.drain",
-        help: "Refuses new requests, or takes them again: {on}",
+        help: "Refuses new requests, or accepts them again: {on}",
         run: watch::drain,
     },
     Method {
         name: "strowger.explain",
-        help: "What would become of a SIP message, and why: {message, from, to}",
+        help: "What the relay would do with a SIP message, and why: {message, from, to}",
         run: watch::explain,
     },
     Method {
@@ -141,7 +145,7 @@ pub(super) const ALL: &[Method] = &[
     },
     Method {
         name: "strowger.remembered",
-        help: "What is remembered of each destination, so may still come",
+        help: "Open transactions and calls of each destination",
         run: watch::remembered,
     },
     Method {

@@ -33,7 +33,7 @@ pub struct Broken {
 pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Broken> {
     let broken = |why| Err(Broken { why, packet: None });
     if bytes.first().is_some_and(|magic| *magic != MAGIC) {
-        return broken("it does not begin as BINRPC does");
+        return broken("it does not start like BINRPC");
     }
     let Some(&lengths) = bytes.get(1) else { return Ok(None) };
     let kind = match lengths >> 4 {
@@ -82,10 +82,10 @@ impl<'a> Reader<'a> {
 
     fn value_of(&mut self, mark: &Mark<'a>, depth: usize) -> Result<Value, &'static str> {
         if depth > BINRPC_DEPTH_MAX {
-            return Err("structs within structs without end");
+            return Err("structs are nested too deep");
         }
         match mark.kind {
-            _ if mark.is_end => Err("an end without a beginning"),
+            _ if mark.is_end => Err("an end without a start"),
             INT => int(mark.value).map(Value::Int),
             DOUBLE => thousandths(mark.value).map(|number| Value::Double(number / THOUSANDTHS)),
             STRING => text(mark.value).map(Value::Str),
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or("a value that is cut off")?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or("a truncated value")?;
         self.rest = rest;
         Ok(taken)
     }

@@ -43,7 +43,7 @@ pub fn request(bytes: &[u8]) -> Result<Request, Box<Refused>> {
 /// Parses a request that was cut out of a stream.
 ///
 /// # Errors
-/// As for [`request`]; also if it has no end, or is too long.
+/// As for [`request`]; also if it is incomplete, or is too long.
 pub fn of_frame(frame: Frame) -> Result<Request, Box<Refused>> {
     match frame {
         Frame::Whole(bytes) => request(&bytes),
@@ -86,7 +86,7 @@ fn of_json(json: &Json) -> Result<Request, Box<Refused>> {
         return Err(invalid("\"id\" is neither a number nor a string nor null"));
     }
     if json.get("store_path").is_some_and(|path| !path.is_null()) {
-        let why = "we write no files for those who ask: leave out store_path and read the answer";
+        let why = "the relay writes no files for clients: leave out store_path and read the answer";
         return Err(refused(Fault::failed("store_path Refused").because([why.to_owned()])));
     }
     let id = read_id.unwrap_or(None);

@@ -15,7 +15,7 @@ use crate::transport::sys::{self, MapKind};
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// The privilege is missing, or the kernel allows it to nobody.
-    #[error("the kernel does not permit it, which needs CAP_BPF and CAP_PERFMON")]
+    #[error("the kernel does not permit it: CAP_BPF and CAP_PERFMON are needed")]
     NotPermitted,
     /// A kernel without `bpf(2)`.
     #[error("the kernel has no BPF")]
@@ -33,10 +33,10 @@ pub enum Refusal {
         source: io::Error,
     },
     /// The program requires little-endian byte order.
-    #[error("not made for big-endian processors")]
+    #[error("not supported on big-endian processors")]
     BigEndian,
     /// No random key for the hash.
-    #[error("no randomness to be had: {0}")]
+    #[error("no random numbers are available: {0}")]
     Random(#[from] getrandom::Error),
 }
 
@@ -53,14 +53,14 @@ impl Refusal {
 /// Creates the memory that the programs of all listeners share; they take turns on each processor.
 pub(super) fn buffer() -> Result<OwnedFd, Refusal> {
     sys::bpf_map(MapKind::PerCpuArray, BUFFER_BYTES, 1)
-        .map_err(Refusal::of("making a map for a datagram"))
+        .map_err(Refusal::of("creating a map for a datagram"))
 }
 
 /// Loads a program for a listener with these sockets, in the order of the workers.
 pub(super) fn load(group: &[Socket], buffer: &OwnedFd, key: &Key) -> Result<OwnedFd, Refusal> {
     let workers = group.len() as u32;
     let sockets = sys::bpf_map(MapKind::ReusePortSockets, 4, workers)
-        .map_err(Refusal::of("making a map for sockets"))?;
+        .map_err(Refusal::of("creating a map for sockets"))?;
     for (worker, socket) in group.iter().enumerate() {
         sys::bpf_map_put_socket(sockets.as_fd(), worker as u32, socket.as_fd())
             .map_err(Refusal::of("putting a socket into a map"))?;
