@@ -1,5 +1,5 @@
-//! The relay's core without sockets, and batches of messages for it: what `core` times and
-//! `one_message` counts instructions of.
+//! The relay's core without sockets, and batches of messages for it. `core` measures their time,
+//! `one_message` is for counting their instructions.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What one message costs without sockets, in nanoseconds: reading it, and reading, deciding and
+//! The cost of one message without sockets, in nanoseconds: reading it, and reading, deciding and
 //! editing it.
 //!
-//! Criterion rather than divan: `iter_custom` leaves the making of new messages out of the time.
+//! Criterion rather than divan: `iter_custom` excludes the time for creating new messages.
 
 #[allow(dead_code, reason = "the bounds need more")]
 mod cases;

@@ -1,4 +1,4 @@
-//! The messages of the benches: templates in which a number of fixed width makes each one new.
+//! The messages of the benches: templates, each made new by a number of fixed width.
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
-//! Handles messages of one case, for `bench/instructions` to count the instructions of.
+//! Handles messages of one case, so that `bench/instructions` can count the instructions.
 //!
-//! Usage: `one_message read|relay CASE BATCHES`. What is counted are [`cases::Batch::read`] and
-//! [`cases::Batch::relay`], for every batch after the first.
+//! Usage: `one_message read|relay CASE BATCHES`. Only [`cases::Batch::read`] and
+//! [`cases::Batch::relay`] are counted, for every batch after the first.
 
 #[allow(dead_code, reason = "the bench of pins needs more")]
 mod cases;

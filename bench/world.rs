@@ -1,5 +1,5 @@
-//! What a relay's core works with besides messages: one listener, one key, room for pins, and
-//! snapshots with every choice at its default.
+//! What a relay's core needs besides messages: one listener, one key, room for pins, and snapshots
+//! with default settings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Work that is bounded, as counts: hostile messages of every shape come to one end with at most one
-//! message sent, a header has only so many lines and a value so many parameters, and a table that is
-//! full throws out exactly as many calls as it takes in.
+//! Bounded work, as counts: every hostile message gets one verdict and at most one message sent, a
+//! header has a limited number of lines and a value a limited number of parameters, and a full
+//! table evicts exactly as many calls as it accepts.
 //!
-//! What the same shapes cost in time is for `cargo bench --bench bounds`.
+//! The time that the same messages cost is measured by `cargo bench --bench bounds`.
 
 #[path = "../bench/cases.rs"]
 #[allow(dead_code, reason = "only the core is used")]

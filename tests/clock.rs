@@ -1,5 +1,5 @@
-//! Clocks that misbehave: right after the start of the machine, back by a few milliseconds between
-//! two workers (each reads its own), and ahead by minutes after a standstill.
+//! Clocks that misbehave: right after the machine boots, back by a few milliseconds between two
+//! workers (each reads the clock itself), and ahead by minutes after a pause.
 
 #[path = "../bench/cases.rs"]
 #[allow(dead_code, reason = "only the core is used")]

@@ -1,5 +1,5 @@
-//! What the fuzzers found worth keeping, once more: every input of `fuzz/corpus`, `fuzz/regressions`
-//! and `fuzz/seeds` through the target that it was kept for, on whatever toolchain builds the tests.
+//! Replays what the fuzzers found: runs every input of `fuzz/corpus`, `fuzz/regressions` and
+//! `fuzz/seeds` through its target, on whatever toolchain builds the tests.
 
 #[path = "agreement/reading.rs"]
 mod agreement;

@@ -1,7 +1,7 @@
-//! Workers allocate nothing while messages of every kind come in, a reload among them.
+//! Workers allocate nothing while messages of every kind arrive, even during a reload.
 //!
-//! The allocator of this program counts what is asked for on threads that carry a mark, and every
-//! worker gets the mark right before its first datagram.
+//! The allocator of this program counts allocations on marked threads, and every worker is marked
+//! right before its first datagram.
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,4 +1,5 @@
-//! A real relay on the loopback interface, in this process: its sockets, its workers, its control.
+//! A real relay on the loopback interface, in this process: its sockets, its workers, its control
+//! threads.
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};

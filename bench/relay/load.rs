@@ -1,5 +1,5 @@
-//! The load: a caller who floods with new INVITEs on a schedule that waits for nothing, and the
-//! servers that they end at, in one thread on one core.
+//! The load, in one thread on one core: a caller that floods with new INVITEs on a fixed schedule,
+//! without waiting for anything, and the servers that receive them.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -1,10 +1,10 @@
-//! What one message costs on sockets: a one-way flood of new INVITEs through the relay, through a
-//! null relay that makes the same system calls and reads nothing, and through Kamailio where it is
+//! The cost of one message on sockets: a one-way flood of new INVITEs through the relay, through a
+//! null relay that makes the same system calls and reads nothing, and through Kamailio if it is
 //! installed.
 //!
 //! The subject has one core, the load the other. Subjects take turns within one run (ABBA), so that
-//! what changes on the machine meets all of them, and the ratio to the null relay of the same round
-//! is what counts.
+//! changes of the machine affect all of them. What counts is the ratio to the null relay of the
+//! same round.
 
 #![allow(
     clippy::cast_precision_loss,

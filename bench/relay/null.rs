@@ -1,5 +1,5 @@
-//! The null relay: the system calls of a relay, in the same batches, and nothing else. It is the
-//! floor that no relay on sockets can be below.
+//! The null relay: the system calls of a relay, in the same batches, and nothing else. No relay on
+//! sockets can be cheaper.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};

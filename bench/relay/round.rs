@@ -1,4 +1,4 @@
-//! One measurement: a subject is started, flooded, ended, and its counts are checked.
+//! One measurement: starts a subject, floods it, stops it, and checks its counts.
 
 use std::io;
 use std::time::{Duration, Instant};

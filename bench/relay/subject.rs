@@ -1,5 +1,5 @@
-//! What is measured: a relay as a process of its own, alone on its core, with its files in a folder
-//! of its own.
+//! The subjects: each is a relay in its own process, alone on its core, with its files in its own
+//! folder.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,4 @@
-//! Results for people and for programs.
+//! Prints the results for people and for programs.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;

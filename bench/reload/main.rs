@@ -1,8 +1,8 @@
-//! What a reload of many destinations costs, part by part, and what workers notice of it.
+//! The cost of a reload of many destinations, part by part, and its effect on workers.
 //!
-//! The parts are those that the relay itself reports of a reload, of a relay in this process. What
-//! workers notice is the longest gap between two messages of a thread that does a worker's work while
-//! lists are built and published beside it, against the same thread while nothing happens.
+//! The parts are those that the relay itself reports, here of a relay in this process. The effect
+//! on workers is the longest gap between two messages of a thread that does a worker's work while
+//! lists are built and published, compared with the same thread while nothing happens.
 
 #![allow(
     clippy::cast_precision_loss,

@@ -1,9 +1,9 @@
-//! What a worker notices: gaps between its messages while snapshots are built and published.
+//! The effect on a worker: gaps between its messages while snapshots are built and published.
 //!
-//! The worker's thread is on the last core and busy for a third of its time. Every gap is taken twice: as
-//! time goes by, which holds all that the machine does meanwhile, and as processor time of
-//! the thread itself, which holds only what the relay's code made it do: memory that must be fetched
-//! anew, snapshots that change hands.
+//! The worker's thread is on the last core and busy for a third of its time. Every gap is measured
+//! twice: as elapsed time, which includes everything else that the machine does, and as processor
+//! time of the thread itself, which includes only what the relay's code makes it do, such as cache
+//! misses and switching snapshots.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

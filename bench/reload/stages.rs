@@ -1,4 +1,4 @@
-//! Reloads of a relay in this process, each of another list than the one before.
+//! Reloads of a relay in this process, each with another list than the one before.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Kamailio as a relay to compare with: its configuration around a route, and its command line.
+//! Kamailio as a relay to compare with: its configuration for a given route, and its command line.
 
 use std::net::SocketAddrV4;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! How much processor time went where, from `/proc`.
+//! Reads from `/proc` how much processor time went where.
 
 use std::fs;
 use std::io;

@@ -1,5 +1,4 @@
-//! Changes a message as a message: row by row, so that the fuzzer spends its time behind the first
-//! line.
+//! Mutates a message field by field, so that the fuzzer spends its time after the first line.
 
 /// Half of the changes are libFuzzer's own.
 pub(crate) fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {

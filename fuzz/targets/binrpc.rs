@@ -1,4 +1,5 @@
-//! BINRPC from anybody: read without a panic, and what was read means the same when it is written.
+//! BINRPC from untrusted clients: decoding never panics, and what was decoded survives encoding
+//! unchanged.
 
 use strowger::rpc::binrpc::{self, Kind};
 use strowger::rpc::{Answer, Value};

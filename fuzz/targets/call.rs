@@ -1,5 +1,5 @@
-//! A request that was forwarded, and what its two ends may do afterwards. Whatever they do by the
-//! rules must succeed.
+//! A forwarded request, and what its two ends may do afterwards. Everything that follows the rules
+//! must succeed.
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! The configuration: any text.
 //!
-//! What is refused is refused with lines and columns of the text. What is accepted keeps the bounds
-//! that the rest of the relay asserts.
+//! If it is refused, the errors name lines and columns of the text. If it is accepted, it keeps the
+//! bounds that the rest of the relay asserts.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The whole core with its state: what callers, servers, attackers, operators and the clock do to
 //! one relay, one event after the other.
 //!
-//! The law of [`super::relay`] holds after each datagram, and what is sent by the rules arrives.
+//! The law of [`super::relay`] holds after each datagram, and messages sent by the rules arrive.
 
 use arbitrary::Unstructured;
 use strowger::keys::MasterKey;

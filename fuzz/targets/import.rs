@@ -1,7 +1,7 @@
-//! A kamailio.cfg: any text, which includes itself wherever it includes anything.
+//! A kamailio.cfg: any text. Every file that it includes is the text itself.
 //!
-//! What is made of it is a configuration that our own reader takes, and what is told of it can stand on
-//! a terminal.
+//! The result is a configuration that our own parser accepts, and the report can safely be printed
+//! on a terminal.
 
 use std::path::Path;
 

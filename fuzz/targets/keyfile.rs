@@ -1,5 +1,5 @@
-//! The key file: any bytes. One to four keys with numbers of their own come out, or problems that
-//! name lines and no secret.
+//! The key file: any bytes. The result is one to four keys with different numbers, or problems that
+//! name lines but no secret.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,7 +1,7 @@
 //! `dispatcher.list`: any bytes.
 //!
-//! What is refused is refused with lines that are in the file and words that a terminal can show.
-//! What is accepted, written again, reads the same, and a table can be made of it.
+//! If it is refused, the errors name lines of the file and can safely be printed on a terminal. If
+//! it is accepted, writing and reading it again gives the same, and a table can be built from it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Requests written from choices: what phones, trunks and attackers send, each part by one byte of
-//! the input. The first of each list is what is usual, since an input that is used up chooses it.
+//! Builds requests from choices: what phones, trunks and attackers send, each part chosen by one
+//! byte of the input. The first choice of each list is the usual one, because it is taken when the
+//! input is used up.
 
 use arbitrary::Unstructured;
 

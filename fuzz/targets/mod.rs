@@ -1,8 +1,8 @@
-//! What is fuzzed, and what must hold: one function per target, which takes any bytes and panics
-//! when something does not hold.
+//! The fuzz targets and what must hold: one function per target, which takes any bytes and panics
+//! if something does not hold.
 //!
-//! The fuzzers of `fuzz_targets/` and the replay in `tests/corpus.rs` include this file, so that a
-//! corpus proves the same on every toolchain. Beside it they include the slow reader and checker of
+//! The fuzzers of `fuzz_targets/` and the replay in `tests/corpus.rs` include this file, so a
+//! corpus proves the same on every toolchain. They also include the slow reader and checker of
 //! `tests/oracle` as `oracle` and the comparison of `tests/agreement` as `agreement`.
 
 // Each fuzzer uses one target of them all.

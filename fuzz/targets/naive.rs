@@ -1,5 +1,5 @@
-//! Messages as a server or a phone takes them apart and puts them together: by splitting, without
-//! the relay's own reader.
+//! Parses and builds messages like a server or a phone: by splitting, without the relay's own
+//! parser.
 
 /// A message in its parts.
 pub(crate) struct Parts<'a> {

@@ -1,8 +1,8 @@
-//! The reader: any datagram, read.
+//! The parser: any datagram.
 //!
-//! It never panics; what it remembers lies inside the datagram, part within whole; a message that
-//! it finds nothing wrong with stays the same message after each edit that a relay makes. The slow
-//! reader of `tests/oracle` reads the same.
+//! It never panics. Every span is inside the datagram, part within whole. A message without a fault
+//! stays the same message after each edit that a relay makes. The slow reader of `tests/oracle`
+//! reads the same.
 
 use strowger::message::{Edits, Message, Routes, Span, StartLine, Via};
 

@@ -1,7 +1,7 @@
-//! What is written into the FIFO: divided into requests the same way however it comes, read without
-//! a panic, and answered with JSON.
+//! Bytes written to the FIFO: they are split into the same requests however they arrive, parsed
+//! without a panic, and answered with JSON.
 //!
-//! The first byte says into how many pieces the stream is cut.
+//! The first byte is the number of pieces that the stream is cut into.
 
 use strowger::rpc::json::{self, Style};
 use strowger::rpc::{Frame, Framer, Value};

@@ -1,7 +1,7 @@
-//! The template of dispatch lines, and any bytes of the network in it: one line that a terminal can
-//! show, of bounded length.
+//! The template of dispatch lines, with any bytes from the network in it: the result is one line of
+//! bounded length that can safely be printed on a terminal.
 //!
-//! Up to the first zero byte an input is the template, then each value up to the next one.
+//! The input up to the first zero byte is the template, then each value up to the next one.
 
 use strowger::log::{DispatchRecord, Template};
 use strowger::proxy::{Dispatched, Flow, ListenerId};

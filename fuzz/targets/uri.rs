@@ -1,7 +1,8 @@
-//! URIs, wherever they come from: of a message, of a list, and the host in them.
+//! URIs from every source: from a message, from a list, and the host in them.
 //!
-//! The parts of a URI put together are the URI; a host is an address when the standard library
-//! says so; and what may be listed as a destination can be written into a Request-URI.
+//! The parts of a URI joined together are the URI. A host is an address exactly if the standard
+//! library says so. Every URI that may be listed as a destination can be written into a
+//! Request-URI.
 
 use std::net::{IpAddr, SocketAddr};
 

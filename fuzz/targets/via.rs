@@ -1,7 +1,8 @@
-//! Via, From, To, Call-ID, Route and Request-URI as anybody writes them: a request that is taken
-//! with such a field can be repeated and cancelled, its response comes home, and its dialog goes on.
+//! Via, From, To, Call-ID, Route and Request-URI with any content: if a request with such a field
+//! is accepted, it can be retransmitted and cancelled, its response reaches the caller, and its
+//! dialog works.
 //!
-//! An input is these six, divided by zero bytes; what is empty is as usual.
+//! An input contains these six, separated by zero bytes; an empty one has its usual value.
 
 use strowger::proxy::{Forwarded, ListenerId, Verdict};
 

@@ -1,4 +1,4 @@
-//! The network around the relay: who is there, and what an operator may say.
+//! The network around the relay: its hosts, and the operator's settings.
 
 use std::collections::BTreeMap;
 

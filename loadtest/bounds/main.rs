@@ -1,5 +1,5 @@
-//! What a relay holds, without a network: time per message for messages made to be expensive, and
-//! memory for ten million calls. See README.md beside this file.
+//! What a relay can take, without a network: time per message for messages made to be expensive,
+//! and memory for ten million calls. See README.md in this folder.
 
 #![allow(
     clippy::cast_precision_loss,

@@ -1,8 +1,8 @@
-//! What ten million different calls leave behind: the relay's own binary gets them one after the
-//! other, none of them ever ends, and its memory is looked at on the way.
+//! The memory that ten million different calls use: the relay's own binary gets them one after the
+//! other, none of them ever ends, and its memory is read several times on the way.
 //!
-//! Requests in dialogs that began before go on meanwhile, and each must arrive: they carry our
-//! token and need no table.
+//! Requests in older dialogs continue meanwhile, and each must arrive: they carry our token and
+//! need no table.
 
 use std::fs;
 use std::io::{self, BufReader};

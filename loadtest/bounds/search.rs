@@ -1,5 +1,5 @@
-//! A small search for the message that costs most: pieces of SIP's punctuation, put together and
-//! changed at random, the most expensive one kept.
+//! A small search for the most expensive message: combines pieces of SIP's punctuation, changes
+//! them at random, and keeps the most expensive result.
 
 use std::time::{Duration, Instant};
 

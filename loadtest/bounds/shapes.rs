@@ -1,5 +1,5 @@
 //! Messages made to cost as much as their length allows: one piece of text, repeated at one place
-//! until the message is as long as it shall be.
+//! until the message has the wanted length.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! How long the core takes for a message, in time on a processor.
+//! Measures the processor time that the core takes for a message.
 
 use std::net::SocketAddr;
 use std::time::Duration;

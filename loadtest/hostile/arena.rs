@@ -1,6 +1,6 @@
-//! Where it happens: four network namespaces. The world holds the attackers, all of 10.0.0.0/8 as
-//! whose hosts they pose, and the victims, so whatever a relay sends towards any of these arrives
-//! there and is counted.
+//! The networks: four network namespaces. The world contains the attackers, all of 10.0.0.0/8,
+//! whose hosts they impersonate, and the victims. Everything that a relay sends to any of these
+//! arrives there and is counted.
 //!
 //! ```text
 //!  caller 192.0.2.2 ──────────┐

@@ -1,4 +1,4 @@
-//! The calls that must go on: SIPp calls through the relay until it is told to end.
+//! The calls that must succeed: SIPp calls through the relay until they are stopped.
 
 use super::arena::{Arena, CALLER, RELAY};
 use super::harness::Sipp;

@@ -1,4 +1,4 @@
-//! Packets by the hundred thousand at a steady rate, out of the world.
+//! Sends packets by the hundred thousand at a steady rate, from the world.
 
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};

@@ -1,8 +1,8 @@
-//! What a hostile network can do to a relay: each attack in network namespaces of its own, against
-//! the release binary and against Kamailio, while SIPp makes calls through the same relay.
+//! What a hostile network can do to a relay: each attack in its own network namespaces, against the
+//! release binary and against Kamailio, while SIPp makes calls through the same relay.
 //!
-//! An attack says what must happen and brings figures; for Strowger the campaign fails when it did
-//! not happen. See loadtest/README.md.
+//! An attack states what must happen and reports figures. If it did not happen to Strowger, the
+//! campaign fails. See loadtest/README.md.
 
 #![allow(
     clippy::cast_precision_loss,

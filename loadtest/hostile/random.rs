@@ -1,4 +1,4 @@
-//! Numbers that look like chance and come again in every run: `SplitMix64`.
+//! Pseudorandom numbers that are the same in every run: `SplitMix64`.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

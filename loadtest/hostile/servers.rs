@@ -1,6 +1,6 @@
-//! The destinations: one thread that takes calls as a media server does, and refuses strangers. It
-//! answers each copy of a request once and repeats nothing by itself, so what is sent more often
-//! was sent more often by the relay.
+//! The destinations: one thread that accepts calls like a media server, and refuses all others. It
+//! answers each copy of a request once and retransmits nothing by itself, so duplicates come from
+//! the relay.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,4 +1,4 @@
-//! One attack on one relay, from the building of the networks to the end of the last call.
+//! One attack on one relay, from building the networks to the end of the last call.
 
 use std::io;
 use std::time::{Duration, Instant};

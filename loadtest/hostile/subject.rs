@@ -1,4 +1,4 @@
-//! What is attacked: a relay as a process of its own in the relay's namespace.
+//! The target of the attacks: a relay in its own process in the relay's namespace.
 
 use std::fs::{self, File};
 use std::io;

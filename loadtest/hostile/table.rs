@@ -1,4 +1,4 @@
-//! Results for people, for documents and for programs.
+//! Prints the results for people, for documents and for programs.
 
 use comfy_table::{ContentArrangement, presets};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What reaches the world: every datagram that comes in there, whatever host and port it is for.
+//! Counts what reaches the world: every datagram that arrives there, for any host and port.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, UdpSocket};

@@ -1,5 +1,5 @@
-//! The messages of RFC 4475 and RFC 5118, every prefix of each, and the same with one byte less or
-//! twice.
+//! The messages of RFC 4475 and RFC 5118, every prefix of each, and each with one byte missing or
+//! doubled.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Messages changed by chance, most of them so that they stay messages: both readers must agree
-//! about each, and whatever the relay forwards is judged.
+//! Randomly changed messages, most of them still messages: both parsers must agree about each, and
+//! everything that the relay forwards is checked.
 //!
 //! The ordinary run takes [`CASES`] of them. A longer one, with its number of cases:
 //! `STROWGER_MUTATIONS=1000000 cargo test --release --test agreement mutation -- --nocapture`

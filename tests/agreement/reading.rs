@@ -1,4 +1,4 @@
-//! Both readings of one datagram, compared.
+//! Compares both readings of one datagram.
 
 use strowger::message::{
     MaxBreadth, Message, Method, Routes, Rport, Span, StartLine, Uri, UriScheme, Via,

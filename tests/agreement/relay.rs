@@ -1,4 +1,4 @@
-//! A relay without sockets, through the public core, and the judges of what leaves it.
+//! A relay without sockets, through the public core, and the checks of what it sends.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! What one server reads and the next one does not: each byte between a name and its colon, single
-//! fields that stand twice, line ends of every kind. Such a message is refused, or what leaves means
-//! the same under a strict reading and under every liberal one.
+//! fields that occur twice, line ends of every kind. Such a message is refused, or the forwarded
+//! message means the same to a strict parser and to every liberal one.
 
 use strowger::proxy::{Answer, Reason, Verdict};
 

@@ -1,6 +1,6 @@
 //! One message in thousands of spellings (RFC 3261 §7.3.1, §7.3.3): long, compact and odd names,
-//! folds, lists on one row or on many, blanks round separators. All are one message, so all get one
-//! decision.
+//! folds, lists in one field or in many, blanks around separators. All are the same message, so all
+//! get the same decision.
 
 use strowger::proxy::Verdict;
 

@@ -1,5 +1,5 @@
-//! The command line and a relay that runs: each command does what it says, and what goes wrong is said
-//! with what would be right.
+//! The command line with a running relay: each command does what it promises, and errors say what
+//! would be right.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! `strowger drain`: no new calls, those in progress go on, and the command ends when nothing is
-//! remembered any more.
+//! `strowger drain`: no new calls, calls in progress continue, and the command ends when the relay
+//! remembers none of them any more.
 
 use nix::sys::signal::Signal;
 

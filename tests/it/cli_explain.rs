@@ -1,4 +1,4 @@
-//! `strowger explain`: what it says comes true, and saying it changes nothing.
+//! `strowger explain`: the explanation comes true, and explaining changes nothing.
 
 use std::fs;
 use std::net::UdpSocket;

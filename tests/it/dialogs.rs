@@ -1,4 +1,4 @@
-//! Requests inside a dialog, from either side.
+//! Requests in a dialog, from either side.
 
 use crate::harness::sipp::{in_turn, list, servers};
 use crate::harness::{Relay, Sipp};

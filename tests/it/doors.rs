@@ -1,5 +1,5 @@
-//! Rubbish, halves, giants, crowds and clients that do not read, at every door: each gets a clear
-//! error, the next one is served, and calls go on.
+//! Garbage, partial requests, huge requests, many clients and clients that do not read, at every
+//! control socket: each gets a clear error, the next one is served, and calls continue.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};

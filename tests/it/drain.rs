@@ -1,4 +1,4 @@
-//! SIGTERM: the INVITEs that were open when it came are finished, then the relay leaves.
+//! SIGTERM: the INVITEs that were open when it came are finished, then the relay ends.
 
 use std::net::{SocketAddr, UdpSocket};
 

@@ -1,4 +1,4 @@
-//! Nobody to send a call to.
+//! Calls without any destination.
 
 use crate::harness::sipp::list;
 use crate::harness::{Relay, Sipp};

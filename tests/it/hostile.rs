@@ -1,5 +1,5 @@
-//! A hostile network, in small: each attack while calls go through the same relay, all of which must
-//! complete. The whole of it, with figures, is `cargo bench --bench hostile`.
+//! A hostile network on a small scale: each attack runs while calls go through the same relay, and
+//! all calls must complete. The full version, with figures, is `cargo bench --bench hostile`.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};

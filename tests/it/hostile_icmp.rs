@@ -1,5 +1,5 @@
-//! ICMP errors, which anybody can forge: no call is lost, no destination given up, and no message
-//! cut into pieces because of them.
+//! ICMP errors, which anybody can forge: they must not lose a call, take a destination out of use,
+//! or make the relay fragment a message.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 

@@ -1,5 +1,5 @@
-//! Forged sources of the relay's own network that nobody has: answers to them wait in the kernel for
-//! a neighbour that is not there, and must not keep anything else from being sent.
+//! Forged sources on the relay's own network that do not exist: answers to them wait in the kernel
+//! for a missing neighbour, and must not keep anything else from being sent.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 

@@ -1,4 +1,4 @@
-//! The scanners that every address on the Internet is visited by: `SIPVicious`.
+//! The scanners that visit every address on the Internet: `SIPVicious`.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! `strowger import` and what Kamailio itself says of the same files.
+//! `strowger import`, compared with what Kamailio itself says of the same files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Kamailio's own `kamcli` against the datagram door.
+//! Kamailio's own `kamcli` with the datagram control socket.
 
 use crate::harness::{Relay, Tools};
 

@@ -1,4 +1,4 @@
-//! Kamailio's own `kamcmd` against the BINRPC door.
+//! Kamailio's own `kamcmd` with the BINRPC control socket.
 
 use strowger::rpc::{Value, binrpc};
 

@@ -1,4 +1,4 @@
-//! Kamailio's own `kamctl` against the relay's FIFO, and against the table that both read.
+//! Kamailio's own `kamctl` with the relay's FIFO, and with the table that both read.
 
 use std::thread;
 

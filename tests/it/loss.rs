@@ -1,4 +1,4 @@
-//! A network that loses packets: retransmissions heal it, and follow what they repeat.
+//! A network that loses packets: retransmissions make up for it, and go where the original went.
 
 use crate::harness::sipp::{list, patient_servers};
 use crate::harness::{Relay, Sipp};

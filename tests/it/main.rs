@@ -1,5 +1,5 @@
-//! The relay's binary among real programs: each test starts what it needs on addresses of its own
-//! and asserts what every side counted. See tests/README.md.
+//! The relay's binary among real programs: each test starts what it needs on its own addresses and
+//! asserts what every side counted. See tests/README.md.
 
 mod harness;
 

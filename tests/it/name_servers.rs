@@ -1,5 +1,4 @@
-//! The resolver and name servers that are not as they should be, one row each. What becomes of calls
-//! is in `names.rs`.
+//! The resolver with misbehaving name servers, one row each. The effect on calls is in `names.rs`.
 
 use std::time::Instant;
 

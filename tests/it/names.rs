@@ -1,4 +1,5 @@
-//! Host names as destinations, with a name server that answers, fails, hangs and changes its mind.
+//! Host names as destinations, with a name server that answers, fails, hangs and changes its
+//! answers.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Other networks: IPv6, and a relay that stands between two of them.
+//! Other networks: IPv6, and a relay between two networks.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! SIGHUP reads the list anew; a bad one changes nothing; no call notices.
+//! SIGHUP reads the list again; a bad list changes nothing; calls are not affected.
 
 use crate::harness::sipp::{list, servers};
 use crate::harness::{Relay, Sipp};

@@ -1,5 +1,5 @@
-//! A thousand reloads, ten at a time, half of them broken, under load: no call notices, every mistake
-//! is told, and nothing that was refused is ever seen.
+//! A thousand reloads, ten at a time, half of them broken, under load: calls are not affected,
+//! every mistake is reported, and nothing that was refused ever takes effect.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! `strowger demo`, as someone tries it first.
+//! `strowger demo`, the way a new user tries it.
 
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,5 @@
-//! SIP stacks that nobody here wrote: baresip and linphone must copy our Via and Record-Route, and
-//! find their way back by them.
+//! Independent SIP stacks: baresip and linphone must copy our Via and Record-Route, and use them to
+//! reach us again.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
-//! Operators change destinations of a running relay: the next call notices, those in progress do not.
+//! Operators change destinations of a running relay: this affects the next call, but not those in
+//! progress.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Any number of workers gives the same shares: the turn is one for all of them.
+//! Any number of workers gives the same shares: all of them use one turn counter.
 
 use crate::harness::sipp::{list, servers};
 use crate::harness::{Relay, Sipp};

@@ -1,9 +1,9 @@
 //! What a relay may change in a message (RFC 3261 §16.6, §16.11, §18.2.1; RFC 3581 §4): everything
-//! else must leave as it came, byte for byte and in its order.
+//! else must be sent as it came, byte for byte and in the same order.
 //!
-//! The checker builds what should leave out of what came in, a step after the other, and compares.
-//! What it cannot foretell, since a key is in it, it takes from what left: the relay's branch, its
-//! Via parameter and its token, each of which must have its form.
+//! The checker builds the expected message from the received one, step by step, and compares. It
+//! cannot predict what depends on a key, so it takes that from the sent message: the relay's
+//! branch, its Via parameter and its token, each of which must have the right form.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,8 @@
-//! The eyes of servers that are not strict: the same datagram as such a reader sees it.
+//! How liberal servers read a datagram.
 //!
-//! Each liberty turns the datagram into the one that a strict reader would have to get to see the
-//! same. What the relay forwards must mean the same under all of them, or two servers in a row hold
-//! one message for two.
+//! Each liberty converts the datagram into the one that a strict parser would have to get to see
+//! the same. What the relay forwards must mean the same under all of them; otherwise two servers in
+//! a row could see two different messages.
 
 use super::rows::{Header, Row};
 use super::text::{bytes_of, is_control, text_of};

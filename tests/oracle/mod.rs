@@ -1,8 +1,8 @@
-//! A slow reader of SIP messages that anybody can check by eye, and a checker of what a relay may
+//! A slow parser of SIP messages that is easy to check by eye, and a checker of what a relay may
 //! change in one.
 //!
-//! It is written from RFC 3261's grammar and knows nothing of the crate that it judges: owned texts,
-//! the standard library, a field after the other. Where it is stricter or more generous than the
+//! It is written from RFC 3261's grammar and independent of the crate that it checks: owned texts,
+//! the standard library, one field after the other. Where it is stricter or more generous than the
 //! grammar, a comment says so. Tests include it with `#[path = "…/oracle/mod.rs"] mod oracle;`.
 
 // Each test that includes it uses a part of it.

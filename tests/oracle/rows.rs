@@ -1,4 +1,4 @@
-//! The rows of a header (RFC 3261 §7.3.1).
+//! The fields of a header (RFC 3261 §7.3.1).
 
 use super::text::{is_token, is_token_char};
 

@@ -1,7 +1,8 @@
-//! The small words of the grammar: blanks, tokens, numbers, quoted strings, lists (RFC 3261 §25.1).
+//! The basic elements of the grammar: blanks, tokens, numbers, quoted strings, lists (RFC 3261
+//! §25.1).
 //!
-//! Everything is a `String` in which each byte of the datagram is the character of that number, so
-//! that no byte is lost and all the functions of `str` can be used.
+//! Everything is a `String` in which each byte of the datagram is the character with that number.
+//! So no byte is lost, and all the functions of `str` can be used.
 
 /// The bytes as text, one character for each.
 pub(crate) fn text_of(bytes: &[u8]) -> String {

@@ -1,5 +1,5 @@
-//! Those who mean harm: some saw nothing, some overheard messages at a relay, some are a destination
-//! or a caller, or write such an address as their source.
+//! The attackers: some have seen nothing, some have overheard messages at a relay, some are a
+//! destination or a caller, or forge such an address as their source.
 
 use std::net::SocketAddr;
 

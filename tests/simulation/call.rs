@@ -1,4 +1,4 @@
-//! What the parties of one call mean to do, chosen before it begins.
+//! The plan of one call: what its parties intend to do, chosen before it starts.
 
 use crate::random::Random;
 use crate::truth::{CallId, EndId};

@@ -1,5 +1,5 @@
-//! The caller: begins calls, cancels them, answers challenges, acknowledges, and does what the plan
-//! wants in the dialog. The client transactions of servers are played here too.
+//! The caller: starts calls, cancels them, answers challenges, acknowledges, and does what the plan
+//! wants in the dialog. It also plays the client transactions of servers.
 
 use std::net::SocketAddr;
 

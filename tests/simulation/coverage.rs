@@ -1,4 +1,5 @@
-//! How often each thing happened, over all runs of a campaign: what never happens proves nothing.
+//! Counts how often each thing happened, over all runs of a campaign: what never happens proves
+//! nothing.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The record of a run: a hash over everything that happened, and, when a run is to be read, one
+//! The record of a run: a hash over everything that happened and, if the run is to be read, one
 //! line for each message.
 
 use std::fmt::Write;

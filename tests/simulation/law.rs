@@ -1,5 +1,4 @@
-//! What holds for every datagram, whoever sent it, and the few rules of addresses that the observer
-//! works with.
+//! What holds for every datagram from any sender, and the few address rules that the observer uses.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! The relay's core in a small world from a seed: callers, servers, wires that lose and double,
-//! relays that restart, attackers; and an observer that knows what is true.
+//! The relay's core in a small world from a seed: callers, servers, links that lose and duplicate,
+//! relays that restart, attackers; and an observer that knows the truth.
 //!
 //! `STROWGER_SEED=7 cargo test --test simulation one_seed -- --nocapture` plays one run and prints
 //! all of it; `tests/simulate --seeds 1000000` plays as many as wanted.

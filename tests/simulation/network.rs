@@ -1,4 +1,4 @@
-//! Time and the wires: what happens when, and what is lost, doubled, delayed and overtaken.
+//! Time and the links: what happens when, and what is lost, duplicated, delayed and reordered.
 
 use std::collections::BTreeMap;
 

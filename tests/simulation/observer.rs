@@ -1,6 +1,6 @@
-//! Judges what a relay did with each datagram by what the world knows of it. It never asks the code
-//! under test anything: transactions, choices, pins and their ages are followed here a second time,
-//! from what was seen to leave.
+//! Checks what a relay did with each datagram against what the world knows of it. It never asks the
+//! code under test: it tracks transactions, choices, pins and their ages independently, from the
+//! messages that were sent.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

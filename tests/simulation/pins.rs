@@ -1,5 +1,5 @@
-//! What the relay must still remember, as the documentation promises it: followed from what was seen
-//! to leave, with the lives that are written there.
+//! What the relay must still remember according to the documentation: tracked from the messages
+//! that were sent, with the documented lifetimes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! Randomness that is a function of the seed alone: xoshiro256** seeded by SplitMix64, written out
-//! here, so that a seed means the same run with every version of every crate.
+//! Randomness that depends only on the seed: xoshiro256** seeded by SplitMix64, implemented here,
+//! so that a seed gives the same run with every version of every crate.
 
 pub(crate) struct Random {
     state: [u64; 4],

@@ -1,5 +1,5 @@
-//! One relay: the public core as a process drives it. Several workers over one table of pins, a
-//! registry, lists that each worker takes over at its own time, restarts.
+//! One relay: the public core, used as a process uses it. Several workers share one table of pins
+//! and a registry; each worker switches to a new list at its own time; restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Messages that a relay must refuse or drop, one for each rule: so that every verdict is reached.
+//! Messages that a relay must refuse or drop, one for each rule, so that every verdict occurs.
 
 use crate::attacker::Forgery;
 use crate::observer::Expected;

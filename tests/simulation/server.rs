@@ -1,5 +1,5 @@
-//! The server: answers as the plan of the call says, and whatever comes in a dialog with 200. The
-//! server transactions of callers are played here too.
+//! The server: answers according to the call's plan, and any request in a dialog with 200. It also
+//! plays the server transactions of callers.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! A world from its seed: who is there, how they behave, what will go wrong.
+//! Creates a world from its seed: its parties, their behaviour, and what will go wrong.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

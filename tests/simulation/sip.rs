@@ -1,5 +1,5 @@
-//! SIP as the parties of the simulation read and write it: slow, obvious, and free of the relay's
-//! own reader.
+//! SIP as the parties of the simulation read and write it: slow, obvious, and independent of the
+//! relay's own parser.
 
 /// One message, its rows split at commas and under their long names.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
 //! What happens to the relays and the parties besides calls: lists change, processes restart, NATs
-//! give other ports.
+//! assign other ports.
 
 use crate::network::Event;
 use crate::relay::Line;

@@ -1,5 +1,5 @@
 //! What the world knows of each datagram besides its bytes: which transaction it belongs to and
-//! which relays it has passed. The relays never see it; the observer judges by it.
+//! which relays it has passed. The relays never see it; the observer uses it.
 
 use std::net::SocketAddr;
 

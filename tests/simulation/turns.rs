@@ -1,5 +1,5 @@
-//! Round robin, followed from outside: each new request takes the turn after the last one, whatever
-//! copies arrive on whatever workers, also over a change of the list.
+//! Round robin, tracked from outside: each new request takes the turn after the last one, whichever
+//! copies arrive at whichever workers, even across a change of the list.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

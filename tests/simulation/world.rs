@@ -1,5 +1,5 @@
-//! The world: relays, parties, wires and attackers, moved on event by event. A run is a function of
-//! its seed alone.
+//! The world: relays, parties, links and attackers, advanced event by event. A run depends only on
+//! its seed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

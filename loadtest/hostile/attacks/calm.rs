@@ -1,4 +1,4 @@
-//! No attack: what the calls come to when nobody disturbs them.
+//! No attack: the results of undisturbed calls.
 
 use std::io;
 use std::thread;

@@ -1,4 +1,5 @@
-//! Messages made of one thing as often as it fits: their cost must grow as their length does.
+//! Messages that repeat one element as often as it fits: their cost must grow in proportion to
+//! their length.
 
 use std::io;
 use std::net::UdpSocket;

@@ -1,5 +1,5 @@
-//! Responses that nobody asked for, aimed at a victim: RFC 6026 §10 calls it a way to send traffic
-//! to others without being seen.
+//! Unsolicited responses aimed at a victim: RFC 6026 §10 describes this as a way to send traffic to
+//! others without being seen.
 
 use std::io;
 use std::net::SocketAddrV4;

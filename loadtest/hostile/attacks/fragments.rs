@@ -1,6 +1,6 @@
-//! First fragments of datagrams of which the rest never comes: they fill the kernel's memory for
-//! putting datagrams together, which large INVITEs need too. No relay can do anything about it, the
-//! machine's settings can.
+//! First fragments of datagrams whose rest never arrives. They fill the kernel's memory for
+//! reassembly, which large INVITEs need, too. No relay can do anything about it; the machine's
+//! settings can.
 
 use std::io;
 use std::net::UdpSocket;

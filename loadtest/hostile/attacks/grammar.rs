@@ -1,6 +1,6 @@
-//! An INVITE in which one field at a time holds a bad value, every field with every value: long,
-//! empty, format strings, UTF-8, numbers too large, separators. Each case comes from a host of its
-//! own, so its answers can be counted; after every fifty a good request must be served.
+//! An INVITE in which one field at a time has a bad value, every field with every value: long,
+//! empty, format strings, UTF-8, numbers too large, separators. Each case comes from a different
+//! host, so its answers can be counted; after every fifty a good request must be served.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -1,5 +1,5 @@
-//! ICMP errors towards the relay: of hosts that it really sent to, and forged ones with and without
-//! a true quote.
+//! ICMP errors sent to the relay: from hosts that it really sent to, and forged ones with and
+//! without a correct quote.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -1,5 +1,5 @@
-//! Sources on the relay's own network that nobody has: what is sent to them waits in the kernel for
-//! a neighbour that never answers, and counts against the send buffer of the relay's socket.
+//! Forged sources on the relay's own network that do not exist: messages to them wait in the kernel
+//! for a neighbour that never answers, and count against the send buffer of the relay's socket.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -1,4 +1,4 @@
-//! Datagrams that are no SIP: nothing is said to them, and each is counted.
+//! Datagrams that are not SIP: they get no answer, and each is counted.
 
 use std::io;
 use std::net::UdpSocket;

@@ -1,4 +1,4 @@
-//! One peer, with an address of its own, that sends new INVITEs as fast as it can.
+//! One peer, with its own address, that sends new INVITEs as fast as it can.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! Requests from forged sources: how much the relay sends towards those whose address was used.
-//! What a destination says to a request counts too, since it comes by the relay.
+//! Requests from forged sources: how much the relay sends to the hosts whose address was used. A
+//! destination's answers count, too, because they pass through the relay.
 
 use std::io;
 use std::net::SocketAddrV4;

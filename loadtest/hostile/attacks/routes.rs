@@ -1,4 +1,4 @@
-//! Requests that are to make the relay send to a stranger.
+//! Requests that try to make the relay send to an unrelated host.
 
 use std::io;
 use std::net::SocketAddrV4;

@@ -1,4 +1,4 @@
-//! The real scanners of `SIPVicious`, from a stranger's address.
+//! The real scanners of `SIPVicious`, from an unknown address.
 
 use std::io;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Messages of attackers.
+//! The attackers' messages.
 
 use std::fmt::Display;
 

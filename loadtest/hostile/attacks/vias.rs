@@ -1,5 +1,5 @@
-//! Requests whose Via or source is no single host: whatever the relay answers goes to the source of
-//! the packet or nowhere (RFC 4475 §3.3.10).
+//! Requests whose Via or source is not a single host: whatever the relay answers goes to the source
+//! of the packet or nowhere (RFC 4475 §3.3.10).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};

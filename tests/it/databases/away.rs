@@ -1,4 +1,5 @@
-//! A relay whose database fails in every way: nothing changes, everything is said, and calls go on.
+//! A relay whose database fails in every way: nothing changes, everything is logged, and calls
+//! continue.
 
 use std::fs;
 

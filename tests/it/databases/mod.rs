@@ -1,8 +1,8 @@
-//! Destinations from databases: what rows are read, what is said of the others, and what a relay does
-//! while its database fails.
+//! Destinations from databases: which rows are used, what is reported of the others, and what a
+//! relay does while its database fails.
 //!
-//! A server is made once and its rows are played one after the other, since making one takes longer
-//! than all of them.
+//! Starting a server takes longer than all the rows, so it is started once and the rows run one
+//! after the other.
 
 mod away;
 mod mariadb;

@@ -1,4 +1,4 @@
-//! Tables and what is read of them, the same for every kind of database.
+//! Tables and the records read from them, the same for every kind of database.
 
 use std::path::Path;
 

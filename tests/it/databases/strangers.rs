@@ -1,4 +1,4 @@
-//! What answers at the address of a database and is none.
+//! Servers at the address of a database that are not a database.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

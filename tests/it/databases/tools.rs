@@ -1,5 +1,5 @@
-//! What operators do all day, with the tools that they have: rows by `kamctl`, a reload by `kamctl`,
-//! and calls that follow.
+//! The daily work of operators, with their own tools: rows by `kamctl`, a reload by `kamctl`, and
+//! calls that follow.
 
 use std::net::SocketAddr;
 

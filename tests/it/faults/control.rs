@@ -1,5 +1,5 @@
-//! The control side under stress: signals in bursts, lists that are anything but a list, and ends
-//! that do not wait.
+//! The control side under stress: bursts of signals, files that are not lists, and shutdowns that
+//! do not wait.
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Standard error that is full, gone or hostile to read: calls go on, each lost line is counted, and
-//! no byte of the network leaves its line.
+//! Standard error that is full, closed or full of hostile text: calls continue, each lost line is
+//! counted, and no byte from the network breaks out of its line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

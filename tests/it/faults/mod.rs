@@ -1,6 +1,6 @@
-//! What happens when the machine fails the relay: system calls, networks, time, the log, memory,
-//! files, and the relay's own code. Calls in progress go on, what is lost is counted to the unit
-//! and by cause, nothing spins, and nobody has to restart anything.
+//! Failures of the machine: system calls, networks, time, the log, memory, files, and the relay's
+//! own code. Calls in progress continue, losses are counted exactly and by cause, nothing spins,
+//! and nothing has to be restarted.
 
 mod control;
 mod log;

@@ -1,5 +1,5 @@
-//! Networks that fail, by the real kernel: routes that refuse, links that go down, addresses that
-//! come and go, queues that drop. Each time the relay goes on by itself as soon as it can.
+//! Networks that fail, in the real kernel: routes that refuse, links that go down, addresses that
+//! come and go, queues that drop. Each time the relay recovers by itself as soon as it can.
 
 use crate::harness::netns::Namespace;
 use crate::harness::{Ends, Relay};

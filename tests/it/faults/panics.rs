@@ -1,4 +1,5 @@
-//! Bugs of our own: a panic costs the datagram that met it, or one attempt of a control thread.
+//! Bugs of our own: a panic costs only the datagram that caused it, or one attempt of a control
+//! thread.
 
 use std::fs;
 

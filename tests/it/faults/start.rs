@@ -1,4 +1,4 @@
-//! Limits met at the start: the relay says what it could not have, and what would be right.
+//! Limits reached at the start: the relay says what it could not get, and what would be right.
 
 use crate::harness::{Ends, Relay};
 

@@ -1,4 +1,4 @@
-//! A relay that stands still: stopped and continued, as a virtual machine is that is moved.
+//! A relay that is stopped and continued, like a virtual machine that is migrated.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! System calls that fail. `strace` makes the kernel's answer up, a stated number of times from a
-//! stated call on, so the loss is known before the relay counts it.
+//! System calls that fail. `strace` injects the error, a given number of times from a given call
+//! on, so the loss is known before the relay counts it.
 
 use std::fs;
 use std::thread;

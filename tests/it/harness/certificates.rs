@@ -1,4 +1,4 @@
-//! Certificates for a server of a test, made by OpenSSL.
+//! Creates certificates for a test server, with OpenSSL.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

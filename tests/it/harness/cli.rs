@@ -1,4 +1,4 @@
-//! The relay's own command line, talking to a relay that runs.
+//! The relay's own command line, used with a running relay.
 
 use std::fs::{self, File};
 use std::io::Write as _;

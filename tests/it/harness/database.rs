@@ -1,4 +1,4 @@
-//! What the tests ask of a database server, whichever it is.
+//! What the tests need from a database server of any kind.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! A name server of the tests' own, on a loopback address of its own. Its zone and its mood may change
-//! while it runs, and it counts what it is asked.
+//! A name server for the tests, on its own loopback address. Its zone and behaviour may change
+//! while it runs, and it counts the questions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,5 @@
-//! A caller and a server that count: each datagram has a number of its own, so that what was lost
-//! on the way between them is known to the unit.
+//! A caller and a server that count: each datagram has a unique number, so the exact loss between
+//! them is known.
 
 use std::collections::BTreeMap;
 use std::io;

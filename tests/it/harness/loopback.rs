@@ -1,5 +1,5 @@
-//! Addresses of the loopback interface. Every program of a test gets one of 127.0.0.0/8 of its own,
-//! so that tests that run at the same time cannot take each other's ports.
+//! Addresses of the loopback interface. Every program of a test gets its own address of
+//! 127.0.0.0/8, so that tests that run at the same time cannot take each other's ports.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process;

@@ -1,4 +1,4 @@
-//! A private `MariaDB` server: data, socket and port of its own, gone with its test.
+//! A private `MariaDB` server with its own data, socket and port, removed with its test.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

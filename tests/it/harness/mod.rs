@@ -1,5 +1,5 @@
-//! What the tests are written with: the relay's own binary, SIPp, addresses nobody else has, and
-//! network namespaces. Everything started here is ended here, by its process id.
+//! What the tests are built from: the relay's own binary, SIPp, addresses that nothing else uses,
+//! and network namespaces. Everything started here is ended here, by its process id.
 
 pub(crate) mod certificates;
 pub(crate) mod cli;

@@ -1,4 +1,4 @@
-//! Networks of our own: namespaces joined by veth pairs, gone when the test ends. They need root.
+//! Private networks: namespaces joined by veth pairs, removed when the test ends. They need root.
 
 use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,4 +1,4 @@
-//! A private `PostgreSQL` server: data, socket and port of its own, gone with its test.
+//! A private `PostgreSQL` server with its own data, socket and port, removed with its test.
 
 use std::fs;
 use std::net::SocketAddr;

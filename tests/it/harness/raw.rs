@@ -1,5 +1,4 @@
-//! IPv4 packets made by hand: datagrams with a forged source, and ICMP errors. Raw sockets need
-//! root.
+//! Handmade IPv4 packets: datagrams with a forged source, and ICMP errors. Raw sockets need root.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 

@@ -1,4 +1,5 @@
-//! The relay's own binary: started, read, reloaded, ended, and asked for its counters.
+//! The relay's own binary: starts it, reads its output, reloads and ends it, and reads its
+//! counters.
 
 use std::collections::BTreeMap;
 use std::env;

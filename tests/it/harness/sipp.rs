@@ -1,5 +1,5 @@
-//! SIPp as caller or server, with the scenarios of `tests/scenarios` or its built-in ones, and what
-//! it counted.
+//! SIPp as caller or server, with the scenarios of `tests/scenarios` or its built-in ones, and its
+//! counts.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

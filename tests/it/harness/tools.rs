@@ -1,4 +1,4 @@
-//! Kamailio's own tools with settings of a test's own, and the doors that they knock at.
+//! Kamailio's own tools with the settings of one test, and the control sockets that they use.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

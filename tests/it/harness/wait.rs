@@ -1,4 +1,4 @@
-//! Waiting for a condition, with an end to it.
+//! Waits for a condition, with a time limit.
 
 use std::thread;
 use std::time::{Duration, Instant};
