@@ -1,6 +1,6 @@
-//! Byte fidelity: valid messages made by chance, in all the ways in which they may be written, must
-//! all be forwarded, and leave with the permitted changes and no other. Requests outside dialogs and
-//! in them from both sides, strict routers before and behind the relay, responses to what was
+//! Byte fidelity: random valid messages, in every way in which they may be written, must all be
+//! forwarded, with the permitted changes and no others. This covers requests outside dialogs and in
+//! them from both sides, strict routers before and after the relay, and responses to what was
 //! forwarded.
 //!
 //! A longer run, with its number of cases:

@@ -1,5 +1,5 @@
-//! The fast reader and the slow one of `tests/oracle`, and what leaves the relay and what may leave
-//! it: on every message that we have and on as many as chance can make of them.
+//! Compares the fast parser with the slow one of `tests/oracle`, and what the relay sends with what
+//! it may send, on every message that we have and on random mutations of them.
 
 #[path = "../oracle/mod.rs"]
 mod oracle;
