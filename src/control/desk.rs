@@ -199,7 +199,7 @@ impl Desk {
             })??;
             inner.wait_until_used(version);
             let letters = Flags::default().in_state(state, is_probed).letters();
-            info!("set {set}: {which} put to {letters} by a command");
+            info!("set {set}: {which} set to {letters} by a command");
             for warning in &changed.warnings {
                 warn!("{warning}");
             }

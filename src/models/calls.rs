@@ -11,8 +11,8 @@ fn set_at(now: Now, table: &PinTable, kind: Kind, slot: u16, worker: u16) -> boo
     table.set_call(now, KEY, kind, Slot(slot), 1, worker)
 }
 
-/// Both set the pin at once, in different ways: the other finds a pin dead that the one finds alive.
-/// Who met the other's attempt too often has not set it.
+/// Both workers set the pin at once, in different ways: the pin is dead for one of them and live
+/// for the other. A worker that meets the other's attempt too often has not set it.
 fn both(one: (Kind, u16), other: (Kind, u16)) -> (Shared<PinTable>, [bool; 2]) {
     let table = one_bucket();
     put(&table, NOW, OTHER_KEY, 1);
@@ -23,7 +23,7 @@ fn both(one: (Kind, u16), other: (Kind, u16)) -> (Shared<PinTable>, [bool; 2]) {
     (table, are_set)
 }
 
-/// The pin of the call, of which there is one: the dead one is cleared first.
+/// Returns the only pin of the call, after clearing the dead one.
 fn only_pin(table: &PinTable) -> Pin {
     table.clear_slots(|slot| slot == Slot(1));
     assert_eq!(table.count(), 1);

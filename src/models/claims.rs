@@ -2,20 +2,20 @@
 
 use super::*;
 
-/// The relay as far as a new request is concerned: pins, and the counter that chooses.
+/// The parts of the relay that a new request needs: pins, and the counter that chooses.
 struct Relay {
     table: Shared<PinTable>,
     turns: AtomicU64,
 }
 
-/// What a copy of a request came to.
+/// The result for a copy of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Copy {
     /// This worker chose.
     Chose(u16),
-    /// It found what another had chosen.
+    /// It found another worker's choice.
     Found(u16),
-    /// Another was still choosing when its tries were over.
+    /// Another worker was still choosing after its last try.
     Dropped,
 }
 
@@ -24,7 +24,7 @@ impl Relay {
         Shared::new(Self { table, turns: AtomicU64::new(0) })
     }
 
-    /// One copy at one worker.
+    /// Handles one copy at one worker.
     fn copy(&self, now: Now, key: PinKey, worker: u16) -> Copy {
         match self.table.claim(now, key, Kind::Invite, worker) {
             Claim::Claimed(claimed) => {
@@ -38,7 +38,7 @@ impl Relay {
     }
 }
 
-/// Copies of one request reach a worker each, at these moments; returns the relay afterwards.
+/// Copies of one request each reach a worker, at these times; returns the relay afterwards.
 fn copies(table: Shared<PinTable>, moments: &[Now]) -> (Shared<Relay>, Vec<Copy>) {
     let relay = Relay::new(table);
     let workers = moments.iter().zip(0..).map(|(now, worker)| {
@@ -49,7 +49,7 @@ fn copies(table: Shared<PinTable>, moments: &[Now]) -> (Shared<Relay>, Vec<Copy>
     (relay, copies)
 }
 
-/// One answer for all, chosen once and pinned.
+/// Asserts one answer for all, chosen once and pinned.
 fn assert_one_choice(relay: &Relay, copies: &[Copy]) {
     assert_one_choice_at(NOW, relay, copies);
 }
@@ -96,8 +96,8 @@ fn two_copies_in_a_full_bucket_evict_and_count() {
     });
 }
 
-/// One takes the way of a pin that the other, whose clock is behind, finds alive: neither has seen
-/// the other's attempt before its own.
+/// One worker takes the way of a pin that is still live for the other, whose clock is behind:
+/// neither has seen the other's attempt before its own.
 #[test]
 fn two_copies_that_put_in_at_two_ways_get_one_answer() {
     explore(Bound::None, || {
@@ -138,11 +138,11 @@ fn a_pin_that_is_dying_is_renewed_or_replaced_and_never_both() {
         assert_eq!(relay.table.count(), 1, "{mine:?} {theirs:?}");
         let pinned = slot(&relay.table, DIES, KEY);
         match (mine, theirs) {
-            // We were before it, and what came afterwards goes by the new choice.
+            // We were before it, and later copies follow the new choice.
             (Copy::Found(7), Copy::Chose(100)) => assert_eq!(pinned, Some(100)),
             (Copy::Found(7), Copy::Found(7)) => assert_eq!(pinned, Some(7)),
             (Copy::Found(100) | Copy::Dropped, Copy::Chose(100)) => assert_eq!(pinned, Some(100)),
-            // It was taking its place, and gave up.
+            // Another worker was replacing it, so this one gave up.
             (Copy::Found(7), Copy::Dropped) => {}
             other => panic!("{other:?}"),
         }
@@ -182,7 +182,7 @@ fn two_keys_take_the_last_free_way_and_nothing_is_lost_uncounted() {
         let other = thread::spawn(move || other.copy(NOW, OTHER_KEY, 1));
         let copies = [relay.copy(NOW, KEY, 0), other.join().unwrap()];
         let chose = copies.iter().filter(|copy| matches!(copy, Copy::Chose(_))).count();
-        // Who lost the race for a way too often has no pin; it drops its copy.
+        // A worker that lost the race for a way too often has no pin and drops its copy.
         let dropped = copies.iter().filter(|copy| **copy == Copy::Dropped).count();
         assert_eq!(chose + dropped, 2, "{copies:?}");
         let put_in = WAYS - 1 + chose;

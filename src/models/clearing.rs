@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A unit after which a transaction's pin is dead.
+/// A time one unit after a transaction's pin has died.
 const DEAD: Now = NOW.plus_ms(62 * 4_000);
 
 #[test]
@@ -27,7 +27,8 @@ fn a_dead_pin_is_swept_or_replaced_and_the_new_one_stays() {
         table.sweep(NOW);
         let shared = Shared::clone(&table);
         let sweeper = thread::spawn(move || shared.sweep(DEAD));
-        // Found as it was swept: the one attempt that this costs is among those that a claim has.
+        // It may be found during the sweep; the one attempt that this costs is within a claim's
+        // limit.
         put(&table, DEAD, KEY, 8);
         sweeper.join().unwrap();
         assert_eq!(slot(&table, DEAD, KEY), Some(8));

@@ -1,21 +1,21 @@
 //! The protocols between threads, run through every order of events that the memory model allows.
 //!
 //! Each model is a handful of steps of two or three workers on the relay's own code, in a table of
-//! one bucket; loom runs it again and again until no other order is left. `tests/loom` runs them
-//! all. A *bound* is the number of times that a thread is interrupted in one run: loom then tries
-//! every order with at most so many. `LOOM_MAX_PREEMPTIONS` sets another for all models.
+//! one bucket; loom repeats it until every order has been tried. `tests/loom` runs all models. A
+//! *bound* is the number of times that a thread is interrupted in one run: loom then tries every
+//! order with at most that many. `LOOM_MAX_PREEMPTIONS` overrides it for all models.
 //!
 //! Every atomic of the relay, what it orders, and what shows it:
 //!
 //! | Atomic | Orders | Shown by |
 //! |---|---|---|
-//! | the pins (`pin::table`) | one word says all; a fence between a put and its look again | [`claims`], [`calls`], [`clearing`], [`takeover`]; `pin::stress` |
+//! | the pins (`pin::table`) | a single word is complete by itself; a fence between a store and its look again | [`claims`], [`calls`], [`clearing`], [`takeover`]; `pin::stress` |
 //! | the head and the slots of their memory | nothing: one control thread writes; a successor reads after a hand-over | by argument |
 //! | pin counters, `sweep_at`, `swept_ms` | nothing: numbers; one thread sweeps | counts asserted in [`claims`] |
 //! | `Turns`, `Place::turns` | nothing: each number is drawn once | [`turns`] |
-//! | the snapshot in force (arc-swap), counts of the old ones | whoever has the new one sees what was done before it was published; the last count is ours | [`slots`] with a stand-in for arc-swap; `control::publish` tests the real one |
+//! | the snapshot in force (arc-swap), counts of the old ones | a thread with the new one sees everything done before it was published; the last count is ours | [`slots`] with a replacement for arc-swap; `control::publish` tests the real one |
 //! | `WorkerStats` | nothing: one writer each | by argument |
-//! | `WorkerStats::snapshot_version` | nothing: shown, and waited for by a reload, which then touches nothing of the worker's | by argument |
+//! | `WorkerStats::snapshot_version` | nothing: it is shown, and a reload waits for it and then touches no memory of the worker | by argument |
 //! | `Supplies::stop` | nothing: a flag; the threads are joined | by argument |
 //! | `Shared::cores` | nothing: numbers differ | by argument |
 //! | `DispatchLog`: crossbeam's ring, `stop` | release and acquire: what was pushed before the stop is written or counted | its test with real threads |
@@ -42,9 +42,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// How many times a thread is interrupted.
 #[derive(Clone, Copy, Debug)]
 enum Bound {
-    /// As often as can be: the model is exhaustive.
+    /// Without a limit: the model is exhaustive.
     None,
-    /// At most so often in one run.
+    /// At most this many times in one run.
     Interruptions(usize),
 }
 
@@ -59,12 +59,12 @@ fn explore(bound: Bound, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// A moment at the first millisecond of a unit of the pins' clock.
+/// The first millisecond of a unit of the pins' clock.
 const NOW: Now = Now::from_ms(4_000_000_000);
 /// The last millisecond of the unit before.
 const JUST_BEFORE: Now = Now::from_ms(4_000_000_000 - 1);
 
-/// A pin lives 61 units: at this moment a worker finds it dead that finds it alive a unit before.
+/// A pin lives 61 units: a worker at this time sees it as dead, a unit earlier as live.
 const DIES: Now = NOW.plus_ms(62 * 4_000);
 const LIVES_YET: Now = JUST_BEFORE.plus_ms(62 * 4_000);
 
@@ -72,15 +72,15 @@ const KEY: PinKey = PinKey(1);
 /// Another key of the same bucket.
 const OTHER_KEY: PinKey = PinKey(2);
 
-/// A thread's share of what it works on; loom's threads borrow nothing.
+/// A thread's reference to what it works on; loom's threads cannot borrow.
 type Shared<T> = std::sync::Arc<T>;
 
-/// A table of one bucket, in which every key meets every other.
+/// Creates a table of one bucket, in which all keys collide.
 fn one_bucket() -> Shared<PinTable> {
     Shared::new(PinTable::new(PinMemory::on_heap(WAYS)))
 }
 
-/// Puts a pin in while no other thread runs.
+/// Stores a pin while no other thread runs.
 fn put(table: &PinTable, now: Now, key: PinKey, slot: u16) {
     match table.claim(now, key, Kind::Invite, 9) {
         Claim::Claimed(claimed) => claimed.commit(Slot(slot), State::None),

@@ -1,10 +1,11 @@
-//! Snapshots change hands and slots change their destinations while workers use them.
+//! Workers use snapshots and slots while new snapshots replace old ones and slots get new
+//! destinations.
 
 use super::publish::Publisher;
 use super::*;
 use crate::sync::{Arc, ArcSwap};
 
-/// What matters of a snapshot here: whom the slot stands for, and whether it may be chosen.
+/// The relevant part of a snapshot: the destination of the slot, and whether it can be chosen.
 #[derive(Debug)]
 struct Snapshot {
     destination: Option<char>,
@@ -25,7 +26,7 @@ impl Drop for Snapshot {
     }
 }
 
-/// What a worker holds: as arc-swap's cache, a count of its own.
+/// What a worker holds: its own count, like arc-swap's cache.
 struct Reader {
     current: Arc<ArcSwap<Snapshot>>,
     held: Arc<Snapshot>,
@@ -37,7 +38,7 @@ impl Reader {
         Self { held: current.load_full(), current }
     }
 
-    /// As at the start of a batch.
+    /// The same as at the start of a batch.
     fn move_on(&mut self) {
         self.held = self.current.load_full();
     }
@@ -57,7 +58,7 @@ fn an_old_snapshot_is_freed_when_its_readers_moved_on_and_never_by_them() {
             let mut reader = Reader::new(&publisher);
             thread::spawn(move || {
                 reader.move_on();
-                // It is whole, whichever it is.
+                // It is complete, whichever it is.
                 assert!(matches!(reader.held.destination, Some('a' | 'b')));
                 reader
             })
@@ -72,14 +73,14 @@ fn an_old_snapshot_is_freed_when_its_readers_moved_on_and_never_by_them() {
     });
 }
 
-/// The slot stands for `a`, which was retired long ago; then its number is given to `b`. A worker
-/// has two batches meanwhile, with a message each whose pin it makes or finds.
+/// The slot belongs to `a`, which was retired long ago; then its number is given to `b`. Meanwhile
+/// a worker handles two batches, with one message each whose pin it stores or finds.
 #[test]
 fn no_pin_of_an_old_destination_names_a_new_one() {
     explore(Bound::Interruptions(3), || {
         let table = one_bucket();
         put(&table, NOW, OTHER_KEY, 7);
-        // The worker stands in a batch that it began when `a` was active yet.
+        // The worker is in a batch that started while `a` was still active.
         let mut publisher = Publisher::new(Snapshot::new(Some('a'), true));
         let mut reader = Reader::new(&publisher);
         publisher.publish(Snapshot::new(Some('a'), false));
@@ -90,11 +91,11 @@ fn no_pin_of_an_old_destination_names_a_new_one() {
                     && let Claim::Claimed(claimed) = shared.claim(NOW, KEY, Kind::Invite, 0)
                 {
                     claimed.commit(Slot(7), State::None);
-                    // Whom it was for.
+                    // The destination that it was for.
                     assert!(reader.held.destination.is_some());
                 }
                 shared.renew(JUST_BEFORE, OTHER_KEY, false, Some(State::Final));
-                // What was pinned for `a` is not found by who knows `b`.
+                // A worker that knows `b` must not find a pin of `a`.
                 if reader.held.destination == Some('b') {
                     assert!(shared.find(NOW, OTHER_KEY, false).is_none());
                 }
@@ -107,7 +108,7 @@ fn no_pin_of_an_old_destination_names_a_new_one() {
             }
             reader
         });
-        // As State::vacate and Registry::load do it.
+        // The same steps as State::free_numbers and Registry::load.
         publisher.publish(Snapshot::new(None, false));
         wait_until_moved_on(&mut publisher);
         table.clear_slots(|slot| slot == Slot(7));

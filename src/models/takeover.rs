@@ -1,5 +1,5 @@
-//! Two processes on one table of pins: a successor and the one that it relieves. Their workers have
-//! the same numbers.
+//! Two processes on one table of pins: a successor and the process that it replaces. Their workers
+//! have the same numbers.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn two_processes() -> [Shared<PinTable>; 2] {
     [(); 2].map(|()| Shared::new(PinTable::new(PinMemory::new(Shared::clone(&words), 1))))
 }
 
-/// A copy of a request at a worker; whether it chose.
+/// Handles a copy of a request at a worker; returns whether it chose.
 fn copy(table: &PinTable, turns: &AtomicU64, worker: u16) -> bool {
     let Claim::Claimed(claimed) = table.claim(NOW, KEY, Kind::Invite, worker) else {
         return false;

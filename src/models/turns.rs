@@ -1,10 +1,10 @@
-//! Numbers that are drawn: the turns of the round, and the line a second of a log site.
+//! Counters that hand out numbers: the turns of the round, and one line a second for a log site.
 
 use super::*;
 use crate::destination::{Place, Set, Turns};
 use crate::log::Limited;
 
-/// A set of three, of which one record has two addresses; each reload makes a table of its own.
+/// Creates a set of three, of which one record has two addresses; each reload builds its own table.
 fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
     let place = |slots: &[u16]| Place {
         slots: slots.iter().copied().map(Slot).collect(),
