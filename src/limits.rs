@@ -229,6 +229,9 @@ pub const IMPORT_FILES_MAX: usize = 256;
 /// See [`IMPORT_FILES_MAX`].
 pub const IMPORT_DEPTH_MAX: usize = 10;
 
+/// Routes that are called one in another, as deep as Kamailio runs them.
+pub const IMPORT_CALLS_DEEP: usize = 100;
+
 /// Bytes of all files of one import: no more are read once so many were. A token costs some 60 bytes
 /// of memory and a file of single signs has one per byte, so this is 500 MB at the worst, and 20 MB
 /// for what people write.
