@@ -25,6 +25,8 @@ pub struct SocketName(pub SocketAddr);
 pub struct Attributes {
     /// `socket=udp:ADDRESS:PORT`: the listener it is reached through.
     pub socket: Option<SocketName>,
+    /// `sockname`: the same by the listener's name; what reads the record looks it up.
+    pub sockname: Option<String>,
     /// `duid`: what tells it apart from another with the same URI.
     pub duid: Option<String>,
     /// All of them as written, those that we do not know included.

@@ -178,6 +178,13 @@ const ROWS: &[Row] = &[
         warns: &[],
     },
     Row {
+        says: "a table that is not there and has no version",
+        given: "",
+        config: "table = \"nowhere\"",
+        wants: Err(&["no table nowhere: make it with Kamailio's FOLDER/dispatcher-create.sql"]),
+        warns: &[],
+    },
+    Row {
         says: "no table of versions",
         given: "",
         config: "version_table = \"nowhere\"",
@@ -277,7 +284,7 @@ pub(super) fn write_back(server: &dyn Server) {
         &["the table d2 is of a version without a priority"],
     );
     let gone = config("table = \"gone\"");
-    refused(&gone, &record("sip:192.0.2.3", 0, 0, ""), &["does not know the table gone"]);
+    refused(&gone, &record("sip:192.0.2.3", 0, 0, ""), &["no table gone: make it with"]);
     if server.folder() != "db_sqlite" {
         let long = record("sip:192.0.2.3", 0, 0, &format!("own={}", "x".repeat(200)));
         refused(&whole, &long, &["refused ("]);
