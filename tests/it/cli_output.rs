@@ -46,20 +46,24 @@ fn what_cannot_be_written_is_told() {
     ];
     let asked = asked.iter().map(|words| [words, &control[..]].concat());
     for words in asked.chain(alone.iter().map(|words| words.to_vec())) {
-        let said = |stdout: Stdio| {
+        let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        // What was added is not added once more.
+        let others = words.iter().map(|word| word.replace("5072", "5073"));
+        let others: Vec<String> = others.collect();
+        let said = |words: &[String], stdout: Stdio| {
             let mut command = Command::new(binary());
-            command.args(&words).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+            command.args(words).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
             let output = command.output().expect("our own binary");
             (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
         let full = File::options().write(true).open("/dev/full").expect("a device");
-        let (code, told) = said(full.into());
+        let (code, told) = said(&words, full.into());
         let wants = "cannot write to standard output: No space left on device";
         assert!(code == Some(1) && told.contains(wants), "{words:?}: {code:?} {told}");
         // A reader that has read enough is no trouble.
         let (reader, writer) = pipe().expect("a pipe");
         drop(reader);
-        let (code, told) = said(writer.into());
+        let (code, told) = said(&others, writer.into());
         assert!(code == Some(0) && !told.contains("standard output"), "{words:?}: {code:?} {told}");
     }
     relay.stop();

@@ -142,17 +142,17 @@ const ROWS: &[Row] = &[
         warns: &[],
     },
     Row {
-        says: "bad rows are left out, and named, when that is wanted",
+        says: "bad rows that cannot be used are left out, and all are named, when that is wanted",
         given: "INSERT INTO dispatcher (id, setid, destination, flags) VALUES
                 (1, 1, 'sip:192.0.2.1', 0), (2, 1, 'sip:nowhere:0', 0), (3, 1, 'sip:192.0.2.1', 0),
-                (4, 1, 'sip:192.0.2.4', 99), (5, 1, 'sip:192.0.2.200:5060', 0), (6, 1, 'sip:192.0.2.6', 0);",
+                (4, 1, 'sip:192.0.2.4', 96), (5, 1, 'sip:192.0.2.200:5060', 0), (6, 1, 'sip:192.0.2.6', 0);",
         config: "load_mode = \"skip\"",
-        wants: Ok(&["1 sip:192.0.2.1 0 0 ", "1 sip:192.0.2.6 0 0 "]),
+        wants: Ok(&["1 sip:192.0.2.1 0 0 ", "1 sip:192.0.2.4 32 0 ", "1 sip:192.0.2.6 0 0 "]),
         warns: &[
             "row 2: \"sip:nowhere:0\"",
             "row 3: sip:192.0.2.1 is in set 1 already, in row 1",
-            "row 4: flags 99",
             "row 5: sip:192.0.2.200:5060 is this relay itself",
+            "row 4: flags 96",
         ],
     },
     Row {

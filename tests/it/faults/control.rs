@@ -51,7 +51,7 @@ fn lists_that_are_none() {
         assert!(status.expect("mkfifo").success());
     };
     let make_huge = || {
-        let file = fs::File::create(&list).expect("a writable folder");
+        let file = File::create(&list).expect("a writable folder");
         file.set_len(65 << 20).expect("a sparse file");
     };
     let rows: [(&str, &dyn Fn()); 7] = [
