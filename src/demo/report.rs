@@ -301,7 +301,7 @@ mod tests {
         report.lost = calls;
         report.relay = report.destinations[0];
         (report.workers, report.stopped_early) = (64, true);
-        report.begun_for = Duration::from_secs(86_400);
+        report.begun_for = Duration::from_hours(24);
         report.counters = vec![("forwarded.via_parameter_lost".into(), 7 * calls)];
         let why = "a response to the INVITE that was not expected, and a long reason for it";
         report.tally.failed.insert(why.into(), calls);

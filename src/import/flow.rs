@@ -138,7 +138,7 @@ fn is_call(body: &[Token], at: usize) -> bool {
 }
 
 /// The NAME of a `route(NAME)` that stands here.
-fn called<'t>(body: &'t [Token], at: usize) -> Option<&'t str> {
+fn called(body: &[Token], at: usize) -> Option<&str> {
     (body[at].is_word("route") && is_call(body, at))
         .then(|| body.get(at + 2))?
         .map(|name| &*name.text)

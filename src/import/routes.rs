@@ -234,11 +234,12 @@ impl Routes {
                 draft.left(call.place, call.shown(), why);
             }
             name if name.starts_with("ds_select") => {
-                if choice(call, self.choice.is_some(), draft) {
-                    self.choice = Some((number, call.at));
-                    if let Some(answer) = answer(call.at, route.body, partners) {
-                        no_destination(&answer, draft);
-                    }
+                if !choice(call, self.choice.is_some(), draft) {
+                    return;
+                }
+                self.choice = Some((number, call.at));
+                if let Some(answer) = answer(call.at, route.body, partners) {
+                    no_destination(&answer, draft);
                 }
             }
             "ds_is_from_list" => {

@@ -153,9 +153,10 @@ fn read_flags(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Flags> {
         return None;
     };
     if bits >= 64 {
-        let what = match text.starts_with('-') {
-            true => format!("flags {text}: a negative number"),
-            false => format!("flags {text}: {} means nothing", bits & !63),
+        let what = if text.starts_with('-') {
+            format!("flags {text}: a negative number")
+        } else {
+            format!("flags {text}: {} means nothing", bits & !63)
         };
         mistakes.push((what, right.into()));
     }

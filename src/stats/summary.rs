@@ -19,10 +19,8 @@ impl fmt::Display for Totals {
             if sum > 0 || ["received", "forwarded"].contains(&says) {
                 rows.push((says.to_owned(), sum));
             }
-            let members = parts.iter().filter_map(|(name, value)| {
-                name.starts_with(group).then(|| (format!("  {name}"), *value))
-            });
-            rows.extend(members);
+            let members = parts.iter().filter(|(name, _)| name.starts_with(group));
+            rows.extend(members.map(|(name, value)| (format!("  {name}"), *value)));
         }
         for (says, value) in [
             ("lost in full socket buffers", self.socket_drops),
