@@ -293,26 +293,13 @@ mod tests {
         let many: String = (0..70_000)
             .map(|n| format!("1 sip:10.{}.{}.{}\n", n >> 16, n >> 8 & 255, n & 255))
             .collect();
-        for (says, listen, list, wants, told) in [
-            (
-                "too many destinations",
-                "udp:127.0.0.1:0",
-                many.as_str(),
-                "at most 65520 fit",
-                "at most 65520 fit",
-            ),
-            (
-                "another family",
-                "udp:127.0.0.1:0",
-                "1 sip:[2001:db8::1]\n",
-                "has no IPv6 address",
-                "has no IPv6 address",
-            ),
+        for (says, listen, list, wants) in [
+            ("too many destinations", "udp:127.0.0.1:0", many.as_str(), "at most 65520 fit"),
+            ("another family", "udp:127.0.0.1:0", "1 sip:[2001:db8::1]\n", "has no IPv6 address"),
             (
                 "another family than the socket's",
                 "udp:127.0.0.1:0\", \"udp:[::1]:5999",
                 "1 sip:127.0.0.1 0 0 socket=udp:[::1]:5999\n",
-                "has no IPv4 address",
                 "has no IPv4 address",
             ),
         ] {
@@ -329,7 +316,7 @@ mod tests {
             });
             let errors = started.unwrap().expect_err(says);
             assert_eq!(errors.len(), 1, "{says}: {errors:?}");
-            assert!(errors[0].to_string().contains(told), "{says}: {errors:?}");
+            assert!(errors[0].to_string().contains(wants), "{says}: {errors:?}");
         }
     }
 
