@@ -110,7 +110,7 @@ pub(super) fn drained(is_drained: bool) -> &'static str {
 
 /// The warnings of a reply, a line each, for standard error.
 pub(super) fn warn(reply: &Value) {
-    let mut err = std::io::stderr().lock();
+    let mut err = io::stderr().lock();
     for warning in all(reply, "warnings").iter().filter_map(Value::as_str) {
         // When standard error is gone there is nobody left to tell.
         let _ = writeln!(err, "strowger: warning: {}", shown(warning));
