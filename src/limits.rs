@@ -232,6 +232,9 @@ pub const IMPORT_FILES_MAX: usize = 256;
 /// See [`IMPORT_FILES_MAX`].
 pub const IMPORT_DEPTH_MAX: usize = 10;
 
+/// Depth of routes that call one another, as deep as Kamailio runs them.
+pub const IMPORT_CALLS_DEEP: usize = 100;
+
 /// Bytes of all files of one import; beyond that, no more files are read. A token costs some 60
 /// bytes of memory and a file of single characters has one per byte, so this is 500 MB at the
 /// worst, and 20 MB for real files.

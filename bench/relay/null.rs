@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use nix::sys::socket::SockaddrIn;
 use signal_hook::consts::SIGTERM;
 
-use super::datagrams::{Inbox, Outlet, bind};
+use super::datagrams::{BATCH, Inbox, Outlet, bind};
 
 /// Relays from `listen` to `servers` in turn until SIGTERM, then says what was received and sent.
 ///
@@ -36,8 +36,11 @@ pub(super) fn run(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        loop {
+        // As the relay, it waits again once a batch was not full.
+        let mut is_full = true;
+        while is_full {
             let count = inbox.receive(&socket)?;
+            is_full = count == BATCH;
             if count == 0 {
                 break;
             }

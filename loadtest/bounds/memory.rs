@@ -103,7 +103,7 @@ impl Memory {
             && (first.files, first.threads) == (last.files, last.threads)
             && self.byes_arrived == self.byes_sent
             && self.arrived + self.counter("socket_drops") == self.sent
-            && self.counter("chosen") == self.arrived + DIALOGS as u64
+            && self.counter("forwarded.chosen") == self.arrived + DIALOGS as u64
     }
 
     fn counter(&self, name: &str) -> u64 {
@@ -367,8 +367,8 @@ const OWN_GROWTH_KIB: u64 = 4_096;
 const TABLE_KIB: u64 = 58_000;
 const TOLD: [&str; 7] = [
     "received",
-    "chosen",
-    "token",
+    "forwarded.chosen",
+    "forwarded.token",
     "pins_evicted_live",
     "pins_evicted_final",
     "socket_drops",

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -12,9 +11,14 @@ use strowger::control;
 use strowger::destination::Resolved;
 use strowger::{resolve, source};
 
+use super::show;
+
 /// Say what is wrong with a configuration, where, and what would be right
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct CheckArgs {
+    /// Configuration file, as with --config
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
     /// Answer as one JSON object
@@ -25,19 +29,17 @@ pub(crate) struct CheckArgs {
 /// Looks at the configuration, the list or the database that it names and the key file, and changes nothing. Exit
 /// status 0 when `strowger run` would take them, 1 when not.
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
-    let result = check(&args.flags);
+    let mut flags = args.flags.clone();
+    flags.config = args.file.clone().or(flags.config);
+    let result = check(&flags);
     let text = match (&result, args.json) {
         (Ok(report), false) => report.text(),
         (Err(problems), false) => told(problems),
         (Ok(report), true) => format!("{:#}\n", report.json()),
         (Err(problems), true) => format!("{:#}\n", json_of(problems)),
     };
-    // A reader that closes its pipe has read enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    match result {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let printed = show::print(&text);
+    if result.is_ok() { printed } else { ExitCode::FAILURE }
 }
 
 /// What would run.
@@ -57,7 +59,11 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
             // That is how every relay with a database of its own begins.
             Err(_) if is_to_be_made(&config.destinations.source) => {
                 let source = &config.destinations.source;
-                warnings.push(format!("{source}: is not there: strowger run makes it, empty"));
+                warnings
+                    .push(format!("{source}: does not exist yet: strowger run creates it, empty"));
+                problems.extend(
+                    control::look_at_destinations(&config, Vec::new()).err().unwrap_or_default(),
+                );
             }
             Ok(loaded) => {
                 warnings.extend(loaded.warnings);
@@ -96,12 +102,10 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
     }
 }
 
-/// A file that is missing in a folder that is there.
+/// Whether this is a database that a start would create.
 fn is_to_be_made(source: &Source) -> bool {
     let Source::Sqlite(path) = source else { return false };
-    // The folder of a bare name is this one, and is there.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    !path.exists() && folder.is_none_or(Path::exists)
+    source::is_to_be_made(path)
 }
 
 impl Report {
@@ -274,11 +278,45 @@ mod tests {
             match check(&flags) {
                 Ok(report) => {
                     assert!(is_right, "{name}");
-                    assert!(report.warnings[0].ends_with("strowger run makes it, empty"));
+                    assert!(report.warnings[0].ends_with("strowger run creates it, empty"));
                     assert!(!folder.path().join(name).exists(), "a check changes nothing");
                 }
                 Err(problems) => assert!(!is_right, "{name}: {problems:?}"),
             }
+        }
+    }
+
+    /// What a start refuses, a check refuses, in the same words.
+    #[test]
+    fn what_a_start_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        let many: String = (0..70_000)
+            .map(|n| format!("1 sip:10.{}.{}.{}\n", n >> 16, n >> 8 & 255, n & 255))
+            .collect();
+        for (says, listen, list, wants) in [
+            ("too many destinations", "udp:127.0.0.1:0", many.as_str(), "at most 65520 fit"),
+            ("another family", "udp:127.0.0.1:0", "1 sip:[2001:db8::1]\n", "has no IPv6 address"),
+            (
+                "another family than the socket's",
+                "udp:127.0.0.1:0\", \"udp:[::1]:5999",
+                "1 sip:127.0.0.1 0 0 socket=udp:[::1]:5999\n",
+                "has no IPv4 address",
+            ),
+        ] {
+            let config = format!(
+                "[relay]\nlisten = [\"{listen}\"]\nstate_dir = \"STATE\"\n\
+                 [destinations]\nsource = \"list:d.list\"\n"
+            );
+            let flags = write(folder.path(), &config, list);
+            let checked = check(&flags).err().unwrap_or_else(|| panic!("{says}"));
+            assert_eq!(checked.len(), 1, "{says}: {checked:?}");
+            assert!(checked[0].to_string().contains(wants), "{says}: {checked:?}");
+            let started = Config::load(&flags).map(|config| {
+                control::Relay::start(&config, control::Options::default()).map(drop)
+            });
+            let errors = started.unwrap().expect_err(says);
+            assert_eq!(errors.len(), 1, "{says}: {errors:?}");
+            assert!(errors[0].to_string().contains(wants), "{says}: {errors:?}");
         }
     }
 

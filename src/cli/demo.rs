@@ -1,6 +1,5 @@
 //! `strowger demo`: flags in, report and exit status out.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,6 +7,8 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use strowger::demo::{self, Options};
+
+use super::show;
 
 /// The relay between built-in callers and media servers, on the loopback interface.
 ///
@@ -59,9 +60,8 @@ pub(crate) fn run(args: &DemoArgs) -> ExitCode {
         Ok(report) => {
             let text =
                 if args.json { format!("{:#}", report.to_json()) } else { report.to_string() };
-            // Whoever reads only its first lines has seen enough.
-            let _ = writeln!(std::io::stdout(), "{text}");
-            if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            let printed = show::print(&text);
+            if report.is_good() { printed } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("strowger demo: {error}");

@@ -4,7 +4,7 @@
 //! the memory. A call whose parties follow Record-Route needs none, so only its server knows of it: the
 //! end of this command does not mean that the server has no calls.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,11 +65,11 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
     let name =
         target.map_or("the relay".into(), |(set, uri)| format!("{} of set {set}", shown(uri)));
     if args.off {
-        show::print(&format!("{name} takes new calls again"));
+        show::put(&format!("{name} takes new calls again\n"))?;
         return Ok(true);
     }
     let refused = if target.is_none() { ": new requests get 503" } else { "" };
-    show::print(&format!("{name} takes no new calls{refused}"));
+    show::put(&format!("{name} takes no new calls{refused}\n"))?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
@@ -83,7 +83,7 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
     let mut view = View::default();
     loop {
         let left = Left::read(&args.door.ask("strowger.remembered", &json!({}))?, target);
-        view.show(&left);
+        view.show(&left)?;
         let of = target.map_or(String::new(), |_| format!(" of {name}"));
         let server = if target.is_none() {
             "the servers themselves how many they have"
@@ -92,18 +92,18 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
         };
         let ask = format!("An established call on Record-Route needs no memory here: ask {server}");
         if left.all() == 0 {
-            view.end(&format!("the relay remembers no call or transaction{of} any more. {ask}"));
+            view.end(&format!("the relay remembers no call or transaction{of} any more. {ask}"))?;
             return Ok(true);
         }
         if let Some(quiet) = args.quiet.filter(|quiet| left.newest_age_s >= *quiet) {
             let since = format!("no new call and no open transaction{of} for {quiet} s");
-            view.end(&format!("{since}; still remembered: {left}. {ask}"));
+            view.end(&format!("{since}; still remembered: {left}. {ask}"))?;
             return Ok(true);
         }
         let looked = Instant::now();
         while looked.elapsed() < LOOK_AGAIN {
             if is_over() {
-                view.end(&format!("still remembered: {left}. {name} stays drained until --off"));
+                view.end(&format!("still remembered: {left}. {name} stays drained until --off"))?;
                 return Ok(false);
             }
             std::thread::sleep(LOOK_AGAIN / 20);
@@ -191,25 +191,23 @@ struct View {
 }
 
 impl View {
-    fn show(&mut self, left: &Left) {
-        let mut out = std::io::stdout().lock();
-        // Whoever closes the pipe has seen enough.
-        let _ = if out.is_terminal() {
+    fn show(&mut self, left: &Left) -> Result<(), Trouble> {
+        let text = if std::io::stdout().is_terminal() {
             self.is_open = true;
-            write!(out, "\r\x1b[K{left}")
+            format!("\r\x1b[K{left}")
         } else {
             // Ages change all the time.
             let is_news = self.last.as_ref().is_none_or(|last| {
                 (last.open, last.ended, last.calls) != (left.open, left.ended, left.calls)
             });
-            if is_news { writeln!(out, "{left}") } else { Ok(()) }
+            if is_news { format!("{left}\n") } else { String::new() }
         };
-        let _ = out.flush();
         self.last = Some(left.clone());
+        show::put(&text)
     }
 
-    fn end(&self, text: &str) {
-        show::print(&format!("{}{text}", if self.is_open { "\n" } else { "" }));
+    fn end(&self, text: &str) -> Result<(), Trouble> {
+        show::put(&format!("{}{text}\n", if self.is_open { "\n" } else { "" }))
     }
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use strowger::import::{Import, Item, import};
 use strowger::limits;
 
+use super::client::Trouble;
+use super::show;
+
 /// Make a strowger.toml that does what a kamailio.cfg does, and say what could not be carried over
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
@@ -48,12 +51,12 @@ pub(crate) fn run(args: &ImportArgs) -> ExitCode {
         Ok(imported)
     });
     match result {
-        Ok(imported) => {
-            tell(args, &imported);
-            ExitCode::SUCCESS
-        }
+        Ok(imported) => match tell(args, &imported) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(trouble) => trouble.tell(),
+        },
         Err(problem) if args.json => {
-            let _ = writeln!(io::stdout(), "{:#}", json!({ "ok": false, "problem": problem }));
+            let _ = show::print(&format!("{:#}", json!({ "ok": false, "problem": problem })));
             ExitCode::FAILURE
         }
         Err(problem) => {
@@ -130,15 +133,12 @@ fn told(path: &Path, error: &io::Error) -> String {
     }
 }
 
-fn tell(args: &ImportArgs, imported: &Import) {
+fn tell(args: &ImportArgs, imported: &Import) -> Result<(), Trouble> {
     // A password is not for the eyes of whoever passes by.
     let is_hidden = args.output.is_none() && io::stdout().is_terminal();
     let toml = if is_hidden { &imported.toml_shown } else { &imported.toml };
-    // A reader that closes its pipe has read enough.
     if args.json {
-        let report = json_of(args, imported, toml);
-        let _ = writeln!(io::stdout(), "{report:#}");
-        return;
+        return show::put(&format!("{:#}\n", json_of(args, imported, toml)));
     }
     let mut report = report(imported);
     if is_hidden && imported.has_password() {
@@ -150,10 +150,11 @@ fn tell(args: &ImportArgs, imported: &Import) {
         let path = path.display();
         let _ = writeln!(report, "{path} written, mode 0600. See what is right with it:");
         let _ = writeln!(report, "  strowger check --config {path}");
-        let _ = io::stdout().write_all(report.as_bytes());
+        show::put(&report)
     } else {
+        // When standard error is gone there is nobody left to tell.
         let _ = io::stderr().write_all(report.as_bytes());
-        let _ = io::stdout().write_all(toml.as_bytes());
+        show::put(toml)
     }
 }
 

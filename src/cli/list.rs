@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::client::Door;
+use super::client::{Door, Trouble};
 use super::show::{self, all, cell, field};
 
 /// Show the destinations of the running relay, with the state of each
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
-Letters: A active, T trying, I inactive, D disabled; P pinged, N never pinged, X neither.
+Letters: A active, T trying, I inactive, D disabled; P probing asked for (flag 8), N never to be
+probed (flag 32), X neither. This version probes nothing.
 Not reached: no listener has an address of its family. Unresolved: its name has no address yet.
 
 Example:
@@ -27,13 +28,28 @@ pub(crate) struct ListArgs {
 }
 
 pub(crate) fn run(args: &ListArgs) -> ExitCode {
-    let reply = args.door.ask("strowger.list", &json!({})).map(|mut listing| {
-        if let (Some(wanted), Some(sets)) = (args.set, listing["sets"].as_array_mut()) {
-            sets.retain(|set| set["set"] == wanted);
-        }
-        listing
+    let reply = args.door.ask("strowger.list", &json!({}));
+    let reply = reply.and_then(|listing| match args.set {
+        Some(wanted) => only(wanted, listing),
+        None => Ok(listing),
     });
     show::reply(reply, args.json, text)
+}
+
+/// The listing of one set.
+fn only(wanted: u32, mut listing: Value) -> Result<Value, Trouble> {
+    let has: Vec<_> = all(&listing, "sets").iter().map(|set| field(set, "set")).collect();
+    if let Some(sets) = listing["sets"].as_array_mut() {
+        sets.retain(|set| set["set"] == wanted);
+    }
+    if !all(&listing, "sets").is_empty() {
+        return Ok(listing);
+    }
+    let has = match has.as_slice() {
+        [] => "no sets are loaded".to_owned(),
+        has => format!("the sets are {}", has.join(", ")),
+    };
+    Err(Trouble(vec![format!("there is no set {wanted}: {has}")]))
 }
 
 /// One row for each address, so that each state stands beside what has it.
@@ -79,7 +95,17 @@ fn rows(listing: &Value) -> String {
         return "no destinations".into();
     }
     show::right(&mut table, &[0, 4]);
-    show::text(&table)
+    let mut text = show::text(&table);
+    if asks_for_probing(listing) {
+        text.push_str("\n\nP: probing is asked for (flag 8), but this version probes nothing.");
+    }
+    text
+}
+
+fn asks_for_probing(listing: &Value) -> bool {
+    let mut records = all(listing, "sets").iter().flat_map(|set| all(set, "records"));
+    let has_letter = |value: &Value| field(value, "flags").ends_with('P');
+    records.any(|record| has_letter(record) || all(record, "addresses").iter().any(has_letter))
 }
 
 #[cfg(test)]
@@ -105,11 +131,17 @@ mod tests {
    1  sip:10.0.0.1:5060     10.0.0.1:5060  active (AX)             10  weight=50    line 1
    1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2
                             [::2]:5060     not reached (AP)
-  20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
+  20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command
+
+P: probing is asked for (flag 8), but this version probes nothing.";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
         let drained = text(&json!({ "draining": true, "sets": [] }));
         let says = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";
         assert_eq!(drained, format!("{says}no destinations"));
+        assert_eq!(all(&only(20, listing.clone()).unwrap(), "sets").len(), 1);
+        let told = |listing| only(9, listing).unwrap_err().to_string();
+        assert_eq!(told(listing), "there is no set 9: the sets are 1, 20");
+        assert_eq!(told(json!({ "sets": [] })), "there is no set 9: no sets are loaded");
     }
 }

@@ -14,6 +14,7 @@ mod run;
 mod show;
 mod state;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -53,7 +54,18 @@ enum Command {
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // --help and --version are no mistakes, but they may find no room to be written.
+        Err(help) if !help.use_stderr() => {
+            return match show::written(help.print().and_then(|()| io::stdout().flush())) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(trouble) => trouble.tell(),
+            };
+        }
+        Err(mistake) => mistake.exit(),
+    };
+    match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::run(&args),

@@ -62,11 +62,6 @@ fn text(reloaded: &Value, is_dry_run: bool) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}\n", show::text(&table));
     }
-    for moved in all(plan, "moved") {
-        let percent = moved["percent"].as_f64().unwrap_or(0.0);
-        let set = field(moved, "set");
-        let _ = writeln!(text, "set {set}: {percent:.1} % of calls would go elsewhere by hash");
-    }
     for note in all(reloaded, "notes").iter().filter_map(Value::as_str) {
         let _ = writeln!(text, "warning: {}", shown(note));
     }
@@ -99,8 +94,7 @@ mod tests {
             "added": [change(1, "sip:10.0.0.4:5060", "")],
             "removed": [change(12, "sip:10.0.0.1", "")],
             "changed": [change(1, "sip:10.0.0.2:5060", "flags 0 -> 4")],
-            "unchanged": 7,
-            "moved": [{ "set": 1, "percent": 25.0 }] },
+            "unchanged": 7 },
             "refused": ["set 12 would be empty"],
             "notes": ["unknown attributes, kept as they are: own"],
         });
@@ -109,7 +103,6 @@ mod tests {
  -   12  sip:10.0.0.1       removed
  ~    1  sip:10.0.0.2:5060  flags 0 -> 4
 
-set 1: 25.0 % of calls would go elsewhere by hash
 warning: unknown attributes, kept as they are: own
 refused without --force: set 12 would be empty
 1 destination would be added, 1 removed, 1 changed; 7 as before. Nothing was changed.";

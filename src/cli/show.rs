@@ -1,6 +1,6 @@
 //! Tables and lines for a terminal or a pipe.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
@@ -8,11 +8,28 @@ use serde_json::Value;
 
 use super::client::{Trouble, shown};
 
-/// Prints what a command found; a reader that closes its pipe has read enough.
+/// Prints what a command found, and says on standard error when it cannot be written.
 pub(super) fn print(text: &str) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush());
-    ExitCode::SUCCESS
+    match put(&format!("{}\n", text.trim_end())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => trouble.tell(),
+    }
+}
+
+/// Writes to standard output.
+pub(super) fn put(text: &str) -> Result<(), Trouble> {
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of a write to standard output. A reader that closes its pipe has read enough.
+pub(super) fn written(result: io::Result<()>) -> Result<(), Trouble> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Trouble(vec![format!("cannot write to standard output: {error}")]))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints a reply: as it came when JSON is wanted, else as `text` writes it.
@@ -93,7 +110,7 @@ pub(super) fn drained(is_drained: bool) -> &'static str {
 
 /// The warnings of a reply, a line each, for standard error.
 pub(super) fn warn(reply: &Value) {
-    let mut err = std::io::stderr().lock();
+    let mut err = io::stderr().lock();
     for warning in all(reply, "warnings").iter().filter_map(Value::as_str) {
         // When standard error is gone there is nobody left to tell.
         let _ = writeln!(err, "strowger: warning: {}", shown(warning));
@@ -102,7 +119,7 @@ pub(super) fn warn(reply: &Value) {
 
 /// Whether standard output is somebody's eyes, who did not ask for plain text.
 fn has_colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// A member as text: a string as it is, anything else as JSON writes it, what is absent as nothing.

@@ -11,7 +11,7 @@ use super::show::{self, count, field};
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 STATE is active, trying, inactive or disabled, or Kamailio's letters for them, such as a, ap or dx:
-a second letter p asks for pings, x for none.
+a second letter p asks for pings, x for none. This version pings nothing: the letter is only kept.
 
 Examples:
   strowger set-state disabled 1 sip:192.0.2.10:5060
@@ -66,7 +66,7 @@ fn read_state(text: &str) -> Result<(&'static str, Option<bool>), String> {
     Err("write active, trying, inactive or disabled, or letters such as ap".into())
 }
 
-/// Show whether destinations are pinged, or let them be or not be
+/// Show or set the switch for pings; this version pings nothing
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Example:
@@ -87,10 +87,11 @@ pub(crate) fn ping_active(args: &PingActiveArgs) -> ExitCode {
     let word = |value: String| if value == "0" { "off" } else { "on" };
     show::reply(args.door.ask("dispatcher.ping_active", &params), false, |reply| {
         let old = word(field(reply, "OldPingState"));
-        match reply.get("NewPingState") {
+        let now = match reply.get("NewPingState") {
             Some(_) => format!("{} (was {old})", word(field(reply, "NewPingState"))),
             None => old.into(),
-        }
+        };
+        format!("{now}\nThe switch is only kept: this version pings nothing.")
     })
 }
 

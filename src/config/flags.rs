@@ -101,7 +101,14 @@ pub(super) fn overlay(
     if let Some(url) = &flags.db {
         match values::source(url) {
             Ok(named) => *source = Some(named),
-            Err(mistake) => wrong("--db", mistake),
+            Err((what, right)) => {
+                // A list has a flag of its own.
+                let right = match right.strip_prefix("write \"list:") {
+                    Some(_) => "give a list with --list FILE".to_owned(),
+                    None => right.replace("write list:PATH, sqlite:", "write sqlite:"),
+                };
+                wrong("--db", (what, right));
+            }
         }
     }
     match flags.set {

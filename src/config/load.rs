@@ -46,6 +46,15 @@ impl Config {
     }
 }
 
+/// Whether a text that is no TOML begins a line as only a kamailio.cfg does.
+fn is_kamailio(text: &str) -> bool {
+    let begins = ["#!KAMAILIO", "#!SER", "#!OPENSER", "loadmodule", "modparam", "request_route"];
+    text.lines().map(str::trim_start).any(|line| {
+        begins.iter().any(|begin| line.starts_with(begin))
+            || line.strip_prefix("route").is_some_and(|l| l.trim_start().starts_with(['{', '[']))
+    })
+}
+
 /// What could be read, and what is wrong with the rest.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -86,6 +95,13 @@ impl Draft {
         let name =
             file.map_or_else(|| "the command line".to_owned(), |file| file.display().to_string());
         let (mut document, table) = Document::parse(&name, text);
+        if document.is_broken() && is_kamailio(text) {
+            let right = format!("make a Strowger one: strowger import {name} -o strowger.toml");
+            let problem = Problem::of(&name, "this is a configuration of Kamailio", right);
+            let mut draft = Self::of_flags(flags);
+            draft.problems.insert(0, problem);
+            return draft;
+        }
         let top = Section::top(table.get_ref());
         let (mut config, mut source) = read(&mut document, &top);
         if let (Some(source), Some(directory)) = (&mut source, file.and_then(Path::parent)) {

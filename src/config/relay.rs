@@ -27,6 +27,21 @@ const KEYS: &[&str] = &[
     "keys",
 ];
 
+/// What Kamailio's core calls the same.
+const KAMAILIO: &[(&str, &str)] = &[
+    ("children", "write workers = \"per-core\", or a number"),
+    ("socket_workers", "write workers = \"per-core\", or a number"),
+    ("port", "write it behind the address: listen = [\"udp:ADDRESS:PORT\"]"),
+    (
+        "advertised_address",
+        "write listen = [{ address = \"udp:ADDRESS:PORT\", advertise = \"HOST\" }]",
+    ),
+    (
+        "advertised_port",
+        "write listen = [{ address = \"udp:ADDRESS:PORT\", advertise = \"HOST:PORT\" }]",
+    ),
+];
+
 impl Default for RelayConfig {
     fn default() -> Self {
         Self {
@@ -49,7 +64,7 @@ pub(super) fn read(
     document: &mut Document,
     section: &Section,
 ) -> (RelayConfig, Option<Vec<Prefix>>) {
-    section.only(document, KEYS, &[]);
+    section.only_here(document, KEYS, &[], KAMAILIO);
     let mut relay = RelayConfig {
         listen: read_listen(document, section),
         alias: read_alias(document, section),

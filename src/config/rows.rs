@@ -548,6 +548,9 @@ fn mistakes_about_databases() {
         ("list_file = \"d\"", "\"list_file\" is Kamailio's word: write source = \"list:PATH\""),
         ("table_name = \"d\"", "\"table_name\" is Kamailio's word: write table = "),
         ("ds_load_mode = 1", "\"ds_load_mode\" is Kamailio's word: write load_mode = "),
+        ("source = \"x.db\"", "does not say its kind: write \"sqlite:x.db\""),
+        ("source = \"x.list\"", "does not say its kind: write \"list:x.list\""),
+        ("source = \"x\"", "does not say its kind: write list:PATH, sqlite:PATH, mysql://"),
         (
             "ds_ping_interval = 1",
             "not available in this version: leave it out: destinations are not probed",
@@ -557,5 +560,39 @@ fn mistakes_about_databases() {
         let told = told(&text, &Flags::default());
         assert_eq!(told.len(), 1, "{lines}: {told:?}");
         assert!(told[0].contains(wants), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn words_of_kamailio_and_its_whole_file() {
+    let flags = Flags::default();
+    let text = "[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\nchildren = 8\n[destinations]\nsource = \"list:d\"\n";
+    let wants = "\"children\" is Kamailio's word: write workers = \"per-core\", or a number";
+    assert!(told(text, &flags)[0].ends_with(wants), "{:?}", told(text, &flags));
+    for text in [
+        "#!KAMAILIO\n",
+        "#!define X\n/* x */\nloadmodule \"tm.so\"\n",
+        "debug=2\nroute {\n  exit;\n}\n",
+        "listen=udp:192.0.2.1:5060\nrequest_route {\n}\n",
+    ] {
+        let said = told(text, &flags);
+        if text == "#!KAMAILIO\n" {
+            // To TOML it is a comment.
+            assert!(said.iter().all(|said| said.contains("nothing to listen on")), "{said:?}");
+            continue;
+        }
+        assert_eq!(said.len(), 1, "{text}: {said:?}");
+        assert!(said[0].contains("this is a configuration of Kamailio: make"), "{said:?}");
+        assert!(said[0].contains("strowger import "), "{said:?}");
+    }
+    for (db, wants) in [
+        ("x.db", "--db: source does not say its kind: write \"sqlite:x.db\""),
+        ("x", "--db: source does not say its kind: write sqlite:PATH, mysql://"),
+        ("d.list", "--db: source does not say its kind: give a list with --list FILE"),
+    ] {
+        let flags = Flags { db: Some(db.into()), ..Flags::default() };
+        let said = told("[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n", &flags);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with(wants), "{said:?}");
     }
 }

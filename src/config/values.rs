@@ -144,8 +144,6 @@ pub(crate) fn algorithm(text: &str) -> Result<Algorithm, Mistake> {
 
 /// `list:PATH`, or a database.
 pub(crate) fn source(text: &str) -> Result<Source, Mistake> {
-    const INSTEAD: &str =
-        "write list:PATH, sqlite:PATH, mysql://USER:PASSWORD@HOST/DATABASE or postgres://…";
     match text.split_once(':') {
         Some(("list", path)) if !path.is_empty() => Ok(Source::List(path.into())),
         Some(("list", _)) => {
@@ -174,11 +172,27 @@ pub(crate) fn source(text: &str) -> Result<Source, Mistake> {
             Ok(if is_mysql { Source::Mysql(url) } else { Source::Postgres(url) })
         }
         Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
-            Err((format!("{scheme:?} is not a kind of source"), INSTEAD.into()))
+            Err((format!("{scheme:?} is not a kind of source"), SOURCES.into()))
         }
-        _ => Err(("source does not say its kind".into(), "write \"list:PATH\"".into())),
+        _ => {
+            // Without a sign of a URL there is no password in it.
+            let path = Some(text).filter(|text| !text.contains([':', '@', '/']));
+            let ends = |ends: &[&str]| path.is_some_and(|p| ends.iter().any(|e| p.ends_with(e)));
+            let right = if ends(&[".db", ".sqlite", ".sqlite3"]) {
+                format!("write \"sqlite:{text}\"")
+            } else if ends(&[".list"]) {
+                format!("write \"list:{text}\"")
+            } else {
+                SOURCES.into()
+            };
+            Err(("source does not say its kind".into(), right))
+        }
     }
 }
+
+/// The kinds of sources.
+pub(super) const SOURCES: &str =
+    "write list:PATH, sqlite:PATH, mysql://USER:PASSWORD@HOST/DATABASE or postgres://…";
 
 /// Whether this may stand for a table or a column in a statement as it is.
 pub(crate) fn is_sql_name(text: &str) -> bool {

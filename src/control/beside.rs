@@ -5,7 +5,7 @@ use crate::config::{Config, LoadMode, Problem};
 use crate::destination::Resolved;
 use crate::listener::Listeners;
 use crate::registry::{LoadError, Registry, leads_to_us};
-use crate::transport::planned;
+use crate::transport::{BindError, planned};
 
 /// Returns the destinations that would run, and warnings. Nothing is bound: a listener with port 0
 /// has no port yet, and a wildcard is every address that this machine has now.
@@ -16,10 +16,8 @@ pub fn look_at_destinations(
     config: &Config,
     records: Vec<Resolved>,
 ) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
-    // The start reports a mistake in the listeners themselves.
-    let Ok(listeners) = planned(&config.relay.listen, &config.relay.alias) else {
-        return Ok((records, Vec::new()));
-    };
+    let listeners = planned(&config.relay.listen, &config.relay.alias)
+        .map_err(|errors| errors.iter().map(listener_problem).collect::<Vec<_>>())?;
     let (records, left_out) = leave_out_ourselves(config, records, &listeners);
     let errors = Registry::default().errors(&records, &listeners);
     if errors.is_empty() {
@@ -50,10 +48,18 @@ pub(super) fn leave_out_ourselves(
     (records, left_out)
 }
 
+fn listener_problem(error: &BindError) -> Problem {
+    let text = error.to_string();
+    let (what, right) = text.rsplit_once(": ").unwrap_or((&text, "change it"));
+    Problem::of("relay.listen", what, right)
+}
+
 fn problem(error: &LoadError, source: &str) -> Problem {
     let (origin, what, right) = match error {
         LoadError::TooMany { .. } => {
-            return Problem::of(source, error.to_string(), "list fewer destinations");
+            let text = error.to_string();
+            let (what, right) = text.rsplit_once(": ").unwrap_or((&text, "list fewer"));
+            return Problem::of(source, what, right);
         }
         LoadError::NoSuchSocket { origin, socket, listeners } => {
             let what = format!("socket=udp:{socket} is not one of our listeners");

@@ -73,11 +73,11 @@ pub enum Error {
     #[error("{} reloads are waiting already: try again", limits::RELOADS_WAITING_MAX)]
     Busy,
     /// A set without records.
-    #[error("there is no set {set}: the sets are {has}")]
+    #[error("there is no set {set}: {has}")]
     NoSuchSet {
         /// Its number.
         set: u32,
-        /// The sets that exist.
+        /// The sets that exist, as a sentence.
         has: String,
     },
     /// A destination that is not in the set.

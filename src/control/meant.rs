@@ -69,7 +69,8 @@ fn by_uri(of_set: &[(usize, &Resolved)], text: &str) -> Vec<Meant> {
 
 fn sets(records: &[Resolved]) -> String {
     let sets: BTreeSet<u32> = records.iter().map(|r| r.record.set).collect();
-    told(&sets.iter().map(u32::to_string).collect::<Vec<_>>(), "none")
+    let sets = told(&sets.iter().map(u32::to_string).collect::<Vec<_>>(), "");
+    if sets.is_empty() { "no sets are loaded".into() } else { format!("the sets are {sets}") }
 }
 
 /// Lists the first few, and how many more there are.

@@ -11,7 +11,6 @@ mod finish;
 mod load;
 mod meant;
 mod methods;
-mod moved;
 mod names;
 mod plan;
 mod publish;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::error::Error;
-use super::moved;
 use crate::destination::{Origin, Record, Resolved};
-use crate::registry::{RecordIdentity, Registry};
+use crate::registry::RecordIdentity;
 
 /// What a reload changes.
 #[derive(Clone, Debug, Default)]
@@ -20,9 +19,6 @@ pub struct Plan {
     pub changed: Vec<Change>,
     /// Records that stay as they are.
     pub unchanged: usize,
-    /// For each set with a change, the percentage of calls that a hash algorithm would send
-    /// elsewhere.
-    pub moved_percent: Vec<(u32, f64)>,
 }
 
 /// One line of a [`Plan`].
@@ -46,7 +42,7 @@ impl fmt::Display for Plan {
 
 impl Plan {
     /// Compares `new` with the records `old` in force.
-    pub(super) fn of(old: &[Resolved], new: &[Resolved], registry: &Registry) -> Self {
+    pub(super) fn of(old: &[Resolved], new: &[Resolved]) -> Self {
         let mut plan = Self::default();
         let mut before: HashMap<RecordIdentity, usize> =
             old.iter().zip(0..).map(|(r, at)| (RecordIdentity::of(&r.record), at)).collect();
@@ -66,10 +62,6 @@ impl Plan {
         let mut gone: Vec<usize> = before.into_values().collect();
         gone.sort_unstable();
         plan.removed = gone.iter().map(|at| Change::new(&old[*at], String::new())).collect();
-
-        let changes = plan.added.iter().chain(&plan.removed).chain(&plan.changed);
-        let sets = changes.map(|change| change.set).collect();
-        plan.moved_percent = moved::percent(old, new, registry, sets);
         plan
     }
 }

@@ -104,7 +104,7 @@ impl Inner {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let plan = Plan::of(state.records(), &records, state.registry());
+        let plan = Plan::of(state.records(), &records);
         let percent_max = config.destinations.removed_percent_max;
         let refused = plan::guard(state.records(), &records, percent_max);
         took.check = begin.elapsed();

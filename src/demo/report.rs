@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
@@ -23,7 +23,10 @@ const STEPS_US: [u64; 15] = [
 ];
 
 /// Widest bar, in characters.
-const BAR_WIDTH: u64 = 40;
+const BAR_WIDTH: u64 = 24;
+
+/// Columns of the terminal that the report is made for.
+const WIDTH: u16 = 80;
 
 /// What happened in the demo.
 #[derive(Clone, Debug)]
@@ -112,6 +115,7 @@ impl Report {
         let tally = &self.tally;
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
         let count = |n: u64| HumanCount(n).to_string();
         table.add_row([
             "calls".into(),
@@ -138,10 +142,10 @@ impl Report {
             .iter()
             .map(|(name, q)| {
                 let us = tally.setup_us.value_at_quantile(*q);
-                format!("{name} {}", milliseconds(us))
+                format!("{name} {:.3}", milliseconds(us))
             })
             .collect();
-        table.add_row(["setup time".into(), quantiles.join("   ")]);
+        table.add_row(["setup time".into(), format!("{} ms", quantiles.join(", "))]);
         table
     }
 
@@ -160,7 +164,7 @@ impl Report {
         let most = steps.iter().map(|(_, calls)| *calls).max().unwrap_or(0);
         for (to, calls) in &steps[first..=last] {
             table.add_row([
-                format!("to {}", milliseconds(*to)),
+                format!("to {:.3} ms", milliseconds(*to)),
                 HumanCount(*calls).to_string(),
                 bar(*calls, most, BAR_WIDTH),
             ]);
@@ -193,7 +197,7 @@ impl Report {
         if !self.tally.is_even() {
             faults.push("the spread is not even".to_owned());
         }
-        format!("Something went wrong: {}.", faults.join(", and "))
+        format!("Something went wrong:\n{}.", faults.join(",\nand "))
     }
 }
 
@@ -209,7 +213,7 @@ impl fmt::Display for Report {
                 1 => "1 worker".to_owned(),
                 n => format!("{n} workers"),
             },
-            if self.stopped_early { " (ended early)" } else { "" },
+            if self.stopped_early { "\n(ended early)" } else { "" },
         )?;
         let tables = [self.destinations(), self.numbers(), self.histogram(), self.counters()];
         for table in tables {
@@ -248,8 +252,8 @@ fn rate(count: u64, time: Duration) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a minute has 6e7 us")]
-fn milliseconds(us: u64) -> String {
-    format!("{:.3} ms", us as f64 / 1000.0)
+fn milliseconds(us: u64) -> f64 {
+    us as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -283,6 +287,31 @@ mod tests {
         assert!(!report(&[3, 3, 2], 7).is_good());
         assert!(!report(&[3, 3, 1], 7).is_good());
         assert!(!report(&[0, 0, 0], 0).is_good());
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let calls = 1_000_000 * 86_400;
+        let mut report = report(&[1, 1], 2);
+        report.tally.per_destination = vec![calls, 0, calls / 3];
+        report.tally.per_destination.resize(256, calls);
+        report.destinations = vec![SocketAddr::from(([127, 0, 0, 1], 65_535)); 256];
+        (report.tally.started, report.tally.completed) = (calls, calls / 2);
+        (report.tally.sent, report.tally.received) = (7 * calls, 7 * calls);
+        report.tally.retransmissions = calls;
+        report.lost = calls;
+        report.relay = report.destinations[0];
+        (report.workers, report.stopped_early) = (64, true);
+        report.begun_for = Duration::from_hours(24);
+        report.counters = vec![("forwarded.via_parameter_lost".into(), 7 * calls)];
+        let why = "a response to the INVITE that was not expected, and a long reason for it";
+        report.tally.failed.insert(why.into(), calls);
+        report.tally.setup_us.record_n(1, calls).unwrap();
+        report.tally.setup_us.record_n(15_000_000, calls).unwrap();
+        let text = report.to_string();
+        for line in text.lines() {
+            assert!(line.chars().count() <= usize::from(WIDTH), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl View {
         }
         match &self.kind {
             Kind::Live(bar) => {
-                bar.set_message(self.table(tally));
+                bar.set_message(table(&self.destinations, tally, self.rate));
                 bar.set_position(millis(elapsed.min(self.length)));
             }
             Kind::Lines if is_due => {
@@ -76,9 +76,10 @@ impl View {
                 // If nobody reads the output any more, the calls continue.
                 let _ = writeln!(
                     std::io::stderr(),
-                    "{:4.0} s  {}  per destination {}",
+                    "{:4.0} s  {}  {}  per destination {}",
                     elapsed.as_secs_f64(),
-                    self.numbers(tally),
+                    calls(tally, self.rate),
+                    setup(tally),
                     counts.join(" "),
                 );
             }
@@ -99,37 +100,42 @@ impl View {
         self.rate = (tally.started - begun) as f64 / elapsed.saturating_sub(then).as_secs_f64();
         self.last = (elapsed, tally.started);
     }
+}
 
-    /// Returns one row for each destination, and the totals below them.
-    fn table(&self, tally: &Tally) -> String {
-        let most = tally.per_destination.iter().max().copied().unwrap_or(0);
-        let mut table = String::new();
-        for (at, calls) in tally.per_destination.iter().enumerate() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                table,
-                "  {:>3}  {:<21} {:>10}  {}",
-                at + 1,
-                self.destinations[at].to_string(),
-                HumanCount(*calls).to_string(),
-                bar(*calls, most, BAR_WIDTH),
-            );
-        }
-        table + "  " + &self.numbers(tally)
+/// Returns one row for each destination, and the totals below them.
+fn table(destinations: &[SocketAddr], tally: &Tally, rate: f64) -> String {
+    let most = tally.per_destination.iter().max().copied().unwrap_or(0);
+    let mut table = String::new();
+    for (at, calls) in tally.per_destination.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "  {:>3}  {:<15} {:>10}  {}",
+            at + 1,
+            destinations[at].to_string(),
+            HumanCount(*calls).to_string(),
+            bar(*calls, most, BAR_WIDTH),
+        );
     }
+    format!("{table}  {}\n  {}", calls(tally, rate), setup(tally))
+}
 
-    fn numbers(&self, tally: &Tally) -> String {
-        format!(
-            "{} calls  {:.0}/s  setup p50 {} us, p99 {} us  {} in progress  {} retransmissions  {} failed",
-            HumanCount(tally.started),
-            self.rate,
-            tally.setup_us.value_at_quantile(0.5),
-            tally.setup_us.value_at_quantile(0.99),
-            tally.started - tally.completed - tally.failed_count(),
-            tally.retransmissions,
-            tally.failed_count(),
-        )
-    }
+fn calls(tally: &Tally, rate: f64) -> String {
+    format!(
+        "{} calls  {rate:.0}/s  {} in progress  {} failed",
+        HumanCount(tally.started),
+        tally.started - tally.completed - tally.failed_count(),
+        tally.failed_count(),
+    )
+}
+
+fn setup(tally: &Tally) -> String {
+    format!(
+        "setup p50 {} us, p99 {} us  {} retransmissions",
+        tally.setup_us.value_at_quantile(0.5),
+        tally.setup_us.value_at_quantile(0.99),
+        tally.retransmissions,
+    )
 }
 
 /// Returns a bar for `count`, where `most` gets `width` characters. One call is enough to be
@@ -144,10 +150,36 @@ fn live(options: &Options, relay: SocketAddr, destinations: usize) -> ProgressBa
     let style = ProgressStyle::with_template("{prefix}\n  {elapsed:>3} [{bar:52.green}]\n{msg}")
         .expect("a valid template")
         .progress_chars("=> ");
-    let prefix = format!("callers -> relay udp:{relay} -> {destinations} media servers");
-    ProgressBar::new(millis(options.length)).with_style(style).with_prefix(prefix)
+    ProgressBar::new(millis(options.length))
+        .with_style(style)
+        .with_prefix(head(relay, destinations))
+}
+
+fn head(relay: SocketAddr, destinations: usize) -> String {
+    format!("callers -> relay udp:{relay} -> {destinations} media servers")
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let calls = 1_000_000 * 86_400;
+        let mut tally = Tally::new(256);
+        tally.per_destination = vec![calls; 256];
+        (tally.started, tally.retransmissions) = (calls, calls);
+        tally.failed.insert("no answer".into(), calls / 2);
+        tally.setup_us.record_n(60_000_000, calls).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 65_535));
+        let text = head(address, 256) + "\n" + &table(&[address; 256], &tally, 1_000_000.0);
+        for line in text.lines() {
+            // The cursor stands behind the line.
+            assert!(line.chars().count() < 80, "{line}");
+        }
+    }
 }

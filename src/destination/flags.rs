@@ -13,7 +13,7 @@ impl Flags {
     pub const DISABLED: u32 = 4;
     /// Probed.
     pub const PROBING: u32 = 8;
-    /// No A or AAAA lookup.
+    /// Only NAPTR and SRV are looked up, not A and AAAA of the name itself.
     pub const NO_DNS_A: u32 = 16;
     /// Never probed.
     pub const NO_PING: u32 = 32;

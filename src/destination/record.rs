@@ -25,6 +25,8 @@ pub struct SocketName(pub SocketAddr);
 pub struct Attributes {
     /// `socket=udp:ADDRESS:PORT`: the listener it is reached through.
     pub socket: Option<SocketName>,
+    /// `sockname`: the same listener by its name; the code that reads the record looks it up.
+    pub sockname: Option<String>,
     /// `duid`: distinguishes it from another destination with the same URI.
     pub duid: Option<String>,
     /// All attributes as written, including unknown ones.

@@ -4,13 +4,30 @@ use super::call::{CALL_WITHIN, Call, call};
 use super::draft::{Draft, quoted};
 use super::lexer::Token;
 
-/// The `send_reply` of a choice that failed: in `if (!ds_select_dst(…)) { … }`; in the `else` of one
-/// without `!`, or behind it when it ends with `exit`; or in an `if` that follows and asks for `$rc`.
+/// The `send_reply` of a choice that failed.
 pub(super) fn answer<'t>(
     at: usize,
     body: &'t [Token],
     partners: &[Option<usize>],
 ) -> Option<Call<'t>> {
+    let range = failure(at, body, partners)?;
+    let replies = ["send_reply", "sl_send_reply", "t_reply", "sl_reply", "t_send_reply"];
+    let end = range.1.min(range.0 + ANSWER_WITHIN).min(body.len());
+    let at = (range.0..end).find(|at| {
+        let is_call = body.get(at + 1).is_some_and(|next| next.is_sign("("));
+        is_call && replies.contains(&body[*at].text.as_str())
+    })?;
+    Some(call(body, partners, at))
+}
+
+/// What a route does when its choice failed: `if (!ds_select_dst(…)) { … }`; the `else` of one
+/// without `!`, or what follows it when it ends with `exit`; or an `if` that follows and asks for
+/// `$rc`.
+pub(super) fn failure(
+    at: usize,
+    body: &[Token],
+    partners: &[Option<usize>],
+) -> Option<(usize, usize)> {
     let begin = at.saturating_sub(CALL_WITHIN);
     let around = (begin..at).rev().find(|open| {
         body[*open].is_word("if")
@@ -35,28 +52,25 @@ pub(super) fn answer<'t>(
     let then = statement(body, partners, partners[open + 1]? + 1);
     let has_else = body.get(then.1).is_some_and(|token| token.is_word("else"));
     let ends = |token: &Token| ["exit", "return", "drop"].iter().any(|word| token.is_word(word));
-    let range = if is_about_failure {
-        then
+    if is_about_failure {
+        Some(then)
     } else if has_else {
-        statement(body, partners, then.1 + 1)
+        Some(statement(body, partners, then.1 + 1))
     } else if body.get(then.0..then.1)?.iter().any(ends) {
-        // Whoever comes past it has found nobody.
+        // Only a failed choice gets past it.
         let first = statement(body, partners, then.1);
-        (first.0, statement(body, partners, first.1).1)
+        Some((first.0, statement(body, partners, first.1).1))
     } else {
-        return None;
-    };
-    let replies = ["send_reply", "sl_send_reply", "t_reply", "sl_reply", "t_send_reply"];
-    let end = range.1.min(range.0 + ANSWER_WITHIN).min(body.len());
-    let at = (range.0..end).find(|at| {
-        let is_call = body.get(at + 1).is_some_and(|next| next.is_sign("("));
-        is_call && replies.contains(&body[*at].text.as_str())
-    })?;
-    Some(call(body, partners, at))
+        None
+    }
 }
 
 /// Where a statement begins and what follows it: a block, or up to the next semicolon.
-fn statement(body: &[Token], partners: &[Option<usize>], begin: usize) -> (usize, usize) {
+pub(super) fn statement(
+    body: &[Token],
+    partners: &[Option<usize>],
+    begin: usize,
+) -> (usize, usize) {
     if body.get(begin).is_some_and(|token| token.is_sign("{")) {
         return (begin, partners[begin].map_or(body.len(), |end| end + 1));
     }

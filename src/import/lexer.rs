@@ -48,13 +48,22 @@ pub(super) struct Lexer<'t> {
     rest: Chars<'t>,
     place: Place,
     is_line_start: bool,
+    /// How much is left of the text where a pseudo-variable ends that has parentheses. Inside it quotes
+    /// and comment signs are plain characters: `$(rb{re.subst,/"//})`.
+    variable_end: usize,
     /// Where a quote or a comment begins that has no end.
     pub(super) without_end: Vec<(Place, &'static str)>,
 }
 
 impl<'t> Lexer<'t> {
     pub(super) fn new(text: &'t str, place: Place) -> Self {
-        Self { rest: text.chars(), place, is_line_start: true, without_end: Vec::new() }
+        Self {
+            rest: text.chars(),
+            place,
+            is_line_start: true,
+            variable_end: usize::MAX,
+            without_end: Vec::new(),
+        }
     }
 
     /// The next token; comments and blanks are passed over.
@@ -66,6 +75,8 @@ impl<'t> Lexer<'t> {
             if is_blank(c) {
                 is_apart = true;
                 self.step();
+            } else if rest.len() > self.variable_end {
+                return Some(self.plain(c, is_apart));
             } else if is_directive(rest, self.is_line_start) {
                 return Some(self.directive());
             } else if c == '#' || rest.starts_with("//") {
@@ -75,23 +86,33 @@ impl<'t> Lexer<'t> {
                 is_apart = true;
                 self.block_comment();
             } else {
+                if !(is_quote(c) || is_tick(c)) {
+                    self.variable_end = variable_end(rest).unwrap_or(usize::MAX);
+                    return Some(self.plain(c, is_apart));
+                }
                 self.is_line_start = false;
                 let place = self.place;
-                let (kind, text) = match c {
-                    _ if is_quote(c) || is_tick(c) => (Kind::Text, self.quoted()),
-                    _ if is_word(c) => (Kind::Word, self.word()),
-                    '–' | '—' | '−' | '‐' | '‑' => {
-                        self.step();
-                        (Kind::Sign, "-".to_owned())
-                    }
-                    _ => {
-                        self.step();
-                        (Kind::Sign, c.to_string())
-                    }
-                };
-                return Some(Token { kind, text, place, is_apart });
+                return Some(Token { kind: Kind::Text, text: self.quoted(), place, is_apart });
             }
         }
+    }
+
+    /// A word or a sign.
+    fn plain(&mut self, c: char, is_apart: bool) -> Token {
+        self.is_line_start = false;
+        let place = self.place;
+        let (kind, text) = match c {
+            _ if is_word(c) => (Kind::Word, self.word()),
+            '–' | '—' | '−' | '‐' | '‑' => {
+                self.step();
+                (Kind::Sign, "-".to_owned())
+            }
+            _ => {
+                self.step();
+                (Kind::Sign, c.to_string())
+            }
+        };
+        Token { kind, text, place, is_apart }
     }
 
     /// The next line that is a directive. What lies before it is not read: between `#!ifdef` and
@@ -202,6 +223,26 @@ impl<'t> Lexer<'t> {
     }
 }
 
+/// How much is left behind the pseudo-variable that begins here, `$(…)` or `$name(…)`. As in Kamailio
+/// it ends where its parentheses close, within its line.
+fn variable_end(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix('$')?.trim_start_matches(is_word);
+    if !after.starts_with('(') {
+        return None;
+    }
+    let mut depth = 0_usize;
+    for (at, c) in after.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth == 1 => return Some(after.len() - at),
+            ')' => depth -= 1,
+            '\n' => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Whether what follows a quote shows that it was the end of an argument.
 fn ends_argument(rest: &str) -> bool {
     let next = rest.chars().find(|c| *c == '\n' || !is_blank(*c));
@@ -267,6 +308,15 @@ mod tests {
             ("!!define A 1\nif (!!x)", "1:!define A 1 2:if 2:( 2:! 2:! 2:x 2:)"),
             ("#!\n#! no\na", "3:a"),
             ("a(\"b\nc", "1:a 1:( 1:\"b\" 2:c 1: this quote has no end"),
+            (
+                "$(rb{re.subst,/\"//}) \"a\" # no",
+                "1:$ 1:( 1:rb 1:{ 1:re.subst 1:, 1:/ 1:\" 1:/ 1:/ 1:} 1:) 1:\"a\"",
+            ),
+            (
+                "$hdr(a#b) $(ru{s.select,0,'}) 'c' $var(x\n\"d\")",
+                "1:$ 1:hdr 1:( 1:a 1:# 1:b 1:) 1:$ 1:( 1:ru 1:{ 1:s.select 1:, 1:0 1:, 1:' 1:} 1:) \
+                 1:\"c\" 1:$ 1:var 1:( 1:x 2:\"d\" 2:)",
+            ),
             ("a /* b\n", "1:a 1: this comment has no end"),
             ("udp:192.0.2.1:5060", "1:udp 1:: 1:192.0.2.1 1:: 1:5060"),
         ] {

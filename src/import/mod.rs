@@ -9,6 +9,7 @@ mod call;
 mod core;
 mod doors;
 mod draft;
+mod flow;
 mod lexer;
 mod modules;
 mod reader;

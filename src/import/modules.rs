@@ -1,6 +1,7 @@
 //! Modules that are loaded, and the parameters of the dispatcher.
 
 use super::draft::{Draft, quoted};
+use super::routes::NO_TIMERS;
 use super::script::{Modparam, Script, Value};
 use crate::config::DatabaseUrl;
 
@@ -62,6 +63,28 @@ const CALL_LOAD: &str = "calls are not counted per destination in this version: 
 const SOCKET: &str = "a call leaves by the listener it came to, or by the one in the destination's attribute socket=udp:ADDRESS:PORT";
 const NO_SCRIPT: &str = "it is for the script, and there is none";
 const NAMES: &str = "names are asked for again by themselves";
+
+/// Parameters of the transaction module that are about timers.
+const TIMERS: &[&str] = &[
+    "fr_timer",
+    "fr_inv_timer",
+    "fr_timer_avp",
+    "fr_inv_timer_avp",
+    "fr_inv_timer_next",
+    "max_inv_lifetime",
+    "max_noninv_lifetime",
+    "retr_timer1",
+    "retr_timer2",
+    "retr_timer1p1",
+    "retr_timer1p2",
+    "retr_timer1p3",
+    "wt_timer",
+    "delete_timer",
+    "auto_inv_100",
+    "auto_inv_100_reason",
+    "noisy_ctimer",
+    "restart_fr_on_each_reply",
+];
 
 /// Modules whose work is done, or is no matter for calls.
 const COVERED: &[&str] = &[
@@ -137,6 +160,11 @@ const MODULES_LEFT: &[(&[&str], &str)] = &[
 /// Puts what modules are told into the draft.
 pub(super) fn read(script: &Script, draft: &mut Draft) {
     dispatcher(script, draft);
+    for parameter in script.modparams_of("tm") {
+        if TIMERS.contains(&parameter.name.as_str()) {
+            draft.left(parameter.place, shown("tm", parameter), NO_TIMERS);
+        }
+    }
     for (name, place) in &script.modules {
         if COVERED.contains(name) {
             continue;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::answer::{answer, no_destination};
 use super::call::{Call, call};
 use super::draft::{Draft, Left, quoted};
+use super::flow::Flow;
 use super::lexer::{Kind, Place, Token};
 use super::modules::has_dispatcher;
 use super::script::{Route, Script, Value, partners, value};
@@ -85,10 +86,35 @@ const LEFT: &[(&[&str], &str)] = &[
         "JSON-RPC over HTTP has a port of its own: [control] http = \"127.0.0.1:8060\"",
     ),
     (
+        &["t_relay", "t_relay_to", "t_relay_to_udp", "t_forward_nonack", "t_forward_nonack_udp"],
+        STATELESS,
+    ),
+    (
+        &[
+            "t_set_fr",
+            "t_reset_fr",
+            "t_set_retr",
+            "t_reset_retr",
+            "t_set_max_lifetime",
+            "t_reset_max_lifetime",
+            "t_set_auto_inv_100",
+        ],
+        NO_TIMERS,
+    ),
+    (
+        &["append_branch", "t_load_contacts", "t_next_contacts", "t_next_contact_flow"],
+        "a request goes to one destination: there is no forking",
+    ),
+    (
         &["t_on_branch", "t_on_reply"],
         "responses and branches have no routes: they are forwarded as they are",
     ),
 ];
+
+const STATELESS: &str = "requests are forwarded statelessly in this version: no 100 Trying, no retransmissions and no timeouts of the relay's own; caller and server do these";
+
+/// Why a timer of transactions is not carried over.
+pub(super) const NO_TIMERS: &str = "forwarding is stateless in this version, so the relay has no transaction timers: the caller's own timeout decides";
 
 /// Variables that steer a request.
 const SET_LEFT: [&str; 9] = ["ru", "rd", "rU", "rp", "du", "fs", "fu", "tu", "rr"];
@@ -96,19 +122,28 @@ const SET_LEFT: [&str; 9] = ["ru", "rd", "rU", "rp", "du", "fs", "fu", "tu", "rr
 /// Puts what routes say into the draft; tells where `force_rport()` is called.
 pub(super) fn read(script: &Script, draft: &mut Draft) -> Option<Place> {
     let mut routes = Routes::default();
-    for route in &script.routes {
-        routes.route(route, draft);
+    let brackets: Vec<_> = script.routes.iter().map(|route| partners(route.body)).collect();
+    for (number, route) in script.routes.iter().enumerate() {
+        routes.route(number, route, &brackets[number], draft);
+    }
+    if let Some((number, at)) = routes.choice {
+        for (number, at) in Flow::new(&script.routes, &brackets).after(number, at) {
+            let body = script.routes[number].body;
+            if LOGS.contains(&body[at].text.as_str()) {
+                dispatch_line(&call(body, &brackets[number], at), draft);
+            }
+        }
     }
     for (name, (place, count, why)) in routes.left {
         let what = if count == 1 { name } else { format!("{name}, {count} times") };
         draft.left(place, what, why);
     }
-    if !routes.has_choice && !script.routes.is_empty() && has_dispatcher(script) {
+    if routes.choice.is_none() && !script.routes.is_empty() && has_dispatcher(script) {
         let what = "no route chooses a destination, by ds_select_dst for example";
         let why = "every new request goes to set 1 by round robin: [dispatch] set";
         draft.left.push(Left { place: None, what: what.into(), why: why.into() });
     }
-    if routes.has_choice {
+    if routes.choice.is_some() {
         let (value, what) = match routes.record_route {
             Some(_) => ("true", "record_route()"),
             None => ("false", "no route calls record_route()"),
@@ -120,7 +155,8 @@ pub(super) fn read(script: &Script, draft: &mut Draft) -> Option<Place> {
 
 #[derive(Default)]
 struct Routes {
-    has_choice: bool,
+    /// The choice that holds: the number of its route, and its token.
+    choice: Option<(usize, usize)>,
     record_route: Option<Place>,
     force_rport: Option<Place>,
     /// What is not carried over: first place, how often, and why.
@@ -128,8 +164,13 @@ struct Routes {
 }
 
 impl Routes {
-    fn route(&mut self, route: &Route, draft: &mut Draft) {
-        let is_failure = route.kind == "failure_route";
+    fn route(
+        &mut self,
+        number: usize,
+        route: &Route,
+        partners: &[Option<usize>],
+        draft: &mut Draft,
+    ) {
         if let Some(first) = route.body.first() {
             let why = match route.kind {
                 "failure_route" => {
@@ -145,7 +186,6 @@ impl Routes {
                 self.left(route.kind, first.place, why);
             }
         }
-        let partners = partners(route.body);
         for (at, token) in route.body.iter().enumerate() {
             let next = route.body.get(at + 1);
             if token.is_sign("$") {
@@ -158,13 +198,8 @@ impl Routes {
             if let Some((_, why)) = known {
                 self.left(&format!("{}()", token.text), token.place, why);
             } else if IS_READ.contains(&token.text.as_str()) {
-                self.call(
-                    &call(route.body, &partners, at),
-                    is_failure,
-                    route.body,
-                    &partners,
-                    draft,
-                );
+                let call = call(route.body, partners, at);
+                self.call(&call, (number, route), partners, draft);
             }
         }
     }
@@ -188,20 +223,22 @@ impl Routes {
     fn call(
         &mut self,
         call: &Call,
-        is_failure: bool,
-        body: &[Token],
+        (number, route): (usize, &Route),
         partners: &[Option<usize>],
         draft: &mut Draft,
     ) {
+        let is_failure = route.kind == "failure_route";
         match call.name {
             name if name.starts_with("ds_select") && is_failure => {
                 let why = "failover is not in this version: a request goes to one destination";
                 draft.left(call.place, call.shown(), why);
             }
             name if name.starts_with("ds_select") => {
-                let is_taken = choice(call, self.has_choice, draft);
-                self.has_choice |= is_taken;
-                if let Some(answer) = answer(call.at, body, partners).filter(|_| is_taken) {
+                if !choice(call, self.choice.is_some(), draft) {
+                    return;
+                }
+                self.choice = Some((number, call.at));
+                if let Some(answer) = answer(call.at, route.body, partners) {
                     no_destination(&answer, draft);
                 }
             }
@@ -226,16 +263,16 @@ impl Routes {
                 let why = "messages are forwarded with nothing changed but what a proxy must";
                 self.left("remove_hf()", call.place, why);
             }
-            "xlog" | "xinfo" | "xnotice" | "xdbg" | "xwarn" | "xerr" | "xlogl" if !is_failure => {
-                dispatch_line(call, draft);
-            }
             _ => {}
         }
     }
 }
 
+/// Functions that write a line into the log.
+const LOGS: [&str; 7] = ["xlog", "xinfo", "xnotice", "xdbg", "xwarn", "xerr", "xlogl"];
+
 /// Functions whose arguments are looked at.
-const IS_READ: [&str; 16] = [
+const IS_READ: [&str; 9] = [
     "ds_select_dst",
     "ds_select_domain",
     "ds_select",
@@ -245,13 +282,6 @@ const IS_READ: [&str; 16] = [
     "force_rport",
     "add_rport",
     "remove_hf",
-    "xlog",
-    "xinfo",
-    "xnotice",
-    "xdbg",
-    "xwarn",
-    "xerr",
-    "xlogl",
 ];
 
 /// Set and algorithm of a choice; the first one of a file holds.
@@ -298,7 +328,7 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
     true
 }
 
-/// The first line that tells where a call goes.
+/// The first line after the choice that says where a call goes.
 fn dispatch_line(call: &Call, draft: &mut Draft) {
     let texts = call.arguments.iter().rev().map(|argument| value(argument));
     let Some(Value::Text(text)) = texts.into_iter().find(|value| value.text().is_some()) else {

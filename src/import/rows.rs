@@ -114,7 +114,7 @@ const ROWS: &[Row] = &[
             "no_destination = { code = 503, reason = \"Full\" }",
             "record_route = true",
         ],
-        &[],
+        &["k.cfg:1 t_relay(): requests are forwarded statelessly"],
     ),
     Row(
         "route { if (ds_select_dst(\"1\", \"4\") < 0) { xlog(\"none\"); sl_send_reply(\"480\", \"None\"); } }",
@@ -124,10 +124,10 @@ const ROWS: &[Row] = &[
     Row(
         "route { if (ds_select_dst(\"1\", \"4\")) { t_relay(); exit; } xlog(\"none\"); send_reply(\"404\", \"None\"); }",
         &["no_destination = { code = 404, reason = \"None\" }"],
-        &[],
+        &["k.cfg:1 t_relay(): requests are forwarded statelessly"],
     ),
     Row(
-        "loadmodule \"dispatcher\"\nroute { t_relay(); }",
+        "loadmodule \"dispatcher\"\nroute { forward(); }",
         &[],
         &[" no route chooses a destination"],
     ),
@@ -175,7 +175,7 @@ const ROWS: &[Row] = &[
     ),
     // Lines.
     Row(
-        "route { xlog(\"L_INFO\", \"DISPATCH: <$ru> <$du>\\n\"); xlog(\"dispatch of $ci via $(du)\"); xlog(\"other $du\\n\"); }",
+        "route { ds_select_dst(1, 4); xlog(\"L_INFO\", \"DISPATCH: <$ru> <$du>\\n\"); xlog(\"dispatch of $ci via $(du)\"); xlog(\"other $du\\n\"); }",
         &["dispatch = \"DISPATCH: <$ru> <$du>\""],
         &[
             "xlog(\"dispatch of $ci via $(du)\"): there is one line",
@@ -183,9 +183,54 @@ const ROWS: &[Row] = &[
         ],
     ),
     Row(
-        "route { xlog(\"to $du by $hdr(X)\"); }",
+        "route { ds_select_dst(1, 4); xlog(\"to $du by $hdr(X)\"); }",
         &[],
         &["xlog(\"to $du by $hdr(X)\"): [log] dispatch: \"$hdr\" is not a pseudo-variable"],
+    ),
+    // The line is one that a request passes after the choice.
+    Row(
+        "event_route[dispatcher:dst-down] { xlog(\"$du is down\"); }
+onsend_route { xlog(\"sent to $du\"); }
+route[WITHINDLG] { xlog(\"in dialog to $du\"); }
+route { xlog(\"before: $du\"); if (has_totag()) { route(WITHINDLG); exit; } route(DISPATCH); }
+route[DISPATCH] { if (!ds_select_dst(\"1\", \"4\")) { xlog(\"none at $du\"); exit; } }",
+        &["set = 1"],
+        &["k.cfg:1 event_route: there are no", "k.cfg:2 onsend_route: responses and"],
+    ),
+    Row(
+        "route[RELAY] { xlog(\"relay to $du\"); exit; }
+route[DISPATCH] { if (ds_select_dst(\"1\", \"4\")) { route(RELAY); exit; } else { xlog(\"no $du\"); } xlog(\"x $du\"); }
+route { xlog(\"main $du\"); route(DISPATCH); }",
+        &["dispatch = \"relay to $du\""],
+        &[],
+    ),
+    Row(
+        "route[SELECT] { if (is_method(\"INVITE\")) { ds_select_dst(\"1\", \"4\"); return; } else { xlog(\"else $du\"); } xlog(\"after $du\"); }
+route { if (a) exit; else if (b) { exit; } else route(SELECT); xlog(\"main $du\"); exit; xlog(\"gone $du\"); }",
+        &["dispatch = \"main $du\""],
+        &[],
+    ),
+    Row(
+        "route { ds_select_dst(\"1\", \"4\");\nif ($rc < 0) { xlog(\"none $du\"); exit; }\nif (c) { xlog(\"one $du\"); exit; }\nxlog(\"two $du\"); }",
+        &["dispatch = \"one $du\""],
+        &["k.cfg:4 xlog(\"two $du\"): there is one line"],
+    ),
+    // Quotes inside a pseudo-variable are none.
+    Row(
+        "route { $var(x) = $(rb{re.subst,/a=\"(.*)#/\\1/});\nds_select_dst(\"7\", \"4\"); }\nmodparam(\"tm\", \"auth\", \"x\")",
+        &["set = 7"],
+        &[],
+    ),
+    // Transactions.
+    Row(
+        "modparam(\"tm\", \"fr_timer\", 2000)\nmodparam(\"tm|usrloc\", \"fr_inv_timer\", 30000)\nroute { ds_select_dst(1, 4); t_set_fr(0, 2000);\nif (!t_relay()) sl_reply_error(); t_relay(); }",
+        &["set = 1"],
+        &[
+            "k.cfg:1 modparam(\"tm\", \"fr_timer\", 2000): forwarding is stateless",
+            "k.cfg:2 modparam(\"tm\", \"fr_inv_timer\", 30000): forwarding is stateless",
+            "k.cfg:3 t_set_fr(): forwarding is stateless",
+            "k.cfg:4 t_relay(), 2 times: requests are forwarded statelessly",
+        ],
     ),
     // The core.
     Row(
@@ -422,6 +467,12 @@ fn piece() -> impl Strategy<Value = String> {
         "\u{7f}",
         "–",
         "failure_route",
+        "route(A)",
+        "route[A] {",
+        "exit",
+        "return",
+        "t_relay",
+        "\"$du\"",
         "record_route",
         "force_rport",
         "\"jsonrpcs\"",

@@ -33,6 +33,8 @@ pub(super) struct CoreParameter<'t> {
 pub(super) struct Route<'t> {
     /// `request_route`, `failure_route` …
     pub(super) kind: &'t str,
+    /// What stands in brackets behind the kind; empty for the main route.
+    pub(super) name: &'t str,
     pub(super) body: &'t [Token],
 }
 
@@ -99,14 +101,16 @@ impl<'t> Script<'t> {
     fn route(&mut self, tokens: &'t [Token], partners: &[Option<usize>], at: usize) -> usize {
         let kind = tokens[at].text.as_str();
         let mut begin = at + 1;
+        let mut name = "";
         if tokens.get(begin).is_some_and(|token| token.is_sign("[")) {
+            name = tokens.get(begin + 1).map_or("", |token| &token.text);
             begin = partners[begin].map_or(begin, |end| end) + 1;
         }
         if !tokens.get(begin).is_some_and(|token| token.is_sign("{")) {
             return at + 1;
         }
         let end = partners[begin].unwrap_or(tokens.len());
-        self.routes.push(Route { kind, body: &tokens[begin + 1..end] });
+        self.routes.push(Route { kind, name, body: &tokens[begin + 1..end] });
         end + 1
     }
 

@@ -1,6 +1,6 @@
 //! Rows: one header field name and its value, folds included.
 
-use super::cursor::is_token;
+use super::scan;
 use super::span::Span;
 use crate::limits::HEADER_LINES_MAX;
 
@@ -36,30 +36,73 @@ pub enum HeaderName {
 impl HeaderName {
     /// The header field that this name means, long or compact (§7.3.3), in any case (§7.3.1).
     pub fn of(name: &[u8]) -> Self {
-        // Length and first letter leave one candidate at most.
-        // Nearly everybody writes them as the RFC does, so that is compared first.
-        let is = |usual: &[u8]| name == usual || name.eq_ignore_ascii_case(usual);
-        match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
-            (1, b'v') => Self::Via,
-            (1, b'f') => Self::From,
-            (1, b't') => Self::To,
-            (1, b'i') => Self::CallId,
-            (1, b'l') => Self::ContentLength,
-            (2, b't') if is(b"To") => Self::To,
-            (3, b'v') if is(b"Via") => Self::Via,
-            (4, b'f') if is(b"From") => Self::From,
-            (4, b'c') if is(b"CSeq") => Self::CSeq,
-            (5, b'r') if is(b"Route") => Self::Route,
-            (7, b'c') if is(b"Call-ID") => Self::CallId,
-            (11, b'm') if is(b"Max-Breadth") => Self::MaxBreadth,
-            (12, b'm') if is(b"Max-Forwards") => Self::MaxForwards,
-            (13, b'p') if is(b"Proxy-Require") => Self::ProxyRequire,
-            (13, b'a') if is(b"Authorization") => Self::Authorization,
-            (14, b'c') if is(b"Content-Length") => Self::ContentLength,
-            (19, b'p') if is(b"Proxy-Authorization") => Self::Authorization,
+        Self::at(name, name.len())
+    }
+
+    /// The same for the first `len` bytes of `rest`, a token.
+    #[inline]
+    fn at(rest: &[u8], len: usize) -> Self {
+        // Setting this bit makes capitals small and changes no byte of a token into another letter.
+        const SMALL: u64 = 0x2020_2020_2020_2020;
+        let word = match rest.first_chunk() {
+            Some(first) => u64::from_le_bytes(*first),
+            None => first_eight(rest),
+        };
+        let mask = u64::MAX >> (64 - 8 * len.clamp(1, 8));
+        let word = word & mask | SMALL & mask;
+        let behind = |usual: &[u8]| {
+            rest.get(8..len).is_some_and(|behind| behind.eq_ignore_ascii_case(&usual[8..]))
+        };
+        match (len, word) {
+            (1, V) => Self::Via,
+            (1, F) => Self::From,
+            (1, T) => Self::To,
+            (1, I) => Self::CallId,
+            (1, L) => Self::ContentLength,
+            (2, TO) => Self::To,
+            (3, VIA) => Self::Via,
+            (4, FROM) => Self::From,
+            (4, CSEQ) => Self::CSeq,
+            (5, ROUTE) => Self::Route,
+            (7, CALL_ID) => Self::CallId,
+            (11, MAX_BREA) if behind(b"max-breadth") => Self::MaxBreadth,
+            (12, MAX_FORW) if behind(b"max-forwards") => Self::MaxForwards,
+            (13, PROXY_RE) if behind(b"proxy-require") => Self::ProxyRequire,
+            (13, AUTHORIZ) if behind(b"authorization") => Self::Authorization,
+            (14, CONTENT_) if behind(b"content-length") => Self::ContentLength,
+            (19, PROXY_AU) if behind(b"proxy-authorization") => Self::Authorization,
             _ => Self::Other,
         }
     }
+}
+
+const V: u64 = first_eight(b"v");
+const F: u64 = first_eight(b"f");
+const T: u64 = first_eight(b"t");
+const I: u64 = first_eight(b"i");
+const L: u64 = first_eight(b"l");
+const TO: u64 = first_eight(b"to");
+const VIA: u64 = first_eight(b"via");
+const FROM: u64 = first_eight(b"from");
+const CSEQ: u64 = first_eight(b"cseq");
+const ROUTE: u64 = first_eight(b"route");
+const CALL_ID: u64 = first_eight(b"call-id");
+const MAX_BREA: u64 = first_eight(b"max-brea");
+const MAX_FORW: u64 = first_eight(b"max-forw");
+const PROXY_RE: u64 = first_eight(b"proxy-re");
+const AUTHORIZ: u64 = first_eight(b"authoriz");
+const CONTENT_: u64 = first_eight(b"content-");
+const PROXY_AU: u64 = first_eight(b"proxy-au");
+
+/// The first eight bytes as a number, fewer when there are fewer.
+const fn first_eight(text: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let mut at = 0;
+    while at < text.len() && at < word.len() {
+        word[at] = text[at];
+        at += 1;
+    }
+    u64::from_le_bytes(word)
 }
 
 /// One header field row, from the first byte of its name to the line end after its last fold.
@@ -109,12 +152,7 @@ impl Iterator for Rows<'_> {
     fn next(&mut self) -> Option<Row> {
         let start = self.at;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let mut name_len = 0;
-        while let Some(byte) = rest.get(name_len)
-            && is_token(*byte)
-        {
-            name_len += 1;
-        }
+        let name_len = scan::token_len(rest);
         if name_len == 0 {
             if rest.starts_with(b"\r\n") {
                 self.blank_line = Some(start);
@@ -132,7 +170,7 @@ impl Iterator for Rows<'_> {
         let end = find_row_end(rest, value_start, &mut self.lines_left);
         self.at = start + end.after;
         Some(Row {
-            name: if has_name { HeaderName::of(&rest[..name_len]) } else { HeaderName::Other },
+            name: if has_name { HeaderName::at(rest, name_len) } else { HeaderName::Other },
             whole: Span::new(start, start + end.after),
             value: Span::new(start + value_start, start + end.before.max(value_start)),
             is_well_formed: has_name && end.is_well_formed,
@@ -152,10 +190,9 @@ struct RowEnd {
 fn find_row_end(bytes: &[u8], mut at: usize, lines_left: &mut usize) -> RowEnd {
     let mut is_well_formed = true;
     while *lines_left > 0
-        && let Some(found) = memchr::memchr2(b'\r', b'\n', &bytes[at..])
+        && let Some(before) = scan::line_end(bytes, at)
     {
         *lines_left -= 1;
-        let before = at + found;
         let is_line_end = bytes[before..].starts_with(b"\r\n");
         let after = before + 1 + usize::from(is_line_end);
         // A CR or LF alone ends a line for some readers and not for others.

@@ -10,6 +10,7 @@ mod method;
 mod name_addr;
 mod read;
 mod route;
+mod scan;
 mod span;
 mod start_line;
 mod uri;

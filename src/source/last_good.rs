@@ -136,10 +136,7 @@ fn parse(config: &Config, bytes: &[u8]) -> Result<LastGood, String> {
             return Err("is damaged".into());
         };
         let origin = Origin::Row(id.parse().map_err(|_| "is damaged")?);
-        match row::read(Fields { set, uri, flags, priority, attributes }, origin) {
-            Ok(record) => records.take(record),
-            Err(mistakes) => records.wrong(origin, mistakes),
-        }
+        records.read(origin, row::read(Fields { set, uri, flags, priority, attributes }, origin));
     }
     let age = SystemTime::now().duration_since(UNIX_EPOCH + Duration::from_secs(time));
     Ok(LastGood { records, age: age.unwrap_or_default() })
@@ -215,7 +212,7 @@ mod tests {
         .map(|(id, uri, flags, priority, attributes)| {
             let (flags, priority) = (i32::to_string(&flags), i32::to_string(&priority));
             let fields = Fields { set: "7", uri, flags: &flags, priority: &priority, attributes };
-            row::read(fields, Origin::Row(id)).unwrap()
+            row::read(fields, Origin::Row(id)).strict().unwrap()
         })
         .into()
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::records::Records;
-use super::row::{self, Fields, LINE, Mistake};
+use super::row::{self, Fields, LINE, Reading};
 use crate::config::{LoadMode, Problem, read_at_most};
 use crate::destination::{Origin, Record};
 use crate::limits;
@@ -62,10 +62,8 @@ pub(super) fn lines(file: &str, bytes: &[u8]) -> Records {
     let mut records = Records::new(file);
     for (at, line) in without_mark(bytes).split(|byte| *byte == b'\n').enumerate() {
         let line_number = at + 1;
-        match read_line(line, line_number) {
-            Ok(None) => {}
-            Ok(Some(record)) => records.take(record),
-            Err(mistakes) => records.wrong(Origin::Line(line_number), mistakes),
+        if let Some(reading) = read_line(line, line_number) {
+            records.read(Origin::Line(line_number), reading);
         }
     }
     records
@@ -76,41 +74,78 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// One line, without the end of it; `None` when it holds no record.
-pub(super) fn read_line(line: &[u8], line_number: usize) -> Result<Option<Record>, Vec<Mistake>> {
+pub(super) fn read_line(line: &[u8], line_number: usize) -> Option<Reading> {
     let line = without_comment(line);
     let Ok(line) = std::str::from_utf8(line) else {
-        return Err(vec![("not UTF-8".into(), "save the list as UTF-8".into())]);
+        return Some(Reading::wrong(("not UTF-8".into(), "save the list as UTF-8".into())));
     };
     let fields = line.split_ascii_whitespace().collect::<Vec<_>>();
+    let origin = Origin::Line(line_number);
+    let mut mistakes = Vec::new();
+    if line.contains('\0') {
+        return Some(Reading::wrong(("a zero byte".into(), "remove it".into())));
+    }
     let (set, uri, rest) = match *fields.as_slice() {
-        [] => return Ok(None),
+        [] => return None,
         [set] => {
-            let what = format!("only {set:?} on this line");
-            return Err(vec![(what, LINE.into())]);
+            mistakes.push((format!("only {set:?} on this line"), LINE.into()));
+            (set, "", &[][..])
         }
         [set, uri, ref rest @ ..] => (set, uri, rest),
     };
-    let mut mistakes = Vec::new();
-    if line.contains('\0') {
-        mistakes.push(("a zero byte".into(), "remove it".into()));
-    }
     if rest.len() > 3 {
         let what = format!("{:?} after the attributes", rest[3]);
         let right = "write attributes without blanks, name=value;name=value, and comments after #";
         mistakes.push((what, right.into()));
     }
-    let fields = Fields {
-        set,
-        uri,
-        flags: rest.first().unwrap_or(&"0"),
-        priority: rest.get(1).unwrap_or(&"0"),
-        attributes: rest.get(2).unwrap_or(&""),
-    };
-    match row::read(fields, Origin::Line(line_number)) {
-        Ok(record) if mistakes.is_empty() => Ok(Some(record)),
-        Ok(_) => Err(mistakes),
-        Err(more) => Err(mistakes.into_iter().chain(more).collect()),
+    if !uri.is_empty() {
+        let fields = Fields {
+            set,
+            uri,
+            flags: rest.first().unwrap_or(&"0"),
+            priority: rest.get(1).unwrap_or(&"0"),
+            attributes: rest.get(2).unwrap_or(&""),
+        };
+        let reading = row::read(fields, origin);
+        if mistakes.is_empty() && reading.mistakes.is_empty() {
+            return Some(reading);
+        }
+        mistakes.extend(reading.mistakes);
     }
+    let record = as_kamailio_reads(line).and_then(|fields| row::read(fields, origin).record);
+    Some(Reading { record, mistakes })
+}
+
+/// The fields of a line as Kamailio divides it: a field of a number has as many digits as there are,
+/// perhaps none, and the next one begins right behind it.
+fn as_kamailio_reads(line: &str) -> Option<Fields<'_>> {
+    let (set, rest) = digits(line.trim_ascii_start(), 10);
+    let rest = rest.trim_ascii_start();
+    let end = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
+    let (uri, rest) = rest.split_at(end);
+    // Without a set, or with one that is no number, it is set 0, if what follows is a URI.
+    if set == "0" && !uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:")) {
+        return None;
+    }
+    let rest = rest.trim_ascii_start();
+    let (flags, rest) = match rest.strip_prefix("0x") {
+        Some(hex) if hex.starts_with(|c: char| c.is_ascii_hexdigit()) => {
+            let (_, after) = digits(hex, 16);
+            (&rest[..rest.len() - after.len()], after)
+        }
+        Some(rest) => ("0", rest),
+        None => digits(rest, 10),
+    };
+    let (priority, rest) = digits(rest.trim_ascii_start(), 10);
+    let attributes = rest.split_ascii_whitespace().next().unwrap_or("");
+    Some(Fields { set, uri, flags, priority, attributes })
+}
+
+/// The digits at the start, `0` when there is none, and what follows.
+fn digits(text: &str, radix: u32) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_digit(radix)).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    (if digits.is_empty() { "0" } else { digits }, rest)
 }
 
 /// A `#` inside a word does not begin a comment: attributes may hold one.
@@ -214,7 +249,7 @@ mod tests {
         ),
         ("1 sip:192.0.2.1 0 0 socket=192.0.2.8:5060", "lacks the transport", "udp:192.0.2.8:5060"),
         ("1 sip:192.0.2.1 0 0 socket=tls:192.0.2.8:5060", "not available", "udp:"),
-        ("1 sip:192.0.2.1 0 0 sockname=a", "not available", "socket=udp:"),
+        ("1 sip:192.0.2.1 0 0 sockname=", "an empty value", "name=value"),
         (
             "1 sip:192.0.2.1 0 0 wieght=5",
             "unknown attribute \"wieght\"",
@@ -225,6 +260,39 @@ mod tests {
         ("1 sip:192.0.2.1 0 0 x=\"a;b", "without its end", "name=\"value\""),
         ("1 sip:192.0.2.1 0 0 a=1; b=2", "\"b=2\" after the attributes", "without blanks"),
     ];
+
+    /// What Kamailio serves of a line is served too, and what is wrong is named.
+    #[test]
+    fn lines_that_are_used_all_the_same() {
+        for (line, wants) in [
+            ("1 sip:192.0.2.1 0 0 weight=0", "1 sip:192.0.2.1 0 0 weight=0"),
+            ("1 sip:192.0.2.1 0 weight=5", "1 sip:192.0.2.1 0 0 weight=5"),
+            ("1 sip:192.0.2.1 8 duid=a;x", "1 sip:192.0.2.1 8 0 duid=a;x"),
+            ("1 sip:192.0.2.1 AX", "1 sip:192.0.2.1 0 0 AX"),
+            ("1 sip:192.0.2.1 72 7x", "1 sip:192.0.2.1 8 7 x"),
+            ("1 sip:192.0.2.1 0x 3", "1 sip:192.0.2.1 0 3 "),
+            ("1 sip:192.0.2.1 -1", "1 sip:192.0.2.1 0 0 -1"),
+            ("1 sip:192.0.2.1 0 0 a=1; b=2", "1 sip:192.0.2.1 0 0 a=1;"),
+            ("1 sip:192.0.2.1#old", "1 sip:192.0.2.1 0 0 "),
+            ("1 sip:ms1@192.0.2.1:5080", "1 sip:192.0.2.1:5080 0 0 "),
+            ("sip:192.0.2.1 4", "0 sip:192.0.2.1 4 0 "),
+            ("1sip:192.0.2.1", "1 sip:192.0.2.1 0 0 "),
+        ] {
+            assert!(parse("f", line.as_bytes()).is_err(), "{line}");
+            let kept = lines("f", line.as_bytes()).finish(LoadMode::Skip).unwrap();
+            let told = kept.records.iter().map(|r| {
+                let (flags, attributes) = (r.flags.bits(), &r.attributes.text);
+                format!("{} {} {flags} {} {attributes}", r.set, r.uri.text, r.priority)
+            });
+            assert_eq!(told.collect::<Vec<_>>(), [wants], "{line}: {:?}", kept.left_out);
+            assert!(!kept.tolerated.is_empty(), "{line}");
+        }
+        for line in ["x sip:192.0.2.1", "-1 sip:192.0.2.1", "1", "1 sips:a", "1 a;transport=tcp"] {
+            let kept = lines("f", line.as_bytes()).finish(LoadMode::Skip).unwrap();
+            assert_eq!((kept.records.len(), kept.tolerated.len()), (0, 0), "{line}");
+            assert!(!kept.left_out.is_empty(), "{line}");
+        }
+    }
 
     #[test]
     fn lines_that_are_wrong() {

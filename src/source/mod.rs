@@ -15,11 +15,12 @@ pub mod write_back;
 
 use std::net::SocketAddr;
 
-use crate::config::{Config, Problem, Source, blank};
-use crate::destination::{Flags, Host, Origin, Record};
+use crate::config::{Config, ListenConfig, Problem, Source, blank};
+use crate::destination::{Flags, Host, Origin, Record, SocketName};
 use records::Records;
 use row::{Fields, Mistake};
 
+pub use database::is_to_be_made;
 pub use failure::Failure;
 pub use last_good::keep;
 pub use list::{List, parse, read};
@@ -67,8 +68,8 @@ pub fn record(
 ) -> Result<Record, Vec<Problem>> {
     let (set, flags, priority) = (set.to_string(), flags.to_string(), priority.to_string());
     let fields = Fields { set: &set, uri, flags: &flags, priority: &priority, attributes };
-    let checked = row::read(fields, Origin::Command).and_then(|record| {
-        match beside_listeners(&record, config) {
+    let checked = row::read(fields, Origin::Command).strict().and_then(|mut record| {
+        match beside_listeners(&mut record, config) {
             None => Ok(record),
             Some(mistake) => Err(vec![mistake]),
         }
@@ -84,7 +85,9 @@ fn take(mut records: Records, config: &Config) -> Result<Loaded, Vec<Problem>> {
     let name = config.destinations.source.to_string();
     records.check(|record| beside_listeners(record, config));
     let kept = records.finish(config.destinations.load_mode)?;
-    let mut warnings = kept.left_out.iter().map(|p| format!("left out: {p}")).collect::<Vec<_>>();
+    let left_out = kept.left_out.iter().map(|p| format!("left out: {p}"));
+    let tolerated = kept.tolerated.iter().map(|p| format!("used all the same: {p}"));
+    let mut warnings = left_out.chain(tolerated).collect::<Vec<_>>();
     warnings.extend(warn(&kept.records, &name));
     let set = config.policy.set;
     let in_use = kept.records.iter().filter(|record| record.set == set);
@@ -112,9 +115,17 @@ pub fn reload(config: &Config) -> Result<Loaded, Vec<Problem>> {
     Ok(loaded)
 }
 
-/// What is wrong with a record beside the listeners of this configuration.
-fn beside_listeners(record: &Record, config: &Config) -> Option<Mistake> {
+/// What is wrong with a record beside the listeners of this configuration. The name of a listener
+/// becomes its address.
+fn beside_listeners(record: &mut Record, config: &Config) -> Option<Mistake> {
     let listen = &config.relay.listen;
+    if let Some(name) = &record.attributes.sockname {
+        let Some(named) = listen.iter().find(|entry| entry.name.as_ref() == Some(name)) else {
+            let what = format!("sockname={name} is not the name of a listener");
+            return Some((what, "give a listener of relay.listen this name".into()));
+        };
+        record.attributes.socket = Some(SocketName(named.address));
+    }
     if let Some(socket) = &record.attributes.socket
         && !listen.iter().any(|entry| covers(entry.address, socket.0))
     {
@@ -131,6 +142,13 @@ fn beside_listeners(record: &Record, config: &Config) -> Option<Mistake> {
         if listen.iter().any(|entry| entry.address == address) {
             let what = format!("{} is this relay itself", record.uri.text);
             return Some((what, "name a server, or listen on another address".into()));
+        }
+        // Until something is listened on there is nothing to compare with.
+        let has_family = |entry: &ListenConfig| entry.address.is_ipv4() == ip.is_ipv4();
+        if !listen.is_empty() && !listen.iter().any(has_family) {
+            let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+            let what = format!("{} cannot be reached", record.uri.text);
+            return Some((what, format!("add an {family} address to relay.listen")));
         }
     }
     None

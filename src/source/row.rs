@@ -1,13 +1,16 @@
 //! One record of a source: its fields as they were written, and what is wrong with them.
 //!
 //! Lines of a list and rows of a table are checked here alike. What Kamailio would take silently and
-//! wrongly (a set that is no number, a URI cut at a `#`, a weight out of range) is a mistake.
+//! wrongly (a set that is no number, a URI cut at a `#`, a weight out of range) is a mistake. With
+//! many of them the destination can still be used, as Kamailio uses it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::config::values;
-use crate::destination::{Attributes, DestinationUri, Flags, Host, Origin, Record, SocketName};
+use crate::destination::{
+    Attributes, DestinationUri, Flags, Host, Origin, Record, SocketName, UriError,
+};
 use crate::limits;
 use crate::words::nearest;
 
@@ -24,21 +27,47 @@ pub(super) struct Fields<'a> {
     pub(super) attributes: &'a str,
 }
 
-/// Reads the fields of a record; says everything that is wrong with them.
-pub(super) fn read(fields: Fields<'_>, origin: Origin) -> Result<Record, Vec<Mistake>> {
-    let mut mistakes = Vec::new();
-    let mut note = |mistake: Mistake| mistakes.push(mistake);
-    let set = read_set(fields.set, origin).map_err(&mut note);
-    let uri = read_uri(fields.uri).map_err(&mut note);
-    let flags = read_flags(fields.flags).map_err(&mut note);
-    let priority = read_priority(fields.priority, origin).map_err(&mut note);
-    let attributes = read_attributes(fields.attributes, &mut mistakes);
-    match (set, uri, flags, priority) {
-        (Ok(set), Ok(uri), Ok(flags), Ok(priority)) if mistakes.is_empty() => {
-            Ok(Record { set, uri, flags, priority, attributes, origin })
-        }
-        _ => Err(mistakes),
+/// What the fields of a record say.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The destination. There may be one with mistakes too: the one that Kamailio reads from the same
+    /// fields, without the values that mean nothing.
+    pub(super) record: Option<Record>,
+    /// Everything that is wrong.
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+impl Reading {
+    /// Nothing can be read, and why.
+    pub(super) fn wrong(mistake: Mistake) -> Self {
+        Self { record: None, mistakes: vec![mistake] }
     }
+
+    /// The record, when nothing is wrong.
+    pub(super) fn strict(self) -> Result<Record, Vec<Mistake>> {
+        self.record.filter(|_| self.mistakes.is_empty()).ok_or(self.mistakes)
+    }
+}
+
+/// Reads the fields of a record; says everything that is wrong with them.
+pub(super) fn read(fields: Fields<'_>, origin: Origin) -> Reading {
+    let mut mistakes = Vec::new();
+    let set = read_set(fields.set, origin).map_err(|mistake| mistakes.push(mistake)).ok();
+    let uri = read_uri(fields.uri, origin, &mut mistakes);
+    let flags = read_flags(fields.flags, &mut mistakes);
+    let priority = read_priority(fields.priority, origin, &mut mistakes);
+    let attributes = read_attributes(fields.attributes, &mut mistakes);
+    let record = set.zip(uri).zip(flags).zip(priority).zip(attributes).map(
+        |((((set, uri), flags), priority), attributes)| Record {
+            set,
+            uri,
+            flags,
+            priority,
+            attributes,
+            origin,
+        },
+    );
+    Reading { record, mistakes }
 }
 
 /// What a line should look like.
@@ -57,31 +86,45 @@ fn read_set(text: &str, origin: Origin) -> Result<u32, Mistake> {
     }
 }
 
-fn read_uri(text: &str) -> Result<DestinationUri, Mistake> {
+/// The URI. Kamailio passes over a user part, and in a list ends a URI at a `#`.
+fn read_uri(text: &str, origin: Origin, mistakes: &mut Vec<Mistake>) -> Option<DestinationUri> {
+    let (mut text, whole) = (text, text);
     if text.len() > limits::URI_BYTES_MAX {
         let right = format!("keep it within {} bytes", limits::URI_BYTES_MAX);
-        return Err(("the URI is too long".into(), right));
+        mistakes.push(("the URI is too long".into(), right));
+        return None;
     }
-    if text.contains('#') {
-        return Err((format!("{text:?}: a # in a URI"), "put a blank before a comment".into()));
+    if let Some(at) = text.find('#') {
+        mistakes.push((format!("{text:?}: a # in a URI"), "put a blank before a comment".into()));
+        if !matches!(origin, Origin::Line(_)) {
+            return None;
+        }
+        text = &text[..at];
     }
     if text.chars().any(char::is_control) {
-        return Err((format!("{text:?}: a control character"), "remove it".into()));
+        mistakes.push((format!("{text:?}: a control character"), "remove it".into()));
+        return None;
     }
-    let uri = DestinationUri::parse(text).map_err(|error| {
+    let uri = DestinationUri::parse(text).or_else(|error| {
         // The error says both, separated by the last colon and blank before its advice.
         let told = error.to_string();
-        match told.split_once(": ") {
-            Some((what, right)) => (format!("{text:?}: {what}"), right.to_owned()),
-            None => (format!("{text:?}: {told}"), "write sip:HOST:PORT".into()),
+        mistakes.push(match told.split_once(": ") {
+            Some((what, right)) => (format!("{whole:?}: {what}"), right.to_owned()),
+            None => (format!("{whole:?}: {told}"), "write sip:HOST:PORT".into()),
+        });
+        match error {
+            UriError::User(host) => DestinationUri::parse(&host),
+            error => Err(error),
         }
-    })?;
+    });
+    let uri = uri.ok()?;
     match uri.host {
-        Host::Address(ip) if !is_of_one_machine(ip) => Err((
-            format!("{text:?}: {ip} is not the address of a server"),
-            "write the server's own address".into(),
-        )),
-        _ => Ok(uri),
+        Host::Address(ip) if !is_of_one_machine(ip) => {
+            let what = format!("{text:?}: {ip} is not the address of a server");
+            mistakes.push((what, "write the server's own address".into()));
+            None
+        }
+        _ => Some(uri),
     }
 }
 
@@ -90,53 +133,73 @@ fn is_of_one_machine(ip: IpAddr) -> bool {
     !ip.is_unspecified() && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST
 }
 
-fn read_flags(text: &str) -> Result<Flags, Mistake> {
-    let right = "write the sum of 1 inactive, 2 trying, 4 disabled, 8 probing, 16 no DNS lookup, \
-                 32 no ping, decimal or after 0x";
+/// The flags. Kamailio keeps bits that mean nothing, and in a table a number may be negative.
+fn read_flags(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Flags> {
+    let right = "write the sum of 1 inactive, 2 trying, 4 disabled, 8 probing, 16 only NAPTR \
+                 and SRV are looked up, 32 no ping, decimal or after 0x";
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let bits = match hex {
         Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            u32::from_str_radix(hex, 16).ok()
+            u64::from_str_radix(hex, 16).ok()
         }
         Some(_) => None,
-        None => number(text).and_then(|bits| bits.try_into().ok()),
+        None => match text.strip_prefix('-') {
+            Some(digits) => number(digits).map(u64::wrapping_neg),
+            None => number(text),
+        },
     };
-    let bits = bits.ok_or_else(|| (format!("flags {text:?}: no number"), right.to_owned()))?;
-    Flags::from_bits(bits).ok_or_else(|| {
-        let what = format!("flags {text}: {} means nothing", bits & !63);
-        (what, right.to_owned())
-    })
+    let Some(bits) = bits else {
+        mistakes.push((format!("flags {text:?}: no number"), right.into()));
+        return None;
+    };
+    if bits >= 64 {
+        let what = if text.starts_with('-') {
+            format!("flags {text}: a negative number")
+        } else {
+            format!("flags {text}: {} means nothing", bits & !63)
+        };
+        mistakes.push((what, right.into()));
+    }
+    Flags::from_bits((bits & 63) as u32)
 }
 
-/// Kamailio reads no minus sign in a list; a column of a table may hold one.
-fn read_priority(text: &str, origin: Origin) -> Result<i32, Mistake> {
-    let (magnitude, min) = match (origin, text.strip_prefix('-')) {
-        (Origin::Line(_), _) => (number(text), 0),
-        (_, Some(digits)) => (number(digits), i32::MIN),
-        (_, None) => (number(text), i32::MIN),
+/// The priority. Kamailio reads no minus sign in a list; a column of a table may hold one.
+fn read_priority(text: &str, origin: Origin, mistakes: &mut Vec<Mistake>) -> Option<i32> {
+    let min = if matches!(origin, Origin::Line(_)) { 0 } else { i32::MIN };
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) if min < 0 => (-1, digits),
+        _ => (1, text),
     };
-    let value = magnitude.and_then(|value| i64::try_from(value).ok());
-    let value = value.map(|value| if text.starts_with('-') { -value } else { value });
-    value.and_then(|priority| i32::try_from(priority).ok()).ok_or_else(|| {
+    let value = number(digits).map(|value| sign * i64::try_from(value).unwrap_or(i64::MAX));
+    let in_range = value.and_then(|value| i32::try_from(value).ok());
+    if in_range.is_none() {
         let right = format!("write a number from {min} to {}, the highest goes first", i32::MAX);
-        (format!("priority {text:?}: not in range"), right)
-    })
+        mistakes.push((format!("priority {text:?}: not in range"), right));
+    }
+    let nearest = value.map(|value| value.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32);
+    in_range.or(nearest)
 }
 
-fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
+/// The attributes; `None` when Kamailio would not take the destination either. It only logs a value
+/// that is out of range.
+fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Attributes> {
     if text.len() > limits::ATTRIBUTES_BYTES_MAX {
         let right = format!("keep them within {} bytes", limits::ATTRIBUTES_BYTES_MAX);
         mistakes.push(("the attributes are too long".into(), right));
-        return Attributes::default();
+        return None;
     }
-    let mut attributes = Attributes { text: text.into(), ..Attributes::default() };
-    let mut seen = BTreeSet::new();
     if text.chars().any(char::is_control) {
         mistakes.push(("a control character in the attributes".into(), "remove it".into()));
     }
+    // The last good rows are kept one to a line.
+    let kept = text.replace(char::is_control, " ");
+    let text = kept.as_str();
+    let mut attributes = Attributes { text: text.into(), ..Attributes::default() };
+    let mut is_usable = true;
+    let mut seen = BTreeSet::new();
     let Some(parts) = split_attributes(text) else {
         mistakes.push(("a quoted attribute without its end".into(), "write name=\"value\"".into()));
-        return attributes;
+        return None;
     };
     for part in parts.into_iter().map(str::trim).filter(|part| !part.is_empty()) {
         let (name, value) = match part.split_once('=') {
@@ -157,23 +220,26 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
         if !seen.insert(name.clone()) {
             let what = format!("attribute {name} stands twice");
             mistakes.push((what, "write it once".into()));
-            continue;
         }
         let value = value.unwrap_or("");
         let value =
             value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        if name == "duid" && !value.is_empty() {
-            attributes.duid = Some(value.into());
+        let found = kind.read(value);
+        if let Some((what, right)) = found.as_ref().err() {
+            // rweight=50,maxload=80 is a common slip.
+            let comma = value.split_once(',').is_some_and(|(_, more)| more.contains('='));
+            let right = if comma { "separate attributes by ;" } else { right };
+            mistakes.push((format!("attribute {name}={value}: {what}"), right.into()));
         }
-        match kind.read(value) {
-            Ok(Some(socket)) => attributes.socket = Some(socket),
-            Ok(None) => {}
-            Err((what, right)) => {
-                // rweight=50,maxload=80 is a common slip.
-                let comma = value.split_once(',').is_some_and(|(_, more)| more.contains('='));
-                let right = if comma { "separate attributes by ;".into() } else { right };
-                mistakes.push((format!("attribute {name}={value}: {what}"), right));
-            }
+        match kind {
+            Kind::Id if found.is_ok() => attributes.duid = Some(value.into()),
+            Kind::SocketName if found.is_ok() => attributes.sockname = Some(value.into()),
+            // Kamailio takes an address without a transport, and no destination with another one.
+            Kind::Socket => match found.or_else(|_| socket_address(&format!("udp:{value}"))) {
+                Ok(address) => attributes.socket = address.map(SocketName),
+                Err(_) => is_usable = false,
+            },
+            _ => {}
         }
     }
     // A name that differs in a letter or two from one that we know was probably meant to be it.
@@ -184,7 +250,7 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Attributes {
             mistakes.push((what, format!("did you mean {near:?}?")));
         }
     }
-    attributes
+    is_usable.then_some(attributes)
 }
 
 /// Operators keep attributes of their own, so only the plainest slips of long names count.
@@ -214,16 +280,19 @@ fn split_attributes(text: &str) -> Option<Vec<&str>> {
 /// What the value of an attribute may be.
 enum Kind {
     Number(u64, u64),
-    Text,
+    /// What tells a destination apart.
+    Id,
+    /// The listener that a destination is reached through, by its address or its name.
     Socket,
+    SocketName,
     /// A socket for probes, read but not used.
     OtherSocket,
     Uri,
-    Later(&'static str),
 }
 
 impl Kind {
-    fn read(&self, value: &str) -> Result<Option<SocketName>, Mistake> {
+    /// The address of a socket, when it is one.
+    fn read(&self, value: &str) -> Result<Option<SocketAddr>, Mistake> {
         match *self {
             Self::Number(min, max) => match number(value) {
                 Some(number) if (min..=max).contains(&number) => Ok(None),
@@ -232,12 +301,11 @@ impl Kind {
                     format!("write a number from {min} to {max}, or leave it out"),
                 )),
             },
-            Self::Text if value.is_empty() => {
+            Self::Id | Self::SocketName if value.is_empty() => {
                 Err(("an empty value".into(), "write name=value".into()))
             }
-            Self::Text => Ok(None),
-            Self::Socket => Ok(Some(SocketName(socket_address(value)?))),
-            Self::OtherSocket => socket_address(value).map(|_| None),
+            Self::Id | Self::SocketName => Ok(None),
+            Self::Socket | Self::OtherSocket => socket_address(value),
             Self::Uri => {
                 let has_scheme = ["sip:", "sips:"].iter().any(|scheme| {
                     value
@@ -251,16 +319,13 @@ impl Kind {
                     Err(("not a SIP URI".into(), "write sip:USER@HOST".into()))
                 }
             }
-            Self::Later(instead) => {
-                Err(("is not available in this version".into(), instead.into()))
-            }
         }
     }
 }
 
 /// `udp:ADDRESS:PORT` of an attribute.
-fn socket_address(text: &str) -> Result<SocketAddr, Mistake> {
-    values::listen_address(text)
+fn socket_address(text: &str) -> Result<Option<SocketAddr>, Mistake> {
+    values::listen_address(text).map(Some)
 }
 
 /// Decimal digits and nothing else.
@@ -270,14 +335,14 @@ fn number(text: &str) -> Option<u64> {
 }
 
 const ATTRIBUTES: &[(&str, Kind)] = &[
-    ("duid", Kind::Text),
+    ("duid", Kind::Id),
     ("maxload", Kind::Number(0, i32::MAX as u64)),
     ("weight", Kind::Number(1, 100)),
     ("rweight", Kind::Number(1, 100)),
     ("cc", Kind::Number(0, 1)),
     ("latency", Kind::Number(0, i32::MAX as u64)),
     ("socket", Kind::Socket),
-    ("sockname", Kind::Later("write socket=udp:ADDRESS:PORT")),
+    ("sockname", Kind::SocketName),
     ("ping_socket", Kind::OtherSocket),
     ("ping_from", Kind::Uri),
     ("obproxy", Kind::Uri),
@@ -296,11 +361,11 @@ mod tests {
     #[test]
     fn a_row_may_say_more_than_a_line() {
         let fields = Fields { priority: "-7", attributes: "duid=a; weight = 5 ;own=x y", ..RIGHT };
-        let record = read(fields, Origin::Row(3)).unwrap();
+        let record = read(fields, Origin::Row(3)).strict().unwrap();
         assert_eq!(record.priority, -7);
         assert_eq!(record.attributes.duid.as_deref(), Some("a"));
         assert_eq!(record.attributes.unknown, ["own"]);
-        assert!(read(fields, Origin::Line(3)).is_err());
+        assert!(read(fields, Origin::Line(3)).strict().is_err());
     }
 
     #[test]
@@ -310,15 +375,53 @@ mod tests {
             (Fields { set: "-1", ..RIGHT }, "\"-1\" is not the number of a set"),
             (Fields { uri: "", ..RIGHT }, "is not a host"),
             (Fields { uri: &long, ..RIGHT }, "the URI is too long"),
-            (Fields { flags: "-1", ..RIGHT }, "flags \"-1\": no number"),
+            (Fields { flags: "-1", ..RIGHT }, "flags -1: a negative number"),
             (Fields { priority: "-2147483649", ..RIGHT }, "not in range"),
             (Fields { priority: "--1", ..RIGHT }, "not in range"),
             (Fields { priority: "", ..RIGHT }, "not in range"),
             (Fields { attributes: &long, ..RIGHT }, "the attributes are too long"),
         ] {
-            let mistakes = read(fields, Origin::Row(1)).unwrap_err();
+            let mistakes = read(fields, Origin::Row(1)).strict().unwrap_err();
             assert!(mistakes[0].0.contains(what), "{mistakes:?}");
             assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        }
+    }
+
+    /// What Kamailio serves is served, and named.
+    #[test]
+    fn what_is_used_all_the_same() {
+        for attributes in [
+            "weight=0",
+            "rweight=101",
+            "weight=x;cc=2;maxload=-1;latency=1.5",
+            "ocmin=900;ocmax=;ocrate=-1",
+            "rweight=50,maxload=80",
+            "ping_socket=eth0;ping_from=nobody;obproxy=x",
+            "duid=a;duid=a",
+            "duid=",
+            "=5",
+            "wieght=5",
+            "socket=192.0.2.8:5060",
+            "a=\u{1}b",
+        ] {
+            let reading = read(Fields { attributes, ..RIGHT }, Origin::Row(1));
+            assert!(!reading.mistakes.is_empty(), "{attributes}");
+            let record = reading.record.unwrap_or_else(|| panic!("{attributes}"));
+            assert!(!record.attributes.text.contains(char::is_control));
+            let socket = record.attributes.socket.map(|socket| socket.0.to_string());
+            assert_eq!(socket.is_some(), attributes.starts_with("socket"), "{attributes}");
+        }
+        for (flags, bits) in [("64", 0), ("0x48", 8), ("-60", 4), ("99999999999", 63)] {
+            let record = read(Fields { flags, ..RIGHT }, Origin::Row(1)).record;
+            assert_eq!(record.unwrap().flags.bits(), bits, "{flags}");
+        }
+        let high = Fields { priority: "4294967296", ..RIGHT };
+        assert_eq!(read(high, Origin::Row(1)).record.unwrap().priority, i32::MAX);
+        let user = Fields { uri: "sip:user@192.0.2.1", ..RIGHT };
+        assert_eq!(read(user, Origin::Row(1)).record.unwrap().uri.text, "sip:192.0.2.1");
+        // Kamailio leaves these out too.
+        for attributes in ["socket=tls:192.0.2.8:5060", "socket=eth0", "x=\"a"] {
+            assert!(read(Fields { attributes, ..RIGHT }, Origin::Row(1)).record.is_none());
         }
     }
 }

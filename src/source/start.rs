@@ -33,7 +33,9 @@ pub fn load_at_start(config: &Config) -> Result<AtStart, Vec<Problem>> {
     let failure = match database::make_missing(&config.destinations).and_then(|is_new| {
         let mut loaded = load(config)?;
         if is_new {
-            loaded.warnings.insert(0, format!("{source}: was not there: made, with empty tables"));
+            loaded
+                .warnings
+                .insert(0, format!("{source}: did not exist: created, with empty tables"));
         }
         Ok(loaded)
     }) {

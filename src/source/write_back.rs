@@ -5,9 +5,10 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
+use super::row::Reading;
 use super::{database, list};
 use crate::config::{Config, Problem, Source};
-use crate::destination::{DestinationUri, Origin, Record};
+use crate::destination::{Attributes, DestinationUri, Origin, Record};
 use crate::disk;
 
 /// Writes a record into the source; says where it stands there.
@@ -45,7 +46,7 @@ pub fn remove(config: &Config, set: u32, uri: &str) -> Result<u64, Vec<Problem>>
     };
     let is_meant = |line: &[u8]| {
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        let record = list::read_line(line, 0).ok().flatten();
+        let record = list::read_line(line, 0).and_then(|reading| reading.record);
         record.is_some_and(|record| record.set == set && record.uri.text == uri)
     };
     change(path, |bytes| {
@@ -64,8 +65,13 @@ fn line_of(path: &Path, record: &Record) -> Result<String, Vec<Problem>> {
         line.push_str(&attributes.text);
     }
     let origin = record.origin;
-    let read = list::read_line(line.as_bytes(), 0);
-    let read = read.map(|read| read.map(|read| Record { origin, ..read }));
+    let read = list::read_line(line.as_bytes(), 0).map(Reading::strict).transpose();
+    // A listener's name was looked up meanwhile.
+    let socket = record.attributes.socket;
+    let read = read.map(|read| {
+        let attributes = |read: Attributes| Attributes { socket, ..read };
+        read.map(|read| Record { origin, attributes: attributes(read.attributes), ..read })
+    });
     if read.as_ref().is_ok_and(|read| read.as_ref() == Some(record)) {
         return Ok(line);
     }

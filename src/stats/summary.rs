@@ -19,10 +19,8 @@ impl fmt::Display for Totals {
             if sum > 0 || ["received", "forwarded"].contains(&says) {
                 rows.push((says.to_owned(), sum));
             }
-            let members = parts.iter().filter_map(|(name, value)| {
-                Some((format!("  {}", name.strip_prefix(group)?), *value))
-            });
-            rows.extend(members);
+            let members = parts.iter().filter(|(name, _)| name.starts_with(group));
+            rows.extend(members.map(|(name, value)| (format!("  {name}"), *value)));
         }
         for (says, value) in [
             ("lost in full socket buffers", self.socket_drops),
@@ -45,8 +43,8 @@ impl fmt::Display for Totals {
 }
 
 impl Totals {
-    /// Returns one line for logs, `received=12 forwarded=10 chosen=10 …`: the nonzero counters,
-    /// under the names of [`Totals::iter`], without their group where they are unique without it.
+    /// Returns one line for logs, `received=12 forwarded=10 forwarded.chosen=10 …`: the sums, and the
+    /// nonzero counters under the names of [`Totals::iter`].
     pub fn to_line(&self) -> String {
         let sums = [
             ("received", self.received),
@@ -56,11 +54,7 @@ impl Totals {
         ];
         let mut words: Vec<_> = sums.map(|(name, value)| format!("{name}={value}")).into();
         for (name, value) in self.iter().skip(1).filter(|(_, value)| *value > 0) {
-            let short = match name.split_once('.') {
-                Some(("forwarded" | "answered" | "dropped", short)) => short,
-                _ => &name,
-            };
-            words.push(format!("{short}={value}"));
+            words.push(format!("{name}={value}"));
         }
         words.join(" ")
     }
@@ -85,18 +79,18 @@ mod tests {
         let wants = "\
 received                     12
 forwarded                    10
-  chosen                     10
+  forwarded.chosen           10
 answered                      1
-  481                         1
+  answered.481                1
 dropped                       1
-  keep_alive                  1
+  dropped.keep_alive          1
 lost in full socket buffers   3
 ";
         assert_eq!(totals.to_string(), wants);
         assert_eq!(
             totals.to_line(),
             "received=12 forwarded=10 answered=1 dropped=1 received_bytes=5502 socket_drops=3 \
-             chosen=10 481=1 keep_alive=1"
+             forwarded.chosen=10 answered.481=1 dropped.keep_alive=1"
         );
     }
 }

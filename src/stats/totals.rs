@@ -192,3 +192,29 @@ fn add_each(sums: &mut [u64], counters: &[Counter]) {
         *sum += counter.get();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each counter is documented under its one name, and nothing else is.
+    #[test]
+    fn counters_are_documented() {
+        let documented: Vec<_> = include_str!("../../docs/counters.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
+            .filter(|name| *name != "received.worker.N")
+            .collect();
+        let totals = Totals::default();
+        let mut names: Vec<_> = totals.iter().map(|(name, _)| name).collect();
+        for name in &names {
+            let times = documented.iter().filter(|known| *known == name).count();
+            assert_eq!(times, 1, "{name} in docs/counters.md");
+        }
+        let stranger = documented.iter().find(|known| !names.iter().any(|name| name == *known));
+        assert_eq!(stranger, None, "docs/counters.md");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), documented.len(), "a name stands for two counters");
+    }
+}

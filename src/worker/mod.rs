@@ -22,7 +22,7 @@ pub(crate) use guard::{catch, catch_here, mark_this_thread};
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Pool, Seat, wake};
 
-use crate::limits::READ_AGAIN_MS;
+use crate::limits::{BATCH, READ_AGAIN_MS};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict};
 use crate::stats::WorkerStats;
@@ -166,6 +166,9 @@ impl Worker {
     }
 
     /// Handles one batch of this listener; returns whether there may be more.
+    ///
+    /// A batch that is not full has emptied the socket: what arrives later is a new event. So a
+    /// single message costs three system calls, one each to wait, to receive and to send.
     fn batch(&mut self, listener: ListenerId) -> bool {
         let socket = self.supplies.sockets.get(listener, self.number);
         let received = match self.receive.receive(socket) {
@@ -224,7 +227,7 @@ impl Worker {
             stats.received(bytes.len(), verdict);
         }
         send.flush(stats, socket_of);
-        true
+        received == BATCH
     }
 }
 

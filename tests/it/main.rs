@@ -7,6 +7,7 @@ mod calls;
 mod cli;
 mod cli_drain;
 mod cli_explain;
+mod cli_output;
 mod databases;
 mod dialogs;
 mod doors;

@@ -66,15 +66,11 @@ fn plan(plan: &Plan) -> Value {
         });
         Value::Array(changes.collect())
     };
-    let moved = plan.moved_percent.iter().map(|(set, percent)| {
-        Value::object([("set", (*set).into()), ("percent", Value::Double(*percent))])
-    });
     Value::object([
         ("added", changes(&plan.added)),
         ("removed", changes(&plan.removed)),
         ("changed", changes(&plan.changed)),
         ("unchanged", plan.unchanged.into()),
-        ("moved", Value::Array(moved.collect())),
     ])
 }
 

@@ -17,11 +17,12 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::records::Records;
-use super::row::{self, Fields, Mistake};
+use super::row::{self, Fields, Reading};
 use crate::config::{DestinationsConfig, Problem};
 use crate::destination::{Origin, Record};
 use crate::limits;
 use connection::{Connection, Row, Value};
+pub use embedded::is_to_be_made;
 pub(super) use embedded::make_missing;
 use statement::Columns;
 use words::Asked;
@@ -34,11 +35,8 @@ pub(super) fn read(config: &DestinationsConfig) -> Result<Records, Failure> {
     let rows = on_runtime(config, read_rows(config))?;
     let mut records = Records::new(&config.source.to_string());
     for row in rows {
-        let (origin, read) = read_row(row, config);
-        match read {
-            Ok(record) => records.take(record),
-            Err(mistakes) => records.wrong(origin, mistakes),
-        }
+        let (origin, reading) = read_row(row, config);
+        records.read(origin, reading);
     }
     Ok(records)
 }
@@ -125,7 +123,14 @@ async fn version(
         Some("2") => Ok(Columns::Flags),
         Some("3") => Ok(Columns::Priority),
         Some("4") => Ok(Columns::Attributes),
-        version => Err(Failure::wrong(words::wrong_version(config, version))),
+        version => {
+            if version.is_none() {
+                // A table that does not exist has no version either.
+                let sql = statement::select(config, Columns::SetAndDestination);
+                in_time(config, Asked::Table, connection.rows(sql, &[])).await?;
+            }
+            Err(Failure::wrong(words::wrong_version(config, version)))
+        }
     }
 }
 
@@ -146,7 +151,7 @@ async fn in_time<T>(
 }
 
 /// One row: the `id`, the columns that its version has, and then those of the further attributes.
-fn read_row(row: Row, config: &DestinationsConfig) -> (Origin, Result<Record, Vec<Mistake>>) {
+fn read_row(row: Row, config: &DestinationsConfig) -> (Origin, Reading) {
     let names = &config.table;
     let extra = &config.extra_attributes;
     let mut mistakes = Vec::new();
@@ -197,12 +202,11 @@ fn read_row(row: Row, config: &DestinationsConfig) -> (Origin, Result<Record, Ve
         priority: &priority,
         attributes: &attributes,
     };
-    let read = match row::read(fields, origin) {
-        Ok(record) if mistakes.is_empty() => Ok(record),
-        Ok(_) => Err(mistakes),
-        Err(more) => Err(mistakes.into_iter().chain(more).collect()),
-    };
-    (origin, read)
+    let read = row::read(fields, origin);
+    // What is NULL or is no text cannot be used.
+    let record = read.record.filter(|_| mistakes.is_empty());
+    mistakes.extend(read.mistakes);
+    (origin, Reading { record, mistakes })
 }
 
 #[cfg(test)]
@@ -215,9 +219,10 @@ mod tests {
         DestinationsConfig { extra_attributes: extra.into(), ..DestinationsConfig::default() }
     }
 
-    fn row(fields: &[Option<&str>]) -> (Origin, Result<Record, Vec<Mistake>>) {
+    fn row(fields: &[Option<&str>]) -> (Origin, Result<Record, Vec<row::Mistake>>) {
         let row = fields.iter().map(|field| field.map(|text| text.as_bytes().to_vec()));
-        read_row(row.collect(), &config())
+        let (origin, reading) = read_row(row.collect(), &config());
+        (origin, reading.strict())
     }
 
     #[test]
@@ -284,7 +289,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text() {
         let row = [b"7".to_vec(), b"1".to_vec(), b"sip:\xff".to_vec()].map(Some).to_vec();
-        let mistakes = read_row(row, &config()).1.unwrap_err();
+        let mistakes = read_row(row, &config()).1.strict().unwrap_err();
         assert_eq!(mistakes[0].0, "destination is not UTF-8");
         assert_eq!(mistakes.len(), 1);
     }

@@ -142,17 +142,17 @@ const ROWS: &[Row] = &[
         warns: &[],
     },
     Row {
-        says: "bad rows are left out, and named, when that is wanted",
+        says: "bad rows that cannot be used are left out, and all are named, when that is wanted",
         given: "INSERT INTO dispatcher (id, setid, destination, flags) VALUES
                 (1, 1, 'sip:192.0.2.1', 0), (2, 1, 'sip:nowhere:0', 0), (3, 1, 'sip:192.0.2.1', 0),
-                (4, 1, 'sip:192.0.2.4', 99), (5, 1, 'sip:192.0.2.200:5060', 0), (6, 1, 'sip:192.0.2.6', 0);",
+                (4, 1, 'sip:192.0.2.4', 96), (5, 1, 'sip:192.0.2.200:5060', 0), (6, 1, 'sip:192.0.2.6', 0);",
         config: "load_mode = \"skip\"",
-        wants: Ok(&["1 sip:192.0.2.1 0 0 ", "1 sip:192.0.2.6 0 0 "]),
+        wants: Ok(&["1 sip:192.0.2.1 0 0 ", "1 sip:192.0.2.4 32 0 ", "1 sip:192.0.2.6 0 0 "]),
         warns: &[
             "row 2: \"sip:nowhere:0\"",
             "row 3: sip:192.0.2.1 is in set 1 already, in row 1",
-            "row 4: flags 99",
             "row 5: sip:192.0.2.200:5060 is this relay itself",
+            "row 4: flags 96",
         ],
     },
     Row {
@@ -175,6 +175,13 @@ const ROWS: &[Row] = &[
         given: "INSERT INTO version (table_name, table_version) VALUES ('elsewhere', 4);",
         config: "table = \"elsewhere\"",
         wants: Err(&["no table elsewhere: make it with Kamailio's FOLDER/dispatcher-create.sql"]),
+        warns: &[],
+    },
+    Row {
+        says: "a table that is not there and has no version",
+        given: "",
+        config: "table = \"nowhere\"",
+        wants: Err(&["no table nowhere: make it with Kamailio's FOLDER/dispatcher-create.sql"]),
         warns: &[],
     },
     Row {
@@ -277,7 +284,7 @@ pub(super) fn write_back(server: &dyn Server) {
         &["the table d2 is of a version without a priority"],
     );
     let gone = config("table = \"gone\"");
-    refused(&gone, &record("sip:192.0.2.3", 0, 0, ""), &["does not know the table gone"]);
+    refused(&gone, &record("sip:192.0.2.3", 0, 0, ""), &["no table gone: make it with"]);
     if server.folder() != "db_sqlite" {
         let long = record("sip:192.0.2.3", 0, 0, &format!("own={}", "x".repeat(200)));
         refused(&whole, &long, &["refused ("]);

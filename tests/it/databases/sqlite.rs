@@ -44,7 +44,7 @@ fn a_relay_without_a_source_makes_its_own() {
     let play = |sql: &str| client(Command::new("sqlite3").arg("-bail").arg(&database), sql);
 
     let mut relay = begin().start();
-    relay.wait_log(0, &["strowger.db: was not there: made, with empty tables"]);
+    relay.wait_log(0, &["strowger.db: did not exist: created, with empty tables"]);
     Sipp::scenario("uac_404").calls(relay.address(), 2, 50).run().assert_all_succeeded(2);
     // What Kamailio's own file makes has the same columns.
     let kamailio = Sqlite::new();

@@ -1,7 +1,7 @@
 //! The control side under stress: bursts of signals, files that are not lists, and shutdowns that
 //! do not wait.
 
-use std::fs;
+use std::fs::{self, File};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -51,7 +51,7 @@ fn lists_that_are_none() {
         assert!(status.expect("mkfifo").success());
     };
     let make_huge = || {
-        let file = fs::File::create(&list).expect("a writable folder");
+        let file = File::create(&list).expect("a writable folder");
         file.set_len(65 << 20).expect("a sparse file");
     };
     let rows: [(&str, &dyn Fn()); 7] = [
@@ -185,4 +185,36 @@ fn a_state_folder_on_a_full_disk() {
     relay.stop();
     let names = fs::read_dir(disk.path()).expect("our disk").count();
     assert_eq!(names, 1, "what was left beside the filler");
+}
+
+/// A database that cannot be created as a whole is not created, and the next start creates it.
+#[test]
+fn a_first_start_on_a_full_disk() {
+    let disk = Disk::new("128k");
+    let filler = disk.path().join("filler");
+    fs::write(&filler, vec![0; 1 << 20]).expect_err("a full disk");
+    let database = disk.path().join("strowger.db");
+    let url = format!("sqlite:{}", database.display());
+    let begin = || Relay::with_nothing().with(&["--db", &url]);
+    for room in [0, 8192, 16_384] {
+        let full = fs::metadata(&filler).expect("it is there").len();
+        File::options()
+            .write(true)
+            .open(&filler)
+            .and_then(|file| file.set_len(full - room))
+            .expect("room");
+        let said = begin().refused();
+        for part in ["strowger.db: does not exist and cannot be created", "free some space"] {
+            assert!(said.contains(part), "{said}");
+        }
+        let names = fs::read_dir(disk.path()).expect("our disk").count();
+        assert_eq!(names, 1, "what was left beside the filler");
+        fs::write(&filler, vec![0; 1 << 20]).expect_err("a full disk");
+    }
+    fs::remove_file(&filler).expect("it is there");
+    let mut relay = begin().start();
+    relay.wait_log(0, &["strowger.db: did not exist: created, with empty tables"]);
+    relay.stop();
+    let names = fs::read_dir(disk.path()).expect("our disk").count();
+    assert_eq!(names, 1, "what was left beside the database");
 }

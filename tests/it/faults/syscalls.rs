@@ -182,6 +182,24 @@ fn calls_outlive_a_machine_without_buffers() {
     summary.assert(&[("send_failed.no_buffers", 40), ("chosen", 40)]);
 }
 
+/// One call each to wait, to receive and to send: a batch that is not full has emptied the socket.
+#[test]
+fn a_lone_message_is_received_by_one_call_and_sent_by_one() {
+    const LONE: u64 = 20;
+    let mut ends = Ends::new();
+    let trace = NamedTempFile::new().expect("a temporary file");
+    let relay = traced(Relay::with_list(&ends.list()), &trace, &[]).start();
+    for arrived in 1..=LONE {
+        ends.send(relay.address(), 1);
+        ends.wait_arrived(arrived);
+    }
+    relay.wait_at_rest();
+    relay.stop().assert(&[("received", LONE), ("sent.forward", LONE)]);
+    let text = finished(&trace);
+    let calls = |name: &str| text.lines().filter(|line| line.contains(name)).count() as u64;
+    assert_eq!((calls("recvmmsg("), calls("sendmmsg(")), (LONE, LONE), "{text}");
+}
+
 /// A socket that cannot be read costs next to nothing meanwhile, and all is well once it can be.
 #[test]
 fn a_socket_that_fails_on_and_on_is_no_reason_to_spin() {

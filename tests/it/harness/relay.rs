@@ -404,9 +404,12 @@ impl Summary {
         Self(counters)
     }
 
-    /// The count under this name; 0 when it was not told, as counters are that stayed at 0.
+    /// The count under this name, whose group may be left out where it is one of a datagram's ends;
+    /// 0 when it was not told, as counters are that stayed at 0.
     pub(crate) fn get(&self, name: &str) -> u64 {
-        self.0.get(name).copied().unwrap_or(0)
+        let groups = ["forwarded", "answered", "dropped"];
+        let full = groups.iter().find_map(|group| self.0.get(&format!("{group}.{name}")));
+        self.0.get(name).or(full).copied().unwrap_or(0)
     }
 
     /// Fails unless every datagram came to exactly one end.
