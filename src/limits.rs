@@ -289,11 +289,11 @@ pub(crate) const TTL_MIN: Duration = Duration::from_secs(5);
 /// The longest time that an answer is valid: a typing error in a time to live is gone the next day.
 pub(crate) const TTL_MAX: Duration = Duration::from_hours(24);
 
-/// When to ask again after a negative answer, however long the zone says that it is valid.
+/// The longest time until a negative answer is asked for again, whatever its zone says.
 pub(crate) const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 
-/// When to ask again after a failure: this long the first time, and twice as long each further time
-/// up to [`RESOLVE_AGAIN`].
+/// How long until a failed question is asked again: doubled after each further failure, up to
+/// [`RESOLVE_AGAIN`].
 pub(crate) const FAILED_AGAIN: Duration = Duration::from_secs(5);
 
 /// NAPTR records of one name that are followed: primary and backup twice.

@@ -36,7 +36,7 @@ pub(super) fn run(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        // As the relay, it waits again once a batch was not full.
+        // Like the relay, wait again after a batch that was not full.
         let mut is_full = true;
         while is_full {
             let count = inbox.receive(&socket)?;

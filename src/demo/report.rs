@@ -25,7 +25,7 @@ const STEPS_US: [u64; 15] = [
 /// Widest bar, in characters.
 const BAR_WIDTH: u64 = 24;
 
-/// Columns of the terminal that the report is made for.
+/// The width of a terminal that the report must fit, in columns.
 const WIDTH: u16 = 80;
 
 /// What happened in the demo.

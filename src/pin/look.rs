@@ -48,7 +48,7 @@ impl Remembered {
 /// The INVITEs that had no final response at some moment, and their state.
 #[derive(Clone, Debug, Default)]
 pub struct OpenInvites {
-    /// Those without any response, and retransmitted no longer ago than Timer B.
+    /// Those without any response whose last copy came within Timer B.
     pub unanswered: usize,
     /// Those with a provisional response.
     pub ringing: usize,

@@ -1,4 +1,4 @@
-//! Standard output that cannot be written: every command says so, and its exit status does too.
+//! Standard output that cannot be written: every command reports it, and exits with an error.
 
 use std::fs::{self, File};
 use std::io::pipe;
