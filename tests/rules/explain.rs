@@ -1,15 +1,21 @@
 //! Explanations: why a message goes where it goes. That what is said comes true and changes nothing is
 //! asserted for every message of every test here, see [`Relay::send_to`].
 
-use super::*;
-use crate::message::Fault;
-use crate::pin::State;
+use strowger::destination::Slot;
+use strowger::message::Fault;
+use strowger::pin::State;
+use strowger::proxy::{
+    Answer, Explained, Leads, OwnRoute, Reason, Rule, Speaker, Verdict, likely_source,
+};
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::Relay;
 
 const A: &str = "sip:10.0.0.1:5060";
 const B: &str = "sip:10.0.0.2:5060";
 
 fn why(relay: &mut Relay, from: &str, text: &str) -> Explained {
-    relay.explain(Flow::udp(ListenerId(0), from.parse().unwrap()), text.as_bytes())
+    relay.explain(from, text)
 }
 
 /// Where it would go, and by which rule.

@@ -1,6 +1,11 @@
 //! Our own answers, and silence where silence is right.
 
-use super::*;
+use strowger::proxy::{
+    Forwarded, ListenerId, Policy, Prefix, Reason, SourceMatch, StatusLine, Verdict,
+};
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::Relay;
 
 #[test]
 fn each_refusal_has_its_code() {

@@ -1,0 +1,18 @@
+//! The rules of the proxy, as rows: messages go in, verdicts and messages come out.
+//!
+//! Everything goes through the crate's public surface. A row names what it asserts, gives messages,
+//! and wants what leaves, so it holds whatever the core looks like inside.
+
+#[path = "../oracle/mod.rs"]
+mod oracle;
+
+mod messages;
+mod relay;
+
+mod answers;
+mod choice;
+mod dialogs;
+mod explain;
+mod law;
+mod responses;
+mod torture;
