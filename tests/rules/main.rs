@@ -10,9 +10,15 @@ mod messages;
 mod relay;
 
 mod answers;
+mod cannot;
 mod choice;
 mod dialogs;
 mod explain;
 mod law;
+mod next_hops;
+mod options;
+mod pins;
 mod responses;
+mod tokens;
 mod torture;
+mod writing;
