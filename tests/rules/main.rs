@@ -11,12 +11,12 @@ mod relay;
 
 mod answers;
 mod cannot;
+mod checks;
 mod choice;
 mod dialogs;
 mod explain;
 mod law;
 mod next_hops;
-mod options;
 mod pins;
 mod responses;
 mod tokens;

@@ -124,7 +124,9 @@ impl Relay {
             self.workers.push(Proxy::new(Arc::clone(&self.shared)));
         }
         let flow = Flow::udp(ListenerId(listener), from.parse().unwrap());
-        let explained = self.explain_at(flow, bytes);
+        // Operators explain messages, which fit a datagram.
+        let explained =
+            (bytes.len() <= usize::from(u16::MAX)).then(|| self.explain_at(flow, bytes));
         let verdict =
             self.workers[worker].datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
         let entries = self.outbox.entries();
@@ -136,17 +138,40 @@ impl Relay {
         });
         if let (Some(entry), Some(sent)) = (entries.first(), &sent) {
             assert_eq!(entry.len, sent.bytes.len());
+            let mut copy = vec![0; entry.len];
+            self.outbox.copy_to(entry, bytes, &mut copy);
+            assert_eq!(copy, sent.bytes);
         }
         let wants_message = !matches!(verdict, Verdict::Dropped(_));
         assert_eq!(wants_message, sent.is_some(), "{verdict:?}");
         // Every message of every test is explained first, and the explanation must be exact.
-        assert_eq!(explained.verdict, verdict, "{explained:?}");
-        let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
-        assert_eq!(
-            said,
-            entries.first().map(|entry| (entry.flow, self.outbox.to_vec(entry, bytes)))
-        );
+        if let Some(explained) = explained {
+            assert_eq!(explained.verdict, verdict, "{explained:?}");
+            let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
+            let left = entries.first().map(|entry| (entry.flow, self.outbox.to_vec(entry, bytes)));
+            assert_eq!(said, left);
+        }
         Outcome { verdict, sent }
+    }
+
+    /// What the first worker would log of the datagram that it has just decided about: method,
+    /// Request-URI, From, To, Call-ID and destination.
+    pub(crate) fn dispatched(&self, bytes: &[u8]) -> Option<[String; 6]> {
+        let dispatched = self.workers[0].dispatched(&self.snapshot, bytes)?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Some([
+            text(dispatched.method),
+            text(dispatched.request_uri),
+            text(dispatched.from),
+            text(dispatched.to),
+            text(dispatched.call_id),
+            dispatched.destination.to_owned(),
+        ])
+    }
+
+    /// Recovers the first worker as after a panic.
+    pub(crate) fn reset(&mut self) {
+        self.workers[0].reset();
     }
 
     /// Explains a message that comes to the first listener.

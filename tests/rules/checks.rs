@@ -1,4 +1,5 @@
-//! An OPTIONS that asks us whether we live, the order of the checks, and prefixes.
+//! What is decided before a next hop is looked for: what is no message, the order of the checks, an
+//! OPTIONS that asks us whether we live, and who is in a prefix.
 
 use strowger::proxy::Prefix;
 
@@ -136,5 +137,69 @@ fn prefixes_hold_what_begins_with_them() {
         ("::ffff:10.0.0.1/128", "10.0.0.2", Some(false)),
     ] {
         assert_eq!(contains(prefix, ip), wants, "{prefix} {ip}");
+    }
+}
+
+/// The dispatch log has what was dispatched, and nothing of what was not.
+#[test]
+fn what_was_dispatched() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let text = Request::new("INVITE", "logged").text();
+    let fields = [
+        "INVITE",
+        "sip:bob@example.com",
+        "<sip:alice@example.org>;tag=alice",
+        "<sip:bob@example.com>",
+        "logged",
+        "sip:10.0.0.1:5060",
+    ];
+    assert_eq!(relay.send(CALLER, &text).summary(), "chosen 10.0.0.1:5060");
+    assert_eq!(relay.dispatched(text.as_bytes()).unwrap(), fields);
+    for (number, (text, wants)) in [
+        (text.as_str(), "pinned 10.0.0.1:5060"),
+        ("\r\n", "keep_alive"),
+        ("hello", "not_sip"),
+        (&text.replace("CSeq: 1", "CSeq: x"), "400"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let new = Request::new("MESSAGE", &format!("between-{number}")).text();
+        assert_eq!(relay.send(CALLER, &new).summary(), "chosen 10.0.0.1:5060");
+        assert_eq!(relay.send(CALLER, text).summary(), wants);
+        assert_eq!(relay.dispatched(text.as_bytes()), None, "{wants}");
+    }
+    // A worker that starts anew after a panic has dispatched nothing yet, and goes on.
+    let new = Request::new("MESSAGE", "before").text();
+    relay.send(CALLER, &new).forwarded();
+    relay.reset();
+    assert_eq!(relay.dispatched(new.as_bytes()), None);
+    assert_eq!(relay.send(CALLER, &text).summary(), "pinned 10.0.0.1:5060");
+}
+
+/// Datagrams that are no message, by their first bytes and their length.
+#[test]
+fn what_is_no_message() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let message = |len: usize| {
+        let mut request = Request::new("OPTIONS", "long");
+        request.uri = "sip:192.0.2.1";
+        request.more = "X: \r\n".into();
+        request.more = format!("X: {}\r\n", "x".repeat(len - request.text().len()));
+        request.text().into_bytes()
+    };
+    let rows: [(&str, Vec<u8>, &str); 9] = [
+        ("nothing", vec![], "keep_alive"),
+        ("line ends", b"\r\n\r\n".to_vec(), "keep_alive"),
+        ("STUN", vec![0, 1, 0, 0], "stun"),
+        ("STUN's other class", vec![1, 1, 0, 0], "stun"),
+        ("the next byte", vec![2, 1, 0, 0], "not_sip"),
+        ("line ends before a message", [b"\r\n\r\n", &message(600)[..]].concat(), "200"),
+        ("as long as offsets reach", message(65_535), "200"),
+        ("longer", message(65_536), "truncated"),
+        ("longer, and no message", vec![b'x'; 65_536], "truncated"),
+    ];
+    for (says, bytes, wants) in rows {
+        assert_eq!(relay.send(CALLER, bytes).summary(), wants, "{says}");
     }
 }
