@@ -13,6 +13,7 @@ mod answers;
 mod cannot;
 mod checks;
 mod choice;
+mod destinations;
 mod dialogs;
 mod explain;
 mod law;
