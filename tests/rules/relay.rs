@@ -10,6 +10,7 @@ use strowger::destination::{
     Attributes, DestinationUri, Flags, Host, Origin, Record, Resolved, SocketName, Table,
 };
 use strowger::keys::{Keys, MasterKey};
+use strowger::limits::PIECES_MAX;
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
     Explained, Explainer, Flow, Listener, ListenerId, Listeners, Outbox, Policy, Prefix, Proxy,
@@ -138,6 +139,8 @@ impl Relay {
         });
         if let (Some(entry), Some(sent)) = (entries.first(), &sent) {
             assert_eq!(entry.len, sent.bytes.len());
+            let slices: Vec<_> = self.outbox.slices(entry, bytes).collect();
+            assert!(slices.len() <= PIECES_MAX && slices.iter().all(|slice| !slice.is_empty()));
             let mut copy = vec![0; entry.len];
             self.outbox.copy_to(entry, bytes, &mut copy);
             assert_eq!(copy, sent.bytes);

@@ -338,3 +338,15 @@ fn responses_in_a_dialog_go_back_both_ways() {
         "response 10.0.0.1:5060"
     );
 }
+
+/// Record-Route is for what is dispatched, also when a token comes without a To tag.
+#[test]
+fn a_token_in_a_new_request_gets_no_record_route() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = call(&mut relay, "again");
+    let mut invite = Request::new("INVITE", "again");
+    (invite.more, invite.cseq) = (sent.routes(), "2 INVITE".into());
+    let outcome = relay.send(CALLER, invite.text());
+    assert_eq!(outcome.summary(), "token 10.0.0.1:5060");
+    assert!(outcome.forwarded().record_routes().is_empty());
+}

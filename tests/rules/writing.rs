@@ -332,3 +332,55 @@ fn a_response_loses_our_via_and_nothing_else() {
     let mut twin = Relay::made_of(listeners(&[US]), 9, &["sip:10.0.0.1:5060"]);
     assert_eq!(twin.send(A, &ok).forwarded().text(), back.text());
 }
+
+/// Every Via comes back, however many there are, and the answer is still one datagram.
+#[test]
+fn an_answer_returns_every_via() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut request = Request::new("INVITE", "vias");
+    request.more = (0..900)
+        .map(|n| format!("Via: SIP/2.0/UDP h{n};branch=z9hG4bK{n}\r\nX: {n}\r\n"))
+        .collect();
+    request.more.truncate(request.more.find("Via: SIP/2.0/UDP h480").unwrap());
+    request.more.push_str("Proxy-Require: x\r\n");
+    let sent = relay.send(CALLER, request.text()).sent.unwrap();
+    assert_eq!(
+        (sent.first_line().as_str(), sent.rows("Via").len()),
+        ("SIP/2.0 420 Bad Extension", 481)
+    );
+}
+
+#[test]
+fn an_answer_that_no_datagram_holds_is_not_sent() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let text = |via_len: usize| {
+        format!(
+            "INVITE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h;rport;branch=z9hG4bK1;x={}\r\n\
+             From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\
+             Proxy-Require: x\r\n\r\n",
+            "x".repeat(via_len)
+        )
+    };
+    let via_len = 65_507 - text(0).len();
+    assert_eq!(relay.send(CALLER, text(via_len)).summary(), "too_large");
+    assert_eq!(relay.send(CALLER, text(via_len - 100)).summary(), "420");
+}
+
+/// Routes are removed wherever they stand: between other rows, or as many as a request may have.
+#[test]
+fn every_route_is_removed_wherever_it_stands() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    for (between, count, wants) in [
+        ("X: y\r\n", 1, "chosen 10.0.0.1:5060"),
+        ("X: y\r\n", 8, "chosen 10.0.0.1:5060"),
+        ("", 32, "chosen 10.0.0.1:5060"),
+        ("", 33, "400"),
+    ] {
+        let call_id = format!("routes-{count}");
+        let mut request = Request::new("INVITE", &call_id);
+        request.more = (0..count).map(|n| format!("{between}Route: <sip:r{n};lr>\r\n")).collect();
+        let outcome = relay.send(CALLER, request.text());
+        assert_eq!(outcome.summary(), wants, "{count}");
+        assert!(outcome.sent.unwrap().rows("Route").is_empty());
+    }
+}
