@@ -11,8 +11,9 @@ use crate::relay::{Relay, record};
 
 #[test]
 fn uris_of_destinations() {
+    type Wants<'a> = Result<(&'a str, Option<u16>), UriError>;
     let name = "n".repeat(253);
-    let rows: [(&str, Result<(&str, Option<u16>), UriError>); 34] = [
+    let rows: [(&str, Wants); 34] = [
         ("sip:10.0.0.1", Ok(("10.0.0.1", None))),
         ("SIP:10.0.0.1:5080", Ok(("10.0.0.1", Some(5080)))),
         ("10.0.0.1:5080", Ok(("10.0.0.1", Some(5080)))),

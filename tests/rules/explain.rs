@@ -106,6 +106,13 @@ fn a_token_is_told_with_who_sends_by_it() {
         panic!("{explained:?}");
     };
     assert_eq!(token.destination.to_string(), "10.0.0.1:5060");
+    // What is malformed, and a response, is not read for Routes.
+    let bad = bye.text().replace("CSeq: 1", "CSeq: x");
+    assert_eq!(why(&mut relay, CALLER, &bad).route, OwnRoute::Nothing);
+    let ok = response(&sent, "200 OK", "bob").replace("From: ", &format!("{}From: ", bye.more));
+    assert_eq!(why(&mut relay, "10.0.0.1:5060", &ok).route, OwnRoute::Nothing);
+    let unreadable = bye.text().replace(">\r\nContent", ">, <x>\r\nContent");
+    assert_eq!(why(&mut relay, CALLER, &unreadable).route, OwnRoute::Nothing);
     bye.call_id = "stolen";
     let explained = why(&mut relay, CALLER, &bye.text());
     assert_eq!(explained.route, OwnRoute::Forged);

@@ -1,5 +1,7 @@
 //! The messages of callers and servers.
 
+use std::net::SocketAddr;
+
 use crate::relay::{Relay, Sent};
 
 /// The caller's address, and the sent-by of its Via.
@@ -77,11 +79,8 @@ pub(crate) fn call(relay: &mut Relay, call_id: &str) -> Sent {
 pub(crate) fn call_from(relay: &mut Relay, caller: &str, call_id: &str) -> Sent {
     let mut invite = Request::new("INVITE", call_id);
     invite.via = format!("SIP/2.0/UDP {caller};branch=z9hG4bK-{call_id}-1");
-    let listeners = relay.shared.listeners.iter();
-    let (listener, _) = listeners
-        .filter(|(_, listener)| listener.local.is_ipv6() == caller.starts_with('['))
-        .next()
-        .unwrap();
+    let is_reached = |local: &SocketAddr| local.is_ipv6() == caller.starts_with('[');
+    let (listener, _) = relay.shared.listeners.iter().find(|(_, l)| is_reached(&l.local)).unwrap();
     let sent = relay.send_to(0, listener.0, caller, invite.text().as_bytes()).forwarded();
     let ok = response(&sent, "200 OK", "bob");
     relay.send_to(0, sent.listener.0, &sent.to.to_string(), ok.as_bytes()).forwarded();
@@ -94,7 +93,7 @@ pub(crate) fn by_caller(method: &str, call_id: &str, routes: &str) -> String {
     request.to = BOB;
     request.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-{call_id}-{method}-2");
     request.uri = "sip:bob@192.168.7.7:5060";
-    request.more = routes.to_owned();
+    request.more = routes.into();
     request.cseq = format!("2 {method}");
     request.text()
 }
@@ -105,7 +104,7 @@ pub(crate) fn by_callee(method: &str, call_id: &str, uri: &str, routes: &str) ->
     (request.from, request.to) = (BOB, "<sip:alice@example.org>;tag=alice");
     request.via = format!("SIP/2.0/UDP {A};branch=z9hG4bK-{call_id}-{method}-bob");
     request.uri = uri;
-    request.more = routes.to_owned();
+    request.more = routes.into();
     request.cseq = format!("7 {method}");
     request.text()
 }

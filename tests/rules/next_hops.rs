@@ -275,10 +275,6 @@ fn a_destination_that_is_in_no_set_any_more_gets_its_calls_itself() {
 
 #[test]
 fn a_callees_place_may_be_its_next_route_or_what_a_strict_router_left() {
-    let alice = "<sip:alice@example.org>;tag=alice";
-    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    let sent = call_from(&mut relay, CALLER, "strict");
-    let ours = sent.record_routes()[0].trim_matches(['<', '>']).to_owned();
     struct Row<'a> {
         says: &'static str,
         uri: &'a str,
@@ -286,6 +282,10 @@ fn a_callees_place_may_be_its_next_route_or_what_a_strict_router_left() {
         wants: &'static str,
         first_line: &'a str,
     }
+    let alice = "<sip:alice@example.org>;tag=alice";
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = call_from(&mut relay, CALLER, "strict");
+    let ours = sent.record_routes()[0].trim_matches(['<', '>']).to_owned();
     let rows = [
         Row {
             says: "the Request-URI was at the end of the route",

@@ -207,13 +207,13 @@ fn our_own_to_tag_is_known_without_a_pin() {
 
 #[test]
 fn an_ack_is_never_answered() {
-    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    let other = call(&mut relay, "other").routes();
     struct Row {
         says: &'static str,
         given: fn(&mut Request, &str),
         wants: &'static str,
     }
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let other = call(&mut relay, "other").routes();
     let rows: &[Row] = &[
         Row { says: "of nothing", given: |_, _| {}, wants: "stray_ack" },
         Row { says: "of nothing, in a dialog", given: |ack, _| ack.to = BOB, wants: "stray_ack" },

@@ -126,8 +126,7 @@ impl Relay {
         }
         let flow = Flow::udp(ListenerId(listener), from.parse().unwrap());
         // Operators explain messages, which fit a datagram.
-        let explained =
-            (bytes.len() <= usize::from(u16::MAX)).then(|| self.explain_at(flow, bytes));
+        let explained = u16::try_from(bytes.len()).is_ok().then(|| self.explain_at(flow, bytes));
         let verdict =
             self.workers[worker].datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
         let entries = self.outbox.entries();

@@ -29,15 +29,15 @@ fn spiral() -> Spiral {
 
 #[test]
 fn of_several_tokens_the_last_that_verifies_counts() {
-    let Spiral { mut relay, first, second } = spiral();
-    let other = call(&mut relay, "other").record_routes()[0].clone();
-    let bare = "<sip:192.0.2.1;lr>";
-    let upper = first.to_ascii_uppercase();
     struct Row<'a> {
         says: &'static str,
         given: Vec<&'a str>,
         wants: &'static str,
     }
+    let Spiral { mut relay, first, second } = spiral();
+    let other = call(&mut relay, "other").record_routes()[0].clone();
+    let bare = "<sip:192.0.2.1;lr>";
+    let upper = first.to_ascii_uppercase();
     let rows = [
         Row { says: "the first alone", given: vec![&first], wants: "token 10.0.0.1:5060" },
         Row { says: "the second alone", given: vec![&second], wants: "token 10.0.0.2:5060" },
@@ -89,15 +89,15 @@ fn of_several_tokens_the_last_that_verifies_counts() {
 
 #[test]
 fn who_sends_follows_from_the_tag_that_the_token_verifies_with() {
-    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    let routes = call(&mut relay, "who").routes();
-    let (alice, bob) = ("<sip:a@example.org>;tag=alice", "<sip:b@example.com>;tag=bob");
     struct Row {
         says: &'static str,
         from: &'static str,
         given: (&'static str, &'static str),
         wants: &'static str,
     }
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let routes = call(&mut relay, "who").routes();
+    let (alice, bob) = ("<sip:a@example.org>;tag=alice", "<sip:b@example.com>;tag=bob");
     let row = |says, from, given, wants| Row { says, from, given, wants };
     let rows = [
         row("the caller", CALLER, (alice, bob), "token 10.0.0.1:5060"),
@@ -119,16 +119,16 @@ fn who_sends_follows_from_the_tag_that_the_token_verifies_with() {
 
 #[test]
 fn a_token_in_the_request_uri_counts_only_when_it_is_our_uri() {
-    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    let sent = call(&mut relay, "uri");
-    let ours = sent.record_routes()[0].trim_matches(['<', '>']).to_owned();
-    let user = &ours["sip:".len()..ours.find('@').unwrap()];
-    relay.load(&["sip:10.0.0.2:5060"]);
     struct Row {
         says: &'static str,
         given: String,
         wants: &'static str,
     }
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let sent = call(&mut relay, "uri");
+    let ours = sent.record_routes()[0].trim_matches(['<', '>']).to_owned();
+    let user = &ours["sip:".len()..ours.find('@').unwrap()];
+    relay.load(&["sip:10.0.0.2:5060"]);
     let row = |says, given, wants| Row { says, given, wants };
     let rows = [
         row("ours", ours.clone(), "token 10.0.0.1:5060"),
