@@ -116,6 +116,31 @@ fn flags_say_a_state_and_letters() {
     assert_eq!((Flags::from_bits(64), Flags::from_bits(u32::MAX)), (None, None));
 }
 
+/// Shares that a round of 128 turns cannot have exactly: a turn more for those that lack most of one.
+#[test]
+fn weights_that_do_not_divide_a_round() {
+    for (weights, wants) in
+        [([100, 101, 102], [42, 43, 43]), ([100, 100, 101], [43, 42, 43]), ([0, 1, 0], [1, 126, 1])]
+    {
+        let mut resolved = record("sip:media.example.com", 0);
+        let address = |(at, weight): (u8, u16)| Address {
+            priority: 0,
+            weight,
+            socket: SocketAddr::from(([10, 0, 0, at], 5060)),
+        };
+        resolved.addresses = (0..).zip(weights).map(address).collect();
+        let mut relay = Relay::new(&[]);
+        relay.load_records(&[resolved]);
+        let mut counts = [0; 3];
+        for n in 0..128 {
+            let to = relay.send(CALLER, invite(&format!("weighted-{n}"))).forwarded().to;
+            let octet = to.ip().to_string().rsplit('.').next().unwrap().parse::<usize>().unwrap();
+            counts[octet] += 1;
+        }
+        assert_eq!(counts, wants, "{weights:?}");
+    }
+}
+
 #[test]
 fn a_name_has_its_turn_and_its_addresses_share_it_by_their_ranks() {
     struct Row {
