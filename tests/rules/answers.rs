@@ -1,7 +1,7 @@
 //! Our own answers, and silence where silence is right.
 
 use strowger::proxy::{
-    Forwarded, ListenerId, Policy, Prefix, Reason, SourceMatch, StatusLine, Verdict,
+    Forwarded, ListenerId, Policy, Prefix, Reason, Rewrite, Sips, SourceMatch, StatusLine, Verdict,
 };
 
 use crate::messages::{CALLER, Request, invite, response};

@@ -15,6 +15,8 @@ const ALICE: &str = "<sip:alice@example.org>;tag=alice";
 fn with_allow_nobody_else_gets_a_byte() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let sent = call(&mut relay, "known");
+    // What proves that it belongs to the call may come from anywhere: here the proofs are another's.
+    let other = call(&mut relay, "other");
     relay.snapshot.policy.allow = prefixes("198.51.100.0/24 10.0.0.0/8");
     let mut ping = Request::new("OPTIONS", "ping");
     ping.uri = "sip:192.0.2.1";
@@ -26,11 +28,11 @@ fn with_allow_nobody_else_gets_a_byte() {
         ("what would be refused", extension.text()),
         ("what is malformed", invite("bad").replace("CSeq: 1", "CSeq: x")),
         ("a copy", invite("known")),
-        ("a token", by_caller("BYE", "known", &sent.routes())),
-        ("a token the other way", by_callee("BYE", "known", "sip:x@h", &sent.routes())),
+        ("another call's token", by_caller("BYE", "known", &other.routes())),
+        ("the other way", by_callee("BYE", "known", "sip:x@h", &other.routes())),
         ("a call's pin", by_caller("BYE", "known", "")),
         ("an ACK", Request::new("ACK", "known").text()),
-        ("a response", response(&sent, "200 OK", "bob")),
+        ("another call's Via", response(&sent, "200 OK", "bob").replace("known", "other")),
         ("no SIP", "hello".into()),
         ("nothing", String::new()),
     ];

@@ -83,12 +83,13 @@ fn what_asks_us_and_what_is_checked_first() {
             "400",
         ),
         row(
-            "the scheme before an extension",
+            "an extension before the scheme",
             "OPTIONS",
-            "http://h",
+            "sips:h",
             ("CSeq", "Proxy-Require: x\r\nCSeq"),
-            "416",
+            "420",
         ),
+        row("hops before the scheme", "OPTIONS", "sips:h", ("Forwards: 70", "Forwards: 0"), "483"),
         row(
             "an extension before hops",
             "MESSAGE",

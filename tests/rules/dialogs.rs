@@ -562,7 +562,7 @@ fn destinations_and_members_of_a_call_need_no_prefix_in_allow() {
     let sent = relay.send(CALLER, invite("listed")).forwarded();
     let ok = response(&sent, "200 OK", "bob");
     assert_eq!(relay.send(A, &ok).next_hop(), CALLER, "a destination answers");
-    let routes = routes_of(&sent);
+    let routes = sent.routes();
     let bye = by_callee("BYE", "listed", "sip:alice@198.51.100.7:5062", &routes);
     assert_eq!(relay.send(A, &bye).next_hop(), CALLER, "a destination ends the call");
     assert_eq!(relay.send(A, b"\r\n").dropped(), Reason::KeepAlive);
@@ -583,7 +583,7 @@ fn a_stranger_to_allow_who_proves_nothing_gets_silence() {
     let sent = call(&mut relay, "proof");
     allow_callers(&mut relay);
     let ok = response(&sent, "200 OK", "bob");
-    let bye = by_callee("BYE", "proof", "sip:alice@198.51.100.7:5062", &routes_of(&sent));
+    let bye = by_callee("BYE", "proof", "sip:alice@198.51.100.7:5062", &sent.routes());
     let rows: [(&str, String); 10] = [
         ("a new request", invite("stranger")),
         ("no Route", bye.replace("Route: ", "X-Route: ")),

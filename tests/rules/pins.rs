@@ -62,8 +62,17 @@ const AFTER_AN_INVITE: &[Row] = &[
     Row { says: "while it rings it is remembered for 1,800 s", given: &[
         Server("180 Ringing", BACK), Passes(1_800), Caller("CANCEL", TO_A),
     ]},
-    Row { says: "a 100 counts as ringing", given: &[
-        Server("100 Trying", BACK), Passes(1_000), Caller("CANCEL", TO_A),
+    Row { says: "a 100 is not ringing: 240 s, and no more", given: &[
+        Server("100 Trying", BACK), Passes(240), Caller("CANCEL", TO_A),
+    ]},
+    Row { says: "after which it is forgotten", given: &[
+        Server("100 Trying", BACK), Passes(250), Caller("CANCEL", "481"),
+    ]},
+    Row { says: "a late 100 does not stop the ringing", given: &[
+        Server("180 Ringing", BACK), Server("100 Trying", BACK), Passes(1_000), Caller("CANCEL", TO_A),
+    ]},
+    Row { says: "a 101 rings", given: &[
+        Server("101 Dialog Establishment", BACK), Passes(1_000), Caller("CANCEL", TO_A),
     ]},
     Row { says: "and so does a 199", given: &[
         Server("199 Early Dialog Terminated", BACK), Passes(1_000), Caller("CANCEL", TO_A),
@@ -225,7 +234,7 @@ fn an_ack_is_never_answered() {
         Row {
             says: "another scheme",
             given: |ack, _| ack.uri = "http://example.com",
-            wants: "bad_ack",
+            wants: "stray_ack",
         },
         Row { says: "malformed", given: |ack, _| ack.cseq = "x ACK".into(), wants: "bad_ack" },
         Row {

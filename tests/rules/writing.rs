@@ -1,6 +1,6 @@
 //! What is written into a message that leaves, to the byte.
 
-use strowger::proxy::{Listener, Listeners, Rewrite};
+use strowger::proxy::{Listener, Listeners, Rewrite, Sips};
 
 use crate::messages::{A, BOB, CALLER, Request, by_caller, call, invite, response};
 use crate::relay::{Relay, US, listeners};
@@ -240,6 +240,7 @@ fn the_domain_is_rewritten_for_what_is_dispatched() {
         let mut relay = Relay::listening(&[US, "[2001:db8::1]:5060"], &[row.destination]);
         let mut request = Request::new("INVITE", "domain");
         request.uri = row.given;
+        relay.snapshot.set_default.sips = Sips::Forward;
         let sent = relay.send(CALLER, request.text()).forwarded();
         assert_eq!(sent.first_line(), format!("INVITE {} SIP/2.0", row.given));
         relay.snapshot.set_default.rewrite = Rewrite::Domain;
