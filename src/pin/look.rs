@@ -148,15 +148,6 @@ impl PinTable {
     }
 }
 
-#[cfg(test)]
-impl PinTable {
-    /// Returns every word, to check whether one was changed.
-    pub(crate) fn words(&self) -> Vec<u64> {
-        let ways = (0..self.memory().bucket_count()).flat_map(|at| self.memory().bucket(at));
-        ways.map(|way| way.load(Ordering::Relaxed)).collect()
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::{ANSWERED_NO_DESTINATION, Claim, PinMemory};

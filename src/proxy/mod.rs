@@ -19,9 +19,6 @@ mod snapshot;
 mod verdict;
 mod via_parameter;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 

@@ -163,7 +163,11 @@ fn rubbish_halves_and_giants_at_the_sockets() {
         (b"rubbish", fault, "not a request: it does not start like BINRPC"),
         (b"\xa1\x0f\xff\xff\xff\xff\0\0\0\0", fault, "not a request: it is too long"),
         (b"\xa1\x03\x03\x01\x02\x03\x04\x91\x0dco", fault, "not a request: a truncated value"),
-        (b"\xa1\x03\x02\x01\x02\x03\x04\x10\x07", fault, "not a request: the name of a method"),
+        (
+            b"\xa1\x03\x02\x01\x02\x03\x04\x10\x07",
+            fault,
+            "not a request: it must start with the name of a method",
+        ),
         (&version[..9], b"", ""),
     ] {
         let answer = tools.stream("ctl", bytes);

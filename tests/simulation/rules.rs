@@ -15,7 +15,7 @@ impl World {
         match number {
             0 => *sip.get_mut("CSeq").expect("there") = "7 BYE".to_owned(),
             1 => sip.first = "INVITE sip:bob@example.com SIP/7.0".to_owned(),
-            2 => sip.first = "INVITE mailto:bob@example.com SIP/2.0".to_owned(),
+            2 => sip.first = "INVITE sips:bob@example.com SIP/2.0".to_owned(),
             3 => sip.add("Proxy-Require", "magic"),
             4 => *sip.get_mut("Max-Forwards").expect("there") = "0".to_owned(),
             5 => {

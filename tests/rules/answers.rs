@@ -1,6 +1,11 @@
 //! Our own responses, and when there must be none.
 
-use super::*;
+use strowger::proxy::{
+    Forwarded, ListenerId, Policy, Prefix, Reason, Rewrite, Sips, SourceMatch, StatusLine, Verdict,
+};
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::Relay;
 
 #[test]
 fn each_refusal_has_its_code() {

@@ -1,42 +1,11 @@
 //! Requests in a dialog: forwarded by our Record-Route's token, by the call's pin, or not at all.
 
-use super::*;
+use strowger::proxy::{
+    ForeignRoute, Forwarded, InDialog, ListenerId, Prefix, Reason, Rewrite, Verdict,
+};
 
-const A: &str = "10.0.0.1:5060";
-const BOB: &str = "<sip:bob@example.com>;tag=bob";
-
-/// Sets up a call that A has answered; returns the INVITE as A got it.
-fn call(relay: &mut Relay, call_id: &str) -> Sent {
-    let sent = relay.send(CALLER, invite(call_id)).forwarded();
-    relay.send(&sent.to.to_string(), response(&sent, "200 OK", "bob")).forwarded();
-    sent
-}
-
-/// Returns a request of the caller in that call, with this Route.
-fn by_caller(method: &str, call_id: &str, routes: &str) -> String {
-    let mut request = Request::new(method, call_id);
-    request.to = BOB;
-    request.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-{call_id}-{method}-2");
-    request.uri = "sip:bob@192.168.7.7:5060";
-    request.more = routes.to_owned();
-    request.cseq = format!("2 {method}");
-    request.text()
-}
-
-/// Returns a request of the callee in that call.
-fn by_callee(method: &str, call_id: &str, uri: &str, routes: &str) -> String {
-    let mut request = Request::new(method, call_id);
-    (request.from, request.to) = (BOB, "<sip:alice@example.org>;tag=alice");
-    request.via = format!("SIP/2.0/UDP {A};branch=z9hG4bK-{call_id}-{method}-bob");
-    request.uri = uri;
-    request.more = routes.to_owned();
-    request.cseq = format!("7 {method}");
-    request.text()
-}
-
-fn routes_of(sent: &Sent) -> String {
-    sent.record_routes().iter().map(|value| format!("Route: {value}\r\n")).collect()
-}
+use crate::messages::{A, BOB, CALLER, Request, by_callee, by_caller, call, invite, response};
+use crate::relay::{Relay, US, listeners};
 
 #[test]
 fn record_route_is_written_where_a_dialog_may_begin_and_nowhere_else() {
@@ -55,7 +24,7 @@ fn record_route_is_written_where_a_dialog_may_begin_and_nowhere_else() {
         assert!(sent.record_routes().is_empty(), "{method}");
     }
     let sent = call(&mut relay, "in-dialog");
-    let again = relay.send(CALLER, by_caller("INVITE", "in-dialog", &routes_of(&sent))).forwarded();
+    let again = relay.send(CALLER, by_caller("INVITE", "in-dialog", &sent.routes())).forwarded();
     assert!(again.record_routes().is_empty(), "never in a dialog");
 }
 
@@ -63,7 +32,7 @@ fn record_route_is_written_where_a_dialog_may_begin_and_nowhere_else() {
 fn every_method_goes_both_ways_by_the_token() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
     let sent = call(&mut relay, "both");
-    let routes = routes_of(&sent);
+    let routes = sent.routes();
     for method in ["ACK", "BYE", "INVITE", "UPDATE", "PRACK", "NOTIFY", "REFER", "INFO", "CANCEL"] {
         let forth = relay.send(CALLER, by_caller(method, "both", &routes));
         assert_eq!(forth.verdict, Verdict::Forwarded(Forwarded::Token), "{method}");
@@ -81,14 +50,13 @@ fn every_method_goes_both_ways_by_the_token() {
 
 #[test]
 fn a_token_outlives_the_process_and_the_row_of_its_destination() {
-    let listeners = || Relay::new(&[]).shared.listeners.clone();
-    let mut old = Relay::made_of(listeners(), 1, &["sip:10.0.0.1:5060"]);
-    let mut new = Relay::made_of(listeners(), 2, &["sip:10.0.0.9:5060"]);
+    let mut old = Relay::made_of(listeners(&[US]), 1, &["sip:10.0.0.1:5060"]);
+    let mut new = Relay::made_of(listeners(&[US]), 2, &["sip:10.0.0.9:5060"]);
     let sent = call(&mut old, "survivor");
-    let bye = new.send(CALLER, by_caller("BYE", "survivor", &routes_of(&sent)));
+    let bye = new.send(CALLER, by_caller("BYE", "survivor", &sent.routes()));
     assert_eq!(bye.next_hop(), A);
     let bye =
-        new.send(A, by_callee("BYE", "survivor", "sip:alice@198.51.100.7:5062", &routes_of(&sent)));
+        new.send(A, by_callee("BYE", "survivor", "sip:alice@198.51.100.7:5062", &sent.routes()));
     assert_eq!(bye.next_hop(), CALLER);
 }
 
@@ -133,7 +101,7 @@ fn spellings_of_our_route_by_other_stacks() {
 fn a_token_of_another_call_or_a_tampered_one_gets_403() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     let sent = call(&mut relay, "mine");
-    let routes = routes_of(&sent);
+    let routes = sent.routes();
     let forged = routes.replacen("sip:1000", "sip:1001", 1).replacen("sip:10010a", "sip:10010b", 1);
     assert_ne!(forged, routes);
     for (call_id, routes) in [("other", &routes), ("mine", &forged)] {
@@ -197,7 +165,7 @@ fn a_callee_cannot_send_us_where_it_likes() {
             .to_vec();
     let sent = call(&mut relay, "callee");
     for row in rows {
-        let routes = format!("{}{}", routes_of(&sent), row.routes);
+        let routes = format!("{}{}", sent.routes(), row.routes);
         let bye = relay.send(A, by_callee("BYE", "callee", row.uri, &routes));
         assert_eq!(bye.next_hop(), row.wants, "{}", row.says);
         // Others who have learnt the token reach the caller and nobody else.
@@ -370,7 +338,7 @@ fn with_equal_tags_the_sender_decides() {
     let mut request = Request::new("BYE", "equal");
     request.to = "<sip:bob@example.com>;tag=ALICE";
     request.uri = "sip:x@victim.example";
-    request.more = routes_of(&sent);
+    request.more = sent.routes();
     assert_eq!(relay.send(CALLER, request.text()).next_hop(), A);
     assert_eq!(relay.send(A, request.text()).next_hop(), CALLER);
 }
@@ -382,7 +350,7 @@ fn a_set_may_let_callers_follow_their_route() {
     relay.snapshot.policy.in_dialog_to =
         vec![Prefix::new("192.168.7.0".parse().unwrap(), 24).unwrap()];
     let sent = call(&mut relay, "routed");
-    let mut bye = by_caller("BYE", "routed", &routes_of(&sent));
+    let mut bye = by_caller("BYE", "routed", &sent.routes());
     assert_eq!(relay.send(CALLER, &bye).next_hop(), "192.168.7.7:5060");
     bye = bye.replace("192.168.7.7", "192.168.8.8");
     assert_eq!(relay.send(CALLER, &bye).next_hop(), A);
@@ -411,7 +379,7 @@ fn a_caller_that_follows_its_route_is_sent_to_one_host_that_is_not_us() {
     relay.snapshot.set_default.in_dialog = InDialog::Route;
     let sent = call(&mut relay, "routed");
     for uri in ["255.255.255.255", "224.0.1.75", "0.0.0.0", "192.0.2.1", "127.0.0.1"] {
-        let bye = by_caller("BYE", "routed", &routes_of(&sent)).replace("192.168.7.7", uri);
+        let bye = by_caller("BYE", "routed", &sent.routes()).replace("192.168.7.7", uri);
         assert_eq!(relay.send(CALLER, &bye).next_hop(), A, "{uri}");
     }
 }
@@ -466,7 +434,7 @@ fn a_route_that_is_no_uri_never_becomes_the_request_uri() {
 fn a_place_of_a_family_without_a_listener_is_not_followed() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     relay.snapshot.set_default.in_dialog = InDialog::Route;
-    let routes = routes_of(&call(&mut relay, "dual-stack"));
+    let routes = call(&mut relay, "dual-stack").routes();
     let remote = "sip:alice@[2001:db8::7]:5060";
     let forth = by_caller("BYE", "dual-stack", &routes).replace("sip:bob@192.168.7.7:5060", remote);
     assert_eq!(relay.send(CALLER, forth).next_hop(), A);
@@ -510,7 +478,7 @@ fn an_ipv4_address_in_ipv6_clothes_is_judged_as_the_ipv4_address() {
     let sent = call(&mut relay, "mapped");
     for host in ["127.0.0.1", "192.168.1.1", "224.0.1.75", "255.255.255.255", "192.0.2.1"] {
         let uri = format!("sip:alice@[::ffff:{host}]:5060");
-        let bye = relay.send(A, by_callee("BYE", "mapped", &uri, &routes_of(&sent)));
+        let bye = relay.send(A, by_callee("BYE", "mapped", &uri, &sent.routes()));
         assert_eq!(bye.next_hop(), CALLER, "{host}");
     }
 }
@@ -595,7 +563,7 @@ fn destinations_and_members_of_a_call_need_no_prefix_in_allow() {
     let sent = relay.send(CALLER, invite("listed")).forwarded();
     let ok = response(&sent, "200 OK", "bob");
     assert_eq!(relay.send(A, &ok).next_hop(), CALLER, "a destination answers");
-    let routes = routes_of(&sent);
+    let routes = sent.routes();
     let bye = by_callee("BYE", "listed", "sip:alice@198.51.100.7:5062", &routes);
     assert_eq!(relay.send(A, &bye).next_hop(), CALLER, "a destination ends the call");
     assert_eq!(relay.send(A, b"\r\n").dropped(), Reason::KeepAlive);
@@ -616,7 +584,7 @@ fn a_stranger_to_allow_who_proves_nothing_gets_silence() {
     let sent = call(&mut relay, "proof");
     allow_callers(&mut relay);
     let ok = response(&sent, "200 OK", "bob");
-    let bye = by_callee("BYE", "proof", "sip:alice@198.51.100.7:5062", &routes_of(&sent));
+    let bye = by_callee("BYE", "proof", "sip:alice@198.51.100.7:5062", &sent.routes());
     let rows: [(&str, String); 10] = [
         ("a new request", invite("stranger")),
         ("no Route", bye.replace("Route: ", "X-Route: ")),

@@ -3,9 +3,13 @@
 //! They name foreign domains, so everything is dispatched to one destination, the usual case for a
 //! balancer. A forwarded message differs from its input only where a proxy must change it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::*;
+use strowger::proxy::{Reason, Verdict};
+
+use crate::oracle::Reading;
+use crate::relay::Relay;
 
 const SOURCE: &str = "192.0.2.250:5060";
 const DESTINATION: &str = "10.0.0.1:5060";
@@ -94,7 +98,7 @@ fn file(path: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)).unwrap()
 }
 
-pub(super) fn all_messages() -> Vec<Vec<u8>> {
+pub(crate) fn all_messages() -> Vec<Vec<u8>> {
     let rfc4475 =
         REQUESTS.iter().chain(RESPONSES).map(|(name, _)| file(&format!("rfc4475/{name}.dat")));
     rfc4475.chain(IPV6.iter().map(|(name, _)| ipv6_file(name))).collect()
@@ -195,16 +199,15 @@ fn two_cookies_without_a_branch_are_two_transactions() {
 fn check_request(name: &str, bytes: &[u8], wants: Wants) {
     let mut relay =
         Relay::listening(&["192.0.2.1:5060", "[2001:db8::1]:5060"], &["sip:10.0.0.1:5060"]);
-    let message = Message::read(bytes);
+    let message = Reading::of(bytes);
     let mut destination = DESTINATION.parse().unwrap();
     if wants == Forward && message.to_tag.is_some() {
         // In a dialog that we do not know, only the Request-URI can name the destination.
         assert!(relay.send(SOURCE, bytes).answer().starts_with("SIP/2.0 481 "), "{name}");
-        let host = String::from_utf8(message.uri.host.of(bytes).to_vec()).unwrap();
-        let uri = format!("sip:{host}:{}", message.uri.port_or_default());
-        relay.load(&[&uri]);
-        let slot =
-            relay.snapshot.destinations.by_host(host.as_bytes(), message.uri.port_or_default());
+        let uri = message.uri.unwrap();
+        let (host, port) = (uri.host, uri.port.unwrap_or(5060));
+        relay.load(&[&format!("sip:{host}:{port}")]);
+        let slot = relay.snapshot.destinations.by_host(host.as_bytes(), port);
         destination = relay.snapshot.destinations.get(slot.unwrap()).unwrap().address;
     }
     let outcome = relay.send(SOURCE, bytes);
@@ -212,7 +215,7 @@ fn check_request(name: &str, bytes: &[u8], wants: Wants) {
         Forward => {
             let sent = match outcome.verdict {
                 Verdict::Forwarded(_) => outcome.sent.unwrap(),
-                other => panic!("{name}: {other:?} {:?}", Message::read(bytes).fault),
+                other => panic!("{name}: {other:?} {:?}", Reading::of(bytes).fault),
             };
             assert_eq!(sent.to, destination, "{name}");
             assert_only_permitted_edits(name, bytes, &sent.bytes, 1);

@@ -1,7 +1,9 @@
 //! Responses: where they go, and what proves that they may.
 
-use super::*;
-use crate::limits;
+use strowger::proxy::{Forwarded, ListenerId, Prefix, Reason, SourceMatch, Verdict};
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::{Relay, US, listeners};
 
 const A: &str = "10.0.0.1:5060";
 
@@ -214,9 +216,8 @@ fn a_server_that_drops_our_parameter_is_believed_only_where_destinations_are() {
 
 #[test]
 fn a_restarted_process_and_another_node_write_the_same_branch_and_serve_the_response() {
-    let listeners = || Relay::new(&[]).shared.listeners.clone();
-    let mut old = Relay::made_of(listeners(), 1, &["sip:10.0.0.1:5060"]);
-    let mut new = Relay::made_of(listeners(), 2, &["sip:10.0.0.1:5060"]);
+    let mut old = Relay::made_of(listeners(&[US]), 1, &["sip:10.0.0.1:5060"]);
+    let mut new = Relay::made_of(listeners(&[US]), 2, &["sip:10.0.0.1:5060"]);
     let by_old = old.send(CALLER, invite("restart")).forwarded();
     let by_new = new.send(CALLER, invite("restart")).forwarded();
     assert_eq!(by_old.branch(), by_new.branch());
@@ -266,10 +267,9 @@ fn malformed_responses_are_dropped_and_never_answered() {
 
 #[test]
 fn a_slot_of_another_process_means_nothing_here() {
-    let listeners = || Relay::new(&[]).shared.listeners.clone();
     let (a, b) = ("sip:10.0.0.1:5060", "sip:10.0.0.2:5060");
-    let mut old = Relay::made_of(listeners(), 1, &[a]);
-    let mut new = Relay::made_of(listeners(), 2, &[b, a]);
+    let mut old = Relay::made_of(listeners(&[US]), 1, &[a]);
+    let mut new = Relay::made_of(listeners(&[US]), 2, &[b, a]);
     let sent = old.send(CALLER, invite("restart")).forwarded();
     new.send(A, response(&sent, "200 OK", "b")).forwarded();
     let mut bye = Request::new("BYE", "restart");
@@ -279,10 +279,9 @@ fn a_slot_of_another_process_means_nothing_here() {
 
 #[test]
 fn servers_that_share_an_address_are_told_apart_by_their_ports() {
-    let listeners = || Relay::new(&[]).shared.listeners.clone();
     let both = ["sip:10.0.0.1:5060", "sip:10.0.0.1:5070"];
-    let mut old = Relay::made_of(listeners(), 1, &both[1..]);
-    let mut new = Relay::made_of(listeners(), 2, &both);
+    let mut old = Relay::made_of(listeners(&[US]), 1, &both[1..]);
+    let mut new = Relay::made_of(listeners(&[US]), 2, &both);
     new.snapshot.policy.source_match = SourceMatch::Address;
     let sent = old.send(CALLER, invite("shared")).forwarded();
     new.send("10.0.0.1:5070", response(&sent, "200 OK", "b")).forwarded();
@@ -300,7 +299,7 @@ fn the_slot_of_a_request_of_long_ago_means_nothing_any_more() {
         bye_goes: Option<&'static str>,
     }
     let row = |says, after_ms, from, bye_goes| Row { says, after_ms, from, bye_goes };
-    let old = limits::SLOT_QUARANTINE_MS;
+    let old = 1_800_000;
     let rows = [
         row("in its time it is the slot", old - 1, "10.0.0.1:40000", Some(A)),
         row("later its source tells", old, A, Some(A)),

@@ -2,8 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::torture::all_messages;
-use super::*;
+use strowger::proxy::{Answer, Verdict};
+
+use crate::messages::{CALLER, invite, response};
+use crate::relay::Relay;
+use crate::torture::all_messages;
 
 /// Sends it and asserts the law: one verdict and at most one message, to the destination, the
 /// sender's address or the caller in a token, and hardly longer than the datagram.

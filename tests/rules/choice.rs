@@ -1,6 +1,13 @@
 //! Round robin, and the pins that keep a request at its destination.
 
-use super::*;
+use std::sync::Arc;
+
+use strowger::proxy::{
+    Answer, Flow, Forwarded, ListenerId, Outbox, Proxy, Reason, Rewrite, Verdict,
+};
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::Relay;
 
 const A: &str = "sip:10.0.0.1:5060";
 const B: &str = "sip:10.0.0.2:5060";

@@ -1,15 +1,21 @@
 //! Explanations: why a message goes where it goes. For every message of every test here,
 //! [`Relay::send_to`] asserts that the explanation comes true and that explaining changes nothing.
 
-use super::*;
-use crate::message::Fault;
-use crate::pin::State;
+use strowger::destination::Slot;
+use strowger::message::Fault;
+use strowger::pin::State;
+use strowger::proxy::{
+    Answer, Explained, Leads, OwnRoute, Reason, Rule, Speaker, Verdict, likely_source,
+};
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::Relay;
 
 const A: &str = "sip:10.0.0.1:5060";
 const B: &str = "sip:10.0.0.2:5060";
 
 fn why(relay: &mut Relay, from: &str, text: &str) -> Explained {
-    relay.explain(Flow::udp(ListenerId(0), from.parse().unwrap()), text.as_bytes())
+    relay.explain(from, text)
 }
 
 /// Returns where it would go, and by which rule.
@@ -100,6 +106,13 @@ fn a_token_is_told_with_who_sends_by_it() {
         panic!("{explained:?}");
     };
     assert_eq!(token.destination.to_string(), "10.0.0.1:5060");
+    // What is malformed, and a response, is not read for Routes.
+    let bad = bye.text().replace("CSeq: 1", "CSeq: x");
+    assert_eq!(why(&mut relay, CALLER, &bad).route, OwnRoute::Nothing);
+    let ok = response(&sent, "200 OK", "bob").replace("From: ", &format!("{}From: ", bye.more));
+    assert_eq!(why(&mut relay, "10.0.0.1:5060", &ok).route, OwnRoute::Nothing);
+    let unreadable = bye.text().replace(">\r\nContent", ">, <x>\r\nContent");
+    assert_eq!(why(&mut relay, CALLER, &unreadable).route, OwnRoute::Nothing);
     bye.call_id = "stolen";
     let explained = why(&mut relay, CALLER, &bye.text());
     assert_eq!(explained.route, OwnRoute::Forged);

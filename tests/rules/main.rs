@@ -1,0 +1,25 @@
+//! The rules of the proxy, as rows: messages go in, verdicts and messages come out.
+//!
+//! Everything goes through the crate's public surface. A row names what it asserts, gives messages,
+//! and wants what leaves, so it holds whatever the core looks like inside.
+
+#[path = "../oracle/mod.rs"]
+mod oracle;
+
+mod messages;
+mod relay;
+
+mod answers;
+mod cannot;
+mod checks;
+mod choice;
+mod destinations;
+mod dialogs;
+mod explain;
+mod law;
+mod next_hops;
+mod pins;
+mod responses;
+mod tokens;
+mod torture;
+mod writing;

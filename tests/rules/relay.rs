@@ -1,0 +1,324 @@
+//! A relay without sockets: its workers, its control thread and its clock.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use strowger::clock::Now;
+use strowger::destination::{
+    Attributes, DestinationUri, Flags, Host, Origin, Record, Resolved, SocketName, Table,
+};
+use strowger::keys::{Keys, MasterKey};
+use strowger::limits::PIECES_MAX;
+use strowger::pin::{PinMemory, PinTable};
+use strowger::proxy::{
+    Explained, Explainer, Flow, Listener, ListenerId, Listeners, Outbox, Policy, Prefix, Proxy,
+    Reason, SetPolicy, Shared, Snapshot, Verdict,
+};
+use strowger::registry::Registry;
+
+/// The address of a relay with one listener.
+pub(crate) const US: &str = "192.0.2.1:5060";
+
+pub(crate) struct Relay {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) now: Now,
+    registry: Registry,
+    workers: Vec<Proxy>,
+    outbox: Outbox,
+    explainer: Explainer,
+}
+
+/// What became of one datagram.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    pub(crate) sent: Option<Sent>,
+}
+
+/// A message that left.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) to: SocketAddr,
+    pub(crate) listener: ListenerId,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Relay {
+    /// A relay at 192.0.2.1:5060 with these lines of a list:
+    /// `[flags] [set=N] sip:…[ socket=ADDRESS]`.
+    pub(crate) fn new(destinations: &[&str]) -> Self {
+        Self::listening(&[US], destinations)
+    }
+
+    /// A relay with these listeners, that is also called sip.example.net.
+    pub(crate) fn listening(addresses: &[&str], destinations: &[&str]) -> Self {
+        Self::made_of(listeners(addresses), 1, destinations)
+    }
+
+    pub(crate) fn made_of(listeners: Listeners, incarnation: u16, destinations: &[&str]) -> Self {
+        Self::with_keys(listeners, keys(&[1]), incarnation, destinations)
+    }
+
+    pub(crate) fn with_keys(
+        listeners: Listeners,
+        keys: Keys,
+        incarnation: u16,
+        destinations: &[&str],
+    ) -> Self {
+        let pins = PinTable::new(PinMemory::on_heap(8_000));
+        let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
+        let mut relay = Self {
+            explainer: Explainer::new(&shared),
+            workers: vec![Proxy::new(Arc::clone(&shared))],
+            shared,
+            snapshot: Snapshot {
+                version: 0,
+                policy: Policy::default(),
+                set_default: SetPolicy::default(),
+                sets: BTreeMap::new(),
+                draining: false,
+                destinations: Table::default(),
+            },
+            now: Now::from_ms(1_000_000_000),
+            registry: Registry::default(),
+            outbox: Outbox::new(),
+        };
+        relay.load(destinations);
+        relay
+    }
+
+    /// Takes over a new list.
+    pub(crate) fn load(&mut self, destinations: &[&str]) {
+        let records: Vec<_> =
+            destinations.iter().enumerate().map(|(at, line)| record(line, at)).collect();
+        self.load_records(&records);
+    }
+
+    pub(crate) fn load_records(&mut self, records: &[Resolved]) {
+        self.snapshot.version += 1;
+        self.snapshot.destinations = self
+            .registry
+            .load(self.now, records, &self.shared.listeners, &self.shared.pins)
+            .unwrap();
+    }
+
+    pub(crate) fn pass_ms(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+    }
+
+    /// One datagram to the first worker and listener.
+    pub(crate) fn send(&mut self, from: &str, text: impl AsRef<[u8]>) -> Outcome {
+        self.send_to(0, 0, from, text.as_ref())
+    }
+
+    pub(crate) fn send_to(
+        &mut self,
+        worker: usize,
+        listener: u16,
+        from: &str,
+        bytes: &[u8],
+    ) -> Outcome {
+        while self.workers.len() <= worker {
+            self.workers.push(Proxy::new(Arc::clone(&self.shared)));
+        }
+        let flow = Flow::udp(ListenerId(listener), from.parse().unwrap());
+        // Operators explain messages, which fit a datagram.
+        let explained = u16::try_from(bytes.len()).is_ok().then(|| self.explain_at(flow, bytes));
+        let verdict =
+            self.workers[worker].datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
+        let entries = self.outbox.entries();
+        assert!(entries.len() <= 1, "stateless forwarding sends at most one message");
+        let sent = entries.first().map(|entry| Sent {
+            to: entry.flow.peer,
+            listener: entry.flow.listener,
+            bytes: self.outbox.to_vec(entry, bytes),
+        });
+        if let (Some(entry), Some(sent)) = (entries.first(), &sent) {
+            assert_eq!(entry.len, sent.bytes.len());
+            let slices: Vec<_> = self.outbox.slices(entry, bytes).collect();
+            assert!(slices.len() <= PIECES_MAX && slices.iter().all(|slice| !slice.is_empty()));
+            let mut copy = vec![0; entry.len];
+            self.outbox.copy_to(entry, bytes, &mut copy);
+            assert_eq!(copy, sent.bytes);
+        }
+        let wants_message = !matches!(verdict, Verdict::Dropped(_));
+        assert_eq!(wants_message, sent.is_some(), "{verdict:?}");
+        // Every message of every test is explained first, and the explanation must be exact.
+        if let Some(explained) = explained {
+            assert_eq!(explained.verdict, verdict, "{explained:?}");
+            let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
+            let left = entries.first().map(|entry| (entry.flow, self.outbox.to_vec(entry, bytes)));
+            assert_eq!(said, left);
+        }
+        Outcome { verdict, sent }
+    }
+
+    /// What the first worker would log of the datagram that it has just decided about: method,
+    /// Request-URI, From, To, Call-ID and destination.
+    pub(crate) fn dispatched(&self, bytes: &[u8]) -> Option<[String; 6]> {
+        let dispatched = self.workers[0].dispatched(&self.snapshot, bytes)?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Some([
+            text(dispatched.method),
+            text(dispatched.request_uri),
+            text(dispatched.from),
+            text(dispatched.to),
+            text(dispatched.call_id),
+            dispatched.destination.to_owned(),
+        ])
+    }
+
+    /// Recovers the first worker as after a panic.
+    pub(crate) fn reset(&mut self) {
+        self.workers[0].reset();
+    }
+
+    /// Explains a message that comes to the first listener.
+    pub(crate) fn explain(&mut self, from: &str, text: impl AsRef<[u8]>) -> Explained {
+        self.explain_at(Flow::udp(ListenerId(0), from.parse().unwrap()), text.as_ref())
+    }
+
+    fn explain_at(&mut self, flow: Flow, bytes: &[u8]) -> Explained {
+        let before = self.pin_counts();
+        let explained = self.explainer.explain(self.now, &self.shared, &self.snapshot, flow, bytes);
+        assert_eq!(before, self.pin_counts(), "changed by {explained:?}");
+        explained
+    }
+
+    fn pin_counts(&self) -> Vec<u64> {
+        let counters = self.shared.pins.counters();
+        let counters =
+            [&counters.evicted_final, &counters.evicted_live, &counters.contended, &counters.swept];
+        let counters = counters.iter().map(|counter| counter.load(Ordering::Relaxed));
+        counters.chain([self.shared.pins.count() as u64]).collect()
+    }
+}
+
+impl Outcome {
+    /// The message, which must have been forwarded.
+    pub(crate) fn forwarded(self) -> Sent {
+        assert!(matches!(self.verdict, Verdict::Forwarded(_)), "{self:?}");
+        self.sent.unwrap()
+    }
+
+    /// Where it was forwarded to.
+    pub(crate) fn next_hop(self) -> String {
+        self.forwarded().to.to_string()
+    }
+
+    /// The first line of our answer.
+    pub(crate) fn answer(self) -> String {
+        assert!(matches!(self.verdict, Verdict::Answered(_)), "{self:?}");
+        self.sent.unwrap().text().lines().next().unwrap().to_owned()
+    }
+
+    pub(crate) fn dropped(self) -> Reason {
+        match self.verdict {
+            Verdict::Dropped(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// In one text: `token 10.0.0.1:5060`, `403`, or `bad_ack`, by the names of the counters.
+    pub(crate) fn summary(&self) -> String {
+        match self.verdict {
+            Verdict::Forwarded(how) => {
+                format!("{} {}", how.label(), self.sent.as_ref().unwrap().to)
+            }
+            Verdict::Answered(answer) => answer.label().to_owned(),
+            Verdict::Dropped(reason) => reason.label().to_owned(),
+        }
+    }
+}
+
+impl Sent {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    pub(crate) fn first_line(&self) -> String {
+        self.text().lines().next().unwrap().to_owned()
+    }
+
+    /// All rows of this name, without it.
+    pub(crate) fn rows(&self, name: &str) -> Vec<String> {
+        let text = self.text();
+        let header = text.split("\r\n\r\n").next().unwrap();
+        header
+            .lines()
+            .filter_map(|line| line.strip_prefix(&format!("{name}: ")))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    pub(crate) fn branch(&self) -> String {
+        let via = &self.rows("Via")[0];
+        via.split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned()
+    }
+
+    pub(crate) fn record_routes(&self) -> Vec<String> {
+        self.rows("Record-Route")
+    }
+
+    /// Its Record-Routes as Routes, in their order.
+    pub(crate) fn routes(&self) -> String {
+        self.record_routes().iter().map(|value| format!("Route: {value}\r\n")).collect()
+    }
+}
+
+/// Listeners at these addresses, that are also called sip.example.net.
+pub(crate) fn listeners(addresses: &[&str]) -> Listeners {
+    let listener = |address: &&str| Listener {
+        name: (*address).to_owned(),
+        local: address.parse().unwrap(),
+        sent_by: (*address).to_owned(),
+        force_rport: false,
+    };
+    Listeners::new(
+        addresses.iter().map(listener).collect(),
+        &[("sip.example.net".to_owned(), 5060)],
+    )
+}
+
+/// Keys with these numbers; the first signs.
+pub(crate) fn keys(ids: &[u8]) -> Keys {
+    let master = |id: &u8| MasterKey { id: *id, secret: [41 + id; 32] };
+    Keys::new(&ids.iter().map(master).collect::<Vec<_>>())
+}
+
+/// `192.0.2.0/24 …` as prefixes.
+pub(crate) fn prefixes(text: &str) -> Vec<Prefix> {
+    let prefix = |text: &str| {
+        let (ip, bits) = text.split_once('/').unwrap();
+        Prefix::new(ip.parse().unwrap(), bits.parse().unwrap()).unwrap()
+    };
+    text.split_whitespace().map(prefix).collect()
+}
+
+/// One line of a list; a name has two addresses.
+pub(crate) fn record(line: &str, at: usize) -> Resolved {
+    let mut words = line.split(' ').peekable();
+    let flags =
+        words.next_if(|word| word.parse::<u32>().is_ok()).map_or(0, |word| word.parse().unwrap());
+    let set = words
+        .next_if(|word| word.starts_with("set="))
+        .map_or(1, |word| word["set=".len()..].parse().unwrap());
+    let uri = DestinationUri::parse(words.next().unwrap()).unwrap();
+    let socket =
+        words.next().map(|word| SocketName(word.strip_prefix("socket=").unwrap().parse().unwrap()));
+    let addresses = match uri.host {
+        Host::Address(ip) => vec![SocketAddr::new(ip, uri.port_or_default()).into()],
+        Host::Name(_) => ["203.0.113.1:5060", "203.0.113.2:5060"]
+            .map(|text| text.parse::<SocketAddr>().unwrap().into())
+            .into(),
+    };
+    let attributes = Attributes { socket, ..Attributes::default() };
+    let flags = Flags::from_bits(flags).unwrap();
+    Resolved {
+        record: Record { set, uri, flags, priority: 0, attributes, origin: Origin::Line(at + 1) },
+        addresses,
+    }
+}
