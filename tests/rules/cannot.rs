@@ -10,7 +10,7 @@ const B: &str = "10.0.0.2:5060";
 const STRANGER: &str = "203.0.113.66:5060";
 const ALICE: &str = "<sip:alice@example.org>;tag=alice";
 
-/// Somebody outside: "multiply traffic towards a forged source".
+/// An outsider: "multiply traffic towards a forged source".
 #[test]
 fn with_allow_nobody_else_gets_a_byte() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
@@ -42,7 +42,7 @@ fn with_allow_nobody_else_gets_a_byte() {
     }
 }
 
-/// "At most one packet for one; nothing for an ACK, a response, or what is no SIP."
+/// "At most one packet for one; nothing for an ACK, a response, or data that is not SIP."
 #[test]
 fn what_is_never_answered() {
     let mut relay = Relay::new(&[]);
@@ -69,7 +69,7 @@ fn what_is_never_answered() {
     }
 }
 
-/// Somebody outside: "bounce responses off us".
+/// An outsider: "bounce responses off us".
 #[test]
 fn a_response_with_any_digit_of_our_via_changed_goes_nowhere() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
@@ -195,7 +195,7 @@ fn a_response_to_any_try_passes_when_its_request_is_forgotten() {
     assert_eq!(relay.send(A, &text).summary(), "via_parameter_lost 198.51.100.7:5062");
 }
 
-/// Somebody outside: "use us as an open relay".
+/// An outsider: "use us as an open relay".
 #[test]
 fn a_new_request_goes_to_a_destination_or_nowhere() {
     let token = "1001".to_owned() + &"0".repeat(60);
@@ -243,7 +243,7 @@ fn a_new_request_goes_to_a_destination_or_nowhere() {
     assert!(reached > 200, "{reached}");
 }
 
-/// Somebody outside: "end or divert a call that he has not seen".
+/// An outsider: "end or divert a call whose messages he has not seen".
 #[test]
 fn a_request_in_a_call_needs_all_that_makes_the_call() {
     struct Row {
@@ -323,7 +323,7 @@ fn only_from_a_destinations_address_may_a_callee_name_a_next_hop() {
 }
 
 /// A network that sends calls: "write into the table for another call".
-/// A destination: "answer a call that another has".
+/// A destination: "answer another destination's call".
 #[test]
 fn a_response_is_of_the_request_that_it_got() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
@@ -399,7 +399,7 @@ fn a_listed_destination_sends_no_new_requests() {
     assert_eq!(relay.send(A, invite("left")).summary(), "chosen 10.0.0.9:5060");
 }
 
-/// Somebody outside: "reach addresses that are no host", by the sources that he forges.
+/// An outsider: "reach addresses that are not a host", by forging the source.
 #[test]
 fn no_answer_and_no_response_goes_to_what_is_no_other_host() {
     let sources = [
