@@ -295,7 +295,7 @@ mod tests {
             .collect();
         for (says, listen, list, wants) in [
             ("too many destinations", "udp:127.0.0.1:0", many.as_str(), "at most 65520 fit"),
-            ("another family", "udp:127.0.0.1:0", "1 sip:[2001:db8::1]\n", "has no IPv6 address"),
+            ("another family", "udp:127.0.0.1:0", "1 sip:[2001:db8::1]\n", "add an IPv6 address"),
             (
                 "another family than the socket's",
                 "udp:127.0.0.1:0\", \"udp:[::1]:5999",
