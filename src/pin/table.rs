@@ -406,8 +406,8 @@ impl PinTable {
 fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     let mut free = None;
     let mut calls = 0;
-    let mut oldest_call: Option<(u16, &AtomicU64, u64)> = None;
-    let mut least: Option<((Worth, Reverse<u16>), &AtomicU64, u64)> = None;
+    let mut oldest_call: Option<(u16, (&AtomicU64, u64))> = None;
+    let mut least = None;
     for way in bucket {
         let word = way.load(Ordering::Relaxed);
         let pin = Pin::unpack(word);
@@ -422,25 +422,23 @@ fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(
             let (worth, age) = (pin.worth(clock), pin.age(clock));
             if worth == Worth::Call {
                 calls += 1;
-                if oldest_call.is_none_or(|(oldest, ..)| age > oldest) {
-                    oldest_call = Some((age, way, word));
+                if oldest_call.is_none_or(|(oldest, _)| age > oldest) {
+                    oldest_call = Some((age, (way, word)));
                 }
             }
             let rank = (worth, Reverse(age));
-            if least.is_none_or(|(lowest, ..)| rank < lowest) {
-                least = Some((rank, way, word));
+            if least.is_none_or(|(lowest, _)| rank < lowest) {
+                least = Some((rank, (way, word)));
             }
         }
     }
     if let Some(free) = free {
         return Some(free);
     }
-    let ((worth, _), way, word) = least?;
+    let ((worth, _), least) = least?;
     match oldest_call {
-        Some((_, way, word)) if calls > bucket.len() / 2 && worth >= Worth::Unanswered => {
-            Some((way, word))
-        }
-        _ => Some((way, word)),
+        Some((_, oldest)) if calls > bucket.len() / 2 && worth >= Worth::Unanswered => Some(oldest),
+        _ => Some(least),
     }
 }
 

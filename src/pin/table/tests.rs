@@ -144,7 +144,7 @@ fn memory_without_pins_is_not_swept() {
     let table = PinTable::new(PinMemory::on_heap(8 * 64 * 100));
     assert_eq!(table.blocks_in_use(), 0);
     for key in 0..10_u64 {
-        put(&table, NOW, (key * 10 << 57) | 1, 1);
+        put(&table, NOW, ((key * 10) << 57) | 1, 1);
     }
     let blocks = table.blocks_in_use();
     assert!((2..=10).contains(&blocks), "{blocks}");

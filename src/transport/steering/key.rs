@@ -6,8 +6,8 @@ use std::fmt;
 pub(super) const HASHED_BYTES: usize = 128;
 
 /// A key for multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast",
-/// 2014): the value, in 32-bit words `w` and padded with zeros, hashes to the upper half of `start
-/// + Σ factors[i] * w[i]` modulo 2^64.
+/// 2014). The value, in 32-bit words `w` and padded with zeros, hashes to the upper half of
+/// `start + Σ factors[i] * w[i]` modulo 2^64.
 ///
 /// With a random key, the hashes of any two values are uniform and independent of each other, so an
 /// attacker without the key cannot make Call-IDs that all go to one worker. The multiplications do
