@@ -486,3 +486,22 @@ fn a_cancel_without_its_invite() {
         assert_eq!(relay.send(CALLER, cancel.text()).summary(), wants, "{uri}");
     }
 }
+
+/// The table of these rows holds 8,000 pins.
+#[test]
+fn a_flood_of_unanswered_invites_pushes_out_no_call_that_rings() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let ringing: Vec<_> = (0..20).map(|n| format!("rings-{n}")).collect();
+    for call_id in &ringing {
+        let sent = relay.send(CALLER, invite(call_id)).forwarded();
+        relay.send(A, response(&sent, "180 Ringing", "bob")).forwarded();
+    }
+    for n in 0..10_000 {
+        relay.pass_ms(1);
+        relay.send(CALLER, invite(&format!("flood-{n}"))).forwarded();
+    }
+    for call_id in &ringing {
+        let cancel = relay.send(CALLER, Request::new("CANCEL", call_id).text());
+        assert_eq!(cancel.summary(), TO_A, "{call_id}");
+    }
+}
