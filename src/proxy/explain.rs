@@ -147,7 +147,8 @@ impl Explainer {
     ) -> Explained {
         let snapshot = &snapshot.detached();
         let at = &Arrival { now, shared, snapshot, flow, bytes };
-        let message = Message::read(bytes);
+        // No datagram is longer; the core itself says what becomes of one that is.
+        let message = Message::read(&bytes[..bytes.len().min(usize::from(u16::MAX))]);
         let names = Names::of(at, &message);
         shared.pins.copy(now, &names.keys(), &self.proxy.shared.pins);
         let transaction = names.transaction.and_then(|key| recall(at, key, false));

@@ -180,3 +180,11 @@ fn who_sent_it_is_guessed_from_the_message() {
         assert_eq!(source.map(|source| source.to_string()).as_deref(), wants, "{text}");
     }
 }
+
+#[test]
+fn what_is_longer_than_any_datagram_is_explained_too() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+    let mut text = invite("long").into_bytes();
+    text.resize(70_000, b'x');
+    assert_eq!(relay.send(CALLER, text).dropped(), Reason::Truncated);
+}
