@@ -5,7 +5,7 @@ use crate::config::{Config, LoadMode, Problem};
 use crate::destination::Resolved;
 use crate::listener::Listeners;
 use crate::registry::{LoadError, Registry, leads_to_us};
-use crate::transport::{BindError, planned};
+use crate::transport::planned;
 
 /// Returns the destinations that would run, and warnings. Nothing is bound: a listener with port 0
 /// has no port yet, and a wildcard is every address that this machine has now.
@@ -17,7 +17,7 @@ pub fn look_at_destinations(
     records: Vec<Resolved>,
 ) -> Result<(Vec<Resolved>, Vec<String>), Vec<Problem>> {
     let listeners = planned(&config.relay.listen, &config.relay.alias)
-        .map_err(|errors| errors.iter().map(listener_problem).collect::<Vec<_>>())?;
+        .map_err(|errors| errors.iter().map(|e| worded("relay.listen", e)).collect::<Vec<_>>())?;
     let (records, left_out) = leave_out_ourselves(config, records, &listeners);
     let errors = Registry::default().errors(&records, &listeners);
     if errors.is_empty() {
@@ -48,19 +48,16 @@ pub(super) fn leave_out_ourselves(
     (records, left_out)
 }
 
-fn listener_problem(error: &BindError) -> Problem {
+/// The problem that this error's text names; the text ends with what would be right.
+fn worded(place: &str, error: &impl std::fmt::Display) -> Problem {
     let text = error.to_string();
     let (what, right) = text.rsplit_once(": ").unwrap_or((&text, "change it"));
-    Problem::of("relay.listen", what, right)
+    Problem::of(place, what, right)
 }
 
 fn problem(error: &LoadError, source: &str) -> Problem {
     let (origin, what, right) = match error {
-        LoadError::TooMany { .. } => {
-            let text = error.to_string();
-            let (what, right) = text.rsplit_once(": ").unwrap_or((&text, "list fewer"));
-            return Problem::of(source, what, right);
-        }
+        LoadError::TooMany { .. } => return worded(source, error),
         LoadError::NoSuchSocket { origin, socket, listeners } => {
             let what = format!("socket=udp:{socket} is not one of our listeners");
             (origin, what, format!("name one of {listeners}"))

@@ -49,7 +49,7 @@ impl HeaderName {
             None => first_eight(rest),
         };
         let mask = u64::MAX >> (64 - 8 * len.clamp(1, 8));
-        let word = word & mask | SMALL & mask;
+        let word = (word | SMALL) & mask;
         let behind = |usual: &[u8]| {
             rest.get(8..len).is_some_and(|behind| behind.eq_ignore_ascii_case(&usual[8..]))
         };
