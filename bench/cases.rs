@@ -9,7 +9,9 @@ use strowger::clock::Now;
 use strowger::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved, Slot};
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
-use strowger::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict};
+use strowger::proxy::{
+    Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict,
+};
 use strowger::registry::Registry;
 
 use super::messages::{self, Template};
@@ -24,9 +26,8 @@ pub(crate) struct Core {
     snapshot: Snapshot,
     shared: Arc<Shared>,
     outbox: Outbox,
+    frame: FrameBuffer,
     now: Now,
-    out: Vec<u8>,
-    next_hop: Option<SocketAddr>,
 }
 
 impl Core {
@@ -45,28 +46,22 @@ impl Core {
             snapshot: world::snapshot(1, table),
             shared,
             outbox: Outbox::new(),
+            frame: FrameBuffer::default(),
             now,
-            out: vec![0; strowger::limits::SLOT_BYTES],
-            next_hop: None,
         }
     }
 
     /// Handles one datagram as a worker does, up to the bytes that would be sent.
     pub(crate) fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Verdict {
-        let flow = Flow::udp(ListenerId(0), from);
-        let verdict = self.proxy.datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
-        for entry in self.outbox.entries() {
-            self.outbox.copy_to(entry, bytes, &mut self.out);
-            self.next_hop = Some(entry.flow.peer);
-        }
-        verdict
+        let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
+        let frame = self.frame.receive(bytes);
+        self.proxy.datagram(self.now, &self.snapshot, flow, frame, &mut self.outbox)
     }
 
     /// The message that was sent last and where it went.
     pub(crate) fn sent(&self) -> (SocketAddr, &[u8]) {
         let entry = &self.outbox.entries()[0];
-        let next_hop = self.next_hop.expect("it was sent to someone");
-        (next_hop, &self.out[..entry.len])
+        (entry.flow.peer, self.outbox.bytes(entry, self.frame.slot()))
     }
 
     /// Lets time pass.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strowger::destination::Table;
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
-use strowger::proxy::{Listener, Listeners, Policy, SetPolicy, Shared, Snapshot};
+use strowger::proxy::{Listener, Listeners, Policy, SetPolicy, Shared, Snapshot, Transport};
 use strowger::transport::sys::Mapping;
 
 /// What the workers of a relay with room for so many pins share.
@@ -15,6 +15,7 @@ pub(crate) fn shared(pins: usize) -> Arc<Shared> {
     let listener = Listener {
         name: "192.0.2.1:5060".into(),
         local: "192.0.2.1:5060".parse().expect("an address"),
+        transport: Transport::Udp,
         sent_by: "192.0.2.1:5060".into(),
         force_rport: false,
     };

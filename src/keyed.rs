@@ -17,6 +17,20 @@ impl std::fmt::Debug for Key128 {
     }
 }
 
+impl Key128 {
+    /// Returns the 128-bit digest of one field: SipHash-1-3. It never leaves the process.
+    pub(crate) fn digest(self, field: &[u8]) -> u128 {
+        sip128::SipHasher13::new_with_keys(self.0, self.1).hash(field).as_u128()
+    }
+
+    /// Returns the 64-bit digest of one field, ignoring its case.
+    pub(crate) fn digest_lower(self, field: &[u8]) -> u64 {
+        let mut fields = Fields::new(self);
+        fields.lower(field);
+        fields.spread()
+    }
+}
+
 /// Fields to be hashed together. If the buffer is full, its content is replaced by its hash under
 /// the same key.
 pub(crate) struct Fields {
@@ -27,71 +41,111 @@ pub(crate) struct Fields {
 
 impl Fields {
     /// Creates an empty list of fields.
+    #[inline]
     pub(crate) fn new(key: Key128) -> Self {
         Self { key, bytes: [0; HASHED_BYTES], len: 0 }
     }
 
     /// Adds bytes whose number is always the same.
-    pub(crate) fn fixed(&mut self, bytes: &[u8]) {
-        self.room(bytes.len()).copy_from_slice(bytes);
+    #[inline]
+    pub(crate) fn fixed<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.make_room(N);
+        if let Some(room) = self.bytes[self.len..].first_chunk_mut() {
+            *room = bytes;
+            self.len += N;
+        }
+    }
+
+    /// Adds bytes whose number follows from those before them.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
     }
 
     /// Adds a field of any length. The length is hashed, too, so no two lists of fields are hashed
     /// alike.
     pub(crate) fn field(&mut self, bytes: &[u8]) {
-        self.any(bytes, |_| {});
+        self.fixed((bytes.len() as u16).to_be_bytes());
+        for part in bytes.chunks(HASHED_BYTES - FOLDED_BYTES) {
+            self.bytes(part);
+        }
     }
 
     /// Adds a field, ignoring its case.
+    #[inline]
     pub(crate) fn lower(&mut self, bytes: &[u8]) {
-        self.any(bytes, <[u8]>::make_ascii_lowercase);
+        self.fixed((bytes.len() as u16).to_be_bytes());
+        for part in bytes.chunks(HASHED_BYTES - FOLDED_BYTES) {
+            self.make_room(part.len());
+            copy_lower(part, &mut self.bytes[self.len..self.len + part.len()]);
+            self.len += part.len();
+        }
     }
 
     /// Returns the tag that authenticates the fields: SipHash-2-4.
+    #[inline]
     pub(crate) fn tag(&self) -> u64 {
         SipHasher24::new_with_keys(self.key.0, self.key.1).hash(&self.bytes[..self.len])
     }
 
     /// Returns a number for spreading: SipHash-1-3.
+    #[inline]
     pub(crate) fn spread(&self) -> u64 {
         SipHasher13::new_with_keys(self.key.0, self.key.1).hash(&self.bytes[..self.len])
     }
 
     /// Returns the same with 128 bits.
+    #[inline]
     pub(crate) fn spread128(&self) -> u128 {
-        sip128::SipHasher13::new_with_keys(self.key.0, self.key.1)
-            .hash(&self.bytes[..self.len])
-            .as_u128()
+        self.key.digest(&self.bytes[..self.len])
     }
 
-    fn any(&mut self, bytes: &[u8], change: impl Fn(&mut [u8])) {
-        self.fixed(&(bytes.len() as u16).to_be_bytes());
-        if bytes.len() <= HASHED_BYTES - self.len {
-            let room = self.room(bytes.len());
-            room.copy_from_slice(bytes);
-            change(room);
-            return;
-        }
-        for part in bytes.chunks(HASHED_BYTES - FOLDED_BYTES) {
-            let room = self.room(part.len());
-            room.copy_from_slice(part);
-            change(room);
-        }
-    }
-
-    /// Returns room for what still fits; if the buffer is full, folds it first.
-    fn room(&mut self, len: usize) -> &mut [u8] {
+    /// Folds the buffer if `len` more bytes do not fit.
+    #[inline]
+    fn make_room(&mut self, len: usize) {
         if self.len + len > HASHED_BYTES {
-            let mut hasher = sip128::SipHasher24::new_with_keys(self.key.0, self.key.1);
-            std::hash::Hasher::write(&mut hasher, &self.bytes[..self.len]);
-            let folded = hasher.finish128().as_bytes();
-            self.bytes[..folded.len()].copy_from_slice(&folded);
-            self.len = folded.len();
+            self.fold();
         }
-        let start = self.len;
-        self.len += len;
-        &mut self.bytes[start..self.len]
     }
+
+    #[cold]
+    fn fold(&mut self) {
+        let mut hasher = sip128::SipHasher24::new_with_keys(self.key.0, self.key.1);
+        std::hash::Hasher::write(&mut hasher, &self.bytes[..self.len]);
+        let folded = hasher.finish128().as_bytes();
+        self.bytes[..folded.len()].copy_from_slice(&folded);
+        self.len = folded.len();
+    }
+}
+
+/// Copies `from` into `to`, which is as long, with small letters for capitals.
+#[inline]
+fn copy_lower(from: &[u8], to: &mut [u8]) {
+    let (blocks, rest) = from.as_chunks::<8>();
+    let (lower_blocks, lower_rest) = to.as_chunks_mut::<8>();
+    for (block, lower) in blocks.iter().zip(lower_blocks) {
+        *lower = lower_eight(*block);
+    }
+    for (byte, lower) in rest.iter().zip(lower_rest) {
+        *lower = byte.to_ascii_lowercase();
+    }
+}
+
+/// The same for eight bytes at once.
+#[inline]
+fn lower_eight(bytes: [u8; 8]) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let word = u64::from_le_bytes(bytes);
+    // In each byte without its high bit, one addition carries into that bit from `A` on, the other
+    // from behind `Z` on. No carry leaves its byte.
+    let low = word & !HIGH;
+    let is_from_a = low + (0x80 - u64::from(b'A')) * ONES;
+    let is_behind_z = low + (0x7f - u64::from(b'Z')) * ONES;
+    let is_capital = is_from_a & !is_behind_z & !word & HIGH;
+    (word | is_capital >> 2).to_le_bytes()
 }
 
 /// The size of the hash that replaces a full buffer.
@@ -124,6 +178,37 @@ mod tests {
             let mut longer = plain.clone();
             longer.push(b'x');
             assert_ne!(tag, of(&[&longer, b""]));
+        }
+    }
+
+    #[test]
+    fn a_field_is_not_hashed_like_its_neighbours() {
+        let of = |first: &[u8], second: &[u8]| {
+            let mut fields = Fields::new(Key128(1, 2));
+            fields.field(first);
+            fields.field(second);
+            (fields.tag(), fields.spread(), fields.spread128())
+        };
+        let all = of(b"ab", b"c");
+        for other in [of(b"a", b"bc"), of(b"abc", b""), of(b"AB", b"c")] {
+            assert!(all.0 != other.0 && all.1 != other.1 && all.2 != other.2);
+        }
+    }
+
+    #[test]
+    fn small_letters_are_those_of_the_standard_library() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut bytes = [b'Q'; 8];
+                bytes[at] = byte;
+                assert_eq!(lower_eight(bytes), bytes.map(|b| b.to_ascii_lowercase()));
+            }
+        }
+        let all: Vec<u8> = (0..=u8::MAX).collect();
+        for len in 0..all.len() {
+            let mut lower = vec![0; len];
+            copy_lower(&all[..len], &mut lower);
+            assert_eq!(lower, all[..len].to_ascii_lowercase());
         }
     }
 }

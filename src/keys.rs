@@ -74,10 +74,11 @@ impl Keys {
     }
 }
 
-/// The signing keys derived from one operator's key.
+/// The keys derived from one operator's key for what leaves us and comes back.
 #[derive(Clone, Debug)]
 pub(crate) struct Derived {
     pub(crate) id: u8,
+    digest: Key128,
     via: Key128,
     route: Key128,
 }
@@ -86,6 +87,7 @@ impl Derived {
     fn new(master: &MasterKey) -> Self {
         Self {
             id: master.id,
+            digest: derive("strowger 2026 dialog digest", master),
             via: derive("strowger 2026 via parameter", master),
             route: derive("strowger 2026 record-route token", master),
         }
@@ -100,6 +102,39 @@ impl Derived {
     pub(crate) fn route(&self) -> Fields {
         Fields::new(self.route)
     }
+
+    /// Digests what identifies the dialog of a message.
+    #[inline]
+    pub(crate) fn dialog(&self, call_id: &[u8], from_tag: &[u8], to_tag: &[u8]) -> DialogDigest {
+        DialogDigest {
+            key_id: self.id,
+            call_id: self.digest.digest(call_id),
+            from_tag: self.tag(from_tag),
+            to_tag: self.tag(to_tag),
+        }
+    }
+
+    /// Digests a dialog tag in lower case: tags are tokens, and tokens have no case (RFC 3261
+    /// §7.3.1).
+    #[inline]
+    fn tag(&self, tag: &[u8]) -> u64 {
+        if tag.is_empty() { 0 } else { self.digest.digest_lower(tag) }
+    }
+}
+
+/// The identity of a message's dialog (RFC 3261 §12), each field digested once under a secret of
+/// one operator's key. Each use hashes the digests together with its own fields, under its own key.
+/// The digests never leave the process.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct DialogDigest {
+    /// The number of the key.
+    pub(crate) key_id: u8,
+    /// Of the Call-ID.
+    pub(crate) call_id: u128,
+    /// Of the From tag; 0 if there is none.
+    pub(crate) from_tag: u64,
+    /// Of the To tag; 0 if there is none.
+    pub(crate) to_tag: u64,
 }
 
 fn derive(context: &str, master: &MasterKey) -> Key128 {

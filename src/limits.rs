@@ -57,19 +57,24 @@ pub(crate) const READ_AGAIN_MS: u64 = 1;
 /// The longest time that an INVITE waits for its first response: 64*T1 (RFC 3261 §17.1.1.2).
 pub const TIMER_B: Duration = Duration::from_secs(32);
 
-/// Edits of one message: Request-URI, our Via and Record-Routes, `received` and `rport` (2 each),
-/// Max-Forwards, Max-Breadth, four passes of Route removal (a pair each), the strict-route swap.
-pub(crate) const EDITS_MAX: usize = 20;
-
-/// Slices of one outbox: each edit splits the message once and adds one slice of its own.
-pub const PIECES_MAX: usize = 2 * EDITS_MAX + 1;
+/// Edits of one message: each Route removed by itself, Request-URI, our Via and Record-Routes,
+/// `received`, `rport`, Max-Forwards, Max-Breadth, the strict-route swap.
+pub(crate) const EDITS_MAX: usize = ROUTES_MAX + 8;
 
 /// Messages of one outbox: stateless forwarding adds at most one.
 pub const OUTBOX_MAX: usize = 1;
 
-/// Bytes of our own text in one outbox: a whole response, which is at most as long as its request,
-/// and what we add to it.
+/// Bytes of the outbox for messages that do not lie in the datagram's own slot: a whole response,
+/// or a request that does not fit the headroom, and what we add to it.
 pub const SCRATCH_BYTES: usize = SLOT_BYTES + 4096;
+
+/// Bytes before each received datagram, so that a forwarded request leaves from the slot that it
+/// was received into: the lines we insert are written there, and only what stands before them moves.
+///
+/// A Via of 20 bytes, a sent-by of up to 260, branch and parameter of 120; two Record-Routes of
+/// 160 and a sent-by each; Max-Forwards and Max-Breadth of 40; `received` and `rport` of 70. A name
+/// as long as names can be needs some 1,260 bytes, an address 510: what does not fit is copied.
+pub const HEADROOM_BYTES: usize = 768;
 
 /// Slots for destinations: a slot's number is 16 bits wide, and the last 16 are reserved.
 pub const SLOTS_MAX: usize = 65_520;
@@ -354,6 +359,9 @@ pub(crate) const NAME_BYTES_MAX: usize = 4_096;
 
 /// Bytes that are hashed at once: branch, sent-by, Call-ID and tag of nearly every message fit.
 pub(crate) const HASHED_BYTES: usize = 256;
+
+/// Bytes of a host name (RFC 1035 §2.3.4).
+pub(crate) const HOST_NAME_BYTES_MAX: usize = 253;
 
 /// Bytes of one request on the FIFO, as many as Kamailio accepts (8,192 with the zero at its end):
 /// a command of `kamctl` has fewer than 500.

@@ -17,7 +17,9 @@ use nix::time::{ClockId, clock_gettime};
 use strowger::clock::Now;
 use strowger::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved};
 use strowger::limits::BATCH;
-use strowger::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict};
+use strowger::proxy::{
+    Flow, Forwarded, FrameBuffer, ListenerId, Listeners, Outbox, Proxy, Shared, Snapshot, Verdict,
+};
 use strowger::registry::Registry;
 use strowger::transport::sys::run_when_idle;
 
@@ -168,7 +170,8 @@ struct Worker {
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     outbox: Outbox,
     messages: Vec<Template>,
-    out: Vec<u8>,
+    frame: FrameBuffer,
+    listeners: Listeners,
     number: u64,
 }
 
@@ -176,11 +179,12 @@ impl Worker {
     fn new(shared: Arc<Shared>, current: Arc<ArcSwap<Snapshot>>, number: u64) -> Self {
         let caller = "203.0.113.10:5060".parse().expect("an address");
         Self {
+            listeners: shared.listeners.clone(),
             proxy: Proxy::new(shared),
             snapshots: Cache::new(current),
             outbox: Outbox::new(),
             messages: (0..BATCH / 2).map(|_| messages::invite(caller)).collect(),
-            out: vec![0; strowger::limits::SLOT_BYTES],
+            frame: FrameBuffer::default(),
             number,
         }
     }
@@ -190,7 +194,7 @@ impl Worker {
     /// since the kernel may end a sleep 50 us late.
     fn work(&mut self, is_over: &AtomicBool, gaps: &mut Gaps) {
         let caller: SocketAddr = "203.0.113.10:5060".parse().expect("an address");
-        let flow = Flow::udp(ListenerId(0), caller);
+        let flow = Flow::new(&self.listeners, ListenerId(0), caller);
         let begin = Instant::now();
         let mut due = begin;
         while !is_over.load(Ordering::Relaxed) {
@@ -207,11 +211,9 @@ impl Worker {
                 self.number += 1;
                 message.number(self.number);
                 let bytes = message.bytes();
-                let verdict = self.proxy.datagram(now, snapshot, flow, bytes, &mut self.outbox);
+                let frame = self.frame.receive(bytes);
+                let verdict = self.proxy.datagram(now, snapshot, flow, frame, &mut self.outbox);
                 assert_eq!(verdict, Verdict::Forwarded(Forwarded::Chosen));
-                for entry in self.outbox.entries() {
-                    self.outbox.copy_to(entry, bytes, &mut self.out);
-                }
                 let this = (Instant::now(), own_time());
                 gaps.add(this.0 - last.0, this.1.saturating_sub(last.1));
                 last = this;

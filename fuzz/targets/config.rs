@@ -8,7 +8,7 @@ use std::path::Path;
 use strowger::config::{Config, Flags, Workers};
 use strowger::keys::Keys;
 use strowger::limits;
-use strowger::proxy::{Listener, Listeners, split_host_port};
+use strowger::proxy::{Listener, Listeners, Transport, split_host_port};
 
 use super::list::assert_problems;
 
@@ -57,6 +57,7 @@ fn assert_bounds(config: &Config) {
         Listener {
             name: listen.name.clone().unwrap_or_else(|| sent_by.clone()),
             local: listen.address,
+            transport: Transport::Udp,
             sent_by,
             force_rport: listen.force_rport,
         }

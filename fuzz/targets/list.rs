@@ -12,7 +12,7 @@ use strowger::config::Problem;
 use strowger::destination::{Host, Origin, Record, Resolved};
 use strowger::limits;
 use strowger::pin::{PinMemory, PinTable};
-use strowger::proxy::{Listener, Listeners};
+use strowger::proxy::{Listener, Listeners, Transport};
 use strowger::registry::{LoadError, Registry};
 use strowger::source::{List, parse};
 
@@ -76,6 +76,7 @@ fn assert_loads(list: &List) {
     let listeners = ["192.0.2.1:5060", "[2001:db8::1]:5060"].map(|address| Listener {
         name: address.into(),
         local: address.parse().unwrap(),
+        transport: Transport::Udp,
         sent_by: address.into(),
         force_rport: false,
     });

@@ -201,10 +201,14 @@ fn applied(edits: &mut Edits, message: &Message, bytes: &[u8]) -> Vec<u8> {
 }
 
 fn applied_or_full(edits: &mut Edits, message: &Message, bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut edited = Vec::new();
-    let keep = |edited: &mut Vec<u8>, start: usize, end: usize| {
-        edited.extend_from_slice(&bytes[start..end]);
-    };
-    let put = |edited: &mut Vec<u8>, text: &[u8]| edited.extend_from_slice(text);
-    edits.apply(message.start, message.end, &mut edited, keep, put).then_some(edited)
+    let place = Span::new(message.start, message.end);
+    let len = edits.len_after(place)?;
+    let mut copied = Vec::with_capacity(len);
+    edits.copy(bytes, place, |piece| copied.extend_from_slice(piece));
+    assert_eq!(copied.len(), len);
+    // Applied where the message lies, the same must result.
+    let mut slot = [vec![b'?'; len], bytes.to_vec()].concat();
+    let range = edits.apply(&mut slot, len, place).expect("room for all of it");
+    assert_eq!(slot[range], copied);
+    Some(copied)
 }

@@ -15,8 +15,8 @@ use strowger::log::{DispatchRecord, Template};
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Answer, Cause, Flow, ForeignRoute, Forwarded, ListenerId, Outbox, Proxy, Reason, Rewrite,
-    Shared, Snapshot, Verdict, split_host_port,
+    Answer, Cause, Dispatched, Flow, ForeignRoute, Forwarded, FrameBuffer, ListenerId, Outbox,
+    Proxy, Reason, Rewrite, Shared, Snapshot, Verdict, split_host_port,
 };
 use strowger::registry::Registry;
 use strowger::source::parse;
@@ -140,10 +140,17 @@ impl Relay {
 
     /// One datagram, and the law.
     pub(crate) fn send(&mut self, way: Way, bytes: &[u8]) -> Outcome {
-        let flow = Flow::udp(way.listener, way.peer);
-        let (verdict, cause, sent) = OUTBOX.with_borrow_mut(|outbox| {
+        let flow = Flow::new(&self.shared.listeners, way.listener, way.peer);
+        let (verdict, cause, sent) = OUTBOX.with_borrow_mut(|(outbox, frame)| {
             let worker = &mut self.workers[way.worker];
-            let verdict = worker.datagram(self.now, &self.snapshot, flow, bytes, outbox);
+            let verdict = worker.datagram_told(
+                self.now,
+                &self.snapshot,
+                flow,
+                frame.receive(bytes),
+                outbox,
+                |new| assert_told(new, flow),
+            );
             let entries = outbox.entries();
             assert!(entries.len() <= limits::OUTBOX_MAX, "{} messages for one", entries.len());
             let Some(entry) = entries.first() else {
@@ -152,9 +159,9 @@ impl Relay {
             let sent = Sent {
                 to: entry.flow.peer,
                 listener: entry.flow.listener,
-                bytes: outbox.to_vec(entry, bytes),
+                bytes: outbox.bytes(entry, frame.slot()).to_vec(),
             };
-            assert_eq!(entry.len, sent.bytes.len());
+            assert_eq!(entry.len(), sent.bytes.len());
             (verdict, Some(entry.cause), Some(sent))
         });
         match (verdict, &sent) {
@@ -170,9 +177,6 @@ impl Relay {
                 self.assert_forwarded(way, bytes, how, sent);
             }
             (verdict, sent) => panic!("{verdict:?} with {sent:?}"),
-        }
-        if verdict == Verdict::Forwarded(Forwarded::Chosen) {
-            self.assert_told(way, flow, bytes);
         }
         Outcome { verdict, sent }
     }
@@ -303,21 +307,20 @@ impl Relay {
             && !self.is_ours(to)
             && allowed.iter().any(|prefix| prefix.contains(ip))
     }
+}
 
-    /// A new call can be told in one line.
-    fn assert_told(&self, way: Way, flow: Flow, bytes: &[u8]) {
-        thread_local! {
-            static TEMPLATE: Template = Template::parse(
-                "$rm $ru $rU $rd $rp $fu $fU $fd $tu $tU $td $du $dd $dp $ci $si $sp $pr",
-            )
-            .unwrap();
-        }
-        let dispatched = self.workers[way.worker].dispatched(&self.snapshot, bytes);
-        let record = DispatchRecord::new(&dispatched.expect("a new call"), &flow);
-        let mut line = String::new();
-        TEMPLATE.with(|template| template.format(&record, &mut line));
-        assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");
+/// Every value of a dispatch line is printable, whatever the request held.
+fn assert_told(new: &Dispatched<'_>, flow: Flow) {
+    thread_local! {
+        static TEMPLATE: Template = Template::parse(
+            "$rm $ru $rU $rd $rp $fu $fU $fd $tu $tU $td $du $dd $dp $ci $si $sp $pr",
+        )
+        .unwrap();
     }
+    let record = DispatchRecord::new(new, &flow);
+    let mut line = String::new();
+    TEMPLATE.with(|template| template.format(&record, &mut line));
+    assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");
 }
 
 /// §18.2.2 and RFC 3581: where answers to this request go.
@@ -343,8 +346,9 @@ const PINS_MAX: usize = 4_096;
 const SLOTS_USED: usize = 64;
 
 thread_local! {
-    /// One for all relays: it is cleared for each datagram.
-    static OUTBOX: RefCell<Outbox> = RefCell::new(Outbox::new());
+    /// One for all relays: both are overwritten by each datagram.
+    static OUTBOX: RefCell<(Outbox, FrameBuffer)> =
+        RefCell::new((Outbox::new(), FrameBuffer::default()));
     static SPARE: Cell<Option<Box<[AtomicU64]>>> = const { Cell::new(None) };
 }
 

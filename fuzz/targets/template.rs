@@ -4,7 +4,7 @@
 //! The input up to the first zero byte is the template, then each value up to the next one.
 
 use strowger::log::{DispatchRecord, Template};
-use strowger::proxy::{Dispatched, Flow, ListenerId};
+use strowger::proxy::{Dispatched, Flow, ListenerId, Transport};
 
 pub(crate) fn run(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);
@@ -25,7 +25,10 @@ pub(crate) fn run(input: &[u8]) {
     let dispatched =
         Dispatched { method, request_uri, from, to, call_id, destination: &destination };
     let peer = "[2001:db8::7]:5062".parse().unwrap();
-    let record = DispatchRecord::new(&dispatched, &Flow::udp(ListenerId(0), peer));
+    let record = DispatchRecord::new(
+        &dispatched,
+        &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },
+    );
     let mut line = String::new();
     template.format(&record, &mut line);
     assert!(!line.chars().any(char::is_control), "{line:?}");

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use arbitrary::Unstructured;
-use strowger::dialog::{Found, Speaker, Token};
+use strowger::dialog::{Connection, Found, Speaker, Token};
 use strowger::keys::{Keys, MasterKey};
 use strowger::proxy::{Forwarded, ListenerId, Verdict};
 
@@ -33,6 +33,7 @@ fn token(u: &mut Unstructured, seed: u64) -> arbitrary::Result<()> {
         egress: u.arbitrary()?,
         response_address: address(u)?,
         arrival: u.arbitrary()?,
+        connection: u.arbitrary::<Option<_>>()?.map(|(epoch, number)| Connection { epoch, number }),
     };
     let call_id = u.bytes(u.len().min(5))?.to_vec();
     let tag = u.bytes(u.len().min(3))?.to_vec();

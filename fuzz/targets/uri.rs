@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use strowger::destination::{DestinationUri, Host};
 use strowger::message::{Message, StartLine, Uri, UriScheme};
-use strowger::proxy::{Listener, Listeners, split_host_port};
+use strowger::proxy::{Listener, Listeners, Transport, split_host_port};
 
 const OURS: [&str; 3] = ["192.0.2.1:5060", "[2001:db8::1]:5060", "[::ffff:192.0.2.1]:5060"];
 
@@ -88,6 +88,7 @@ fn listeners() -> Listeners {
     let listener = |address: &str| Listener {
         name: address.into(),
         local: address.parse().unwrap(),
+        transport: Transport::Udp,
         sent_by: address.into(),
         force_rport: false,
     };

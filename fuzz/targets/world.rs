@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use strowger::destination::{SourceMatch, Table};
 use strowger::proxy::{
     ForeignRoute, InDialog, Listener, Listeners, Policy, Prefix, Rewrite, SetPolicy, Snapshot,
+    Transport,
 };
 
 /// Where datagrams come from: callers, destinations, one of ours, and a bystander.
@@ -40,6 +41,7 @@ pub(crate) fn listeners() -> Listeners {
     let listener = |address: &str, sent_by: &str, force_rport| Listener {
         name: address.into(),
         local: address.parse().unwrap(),
+        transport: Transport::Udp,
         sent_by: sent_by.into(),
         force_rport,
     };

@@ -76,7 +76,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use crate::destination::{Attributes, DestinationUri, Flags, Origin, Record};
-    use crate::proxy::Listener;
+    use crate::proxy::{Listener, Transport};
 
     fn resolved(set: u32, flags: u32, address: Option<&str>) -> Resolved {
         Resolved {
@@ -97,6 +97,7 @@ mod tests {
         let listener = |local: &str| Listener {
             name: local.into(),
             local: local.parse().unwrap(),
+            transport: Transport::Udp,
             sent_by: local.into(),
             force_rport: false,
         };

@@ -21,11 +21,6 @@ impl Turns {
     pub(crate) fn of(&self, is_invite: bool) -> &AtomicU64 {
         if is_invite { &self.invite } else { &self.other }
     }
-
-    fn detached(&self) -> Self {
-        let copy = |turns: &AtomicU64| CachePadded::new(detached(turns));
-        Self { invite: copy(&self.invite), other: copy(&self.other) }
-    }
 }
 
 /// One record's position in the round: its addresses take turns within its turn.
@@ -69,6 +64,11 @@ impl Set {
         Some(place.slots[(turn % place.slots.len() as u64) as usize])
     }
 
+    /// Returns what [`Set::choose`] would return now, and takes no turn.
+    pub fn peek(&self, is_invite: bool) -> Option<Slot> {
+        self.round(is_invite).first().copied()
+    }
+
     /// Returns whether it has an active destination.
     pub fn has_active(&self) -> bool {
         !self.active.is_empty()
@@ -96,23 +96,10 @@ impl Set {
             .filter(|slot| seen.insert(*slot))
             .collect()
     }
-
-    /// Gives it its own turn counters, with the same values.
-    pub(crate) fn detach(&mut self) {
-        self.turns = Arc::new(self.turns.detached());
-        for place in &mut self.active {
-            place.turns = Arc::new(detached(&place.turns));
-        }
-    }
 }
 
 /// Returns all items, starting with the one whose turn this is.
 fn from_turn<T>(items: &[T], turn: u64) -> impl Iterator<Item = &T> {
     let next = turn.checked_rem(items.len() as u64).unwrap_or(0) as usize;
     items[next..].iter().chain(&items[..next])
-}
-
-fn detached(turns: &AtomicU64) -> AtomicU64 {
-    // Relaxed: it is only a number.
-    AtomicU64::new(turns.load(Ordering::Relaxed))
 }

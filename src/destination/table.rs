@@ -156,13 +156,6 @@ impl Table {
         self.by_name.get(&(&*lower, port) as &dyn NameKey).copied()
     }
 
-    /// Returns a copy with its own turns.
-    pub(crate) fn detached(&self) -> Self {
-        let mut copy = self.clone();
-        copy.sets.iter_mut().for_each(Set::detach);
-        copy
-    }
-
     /// Returns the destination at this address, a current or retired one.
     pub fn by_address(&self, address: SocketAddr) -> Option<Known> {
         self.by_address.get(&address).copied()

@@ -6,25 +6,31 @@
 //! ```text
 //! Record-Route: <sip:TOKEN@192.0.2.1:5060;lr>
 //!
-//!  form  key id  destination   egress   response address  arrival    tag
-//!   1      1      6 or 18        4          6 or 18          4        8     bytes
+//!  form  key id  destination   egress   response address  arrival  [epoch  connection]    tag
+//!   1      1      6 or 18        4          6 or 18          4        1        4          8   bytes
 //! ```
 //!
 //! The tag covers all of these fields, the Call-ID and the caller's From tag. With a token one can
-//! only send requests of that call to those two addresses, nothing else and nowhere else.
+//! only send requests of that call to those two addresses, nothing else and nowhere else. Epoch and
+//! connection are there if the caller is reached by a connection, which only the worker that holds
+//! it can use, and only until that worker starts anew.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::hex;
-use crate::keys::{Derived, Keys};
+use crate::keyed::Fields;
+use crate::keys::{DialogDigest, Keys};
 
-/// Form 1 with IPv4 addresses; each of the two low bits marks an address as IPv6.
-const FORM: u8 = 0x10;
+/// The upper bits of the form: version 2 of a Record-Route token.
+const FORM: u8 = 0x20;
+/// The low bits of the form.
 const DESTINATION_IS_IPV6: u8 = 1;
 const RESPONSE_IS_IPV6: u8 = 2;
+const HAS_CONNECTION: u8 = 4;
 
 const TAG_BYTES: usize = 8;
-const TOKEN_BYTES_MAX: usize = 2 + 18 + 4 + 18 + 4 + TAG_BYTES;
+const CONNECTION_BYTES: usize = 5;
+const TOKEN_BYTES_MAX: usize = 2 + 18 + 4 + 18 + 4 + CONNECTION_BYTES + TAG_BYTES;
 
 /// The length of the longest token in hexadecimal.
 pub(crate) const TOKEN_HEX_MAX: usize = 2 * TOKEN_BYTES_MAX;
@@ -32,7 +38,7 @@ pub(crate) const TOKEN_HEX_MAX: usize = 2 * TOKEN_BYTES_MAX;
 /// The length of the shortest: with two IPv4 addresses.
 const TOKEN_HEX_MIN: usize = 2 * (2 + 6 + 4 + 6 + 4 + TAG_BYTES);
 
-const _: () = assert!(TOKEN_HEX_MIN <= 64 && TOKEN_HEX_MAX <= 112);
+const _: () = assert!(TOKEN_HEX_MIN <= 64 && TOKEN_HEX_MAX <= 118);
 
 /// The content of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +51,17 @@ pub struct Token {
     pub response_address: SocketAddr,
     /// The hash of the listener that the caller's request arrived at.
     pub arrival: u32,
+    /// The connection that the caller's request arrived by; `None` without connections.
+    pub connection: Option<Connection>,
+}
+
+/// A connection to a neighbour, as far as signed notes name it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Connection {
+    /// The epoch of the worker that holds it.
+    pub epoch: u8,
+    /// Its number at that worker.
+    pub number: u32,
 }
 
 /// A token in hexadecimal.
@@ -64,7 +81,7 @@ impl TokenText {
 /// What the user part of a Route of ours contains.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Found {
-    /// No token, or one of a key that we do not have: it proves nothing.
+    /// No token, or one of another version or of a key that we do not have: it proves nothing.
     NoToken,
     /// A token that does not verify: it is from another call, or made up.
     Forged,
@@ -86,13 +103,19 @@ pub enum Speaker {
 impl Token {
     /// Encodes and signs it for the dialog with this Call-ID and caller's tag.
     pub fn sign(&self, keys: &Keys, call_id: &[u8], caller_tag: &[u8]) -> TokenText {
+        self.sign_digest(keys, &keys.signing().dialog(call_id, caller_tag, &[]))
+    }
+
+    /// Encodes and signs it for the dialog that this request of the caller begins.
+    pub(crate) fn sign_digest(&self, keys: &Keys, dialog: &DialogDigest) -> TokenText {
         let key = keys.signing();
         let mut bytes = [0; TOKEN_BYTES_MAX];
         let mut len = 2;
-        let is_ipv6 = |address: SocketAddr, flag| if address.is_ipv6() { flag } else { 0 };
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
         bytes[0] = FORM
-            | is_ipv6(self.destination, DESTINATION_IS_IPV6)
-            | is_ipv6(self.response_address, RESPONSE_IS_IPV6);
+            | flag(self.destination.is_ipv6(), DESTINATION_IS_IPV6)
+            | flag(self.response_address.is_ipv6(), RESPONSE_IS_IPV6)
+            | flag(self.connection.is_some(), HAS_CONNECTION);
         bytes[1] = key.id;
         for (address, listener) in
             [(self.destination, self.egress), (self.response_address, self.arrival)]
@@ -101,7 +124,12 @@ impl Token {
             bytes[len..len + 4].copy_from_slice(&listener.to_be_bytes());
             len += 4;
         }
-        let tag = tag(key, &bytes[..len], call_id, caller_tag);
+        if let Some(Connection { epoch, number }) = self.connection {
+            bytes[len] = epoch;
+            bytes[len + 1..len + CONNECTION_BYTES].copy_from_slice(&number.to_be_bytes());
+            len += CONNECTION_BYTES;
+        }
+        let tag = tag(key.route(), &bytes[..len], dialog.call_id, dialog.from_tag);
         bytes[len..len + TAG_BYTES].copy_from_slice(&tag.to_be_bytes());
         len += TAG_BYTES;
         let mut text = TokenText { digits: [0; TOKEN_HEX_MAX], len: 2 * len };
@@ -117,56 +145,82 @@ impl Token {
         from_tag: &[u8],
         to_tag: &[u8],
     ) -> Found {
-        let mut plain = [0; TOKEN_HEX_MAX];
-        let Some(digits) = unescape(user, &mut plain) else {
-            return Found::NoToken;
-        };
+        Self::verify_digest(keys, user, |id| {
+            keys.verifying(id).map(|key| key.dialog(call_id, from_tag, to_tag))
+        })
+    }
+
+    /// Verifies the user part of a Route of ours; `dialog_of` returns the request's dialog, digested
+    /// under the key with this number.
+    pub(crate) fn verify_digest(
+        keys: &Keys,
+        user: &[u8],
+        dialog_of: impl FnOnce(u8) -> Option<DialogDigest>,
+    ) -> Found {
         let mut bytes = [0; TOKEN_BYTES_MAX];
-        let Some(bytes) = hex::decode(digits, &mut bytes) else {
+        let Some((bytes, token)) = decode(user, &mut bytes) else {
             return Found::NoToken;
         };
-        let Some((token, signed_len)) = read(bytes) else {
+        let Some((key, dialog)) = keys.verifying(bytes[1]).zip(dialog_of(bytes[1])) else {
             return Found::NoToken;
         };
-        let Some(key) = keys.verifying(bytes[1]) else {
-            return Found::NoToken;
-        };
-        let (signed, found) = bytes.split_at(signed_len);
+        let (signed, found) = bytes.split_at(bytes.len() - TAG_BYTES);
         // Compared as one number, so that the time does not depend on which byte is wrong.
-        let found = u64::from_be_bytes(found.try_into().expect("read() has seen to the length"));
-        let verifies = |caller_tag| tag(key, signed, call_id, caller_tag) == found;
-        if verifies(from_tag) {
-            let is_either = from_tag.eq_ignore_ascii_case(to_tag);
+        let found = u64::from_be_bytes(found.try_into().expect("decode() checks the length"));
+        let verifies = |caller_tag| tag(key.route(), signed, dialog.call_id, caller_tag) == found;
+        if verifies(dialog.from_tag) {
+            let is_either = dialog.from_tag == dialog.to_tag;
             let speaker = if is_either { Speaker::Either } else { Speaker::Caller };
             return Found::Verified(speaker, token);
         }
-        if verifies(to_tag) { Found::Verified(Speaker::Callee, token) } else { Found::Forged }
+        if verifies(dialog.to_tag) {
+            Found::Verified(Speaker::Callee, token)
+        } else {
+            Found::Forged
+        }
     }
 
     /// Returns whether this user part has the form of a token, with any key.
     pub fn looks_like(user: &[u8]) -> bool {
-        // Ordinary users are shorter than any token.
-        if user.len() < TOKEN_HEX_MIN {
-            return false;
-        }
-        let mut plain = [0; TOKEN_HEX_MAX];
-        let mut bytes = [0; TOKEN_BYTES_MAX];
-        unescape(user, &mut plain)
-            .and_then(|digits| hex::decode(digits, &mut bytes))
-            .is_some_and(|bytes| read(bytes).is_some())
+        decode(user, &mut [0; TOKEN_BYTES_MAX]).is_some()
     }
 }
 
-fn read(bytes: &[u8]) -> Option<(Token, usize)> {
+/// Decodes the digits of a token and reads its fields, without verifying its tag.
+fn decode<'a>(user: &[u8], bytes: &'a mut [u8; TOKEN_BYTES_MAX]) -> Option<(&'a [u8], Token)> {
+    // Ordinary users are shorter than any token.
+    if user.len() < TOKEN_HEX_MIN {
+        return None;
+    }
+    let mut plain = [0; TOKEN_HEX_MAX];
+    let digits = if user.contains(&b'%') { unescape(user, &mut plain)? } else { user };
+    let bytes = hex::decode(digits, bytes)?;
+    let token = read(bytes)?;
+    Some((bytes, token))
+}
+
+fn read(bytes: &[u8]) -> Option<Token> {
     let form = *bytes.first()?;
-    if form & !(DESTINATION_IS_IPV6 | RESPONSE_IS_IPV6) != FORM {
+    if form & !(DESTINATION_IS_IPV6 | RESPONSE_IS_IPV6 | HAS_CONNECTION) != FORM {
         return None;
     }
     let mut at = 2;
     let (destination, egress) = take_hop(bytes, &mut at, form & DESTINATION_IS_IPV6 != 0)?;
     let (response_address, arrival) = take_hop(bytes, &mut at, form & RESPONSE_IS_IPV6 != 0)?;
-    (bytes.len() == at + TAG_BYTES)
-        .then_some((Token { destination, egress, response_address, arrival }, at))
+    let mut connection = None;
+    if form & HAS_CONNECTION != 0 {
+        let (epoch, number) = bytes.get(at..at + CONNECTION_BYTES)?.split_first()?;
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        connection = Some(Connection { epoch: *epoch, number });
+        at += CONNECTION_BYTES;
+    }
+    (bytes.len() == at + TAG_BYTES).then_some(Token {
+        destination,
+        egress,
+        response_address,
+        arrival,
+        connection,
+    })
 }
 
 fn take_hop(bytes: &[u8], at: &mut usize, is_ipv6: bool) -> Option<(SocketAddr, u32)> {
@@ -198,13 +252,12 @@ pub(crate) fn put_address(address: SocketAddr, out: &mut [u8]) -> usize {
     len + 2
 }
 
-/// Computes the tag. Dialog tags are hashed in lower case, because they are tokens and tokens have
-/// no case (§7.3.1).
-fn tag(key: &Derived, signed: &[u8], call_id: &[u8], caller_tag: &[u8]) -> u64 {
-    let mut fields = key.route();
-    fields.field(signed);
-    fields.field(call_id);
-    fields.lower(caller_tag);
+/// Computes the tag for a dialog with this Call-ID and caller's tag, both digested.
+fn tag(mut fields: Fields, signed: &[u8], call_id: u128, caller_tag: u64) -> u64 {
+    // The length of what is signed follows from its first byte.
+    fields.bytes(signed);
+    fields.fixed(call_id.to_be_bytes());
+    fields.fixed(caller_tag.to_be_bytes());
     fields.tag()
 }
 
@@ -244,14 +297,17 @@ mod tests {
             egress: 7,
             response_address: response.parse().unwrap(),
             arrival: 9,
+            connection: None,
         }
     }
 
     #[test]
     fn a_token_says_who_sends() {
         let keys = keys(&[1]);
+        let plain = token("192.0.2.1:5060", "198.51.100.1:5062");
         for token in [
-            token("192.0.2.1:5060", "198.51.100.1:5062"),
+            plain,
+            Token { connection: Some(Connection { epoch: 3, number: 0x0102_0304 }), ..plain },
             token("[2001:db8::1]:5060", "198.51.100.1:5062"),
             token("192.0.2.1:5060", "[2001:db8::2]:1"),
             token("[2001:db8::1]:5060", "[2001:db8::2]:65535"),
@@ -278,6 +334,17 @@ mod tests {
             user[at] = if user[at] == b'0' { b'1' } else { b'0' };
             let found = Token::verify(&keys, &user, b"c", b"t", b"u");
             assert!(matches!(found, Found::Forged | Found::NoToken), "digit {at}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn another_version_proves_nothing() {
+        let keys = keys(&[1]);
+        let text = token("192.0.2.1:5060", "198.51.100.1:5062").sign(&keys, b"c", b"t");
+        for form in ["10", "28", "30", "40", "a0"] {
+            let user = [form.as_bytes(), &text.as_bytes()[2..]].concat();
+            assert_eq!(Token::verify(&keys, &user, b"c", b"t", b"u"), Found::NoToken, "{form}");
+            assert!(!Token::looks_like(&user));
         }
     }
 

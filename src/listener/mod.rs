@@ -1,6 +1,12 @@
 //! Our own addresses: the listeners, and every name by which a message may refer to us.
 
+mod sent_by;
+mod transport;
+
 use std::net::{IpAddr, SocketAddr};
+
+pub(crate) use sent_by::SentByKey;
+pub use transport::Transport;
 
 use crate::limits;
 use crate::message::parse_ip;
@@ -16,6 +22,8 @@ pub struct Listener {
     pub name: String,
     /// The address its sockets are bound to.
     pub local: SocketAddr,
+    /// The transport protocol of its sockets.
+    pub transport: Transport,
     /// `host:port` as written in Via and Record-Route.
     pub sent_by: String,
     /// Answer to the packet's source port even if the Via has no `rport` (RFC 3581).
@@ -28,6 +36,7 @@ pub struct Listeners {
     all: Box<[Listener]>,
     hashes: Box<[u32]>,
     sent_by_keys: Box<[SentByKey]>,
+    texts: Box<[Texts]>,
     addresses: Box<[(IpAddr, u16)]>,
     names: Box<[(Box<[u8]>, u16)]>,
 }
@@ -60,10 +69,12 @@ impl Listeners {
                 SentByKey::new(host.as_bytes(), port).unwrap_or_default()
             })
             .collect();
+        let texts = all.iter().map(Texts::of).collect();
         Self {
             all: all.into(),
             hashes,
             sent_by_keys,
+            texts,
             addresses: addresses.into(),
             names: names.into(),
         }
@@ -82,6 +93,16 @@ impl Listeners {
     /// Returns the sent-by of this listener in the form that Via parameters are bound to.
     pub(crate) fn sent_by_key(&self, id: ListenerId) -> &SentByKey {
         &self.sent_by_keys[usize::from(id.0)]
+    }
+
+    /// Returns what this listener writes into each message.
+    pub(crate) fn texts(&self, id: ListenerId) -> &Texts {
+        &self.texts[usize::from(id.0)]
+    }
+
+    /// Returns the transport protocol of this listener.
+    pub fn transport(&self, id: ListenerId) -> Transport {
+        self.get(id).transport
     }
 
     /// Returns whether this host, an IPv6 address in brackets, and port are ours.
@@ -124,51 +145,24 @@ impl Listeners {
     }
 }
 
-/// Host and port in one canonical form, because other stacks may rewrite IPv6 addresses and change
-/// the case of names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SentByKey {
-    bytes: [u8; SENT_BY_BYTES],
-    len: usize,
+/// What a listener writes into each message, around what differs from one to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts {
+    /// `Via: SIP/2.0/UDP 192.0.2.1:5060;branch=`
+    pub(crate) via: Box<[u8]>,
+    /// `@192.0.2.1:5060;lr>` and a line end
+    pub(crate) record_route_end: Box<[u8]>,
 }
 
-const SENT_BY_BYTES: usize = 2 + 253;
-
-impl Default for SentByKey {
-    fn default() -> Self {
-        Self { bytes: [0; SENT_BY_BYTES], len: 0 }
-    }
-}
-
-impl SentByKey {
-    /// Returns `None` if the host is longer than a name can be.
-    pub(crate) fn new(host: &[u8], port: u16) -> Option<Self> {
-        let mut key = Self::default();
-        key.bytes[..2].copy_from_slice(&port.to_be_bytes());
-        let ip = parse_ip(host);
-        let (octets4, octets16);
-        let text = match ip {
-            Some(IpAddr::V4(ip)) => {
-                octets4 = ip.octets();
-                &octets4[..]
-            }
-            Some(IpAddr::V6(ip)) => {
-                octets16 = ip.octets();
-                &octets16[..]
-            }
-            None => host,
-        };
-        let place = key.bytes.get_mut(2..2 + text.len())?;
-        place.copy_from_slice(text);
-        if ip.is_none() {
-            place.make_ascii_lowercase();
+impl Texts {
+    fn of(listener: &Listener) -> Self {
+        let Listener { transport, sent_by, .. } = listener;
+        let via = format!("Via: {} {sent_by};branch=", transport.sent_protocol());
+        let record_route_end = format!("@{sent_by};lr>\r\n");
+        Self {
+            via: via.into_bytes().into(),
+            record_route_end: record_route_end.into_bytes().into(),
         }
-        key.len = 2 + text.len();
-        Some(key)
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
     }
 }
 

@@ -199,7 +199,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::ListenerId;
+    use crate::proxy::{ListenerId, Transport};
 
     fn record(call_id: &str) -> DispatchRecord {
         let dispatched = Dispatched {
@@ -211,7 +211,10 @@ mod tests {
             destination: "sip:192.0.2.9",
         };
         let peer = "192.0.2.1:5061".parse().unwrap();
-        DispatchRecord::new(&dispatched, &Flow::udp(ListenerId(0), peer))
+        DispatchRecord::new(
+            &dispatched,
+            &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },
+        )
     }
 
     #[test]

@@ -251,7 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proxy::{Dispatched, Flow, ListenerId};
+    use crate::proxy::{Dispatched, Flow, ListenerId, Transport};
 
     fn record(request_uri: &[u8]) -> DispatchRecord {
         let dispatched = Dispatched {
@@ -263,7 +263,10 @@ mod tests {
             destination: "sip:192.0.2.9:5080",
         };
         let peer = "192.0.2.1:5061".parse().unwrap();
-        DispatchRecord::new(&dispatched, &Flow::udp(ListenerId(0), peer))
+        DispatchRecord::new(
+            &dispatched,
+            &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },
+        )
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::span::Span;
 use super::start_line::StartLine;
 use super::uri::Uri;
 use super::via::Via;
+use crate::keys::{Derived, DialogDigest};
 use crate::limits::NAME_BYTES_MAX;
 
 /// The first thing found wrong with a message: the fields that we use must be well-formed
@@ -145,21 +146,29 @@ impl Message {
     /// # Panics
     /// When `bytes` is longer than that; a UDP payload never is.
     pub fn read(bytes: &[u8]) -> Self {
+        let mut message = Self::default();
+        message.read_again(bytes);
+        message
+    }
+
+    /// The same, in the place of what was read before.
+    pub(crate) fn read_again(&mut self, bytes: &[u8]) {
         assert!(u16::try_from(bytes.len()).is_ok());
-        let start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        let mut message = Self { start, ..Self::default() };
+        let message = self;
+        *message = Self::default();
+        message.start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
         let text = &bytes[message.start..];
         let Some(line_len) =
             memchr::memchr2(b'\r', b'\n', text).filter(|at| text[*at..].starts_with(b"\r\n"))
         else {
-            return message;
+            return;
         };
         let line = Span::new(message.start, message.start + line_len);
         message.start_line = StartLine::read(bytes, line);
         message.method = message.start_line.method(bytes);
         message.rows_start = line.end() + 2;
         match message.start_line {
-            StartLine::NotSip => return message,
+            StartLine::NotSip => return,
             StartLine::BadRequest { .. } | StartLine::BadResponse => message.note(Fault::StartLine),
             StartLine::Request { uri, .. } | StartLine::OtherVersion { uri, .. } => {
                 match Uri::read(bytes, uri) {
@@ -179,7 +188,12 @@ impl Message {
             message.take_row(bytes, row);
         }
         message.finish(bytes, rows.blank_line());
-        message
+    }
+
+    /// Digests what identifies its dialog under this key.
+    pub(crate) fn dialog(&self, key: &Derived, bytes: &[u8]) -> DialogDigest {
+        let of = |span: Option<Span>| span.unwrap_or_default().of(bytes);
+        key.dialog(of(self.call_id), of(self.from_tag), of(self.to_tag))
     }
 
     /// The Via value below the topmost; `None` when there is none, an error when it is unreadable.

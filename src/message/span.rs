@@ -11,7 +11,9 @@ pub struct Span {
 
 impl Span {
     /// The bytes from `start` up to `end`.
-    pub(crate) const fn new(start: usize, end: usize) -> Self {
+    ///
+    /// Both are at most 65,535, and `start` is not behind `end`.
+    pub const fn new(start: usize, end: usize) -> Self {
         debug_assert!(start <= end && end <= u16::MAX as usize);
         Self { start: start as u16, end: end as u16 }
     }

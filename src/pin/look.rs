@@ -6,8 +6,8 @@
 //! milliseconds.
 
 use super::entry::{Kind, Pin, State, UNIT_MS, clock_of};
-use super::table::{PinTable, find_in};
-use super::{PinKey, is_destination};
+use super::is_destination;
+use super::table::PinTable;
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits::{SLOTS_MAX, TIMER_B};
@@ -128,29 +128,11 @@ impl PinTable {
             .map(|(number, remembered)| (Slot(number as u16), remembered))
             .collect()
     }
-
-    /// Makes `into` a table with only the pins of these keys, each of a transaction or, if its flag
-    /// is set, of a call. Nothing else may use `into`.
-    pub(crate) fn copy(&self, now: Now, keys: &[(PinKey, bool)], into: &Self) {
-        into.clear_slots(|_| true);
-        for (key, is_call) in keys {
-            let (bucket, tag) = self.place(*key);
-            let (ours, _) = into.place(*key);
-            let is_there = find_in(ours, tag, *is_call, clock_of(now)).is_some();
-            if let Some((_, word)) = find_in(bucket, tag, *is_call, clock_of(now))
-                && !is_there
-                && let Some(way) = ours.iter().find(|way| way.load(Ordering::Relaxed) == 0)
-            {
-                way.store(word, Ordering::Relaxed);
-                into.memory().mark(into.bucket_of(*key));
-            }
-        }
-    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::{ANSWERED_NO_DESTINATION, Claim, PinMemory};
+    use super::super::{ANSWERED_NO_DESTINATION, Claim, PinKey, PinMemory};
     use super::*;
 
     const NOW: Now = Now::from_ms(4_000_000_000);
@@ -227,25 +209,5 @@ mod tests {
         table.renew(later, key(3), false, Some(State::Final));
         table.look_again(later.plus_ms(2_000_000), &mut open);
         assert_eq!(told(&open), (0, 0));
-    }
-
-    #[test]
-    fn a_copy_has_the_pins_that_were_asked_for_and_leaves_the_table_alone() {
-        let (table, scratch) = (table(), PinTable::new(PinMemory::on_heap(8)));
-        put(&table, NOW, 1, Kind::Invite, Slot(3), State::Ringing);
-        put(&table, NOW, 2, Kind::Invite, Slot(4), State::None);
-        table.set_call(NOW, key(1), Kind::Dialog, Slot(6), 0, 0);
-        put(&scratch, NOW, 2, Kind::Invite, Slot(9), State::None);
-
-        let keys = [(key(1), false), (key(1), true), (key(1), true), (key(7), false)];
-        table.copy(NOW, &keys, &scratch);
-        assert_eq!(scratch.count(), 2);
-        assert_eq!(scratch.find(NOW, key(1), false), table.find(NOW, key(1), false));
-        assert_eq!(scratch.find(NOW, key(1), true), table.find(NOW, key(1), true));
-        assert_eq!(scratch.find(NOW, key(2), false), None);
-
-        scratch.renew(NOW.plus_ms(8_000), key(1), false, Some(State::Final));
-        assert_eq!(table.find(NOW, key(1), false).unwrap().state, State::Ringing);
-        assert_eq!(table.count(), 3);
     }
 }

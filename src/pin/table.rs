@@ -242,6 +242,13 @@ impl PinTable {
         false
     }
 
+    /// Returns the destination of a challenge's pin, and leaves the pin.
+    pub fn find_challenge(&self, now: Now, key: PinKey, cseq_bits: u8) -> Option<Slot> {
+        let pin = self.find(now, key, true)?;
+        let is_open = pin.kind == Kind::Challenge && pin.try_number != cseq_bits & 15;
+        is_open.then_some(pin.slot)
+    }
+
     /// Removes the pin of a challenge if it still exists: it serves only one request.
     pub fn take_challenge(&self, now: Now, key: PinKey, cseq_bits: u8) -> Option<Slot> {
         let (bucket, tag) = self.place(key);

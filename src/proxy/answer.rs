@@ -5,16 +5,21 @@
 //! amplify traffic.
 
 use super::branch::Branch;
-use super::forward::payload_max;
 use super::neighbour;
 use super::request::own_to_tag;
 use super::verdict::{Answer, Reason, Verdict};
-use super::{Arrival, Cause, Core, Flow, Outbox};
+use super::{Arrival, Cause, Core, Outbox};
 use crate::limits;
 use crate::message::{Fault, HeaderName, Row, Rows, trim};
 
-/// Adds the response to the outbox.
-pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: Answer) -> Verdict {
+/// Adds the response to the outbox; `set` is the one whose settings apply to the request.
+pub(super) fn answer(
+    core: &mut Core,
+    at: &Arrival,
+    outbox: &mut Outbox,
+    with: Answer,
+    set: u32,
+) -> Verdict {
     // Without a readable sent-by there is no address to answer.
     let Some(address) = core.response_address(at) else {
         return Verdict::Dropped(Reason::Unanswerable);
@@ -22,21 +27,21 @@ pub(super) fn answer(core: &mut Core, at: &Arrival, outbox: &mut Outbox, with: A
     if !neighbour::may_send_to(address, &at.shared.listeners) {
         return Verdict::Dropped(Reason::Unanswerable);
     }
-    let flow = Flow::udp(at.flow.listener, address);
+    let flow = at.flow.reply(address);
     let len_max = limits::answer_max(at.bytes.len());
     for form in [Form::Usual, Form::Short] {
         outbox.begin();
-        write_status_line(at, outbox, with, form);
+        write_status_line(at, outbox, with, form, set);
         write_rows(core, at, outbox);
         if with == Answer::BadExtension {
             write_unsupported(core, at, outbox);
         }
         outbox.write(if form == Form::Usual { b"Content-Length: 0\r\n\r\n" } else { b"\r\n" });
-        if outbox.finish(flow, Cause::Answer, payload_max(address).min(len_max)) {
+        if outbox.finish(flow, Cause::Answer, flow.payload_max().min(len_max)) {
             return Verdict::Answered(with);
         }
     }
-    let is_short = len_max < payload_max(address);
+    let is_short = len_max < flow.payload_max();
     Verdict::Dropped(if is_short { Reason::TooShort } else { Reason::TooLarge })
 }
 
@@ -49,8 +54,8 @@ enum Form {
     Short,
 }
 
-fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form) {
-    let no_destination = &at.snapshot.set_policy(at.snapshot.policy.set).no_destination;
+fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form, set: u32) {
+    let no_destination = &at.snapshot.set_policy(set).no_destination;
     let (code, reason) = match with {
         Answer::Ok => (200, "OK"),
         Answer::BadRequest => (400, "Bad Request"),
@@ -95,9 +100,10 @@ fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
             let force_rport = at.force_rport();
             core.edits.clear();
             neighbour::edit_top_via(&mut core.edits, at.bytes, at.flow.peer, &via, force_rport);
-            let keep =
-                |outbox: &mut Outbox, start: usize, end: usize| outbox.write(&at.bytes[start..end]);
-            core.edits.apply(row.whole.start(), row.whole.end(), outbox, keep, Outbox::write);
+            // Two edits of one Via never overlap.
+            if core.edits.len_after(row.whole).is_some() {
+                core.edits.copy(at.bytes, row.whole, |piece| outbox.write(piece));
+            }
         }
     }
 }
@@ -105,7 +111,7 @@ fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
 fn write_to(core: &Core, at: &Arrival, outbox: &mut Outbox, row: Row) {
     let message = &core.message;
     let needs_tag = message.to_tag.is_none() && message.fault != Some(Fault::To);
-    match Branch::of_request(&at.shared.keys, message, at.bytes) {
+    match Branch::of_request(&at.shared.keys, message, &core.dialog, at.bytes) {
         Some(branch) if needs_tag => {
             let end = trim(at.bytes, row.value).end();
             outbox.write(&at.bytes[row.whole.start()..end]);

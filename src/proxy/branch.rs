@@ -8,7 +8,7 @@
 
 use crate::hex;
 use crate::keyed::Fields;
-use crate::keys::Keys;
+use crate::keys::{DialogDigest, Keys};
 use crate::message::{MAGIC_COOKIE, Message, StartLine, Via};
 use crate::pin::PinKey;
 
@@ -26,7 +26,12 @@ pub(super) struct Branch {
 impl Branch {
     /// Returns the branch for this request: a keyed hash over fields that are the same in every
     /// copy, CANCEL and ACK, so never over the method, the To tag or the source port.
-    pub(super) fn of_request(keys: &Keys, message: &Message, bytes: &[u8]) -> Option<Self> {
+    pub(super) fn of_request(
+        keys: &Keys,
+        message: &Message,
+        dialog: &DialogDigest,
+        bytes: &[u8],
+    ) -> Option<Self> {
         let via = message.via?;
         let request_uri = match message.start_line {
             StartLine::Request { uri, .. } | StartLine::OtherVersion { uri, .. } => uri.of(bytes),
@@ -38,11 +43,11 @@ impl Branch {
             write_upstream(&mut fields, &via, bytes);
         } else {
             // An element of RFC 2543: use its whole Via and the Request-URI instead of the branch.
-            fields.fixed(&[1]);
+            fields.fixed([1]);
             fields.field(via.value.of(bytes));
             fields.field(request_uri);
         }
-        Some(Self::finish(fields, message, bytes))
+        Some(Self::finish(fields, message, dialog))
     }
 
     /// Returns the branch that we gave the request of this response, whose Via below ours is
@@ -50,19 +55,20 @@ impl Branch {
     pub(super) fn of_response(
         keys: &Keys,
         message: &Message,
+        dialog: &DialogDigest,
         upstream: &Via,
         bytes: &[u8],
     ) -> Option<Self> {
         upstream.usable_branch(bytes)?;
         let mut fields = keys.branch();
         write_upstream(&mut fields, upstream, bytes);
-        Some(Self::finish(fields, message, bytes))
+        Some(Self::finish(fields, message, dialog))
     }
 
-    fn finish(mut fields: Fields, message: &Message, bytes: &[u8]) -> Self {
-        fields.field(message.call_id.unwrap_or_default().of(bytes));
-        fields.lower(message.from_tag.unwrap_or_default().of(bytes));
-        fields.fixed(&message.cseq_number.to_be_bytes());
+    fn finish(mut fields: Fields, message: &Message, dialog: &DialogDigest) -> Self {
+        fields.fixed(dialog.call_id.to_be_bytes());
+        fields.fixed(dialog.from_tag.to_be_bytes());
+        fields.fixed(message.cseq_number.to_be_bytes());
         Self { hash: fields.spread128(), try_number: 0 }
     }
 
@@ -95,8 +101,8 @@ impl Branch {
 
 /// Adds the branch and sent-by of the element before us. Both are hashed without case.
 fn write_upstream(fields: &mut Fields, via: &Via, bytes: &[u8]) {
-    fields.fixed(&[0]);
+    fields.fixed([0]);
     fields.lower(via.branch.unwrap_or_default().of(bytes));
     fields.lower(via.host.of(bytes));
-    fields.fixed(&via.port_or_default().to_be_bytes());
+    fields.fixed(via.port_or_default().to_be_bytes());
 }

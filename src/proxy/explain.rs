@@ -1,31 +1,29 @@
 //! Explains what a relay would do with a message, and by which rule, without doing it.
 //!
-//! The core itself decides, as for any datagram, and does not know that nothing will be sent: it
-//! works on copies. [`Explainer`] has its own pin table with copies of the few pins that the
-//! message names, and a copy of the snapshot with its own turns. The rule is derived from the
-//! verdict and from what the core changed in the copies.
+//! The core itself decides, as for any datagram; only the choice is looked at instead of taken, and
+//! nothing is recorded.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::branch::Branch;
+use super::decision::{Action, Rule};
 use super::in_dialog::Dialog;
 use super::neighbour;
-use super::request::call_key;
 use super::{
-    Arrival, Core, Flow, Forwarded, ListenerId, Outbox, Proxy, Shared, Snapshot, StartLine, Verdict,
+    Arrival, Core, Flow, FrameBuffer, ListenerId, Outbox, Shared, Snapshot, StartLine, Verdict,
 };
 use crate::clock::Now;
 use crate::destination::{Known, Slot};
 use crate::message::{Fault, Message, Method};
-use crate::pin::{self, Kind, Pin, PinKey, PinMemory, PinTable, State};
+use crate::pin::{self, Kind, Pin, PinKey, State};
 
 pub use crate::dialog::{Speaker, Token};
 
 /// Explains messages. It can be used repeatedly.
 #[derive(Debug)]
 pub struct Explainer {
-    proxy: Proxy,
+    core: Core,
+    frame: FrameBuffer,
     outbox: Outbox,
 }
 
@@ -54,29 +52,6 @@ pub struct Explained {
     pub round: Vec<Slot>,
     /// The message that would be sent.
     pub leaves: Option<Leaves>,
-}
-
-/// How a message finds its next hop.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Rule {
-    /// It is new: the algorithm's next turn.
-    Turn,
-    /// It answers a challenge, so it goes to the destination that challenged.
-    Challenge,
-    /// Its transaction is remembered.
-    Transaction,
-    /// Its call is remembered.
-    Call,
-    /// The token in its Route names it.
-    Token,
-    /// Its Request-URI names a destination.
-    RequestUri,
-    /// A response: our own Via names it.
-    Via,
-    /// A response whose server dropped our Via parameter: the branch proves it.
-    Branch,
-    /// It has no next hop: it is answered or dropped.
-    Nowhere,
 }
 
 /// What our own Routes in a request say.
@@ -123,16 +98,10 @@ pub struct Leaves {
     pub bytes: Vec<u8>,
 }
 
-/// Pins in the table of copies: one message names five at most, and adds two.
-const PINS: usize = 64;
-
 impl Explainer {
-    /// Creates one for the relay whose cores share this.
-    pub fn new(shared: &Shared) -> Self {
-        let pins = PinTable::new(PinMemory::on_heap(PINS));
-        let listeners = shared.listeners.clone();
-        let copy = Shared::new(listeners, shared.keys.clone(), pins, shared.incarnation);
-        Self { proxy: Proxy::new(Arc::new(copy)), outbox: Outbox::new() }
+    /// Creates one.
+    pub fn new() -> Self {
+        Self { core: Core::new(0, 0), frame: FrameBuffer::default(), outbox: Outbox::new() }
     }
 
     /// Returns what a core of this relay would do with this datagram now. Changes nothing that is
@@ -145,58 +114,67 @@ impl Explainer {
         flow: Flow,
         bytes: &[u8],
     ) -> Explained {
-        let snapshot = &snapshot.detached();
+        self.outbox.clear();
         let at = &Arrival { now, shared, snapshot, flow, bytes };
+        let core = &mut self.core;
+        let mut decision = core.decide(at);
+        if let Action::Choose(request) = decision.action {
+            core.peek(at, &request, &mut decision);
+        }
+        let (verdict, leaving) = core.prepare(at, &decision, &mut self.outbox);
+        if let Some(leaving) = leaving {
+            core.send(self.frame.receive(bytes), &leaving, &mut self.outbox);
+        }
+        let leaves = self.outbox.entries().first().map(|entry| Leaves {
+            flow: entry.flow,
+            bytes: self.outbox.bytes(entry, self.frame.slot()).to_vec(),
+        });
+
         // No datagram is longer; the core itself says what becomes of one that is.
         let message = Message::read(&bytes[..bytes.len().min(usize::from(u16::MAX))]);
-        let names = Names::of(at, &message);
-        shared.pins.copy(now, &names.keys(), &self.proxy.shared.pins);
-        let transaction = names.transaction.and_then(|key| recall(at, key, false));
-        let call = names.call(at).and_then(|key| recall(at, key, true));
-        let route = own_route(at, &message);
-        let set = snapshot.policy.set;
-        let is_invite = message.method == Method::Invite;
-        let chooses_from = snapshot.destinations.set(set);
-        let round = chooses_from.map(|set| set.round(is_invite)).unwrap_or_default();
-        let turns = chooses_from.map(|set| set.turns_taken(is_invite));
-
-        let verdict = self.proxy.datagram(now, snapshot, flow, bytes, &mut self.outbox);
-
-        let has_taken_turn = chooses_from.map(|set| set.turns_taken(is_invite)) != turns;
-        let entry = self.outbox.entries().first();
-        let leaves =
-            entry.map(|entry| Leaves { flow: entry.flow, bytes: self.outbox.to_vec(entry, bytes) });
+        let mut reader = Core::new(0, 0);
+        reader.dialog = message.dialog(shared.keys.signing(), bytes);
+        reader.message = message;
         let sender = snapshot.destinations.by_source(flow.peer, snapshot.policy.source_match);
-        let rule = rule(verdict, has_taken_turn);
-        let pinned = |pin: Option<Remembered>| match pin?.to {
-            Leads::To(slot) => Some(slot),
-            Leads::NoDestination | Leads::Unavailable => None,
+        let transaction = reader.transaction(at).and_then(|key| recall(at, key, false));
+        let call = reader.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
+        let set = snapshot.policy.set;
+        let is_invite = reader.message.method == Method::Invite;
+        let chooses_from = snapshot.destinations.set(set);
+        let rule = match (verdict, decision.action) {
+            (Verdict::Forwarded(_), Action::Forward(_, hop)) => hop.rule,
+            (Verdict::Forwarded(_), Action::Return(_, rule)) => rule,
+            _ => Rule::Nowhere,
         };
-        let destination = match rule {
-            Rule::Turn | Rule::Challenge => self.proxy.core.chosen,
-            Rule::Transaction => pinned(transaction),
-            Rule::Call => pinned(call),
-            Rule::Token | Rule::RequestUri => leaves
-                .as_ref()
-                .and_then(|leaves| snapshot.destinations.by_address(leaves.flow.peer))
-                .map(|known| known.slot),
-            Rule::Via | Rule::Branch => pinned(transaction).or(sender.map(|known| known.slot)),
-            Rule::Nowhere => None,
+        let destination = match (rule, decision.action) {
+            (Rule::Nowhere, _) => None,
+            (_, Action::Forward(_, hop)) => {
+                Some(hop.slot).filter(|slot| pin::is_destination(*slot))
+            }
+            _ => match transaction.map(|pin| pin.to) {
+                Some(Leads::To(slot)) => Some(slot),
+                _ => sender.map(|known| known.slot),
+            },
         };
-        let fault = message.fault;
         Explained {
             verdict,
             rule,
-            fault,
+            fault: reader.message.fault,
             set,
             sender,
-            route,
+            route: reader.own_route(at),
             transaction,
             call,
             destination,
-            round,
+            round: chooses_from.map(|set| set.round(is_invite)).unwrap_or_default(),
             leaves,
         }
+    }
+}
+
+impl Default for Explainer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -226,47 +204,41 @@ pub fn likely_listener(shared: &Shared, source: SocketAddr) -> ListenerId {
     shared.listeners.for_family(ListenerId(0), &source).unwrap_or(ListenerId(0))
 }
 
-/// The keys of the pins that a message names.
-struct Names {
-    transaction: Option<PinKey>,
-    /// For its call: by sender, the caller or a destination, without and with the callee's tag.
-    calls: [[Option<PinKey>; 2]; 2],
-    is_in_dialog: bool,
-}
-
-impl Names {
-    fn of(at: &Arrival, message: &Message) -> Self {
+impl Core {
+    /// Returns the key of the transaction that the message names.
+    fn transaction(&self, at: &Arrival) -> Option<PinKey> {
+        let message = &self.message;
         let branch = match message.start_line {
-            StartLine::Request { .. } => Branch::of_request(&at.shared.keys, message, at.bytes),
+            StartLine::Request { .. } => {
+                Branch::of_request(&at.shared.keys, message, &self.dialog, at.bytes)
+            }
             StartLine::Response { .. } => message
                 .via
                 .and_then(|via| via.branch)
                 .and_then(|branch| Branch::read(branch.of(at.bytes))),
             _ => None,
         };
-        let key = |from_destination: bool, callee_tag: &[u8]| {
-            let call_id = message.call_id?.of(at.bytes);
-            let from_tag = message.from_tag?.of(at.bytes);
-            Some(call_key(&at.shared.keys, from_destination, call_id, from_tag, callee_tag))
-        };
-        let callee_tag = message.to_tag.unwrap_or_default().of(at.bytes);
-        Self {
-            transaction: branch.map(Branch::pin_key),
-            calls: [false, true].map(|who| [key(who, &[]), key(who, callee_tag)]),
-            is_in_dialog: message.to_tag.is_some(),
+        branch.map(Branch::pin_key)
+    }
+
+    /// Returns the key of the call that the message names, as seen from its sender.
+    fn call(&self, at: &Arrival, from_destination: bool) -> Option<PinKey> {
+        self.message.call_id.zip(self.message.from_tag)?;
+        Some(self.call_key(at, from_destination, self.message.to_tag.is_some()))
+    }
+
+    fn own_route(&mut self, at: &Arrival) -> OwnRoute {
+        let is_request = matches!(self.message.start_line, StartLine::Request { .. });
+        let is_readable = is_request && self.message.fault.is_none();
+        if !is_readable || !self.routes.read(&self.message, at.bytes) {
+            return OwnRoute::Nothing;
         }
-    }
-
-    fn keys(&self) -> Vec<(PinKey, bool)> {
-        let calls = self.calls.iter().flatten().flatten().map(|key| (*key, true));
-        self.transaction.map(|key| (key, false)).into_iter().chain(calls).collect()
-    }
-
-    /// Returns the key of the call, as seen from the sender of this request.
-    fn call(&self, at: &Arrival) -> Option<PinKey> {
-        let destinations = &at.snapshot.destinations;
-        let sender = destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
-        self.calls[usize::from(sender.is_some())][usize::from(self.is_in_dialog)]
+        match self.take_own_routes(at).0 {
+            Dialog::Unproven => OwnRoute::Nothing,
+            Dialog::Verified(speaker, token) => OwnRoute::Verified(speaker, token),
+            Dialog::Forged => OwnRoute::Forged,
+            Dialog::Loop => OwnRoute::Loop,
+        }
     }
 }
 
@@ -278,36 +250,4 @@ fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
         slot => Leads::To(slot),
     };
     Some(Remembered { to, is_challenge: kind == Kind::Challenge, state })
-}
-
-/// Reads the Routes again, in a temporary core.
-fn own_route(at: &Arrival, message: &Message) -> OwnRoute {
-    let mut core = Core::new(0);
-    core.message = message.clone();
-    let is_request = matches!(message.start_line, StartLine::Request { .. });
-    if !is_request || message.fault.is_some() || !core.routes.read(&core.message, at.bytes) {
-        return OwnRoute::Nothing;
-    }
-    match core.take_own_routes(at) {
-        Dialog::Unproven => OwnRoute::Nothing,
-        Dialog::Verified(speaker, token) => OwnRoute::Verified(speaker, token),
-        Dialog::Forged => OwnRoute::Forged,
-        Dialog::Loop => OwnRoute::Loop,
-    }
-}
-
-fn rule(verdict: Verdict, has_taken_turn: bool) -> Rule {
-    let Verdict::Forwarded(how) = verdict else {
-        return Rule::Nowhere;
-    };
-    match how {
-        Forwarded::Chosen if has_taken_turn => Rule::Turn,
-        Forwarded::Chosen => Rule::Challenge,
-        Forwarded::Pinned => Rule::Transaction,
-        Forwarded::Token => Rule::Token,
-        Forwarded::CallPin => Rule::Call,
-        Forwarded::RequestUri => Rule::RequestUri,
-        Forwarded::Response => Rule::Via,
-        Forwarded::ViaParameterLost => Rule::Branch,
-    }
 }

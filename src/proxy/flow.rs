@@ -1,15 +1,10 @@
-//! Where a datagram came from, or how one is sent.
+//! The path of a datagram, and the memory that it lies in.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
-use crate::listener::ListenerId;
-
-/// The transport protocol of a flow.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Transport {
-    /// RFC 3261 §18 over UDP.
-    Udp,
-}
+use crate::limits::{HEADROOM_BYTES, SLOT_BYTES};
+use crate::listener::{ListenerId, Listeners, Transport};
 
 /// A path to a neighbour: transport, our listener, the neighbour's address and the connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -20,13 +15,85 @@ pub struct Flow {
     pub listener: ListenerId,
     /// The neighbour's address.
     pub peer: SocketAddr,
-    /// The connection; always 0 for UDP.
+    /// The connection; 0 for a transport without connections.
     pub connection: u32,
 }
 
 impl Flow {
-    /// Creates a UDP flow.
-    pub const fn udp(listener: ListenerId, peer: SocketAddr) -> Self {
-        Self { transport: Transport::Udp, listener, peer, connection: 0 }
+    /// Creates the flow between a listener without connections and this address.
+    pub fn new(listeners: &Listeners, listener: ListenerId, peer: SocketAddr) -> Self {
+        Self { transport: listeners.transport(listener), listener, peer, connection: 0 }
+    }
+
+    /// Returns the flow that answers what came by this one, at this address of the same neighbour.
+    #[must_use]
+    pub const fn reply(self, peer: SocketAddr) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// Returns the length in bytes of the longest message that can leave by this flow.
+    pub const fn payload_max(&self) -> usize {
+        self.transport.payload_max(&self.peer)
+    }
+}
+
+/// A datagram in the slot that it was received into, with room before it for what is added.
+#[derive(Debug)]
+pub struct Frame<'a> {
+    slot: &'a mut [u8],
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Frame<'a> {
+    /// Creates the frame of the datagram that lies at `place` of `slot`.
+    ///
+    /// # Panics
+    /// If the slot has no such place.
+    #[inline]
+    pub fn new(slot: &'a mut [u8], place: Range<usize>) -> Self {
+        assert!(place.start <= place.end && place.end <= slot.len());
+        Self { slot, start: place.start, end: place.end }
+    }
+
+    /// Returns the datagram.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.slot[self.start..self.end]
+    }
+
+    /// Returns the whole slot, and where the datagram begins in it.
+    #[inline]
+    pub(crate) fn into_slot(self) -> (&'a mut [u8], usize) {
+        (self.slot, self.start)
+    }
+}
+
+/// A slot of its own, for tests and tools.
+#[derive(Clone, Debug)]
+pub struct FrameBuffer {
+    slot: Vec<u8>,
+    end: usize,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        Self { slot: vec![0; HEADROOM_BYTES + SLOT_BYTES], end: HEADROOM_BYTES }
+    }
+}
+
+impl FrameBuffer {
+    /// Receives a datagram; what the slot held before is overwritten.
+    pub fn receive(&mut self, datagram: &[u8]) -> Frame<'_> {
+        self.end = HEADROOM_BYTES + datagram.len();
+        // Only who explains a message that is longer than any datagram needs more.
+        self.slot.resize(self.slot.len().max(self.end), 0);
+        self.slot[HEADROOM_BYTES..self.end].copy_from_slice(datagram);
+        Frame::new(&mut self.slot, HEADROOM_BYTES..self.end)
+    }
+
+    /// Returns the slot, which holds what was forwarded.
+    pub fn slot(&self) -> &[u8] {
+        &self.slot
     }
 }

@@ -1,14 +1,25 @@
 //! RFC 3261 §16: takes a datagram and the time, and returns a verdict and messages to send.
 //!
 //! It owns no socket, clock or randomness, so tests, fuzzers, the simulator and the benches run the
-//! same code as the network does. [`Proxy::datagram`] parses the message and passes it to `request`
-//! or `response`; these decide, and `forward` or `answer` write the outgoing message.
+//! same code as the network does. What happens to a datagram, in this order:
+//!
+//! | Step | Where | Changes |
+//! |---|---|---|
+//! | read the message | [`crate::message`] | nothing |
+//! | decide | `request`, `in_dialog`, `response` | nothing |
+//! | choose a destination, if the request is new | `choice` | a turn, a pin |
+//! | record what was seen | `choice` | pins |
+//! | collect the edits, check the length | `write` | nothing |
+//! | answer, if that was decided | `answer` | the outbox |
+//! | tell who wants to know of it | [`Proxy::datagram`] | nothing |
+//! | edit the message where it lies | [`crate::message::Edits`] | the frame |
 
 mod answer;
 mod branch;
+mod choice;
+mod decision;
 mod explain;
 mod flow;
-mod forward;
 mod in_dialog;
 mod neighbour;
 mod outbox;
@@ -18,28 +29,32 @@ mod response;
 mod snapshot;
 mod verdict;
 mod via_parameter;
+mod write;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+pub use decision::Rule;
 pub use explain::{
-    Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Rule, Speaker, Token,
-    likely_listener, likely_source,
+    Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
+    likely_source,
 };
-pub use flow::{Flow, Transport};
-pub use outbox::{Cause, Entry, Outbox};
+pub use flow::{Flow, Frame, FrameBuffer};
+pub use outbox::{Cause, Entry, Outbox, Place};
 pub use policy::{ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine};
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 
 pub use crate::destination::SourceMatch;
-pub use crate::listener::{Listener, ListenerId, Listeners, name_hash, split_host_port};
+pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash, split_host_port};
 
+use self::decision::{Action, Decision};
 use self::in_dialog::Dialog;
 use crate::clock::Now;
 use crate::destination::Slot;
-use crate::keys::Keys;
-use crate::message::{Edits, Message, Routes, Span, StartLine};
+use crate::keys::{DialogDigest, Keys};
+use crate::message::{Edits, Message, Method, Routes, Span, StartLine};
 use crate::pin::PinTable;
 
 /// What all workers share. It never changes while the process runs.
@@ -92,12 +107,13 @@ pub struct Proxy {
 struct Core {
     /// Unique for each core: see [`PinTable::claim`].
     number: u16,
+    /// Counts the runs of this worker: see [`Proxy::reset`].
+    epoch: u8,
     message: Message,
+    /// The dialog of the message, digested under the first key.
+    dialog: DialogDigest,
     routes: Routes,
     edits: Edits,
-    /// The Request-URI after the swap of a strict router before us was undone (§16.4).
-    request_uri_edited: Option<Span>,
-    chosen: Option<Slot>,
 }
 
 /// One datagram, and everything that the decision depends on.
@@ -108,6 +124,15 @@ struct Arrival<'a> {
     snapshot: &'a Snapshot,
     flow: Flow,
     bytes: &'a [u8],
+}
+
+/// What leaves: the edited message, by this flow.
+struct Leaving {
+    flow: Flow,
+    /// Where the message lies in its datagram.
+    place: Span,
+    /// How long it becomes.
+    len: usize,
 }
 
 impl Arrival<'_> {
@@ -128,112 +153,202 @@ impl Proxy {
     pub fn new(shared: Arc<Shared>) -> Self {
         // Relaxed: the numbers only have to differ.
         let number = shared.cores.fetch_add(1, Ordering::Relaxed);
-        let core = Core::new(number);
-        Self { shared, core }
+        Self { core: Core::new(number, 0), shared }
     }
 
-    /// Resets the core after a panic; nothing is left of the message that caused it.
+    /// Resets the core after a panic; nothing is left of the message that caused it. A new epoch
+    /// begins: connections and transactions of the last one are gone.
     pub fn reset(&mut self) {
-        self.core = Core::new(self.core.number);
+        self.core = Core::new(self.core.number, self.core.epoch.wrapping_add(1));
     }
 
     /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one
-    /// message.
+    /// message: the edited frame, or our own response.
     pub fn datagram(
         &mut self,
         now: Now,
         snapshot: &Snapshot,
         flow: Flow,
-        bytes: &[u8],
+        frame: Frame<'_>,
         outbox: &mut Outbox,
     ) -> Verdict {
-        outbox.clear();
-        self.core.datagram(&Arrival { now, shared: &self.shared, snapshot, flow, bytes }, outbox)
+        self.datagram_told(now, snapshot, flow, frame, outbox, |_| {})
     }
 
-    /// Returns what the last call of [`Proxy::datagram`] dispatched. Its verdict must have been
-    /// [`Forwarded::Chosen`], and the arguments must be the same.
-    pub fn dispatched<'a>(
-        &self,
-        snapshot: &'a Snapshot,
-        bytes: &'a [u8],
-    ) -> Option<Dispatched<'a>> {
-        let message = &self.core.message;
-        let destination = snapshot.destinations.get(self.core.chosen?)?;
-        let StartLine::Request { method, uri } = message.start_line else {
-            return None;
-        };
-        Some(Dispatched {
-            method: method.of(bytes),
-            request_uri: uri.of(bytes),
-            from: message.from?.of(bytes),
-            to: message.to?.of(bytes),
-            call_id: message.call_id?.of(bytes),
-            destination: &destination.uri,
-        })
+    /// The same; calls `on_dispatch` for a new request that got a destination, before it is edited.
+    #[inline]
+    pub fn datagram_told(
+        &mut self,
+        now: Now,
+        snapshot: &Snapshot,
+        flow: Flow,
+        frame: Frame<'_>,
+        outbox: &mut Outbox,
+        on_dispatch: impl FnOnce(&Dispatched<'_>),
+    ) -> Verdict {
+        outbox.clear();
+        let core = &mut self.core;
+        let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: frame.bytes() };
+        let mut decision = core.decide(at);
+        if let Action::Choose(request) = decision.action {
+            core.choose(at, &request, &mut decision);
+        }
+        core.record(at, decision.note);
+        let (verdict, leaving) = core.prepare(at, &decision, outbox);
+        if verdict == Verdict::Forwarded(Forwarded::Chosen)
+            && let Action::Forward(_, hop) = decision.action
+            && let Some(dispatched) = core.dispatched(at, hop.slot)
+        {
+            on_dispatch(&dispatched);
+        }
+        if let Some(leaving) = leaving {
+            core.send(frame, &leaving, outbox);
+        }
+        verdict
     }
 }
 
 impl Core {
-    fn new(number: u16) -> Self {
+    fn new(number: u16, epoch: u8) -> Self {
         Self {
             number,
+            epoch,
             message: Message::default(),
+            dialog: DialogDigest::default(),
             routes: Routes::default(),
             edits: Edits::default(),
-            request_uri_edited: None,
-            chosen: None,
         }
     }
 
-    fn datagram(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
-        if !at.is_allowed() && !self.proves_itself(at) {
-            return Verdict::Dropped(Reason::NotAllowed);
-        }
-        self.chosen = None;
-        self.request_uri_edited = None;
+    /// Reads the message and decides about it. Changes only what this core remembers of it.
+    fn decide(&mut self, at: &Arrival) -> Decision {
         self.edits.clear();
-        match at.bytes.first() {
-            None => return Verdict::Dropped(Reason::KeepAlive),
-            Some(0 | 1) => return Verdict::Dropped(Reason::Stun),
-            Some(_) if at.bytes.len() > usize::from(u16::MAX) => {
-                return Verdict::Dropped(Reason::Truncated);
+        let is_datagram = u16::try_from(at.bytes.len()).is_ok();
+        let is_sip = is_datagram && at.bytes.first().is_some_and(|byte| *byte > 1);
+        if is_sip {
+            self.message.read_again(at.bytes);
+            self.dialog = self.message.dialog(at.shared.keys.signing(), at.bytes);
+        }
+        let may_send = at.is_allowed() || is_sip && self.proves_itself(at);
+        if !may_send {
+            return Decision::drop(Reason::NotAllowed);
+        }
+        let reason = match at.bytes.first() {
+            None => Reason::KeepAlive,
+            Some(0 | 1) => Reason::Stun,
+            Some(_) if !is_datagram => Reason::Truncated,
+            Some(_) if self.message.start == at.bytes.len() => Reason::KeepAlive,
+            // Our own address as a source is forged, or a destination that is ourselves.
+            Some(_)
+                if at.shared.listeners.is_our_address(at.flow.peer.ip(), at.flow.peer.port()) =>
+            {
+                Reason::SelfLoop
             }
-            Some(_) => {}
-        }
-        self.message = Message::read(at.bytes);
-        if self.message.start == at.bytes.len() {
-            return Verdict::Dropped(Reason::KeepAlive);
-        }
-        // Our own address as a source is forged, or a destination that is ourselves.
-        let peer = at.flow.peer;
-        if at.shared.listeners.is_our_address(peer.ip(), peer.port()) {
-            return Verdict::Dropped(Reason::SelfLoop);
-        }
-        match self.message.start_line {
-            StartLine::NotSip => Verdict::Dropped(Reason::NotSip),
-            StartLine::Response { code } => self.response(at, code, outbox),
-            StartLine::BadResponse => Verdict::Dropped(Reason::MalformedResponse),
-            _ => self.request(at, outbox),
-        }
+            Some(_) => match self.message.start_line {
+                StartLine::NotSip => Reason::NotSip,
+                StartLine::BadResponse => Reason::MalformedResponse,
+                StartLine::Response { code } => return self.decide_response(at, code),
+                _ => return self.decide_request(at),
+            },
+        };
+        Decision::drop(reason)
     }
 
     /// Returns whether a message from an address that is not in `allow` belongs to a call of ours:
     /// a response whose Via verifies, or a request whose token verifies. This way a server that was
     /// removed from the list can still end its calls.
     fn proves_itself(&mut self, at: &Arrival) -> bool {
-        if at.bytes.len() > usize::from(u16::MAX) {
-            return false;
-        }
-        self.message = Message::read(at.bytes);
         match self.message.start_line {
             _ if self.message.fault.is_some() => false,
             StartLine::Response { .. } => self.verify_response(at).is_ok(),
             StartLine::Request { .. } => {
                 self.routes.read(&self.message, at.bytes)
-                    && matches!(self.take_own_routes(at), Dialog::Verified(..))
+                    && matches!(self.take_own_routes(at), (Dialog::Verified(..), _))
             }
             _ => false,
         }
+    }
+
+    /// Collects the edits of what goes on, and checks that it fits a datagram; or answers.
+    fn prepare(
+        &mut self,
+        at: &Arrival,
+        decision: &Decision,
+        outbox: &mut Outbox,
+    ) -> (Verdict, Option<Leaving>) {
+        let (verdict, flow, is_edited) = match &decision.action {
+            Action::Drop(reason) => return (Verdict::Dropped(*reason), None),
+            Action::Answer(with) => return (self.answer(at, outbox, *with, decision.set), None),
+            Action::Choose(_) => unreachable!("the destination was chosen before"),
+            Action::Forward(request, hop) => {
+                let is_edited = self.edit_request(at, request, hop);
+                (Verdict::Forwarded(hop.rule.forwarded()), hop.flow, is_edited)
+            }
+            Action::Return(flow, rule) => {
+                let is_edited = self.edit_response(at);
+                (Verdict::Forwarded(rule.forwarded()), *flow, is_edited)
+            }
+        };
+        let is_request = matches!(decision.action, Action::Forward(..));
+        if !is_edited {
+            let reason = if is_request { Reason::Unanswerable } else { Reason::MalformedResponse };
+            return (Verdict::Dropped(reason), None);
+        }
+        let place = Span::new(self.message.start, self.message.end);
+        match self.edits.len_after(place) {
+            Some(len) if len <= flow.payload_max() => (verdict, Some(Leaving { flow, place, len })),
+            _ if is_request && self.message.method != Method::Ack => {
+                (self.answer(at, outbox, Answer::TooLarge, decision.set), None)
+            }
+            _ => (Verdict::Dropped(Reason::TooLarge), None),
+        }
+    }
+
+    fn answer(&mut self, at: &Arrival, outbox: &mut Outbox, with: Answer, set: u32) -> Verdict {
+        self.edits.clear();
+        answer::answer(self, at, outbox, with, set)
+    }
+
+    /// Edits the message where it lies. If it does not fit the headroom, it is copied.
+    fn send(&self, frame: Frame<'_>, leaving: &Leaving, outbox: &mut Outbox) {
+        let (slot, base) = frame.into_slot();
+        if let Some(range) = self.edits.apply(slot, base, leaving.place) {
+            outbox.forward(leaving.flow, range);
+            return;
+        }
+        outbox.begin();
+        self.edits.copy(&slot[base..], leaving.place, |piece| outbox.write(piece));
+        let fits = outbox.finish(leaving.flow, Cause::Forward, leaving.len);
+        debug_assert!(fits, "the length was checked");
+    }
+
+    fn dispatched<'a>(&self, at: &Arrival<'a>, slot: Slot) -> Option<Dispatched<'a>> {
+        let message = &self.message;
+        let destination = at.snapshot.destinations.get(slot)?;
+        let StartLine::Request { method, uri } = message.start_line else {
+            return None;
+        };
+        Some(Dispatched {
+            method: method.of(at.bytes),
+            request_uri: uri.of(at.bytes),
+            from: message.from?.of(at.bytes),
+            to: message.to?.of(at.bytes),
+            call_id: message.call_id?.of(at.bytes),
+            destination: &destination.uri,
+        })
+    }
+
+    /// Returns the dialog of the message, digested under the key with this number.
+    fn dialog_under(&self, at: &Arrival, key_id: u8) -> Option<DialogDigest> {
+        if key_id == self.dialog.key_id {
+            return Some(self.dialog);
+        }
+        let key = at.shared.keys.verifying(key_id)?;
+        Some(self.message.dialog(key, at.bytes))
+    }
+
+    fn response_address(&self, at: &Arrival) -> Option<SocketAddr> {
+        let via = self.message.via?;
+        Some(neighbour::response_address(at.flow.peer, &via, at.force_rport()))
     }
 }

@@ -1,5 +1,7 @@
-//! The messages to send for one datagram: slices of the received bytes and of a small scratch
-//! buffer, in order, so the core never copies a forwarded body.
+//! The messages to send for one datagram: the frame that it was received into, or messages of our
+//! own in a small scratch buffer.
+
+use std::ops::Range;
 
 use super::flow::Flow;
 use crate::limits;
@@ -13,6 +15,15 @@ pub enum Cause {
     Answer,
 }
 
+/// Where a message lies.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// In the slot that the datagram was received into.
+    Frame(Range<usize>),
+    /// In the outbox: see [`Outbox::scratch`].
+    Scratch(Range<usize>),
+}
+
 /// One message to send.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -20,16 +31,8 @@ pub struct Entry {
     pub flow: Flow,
     /// Why it is sent.
     pub cause: Cause,
-    /// Its length in bytes.
-    pub len: usize,
-    first_piece: usize,
-    piece_count: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Piece {
-    Received { start: usize, end: usize },
-    Scratch { start: usize, end: usize },
+    /// Where it lies.
+    pub place: Place,
 }
 
 /// The messages to send for one datagram.
@@ -38,11 +41,9 @@ enum Piece {
 #[derive(Debug)]
 pub struct Outbox {
     scratch: Vec<u8>,
-    pieces: Vec<Piece>,
     entries: Vec<Entry>,
-    open_first_piece: usize,
-    open_len: usize,
-    overflow: bool,
+    open_start: usize,
+    is_overfull: bool,
 }
 
 impl Default for Outbox {
@@ -56,19 +57,16 @@ impl Outbox {
     pub fn new() -> Self {
         Self {
             scratch: Vec::with_capacity(limits::SCRATCH_BYTES),
-            pieces: Vec::with_capacity(limits::PIECES_MAX),
             entries: Vec::with_capacity(limits::OUTBOX_MAX),
-            open_first_piece: 0,
-            open_len: 0,
-            overflow: false,
+            open_start: 0,
+            is_overfull: false,
         }
     }
 
     /// Clears everything, for the next datagram.
     pub fn clear(&mut self) {
-        self.scratch.clear();
-        self.pieces.clear();
         self.entries.clear();
+        self.scratch.clear();
         self.begin();
     }
 
@@ -77,97 +75,68 @@ impl Outbox {
         &self.entries
     }
 
-    /// Returns the slices of one message, in order; `received` is the datagram it was made from.
-    pub fn slices<'a>(
-        &'a self,
-        entry: &Entry,
-        received: &'a [u8],
-    ) -> impl Iterator<Item = &'a [u8]> + 'a {
-        let pieces = &self.pieces[entry.first_piece..entry.first_piece + entry.piece_count];
-        pieces.iter().map(move |piece| match *piece {
-            Piece::Received { start, end } => &received[start..end],
-            Piece::Scratch { start, end } => &self.scratch[start..end],
-        })
-    }
-
-    /// Copies one message into `out`, which must have room for `entry.len` bytes.
-    pub fn copy_to(&self, entry: &Entry, received: &[u8], out: &mut [u8]) {
-        let mut at = 0;
-        for slice in self.slices(entry, received) {
-            out[at..at + slice.len()].copy_from_slice(slice);
-            at += slice.len();
+    /// Returns the bytes of one message; `slot` is the one of the datagram that it was made for.
+    pub fn bytes<'a>(&'a self, entry: &Entry, slot: &'a [u8]) -> &'a [u8] {
+        match &entry.place {
+            Place::Frame(range) => &slot[range.clone()],
+            Place::Scratch(range) => &self.scratch[range.clone()],
         }
     }
 
-    /// Returns one message as a vector, for tests and tools.
-    pub fn to_vec(&self, entry: &Entry, received: &[u8]) -> Vec<u8> {
-        self.slices(entry, received).collect::<Vec<_>>().concat()
+    /// Adds the message that lies at `range` of the datagram's slot.
+    pub(crate) fn forward(&mut self, flow: Flow, range: Range<usize>) {
+        self.add(Entry { flow, cause: Cause::Forward, place: Place::Frame(range) });
     }
 
-    /// Starts a message; an unfinished one is discarded.
+    /// Starts a message in the scratch buffer; an unfinished one is discarded.
     pub(crate) fn begin(&mut self) {
-        let kept = self.entries.last().map_or(0, |e| e.first_piece + e.piece_count);
-        self.pieces.truncate(kept);
-        self.open_first_piece = kept;
-        self.open_len = 0;
-        self.overflow = false;
+        let finished = |entry: &Entry| match &entry.place {
+            Place::Frame(_) => None,
+            Place::Scratch(range) => Some(range.end),
+        };
+        self.open_start = self.entries.iter().filter_map(finished).next_back().unwrap_or(0);
+        self.scratch.truncate(self.open_start);
+        self.is_overfull = false;
     }
 
-    /// Adds a slice of the received datagram.
-    pub(crate) fn received(&mut self, start: usize, end: usize) {
-        if start < end {
-            self.push(Piece::Received { start, end }, end - start);
-        }
-    }
-
-    /// Adds bytes of our own.
+    /// Adds to the message in the scratch buffer.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
         if self.scratch.len() + bytes.len() > self.scratch.capacity() {
-            self.overflow = true;
+            self.is_overfull = true;
             return;
         }
-        let start = self.scratch.len();
         self.scratch.extend_from_slice(bytes);
-        let end = self.scratch.len();
-        // Consecutive writes make one slice.
-        if self.pieces.len() > self.open_first_piece
-            && let Some(Piece::Scratch { end: last, .. }) = self.pieces.last_mut()
-            && *last == start
-        {
-            *last = end;
-            self.open_len += bytes.len();
-            return;
-        }
-        self.push(Piece::Scratch { start, end }, bytes.len());
     }
 
-    /// Ends the message; returns false and keeps nothing if it does not fit.
+    /// Ends the message in the scratch buffer; returns false and keeps nothing if it does not fit.
     pub(crate) fn finish(&mut self, flow: Flow, cause: Cause, len_max: usize) -> bool {
-        let fits = !self.overflow
-            && self.open_len <= len_max
-            && self.entries.len() < self.entries.capacity();
+        let range = self.open_start..self.scratch.len();
+        let fits = !self.is_overfull && range.len() <= len_max;
         if fits {
-            self.entries.push(Entry {
-                flow,
-                cause,
-                len: self.open_len,
-                first_piece: self.open_first_piece,
-                piece_count: self.pieces.len() - self.open_first_piece,
-            });
+            self.add(Entry { flow, cause, place: Place::Scratch(range) });
         }
         self.begin();
         fits
     }
 
-    fn push(&mut self, piece: Piece, len: usize) {
-        if self.pieces.len() == self.pieces.capacity() {
-            self.overflow = true;
-            return;
+    /// # Panics
+    /// If there are [`limits::OUTBOX_MAX`] already: then one datagram has had two verdicts.
+    fn add(&mut self, entry: Entry) {
+        assert!(self.entries.len() < limits::OUTBOX_MAX);
+        self.entries.push(entry);
+    }
+}
+
+impl Entry {
+    /// Returns the length of the message in bytes.
+    pub fn len(&self) -> usize {
+        match &self.place {
+            Place::Frame(range) | Place::Scratch(range) => range.len(),
         }
-        self.pieces.push(piece);
-        self.open_len += len;
+    }
+
+    /// Returns whether there is nothing to send; never true.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

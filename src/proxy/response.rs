@@ -4,15 +4,15 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
+use super::decision::{Action, CallNote, Decision, Note, Rule};
 use super::neighbour;
-use super::request::call_key;
-use super::verdict::{Forwarded, Reason, Verdict};
-use super::via_parameter::{Bound, ViaParameter};
-use super::{Arrival, Core, Flow, ListenerId, Outbox};
+use super::verdict::Reason;
+use super::via_parameter::{Bound, OwnVia, Verified, ViaParameter};
+use super::{Arrival, Core, Flow, ListenerId};
 use crate::destination::Slot;
 use crate::limits;
 use crate::listener::SentByKey;
-use crate::message::{Method, Span, Via};
+use crate::message::{Method, Via};
 use crate::pin::{self, Kind, NO_SLOT, State};
 
 /// What our own Via said.
@@ -21,48 +21,37 @@ pub(super) struct Own {
     from_destination: bool,
     slot: Slot,
     arrival: Option<ListenerId>,
-    how: Forwarded,
+    rule: Rule,
 }
 
 impl Core {
-    pub(super) fn response(&mut self, at: &Arrival, code: u16, outbox: &mut Outbox) -> Verdict {
-        match self.route_response(at, code) {
-            Ok((flow, how)) => {
-                if self.post(outbox, flow) {
-                    Verdict::Forwarded(how)
-                } else {
-                    outbox.clear();
-                    Verdict::Dropped(Reason::TooLarge)
-                }
-            }
-            Err(reason) => Verdict::Dropped(reason),
-        }
+    pub(super) fn decide_response(&self, at: &Arrival, code: u16) -> Decision {
+        self.route_response(at, code).unwrap_or_else(|reason| Decision {
+            action: Action::Drop(reason),
+            note: self.note_of_lone_trying(at, code, reason),
+            set: 0,
+        })
     }
 
-    fn route_response(&mut self, at: &Arrival, code: u16) -> Result<(Flow, Forwarded), Reason> {
+    fn route_response(&self, at: &Arrival, code: u16) -> Result<Decision, Reason> {
         let (own, address) = self.verify_response(at)?;
-        self.note(at, &own, code)?;
-
-        let top = self.message.top_via_whole(at.bytes).ok_or(Reason::MalformedResponse)?;
-        self.edits.remove(top);
+        let note = self.note_of_response(at, &own, code)?;
         let listeners = &at.shared.listeners;
         let listener = own
             .arrival
             .filter(|id| listeners.get(*id).local.is_ipv4() == address.is_ipv4())
-            .or_else(|| listeners.for_family(at.flow.listener, &address))
-            .ok_or(Reason::NoListener)?;
-        Ok((Flow::udp(listener, address), own.how))
+            .or_else(|| listeners.for_family(at.flow.listener, &address));
+        // Even a response that no listener can send on is one.
+        let action = match listener {
+            Some(listener) => Action::Return(Flow::new(listeners, listener, address), own.rule),
+            None => Action::Drop(Reason::NoListener),
+        };
+        Ok(Decision { action, note, set: 0 })
     }
 
     /// Returns whether we sent the request, and where the response goes next.
     pub(super) fn verify_response(&self, at: &Arrival) -> Result<(Own, SocketAddr), Reason> {
-        if self.message.fault.is_some() {
-            return Err(Reason::MalformedResponse);
-        }
-        let via = self.message.via.ok_or(Reason::MalformedResponse)?;
-        if !at.shared.listeners.is_us(via.host.of(at.bytes), via.port_or_default()) {
-            return Err(Reason::ForeignVia);
-        }
+        let via = self.our_via(at)?;
         let next = self
             .message
             .next_via(at.bytes)
@@ -72,47 +61,49 @@ impl Core {
         if !neighbour::may_send_to(address, &at.shared.listeners) {
             return Err(Reason::BadNextVia);
         }
-        let own = self.own_via(at, &via, &next, address)?;
+        let branch = branch_of(at, &via)?;
+        let own = match verify_own(at, &via, branch)? {
+            Some(verified) => self.own_via(at, branch, &verified, address)?,
+            None => self.own_via_without_parameter(at, branch, &next, address)?,
+        };
         Ok((own, address))
+    }
+
+    /// Returns the top Via if it has one of our names.
+    fn our_via(&self, at: &Arrival) -> Result<Via, Reason> {
+        if self.message.fault.is_some() {
+            return Err(Reason::MalformedResponse);
+        }
+        let via = self.message.via.ok_or(Reason::MalformedResponse)?;
+        if !at.shared.listeners.is_us(via.host.of(at.bytes), via.port_or_default()) {
+            return Err(Reason::ForeignVia);
+        }
+        Ok(via)
     }
 
     /// Verifies our Via against the address that the response would go to.
     fn own_via(
         &self,
         at: &Arrival,
-        via: &Via,
-        next: &Via,
+        branch: Branch,
+        verified: &Verified,
         address: SocketAddr,
     ) -> Result<Own, Reason> {
-        let Some(branch) = via.branch.and_then(|span| Branch::read(span.of(at.bytes))) else {
+        let dialog = self.dialog_under(at, verified.key_id()).ok_or(Reason::ForgedVia)?;
+        if !verified.is_bound_to(&Bound { response_address: address, dialog: &dialog }) {
             return Err(Reason::ForgedVia);
-        };
-        let Some(value) = via.own else {
-            return self.own_via_without_parameter(at, branch, next, address);
-        };
-        let sent_by = SentByKey::new(via.host.of(at.bytes), via.port_or_default())
-            .ok_or(Reason::ForeignVia)?;
-        let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
-        let bound = Bound {
-            branch,
-            sent_by: sent_by.as_bytes(),
-            response_address: address,
-            call_id: of(self.message.call_id),
-            from_tag: of(self.message.from_tag),
-        };
-        let parameter = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &bound)
-            .ok_or(Reason::ForgedVia)?;
+        }
+        let parameter = &verified.parameter;
         // This long after it was sent, its slot may have been given to another destination.
         let age_ms = (at.now.ms() as u32).wrapping_sub(parameter.sent_ms);
         let is_ours = parameter.incarnation == at.shared.incarnation
             && u64::from(age_ms) < limits::SLOT_QUARANTINE_MS;
-        let slot = if is_ours { parameter.slot } else { Self::slot_of_source(at) };
         Ok(Own {
             branch,
             from_destination: parameter.from_destination,
-            slot,
+            slot: if is_ours { parameter.slot } else { slot_of_source(at) },
             arrival: at.shared.listeners.by_hash(parameter.arrival),
-            how: Forwarded::Response,
+            rule: Rule::Via,
         })
     }
 
@@ -126,40 +117,42 @@ impl Core {
         next: &Via,
         address: SocketAddr,
     ) -> Result<Own, Reason> {
-        if !at.snapshot.policy.allows(&address) {
+        let slot = slot_of_source(at);
+        let keys = &at.shared.keys;
+        let expected = Branch::of_response(keys, &self.message, &self.dialog, next, at.bytes);
+        let is_proven = at.snapshot.policy.allows(&address)
+            && pin::is_destination(slot)
+            && expected.is_some_and(|expected| expected.hash == branch.hash);
+        if !is_proven {
             return Err(Reason::ForgedVia);
         }
-        let known =
-            at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
-        let expected = Branch::of_response(&at.shared.keys, &self.message, next, at.bytes);
-        match known {
-            Some(known) if expected.is_some_and(|expected| expected.hash == branch.hash) => {
-                Ok(Own {
-                    branch,
-                    from_destination: false,
-                    slot: known.slot,
-                    arrival: None,
-                    how: Forwarded::ViaParameterLost,
-                })
-            }
-            _ => Err(Reason::ForgedVia),
+        Ok(Own { branch, from_destination: false, slot, arrival: None, rule: Rule::Branch })
+    }
+
+    /// Some servers leave out all Vias but ours in a 100. It cannot be forwarded, but the own tag of
+    /// our Via proves that the request was answered.
+    fn note_of_lone_trying(&self, at: &Arrival, code: u16, reason: Reason) -> Note {
+        if reason != Reason::NoNextVia || code != 100 || self.message.cseq_method == Method::Cancel
+        {
+            return Note::Nothing;
+        }
+        let verified = self.our_via(at).and_then(|via| {
+            let branch = branch_of(at, &via)?;
+            Ok((branch, verify_own(at, &via, branch)?))
+        });
+        match verified {
+            Ok((branch, Some(_))) => Note::Transaction(branch.pin_key(), Some(State::Trying)),
+            _ => Note::Nothing,
         }
     }
 
-    fn slot_of_source(at: &Arrival) -> Slot {
-        let known =
-            at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
-        known.map_or(NO_SLOT, |known| known.slot)
-    }
-
-    /// Records in the pins what the response means for later messages.
-    fn note(&self, at: &Arrival, own: &Own, code: u16) -> Result<(), Reason> {
-        let pins = &at.shared.pins;
+    /// Returns what the response means for later messages.
+    fn note_of_response(&self, at: &Arrival, own: &Own, code: u16) -> Result<Note, Reason> {
         let key = own.branch.pin_key();
         let method = self.message.cseq_method;
         if own.branch.try_number != 0 {
             // From another try only a 2xx to INVITE still matters: somebody answered the call.
-            let current = pins.find(at.now, key, false).map(|pin| pin.try_number);
+            let current = at.shared.pins.find(at.now, key, false).map(|pin| pin.try_number);
             let is_current = current.is_none_or(|number| number == own.branch.try_number);
             let is_answered_call = method == Method::Invite && (200..300).contains(&code);
             if !(is_current || is_answered_call) {
@@ -173,34 +166,50 @@ impl Core {
             (_, 100..=199) => Some(State::Trying),
             _ => Some(State::Final),
         };
-        pins.renew(at.now, key, false, state);
-        // Even if this worker's list does not have the destination yet.
-        if pin::is_destination(own.slot) {
-            self.note_call(at, own, code);
-        }
-        Ok(())
+        Ok(match self.note_of_call(at, own, code) {
+            Some(call) => Note::Response { transaction: key, state, call },
+            None => Note::Transaction(key, state),
+        })
     }
 
-    fn note_call(&self, at: &Arrival, own: &Own, code: u16) {
+    fn note_of_call(&self, at: &Arrival, own: &Own, code: u16) -> Option<CallNote> {
         let begins_dialog =
             matches!(self.message.cseq_method, Method::Invite | Method::Subscribe | Method::Refer);
         let kind = match code {
             101..=299 if begins_dialog => Kind::Dialog,
             401 | 407 => Kind::Challenge,
-            _ => return,
+            _ => return None,
         };
-        let (Some(call_id), Some(from_tag)) = (self.message.call_id, self.message.from_tag) else {
-            return;
-        };
-        let callee_tag = self.message.to_tag.filter(|_| kind == Kind::Dialog);
-        let key = call_key(
-            &at.shared.keys,
-            own.from_destination,
-            call_id.of(at.bytes),
-            from_tag.of(at.bytes),
-            callee_tag.unwrap_or_default().of(at.bytes),
-        );
-        let cseq_bits = self.message.cseq_number as u8;
-        at.shared.pins.set_call(at.now, key, kind, own.slot, cseq_bits, self.number);
+        // Even if this worker's list does not have the destination yet.
+        if !pin::is_destination(own.slot) || self.message.from_tag.is_none() {
+            return None;
+        }
+        let key = self.call_key(at, own.from_destination, kind == Kind::Dialog);
+        Some(CallNote { key, kind, slot: own.slot, cseq_bits: self.message.cseq_number as u8 })
     }
+}
+
+/// Verifies that we wrote this Via; `None` if its parameter was lost.
+fn verify_own<'a>(
+    at: &Arrival<'a>,
+    via: &Via,
+    branch: Branch,
+) -> Result<Option<Verified<'a>>, Reason> {
+    let Some(value) = via.own else {
+        return Ok(None);
+    };
+    let sent_by =
+        SentByKey::new(via.host.of(at.bytes), via.port_or_default()).ok_or(Reason::ForeignVia)?;
+    let own_via = OwnVia { branch, sent_by };
+    let verified = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &own_via);
+    verified.map(Some).ok_or(Reason::ForgedVia)
+}
+
+fn branch_of(at: &Arrival, via: &Via) -> Result<Branch, Reason> {
+    via.branch.and_then(|span| Branch::read(span.of(at.bytes))).ok_or(Reason::ForgedVia)
+}
+
+fn slot_of_source(at: &Arrival) -> Slot {
+    let known = at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
+    known.map_or(NO_SLOT, |known| known.slot)
 }

@@ -27,16 +27,4 @@ impl Snapshot {
     pub fn set_policy(&self, set: u32) -> &SetPolicy {
         self.sets.get(&set).unwrap_or(&self.set_default)
     }
-
-    /// Returns a copy with its own turns: choosing from it does not affect the original.
-    pub(super) fn detached(&self) -> Self {
-        Self {
-            version: self.version,
-            policy: self.policy.clone(),
-            set_default: self.set_default.clone(),
-            sets: self.sets.clone(),
-            draining: self.draining,
-            destinations: self.destinations.detached(),
-        }
-    }
 }

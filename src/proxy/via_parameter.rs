@@ -3,32 +3,43 @@
 //! ```text
 //! Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK…;sw=…
 //!
-//!  version  key id  incarnation  kind  slot  send time  arrival listener  tag
-//!     1       1         2          1     2      4 (ms)         4           8    bytes
+//!  version  key id  incarnation  kind  slot  send time  arrival  [epoch  connection]  own tag  tag
+//!     1       1         2         1     2     4 (ms)      4        1         4          6      8   bytes
 //! ```
 //!
-//! The tag covers all of these, our branch, our sent-by, the resolved address that the response
-//! must go to, the Call-ID and the From tag. It never covers the bytes of the next Via, because
-//! other stacks rewrite Vias. So a response is forwarded only to where its request came from (RFC
-//! 6026 §10 describes the abuse), and affects only its own call.
+//! The *own tag* covers what stands in our own Via: all fields before it, the branch and the
+//! sent-by. It alone proves that we wrote this Via, wherever it is seen: in the quote of an ICMP
+//! error, or in a 100 of a server that leaves out all Vias but ours.
+//!
+//! The *tag* covers the same, the resolved address that the response must go to, the Call-ID and the
+//! From tag. It never covers the bytes of the next Via, because other stacks rewrite Vias. So a
+//! response is forwarded only to where its request came from (RFC 6026 §10 describes the abuse), and
+//! affects only its own call.
+//!
+//! Epoch and connection are there if the request arrived by a connection: see [`Connection`].
 
 use std::net::SocketAddr;
 
 use super::branch::Branch;
 use crate::destination::Slot;
-use crate::dialog::put_address;
+use crate::dialog::{Connection, put_address};
 use crate::hex;
-use crate::keys::{Derived, Keys};
+use crate::keys::{Derived, DialogDigest, Keys};
+use crate::listener::SentByKey;
 
-const VERSION: u8 = 1;
-const SIGNED_BYTES: usize = 15;
-const BYTES: usize = SIGNED_BYTES + 8;
-/// Digits of the parameter's value.
-pub(super) const DIGITS: usize = 2 * BYTES;
+const VERSION: u8 = 2;
+/// The fields before the connection.
+const FIXED_BYTES: usize = 15;
+const CONNECTION_BYTES: usize = 5;
+const OWN_TAG_BYTES: usize = 6;
+const TAG_BYTES: usize = 8;
+const BYTES_MIN: usize = FIXED_BYTES + OWN_TAG_BYTES + TAG_BYTES;
+const BYTES_MAX: usize = BYTES_MIN + CONNECTION_BYTES;
 
 /// The low bits of the kind: a relayed request. Our own probes and stateful tries get other values.
 const RELAYED: u8 = 0;
 const FROM_DESTINATION: u8 = 0x80;
+const HAS_CONNECTION: u8 = 0x40;
 
 /// The content of our Via parameter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,75 +54,148 @@ pub(super) struct ViaParameter {
     pub(super) sent_ms: u32,
     /// The hash of the listener that the request arrived at.
     pub(super) arrival: u32,
+    /// The connection that the request arrived by; `None` without connections.
+    pub(super) connection: Option<Connection>,
 }
 
-/// What the tag covers besides the parameter itself.
+/// What stands in our own Via besides the parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnVia {
+    pub(super) branch: Branch,
+    pub(super) sent_by: SentByKey,
+}
+
+/// What the tag covers besides our own Via.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound<'a> {
-    pub(super) branch: Branch,
-    /// Our sent-by in canonical form: see [`super::Listeners::sent_by_key`].
-    pub(super) sent_by: &'a [u8],
     pub(super) response_address: SocketAddr,
-    pub(super) call_id: &'a [u8],
-    pub(super) from_tag: &'a [u8],
+    /// Digested under the key that signs.
+    pub(super) dialog: &'a DialogDigest,
+}
+
+/// The text of a parameter's value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text {
+    digits: [u8; 2 * BYTES_MAX],
+    len: usize,
+}
+
+impl Text {
+    /// Returns the digits.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.digits[..self.len]
+    }
+}
+
+/// A parameter whose own tag verified: we wrote this Via.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verified<'a> {
+    pub(super) parameter: ViaParameter,
+    key: &'a Derived,
+    own_tag: u64,
+    tag: u64,
 }
 
 impl ViaParameter {
     /// Returns the signed value.
-    pub(super) fn sign(&self, keys: &Keys, bound: &Bound) -> [u8; DIGITS] {
+    pub(super) fn sign(&self, keys: &Keys, via: &OwnVia, bound: &Bound) -> Text {
         let key = keys.signing();
-        let mut bytes = [0; BYTES];
+        let mut bytes = [0; BYTES_MAX];
         bytes[0] = VERSION;
         bytes[1] = key.id;
         bytes[2..4].copy_from_slice(&self.incarnation.to_be_bytes());
-        bytes[4] = RELAYED | if self.from_destination { FROM_DESTINATION } else { 0 };
+        bytes[4] = RELAYED
+            | if self.from_destination { FROM_DESTINATION } else { 0 }
+            | if self.connection.is_some() { HAS_CONNECTION } else { 0 };
         bytes[5..7].copy_from_slice(&self.slot.0.to_be_bytes());
         bytes[7..11].copy_from_slice(&self.sent_ms.to_be_bytes());
         bytes[11..15].copy_from_slice(&self.arrival.to_be_bytes());
-        let tag = tag(key, &bytes[..SIGNED_BYTES], bound);
-        bytes[SIGNED_BYTES..].copy_from_slice(&tag.to_be_bytes());
-        let mut digits = [0; DIGITS];
-        hex::encode(&bytes, &mut digits);
-        digits
+        let mut len = FIXED_BYTES;
+        if let Some(Connection { epoch, number }) = self.connection {
+            bytes[len] = epoch;
+            bytes[len + 1..len + CONNECTION_BYTES].copy_from_slice(&number.to_be_bytes());
+            len += CONNECTION_BYTES;
+        }
+        let own_tag = own_tag(key, &bytes[..len], via);
+        bytes[len..len + OWN_TAG_BYTES].copy_from_slice(&own_tag.to_be_bytes()[..OWN_TAG_BYTES]);
+        len += OWN_TAG_BYTES;
+        bytes[len..len + TAG_BYTES].copy_from_slice(&tag(key, own_tag, bound).to_be_bytes());
+        len += TAG_BYTES;
+        let mut text = Text { digits: [0; 2 * BYTES_MAX], len: 2 * len };
+        hex::encode(&bytes[..len], &mut text.digits);
+        text
     }
 
-    /// Reads the value of a response's parameter; returns `None` unless its tag verifies.
-    pub(super) fn verify(value: &[u8], keys: &Keys, bound: &Bound) -> Option<Self> {
-        let mut bytes = [0; BYTES];
-        if value.len() != DIGITS {
+    /// Reads the value of a parameter; returns `None` unless its own tag verifies.
+    pub(super) fn verify<'a>(value: &[u8], keys: &'a Keys, via: &OwnVia) -> Option<Verified<'a>> {
+        let mut bytes = [0; BYTES_MAX];
+        if value.len() < 2 * BYTES_MIN {
             return None;
         }
-        hex::decode(value, &mut bytes)?;
-        let key = keys.verifying(bytes[1]).filter(|_| bytes[0] == VERSION)?;
-        let (signed, found) = bytes.split_at(SIGNED_BYTES);
-        if tag(key, signed, bound).to_be_bytes() != *found
-            || signed[4] & !FROM_DESTINATION != RELAYED
-        {
+        let bytes = hex::decode(value, &mut bytes)?;
+        let [version, key_id, _, _, kind, ..] = *bytes.first_chunk::<FIXED_BYTES>()?;
+        let key = keys.verifying(key_id).filter(|_| version == VERSION)?;
+        if kind & !(FROM_DESTINATION | HAS_CONNECTION) != RELAYED {
+            return None;
+        }
+        let connection_len = if kind & HAS_CONNECTION == 0 { 0 } else { CONNECTION_BYTES };
+        let (signed, tags) = bytes.split_at_checked(FIXED_BYTES + connection_len)?;
+        let (found, tag) = tags.split_first_chunk::<OWN_TAG_BYTES>()?;
+        let tag = u64::from_be_bytes(tag.try_into().ok()?);
+        let own_tag = own_tag(key, signed, via);
+        if own_tag.to_be_bytes()[..OWN_TAG_BYTES] != *found {
             return None;
         }
         let u16_at = |at: usize| u16::from_be_bytes([signed[at], signed[at + 1]]);
         let u32_at = |at: usize| u32::from(u16_at(at)) << 16 | u32::from(u16_at(at + 2));
-        Some(Self {
+        let parameter = Self {
             incarnation: u16_at(2),
-            from_destination: signed[4] & FROM_DESTINATION != 0,
+            from_destination: kind & FROM_DESTINATION != 0,
             slot: Slot(u16_at(5)),
             sent_ms: u32_at(7),
             arrival: u32_at(11),
-        })
+            connection: (connection_len > 0).then(|| Connection {
+                epoch: signed[FIXED_BYTES],
+                number: u32_at(FIXED_BYTES + 1),
+            }),
+        };
+        Some(Verified { parameter, key, own_tag, tag })
     }
 }
 
-fn tag(key: &Derived, signed: &[u8], bound: &Bound) -> u64 {
+impl Verified<'_> {
+    /// Returns the number of the key that signed it.
+    pub(super) fn key_id(&self) -> u8 {
+        self.key.id
+    }
+
+    /// Returns whether it was written for a response to this address, of this dialog.
+    pub(super) fn is_bound_to(&self, bound: &Bound) -> bool {
+        tag(self.key, self.own_tag, bound) == self.tag
+    }
+}
+
+fn own_tag(key: &Derived, signed: &[u8], via: &OwnVia) -> u64 {
+    let mut fields = key.via();
+    fields.fixed([b'v']);
+    // Its fifth byte says how long it is.
+    fields.bytes(signed);
+    fields.fixed(via.branch.hash.to_be_bytes());
+    fields.fixed([via.branch.try_number]);
+    fields.fixed(via.sent_by.to_bytes());
+    fields.tag()
+}
+
+fn tag(key: &Derived, own_tag: u64, bound: &Bound) -> u64 {
     let mut address = [0; 18];
     let address_len = put_address(bound.response_address, &mut address);
     let mut fields = key.via();
-    fields.fixed(signed);
-    fields.fixed(&bound.branch.hash.to_be_bytes());
-    fields.fixed(&[bound.branch.try_number]);
-    fields.field(bound.sent_by);
-    fields.field(&address[..address_len]);
-    fields.field(bound.call_id);
-    fields.lower(bound.from_tag);
+    fields.fixed([b'r']);
+    fields.fixed(own_tag.to_be_bytes());
+    fields.fixed(bound.dialog.call_id.to_be_bytes());
+    fields.fixed(bound.dialog.from_tag.to_be_bytes());
+    // The last one, so its length needs no mark.
+    fields.bytes(&address[..address_len]);
     fields.tag()
 }
 
@@ -120,46 +204,89 @@ mod tests {
     use super::*;
     use crate::keys::MasterKey;
 
-    #[test]
-    fn nothing_in_it_or_around_it_can_change() {
-        let keys = Keys::new(&[MasterKey { id: 3, secret: [7; 32] }]);
-        let bound = Bound {
+    fn keys() -> Keys {
+        Keys::new(&[MasterKey { id: 3, secret: [7; 32] }])
+    }
+
+    fn via() -> OwnVia {
+        OwnVia {
             branch: Branch { hash: 1 << 100, try_number: 0 },
-            sent_by: b"us",
-            response_address: "192.0.2.9:5062".parse().unwrap(),
-            call_id: b"call",
-            from_tag: b"Tag",
-        };
-        let parameter = ViaParameter {
+            sent_by: SentByKey::new(b"192.0.2.1", 5060).unwrap(),
+        }
+    }
+
+    fn parameter() -> ViaParameter {
+        ViaParameter {
             incarnation: 0xabcd,
             from_destination: true,
             slot: Slot(513),
             sent_ms: u32::MAX,
             arrival: 0xdead_beef,
+            connection: None,
+        }
+    }
+
+    #[test]
+    fn nothing_in_it_or_around_it_can_change() {
+        let keys = keys();
+        let dialog = keys.signing().dialog(b"call", b"Tag", b"");
+        let bound = Bound { response_address: "192.0.2.9:5062".parse().unwrap(), dialog: &dialog };
+        let verify = |value: &[u8], via: &OwnVia, bound: &Bound| {
+            let verified = ViaParameter::verify(value, &keys, via)?;
+            Some((verified.parameter, verified.is_bound_to(bound)))
         };
-        let value = parameter.sign(&keys, &bound);
-        assert_eq!(ViaParameter::verify(&value, &keys, &bound), Some(parameter));
-        assert_eq!(
-            ViaParameter::verify(&value.to_ascii_uppercase(), &keys, &bound),
-            Some(parameter)
-        );
-        let recased = Bound { from_tag: b"tAG", ..bound };
-        assert_eq!(ViaParameter::verify(&value, &keys, &recased), Some(parameter));
-        for at in 0..value.len() {
-            let mut changed = value;
-            changed[at] = if changed[at] == b'5' { b'6' } else { b'5' };
-            assert_eq!(ViaParameter::verify(&changed, &keys, &bound), None, "digit {at}");
+        for parameter in [
+            parameter(),
+            ViaParameter {
+                connection: Some(Connection { epoch: 9, number: 0x0102_0304 }),
+                ..parameter()
+            },
+        ] {
+            let text = parameter.sign(&keys, &via(), &bound);
+            let value = text.as_bytes();
+            assert_eq!(verify(value, &via(), &bound), Some((parameter, true)));
+            let upper = value.to_ascii_uppercase();
+            assert_eq!(verify(&upper, &via(), &bound), Some((parameter, true)));
+            let recased = Bound { dialog: &keys.signing().dialog(b"call", b"tAG", b"x"), ..bound };
+            assert_eq!(verify(value, &via(), &recased), Some((parameter, true)));
+            for at in 0..value.len() {
+                let mut changed = value.to_vec();
+                changed[at] = if changed[at] == b'5' { b'6' } else { b'5' };
+                let told = verify(&changed, &via(), &bound);
+                // The last digits are the tag, which the own tag does not cover.
+                let wants = (at >= value.len() - 2 * TAG_BYTES).then_some((parameter, false));
+                assert_eq!(told, wants, "digit {at}");
+            }
+            for cut in [value.len() - 2, value.len() - 1, 2 * BYTES_MIN - 2, 0] {
+                assert_eq!(verify(&value[..cut], &via(), &bound), None);
+            }
+            let branch = via().branch;
+            for other in [
+                OwnVia { branch: Branch { hash: 1, ..branch }, ..via() },
+                OwnVia { branch: Branch { try_number: 1, ..branch }, ..via() },
+                OwnVia { sent_by: SentByKey::new(b"192.0.2.1", 5061).unwrap(), ..via() },
+                OwnVia { sent_by: SentByKey::new(b"us", 5060).unwrap(), ..via() },
+            ] {
+                assert_eq!(verify(value, &other, &bound), None, "{other:?}");
+            }
+            let other_address = "192.0.2.9:5063".parse().unwrap();
+            for other in [
+                Bound { response_address: other_address, ..bound },
+                Bound { dialog: &keys.signing().dialog(b"Call", b"tag", b""), ..bound },
+                Bound { dialog: &keys.signing().dialog(b"call", b"tug", b""), ..bound },
+            ] {
+                assert_eq!(verify(value, &via(), &other), Some((parameter, false)), "{other:?}");
+            }
         }
-        let others = [
-            Bound { branch: Branch { hash: 1, ..bound.branch }, ..bound },
-            Bound { branch: Branch { try_number: 1, ..bound.branch }, ..bound },
-            Bound { sent_by: b"you", ..bound },
-            Bound { response_address: "192.0.2.9:5063".parse().unwrap(), ..bound },
-            Bound { call_id: b"Call", ..bound },
-            Bound { from_tag: b"Tug", ..bound },
-        ];
-        for other in others {
-            assert_eq!(ViaParameter::verify(&value, &keys, &other), None, "{other:?}");
-        }
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written_before() {
+        let keys = keys();
+        let dialog = keys.signing().dialog(b"call", b"Tag", b"");
+        let golden = "0203abcd800201ffffffffdeadbeefbd0b5e2b3b1c074e7a266fff0d1f";
+        let bound = Bound { response_address: "192.0.2.9:5062".parse().unwrap(), dialog: &dialog };
+        let text = parameter().sign(&keys, &via(), &bound);
+        assert_eq!(std::str::from_utf8(text.as_bytes()).unwrap(), golden);
     }
 }

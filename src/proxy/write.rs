@@ -1,61 +1,52 @@
-//! Writes a forwarded request (RFC 3261 §16.6): the received bytes with only the permitted edits.
+//! Writes a message that goes on: the received bytes with only the permitted edits. For a request
+//! these are RFC 3261 §16.6, for a response §16.7 item 3.
 
-use std::net::SocketAddr;
-
-use super::branch::Branch;
+use super::decision::{Hop, Request};
 use super::neighbour;
-use super::request::Request;
-use super::verdict::{Answer, Forwarded, Reason, Verdict};
-use super::via_parameter::{Bound, ViaParameter};
-use super::{Arrival, Cause, Core, Flow, ForeignRoute, ListenerId, Outbox, Rewrite};
+use super::via_parameter::{Bound, OwnVia, ViaParameter};
+use super::{Arrival, Core, ForeignRoute, Rewrite, SetPolicy};
 use crate::destination::Slot;
-use crate::dialog::{Token, TokenText};
-use crate::limits;
-use crate::message::{Edits, MaxBreadth, Method, Span, StartLine, UriScheme};
-
-/// The next hop of a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hop {
-    pub(super) address: SocketAddr,
-    /// The listener that sends it.
-    pub(super) listener: ListenerId,
-    /// The destination's slot, or [`crate::pin::NO_SLOT`].
-    pub(super) slot: Slot,
-    /// How the hop was found.
-    pub(super) how: Forwarded,
-}
+use crate::dialog::{Connection, Token, TokenText};
+use crate::message::{Edits, MaxBreadth, Span, StartLine, UriScheme};
+use crate::pin;
 
 /// Max-Forwards for a request that has none, or one above 255 (§16.6 item 3).
 const MAX_FORWARDS: u32 = 70;
 
 impl Core {
-    pub(super) fn forward(
-        &mut self,
-        at: &Arrival,
-        outbox: &mut Outbox,
-        request: &Request,
-        hop: Hop,
-    ) -> Verdict {
+    /// Collects the edits of a request; returns false if its top Via cannot be read.
+    pub(super) fn edit_request(&mut self, at: &Arrival, request: &Request, hop: &Hop) -> bool {
         let Some((via, response_address)) = self.message.via.zip(self.response_address(at)) else {
-            return Verdict::Dropped(Reason::Unanswerable);
+            return false;
         };
-        // The set's policy applies to what is dispatched to the set: a request outside a dialog,
-        // and its CANCEL and ACK, which must be written the same way.
-        let is_dispatched = matches!(hop.how, Forwarded::Chosen | Forwarded::Pinned);
-        let set_policy = at.snapshot.set_policy(at.snapshot.policy.set);
-        if is_dispatched && set_policy.foreign_route != ForeignRoute::Keep {
+        let policy = set_policy(at, hop);
+        if policy.is_some_and(|policy| policy.foreign_route != ForeignRoute::Keep) {
             self.routes.remove_all();
         }
-        if is_dispatched && set_policy.rewrite == Rewrite::Domain {
-            self.rewrite_domain(at, hop.slot);
-        }
-        let has_record_route = is_dispatched
-            && set_policy.record_route
+        let has_record_route = policy.is_some_and(|policy| policy.record_route)
             && self.message.to_tag.is_none()
-            && request.method.may_begin_dialog();
-        let token = has_record_route.then(|| self.token(at, hop, response_address));
+            && self.message.method.may_begin_dialog();
+        let token = has_record_route.then(|| {
+            let listeners = &at.shared.listeners;
+            let token = Token {
+                destination: hop.flow.peer,
+                egress: listeners.hash_of(hop.flow.listener),
+                response_address,
+                arrival: listeners.hash_of(at.flow.listener),
+                connection: self.connection(at),
+            };
+            token.sign_digest(&at.shared.keys, &self.dialog)
+        });
 
-        self.route_strictly(at);
+        if !self.route_strictly(at, request.restored_uri) {
+            if let Some(uri) = request.restored_uri
+                && let StartLine::Request { uri: request_uri, .. } = self.message.start_line
+            {
+                self.edits.replace(request_uri, uri.of(at.bytes));
+            } else if policy.is_some_and(|policy| policy.rewrite == Rewrite::Domain) {
+                self.rewrite_domain(at, hop.slot);
+            }
+        }
         self.insert_rows(at, request, hop, response_address, token.as_ref());
         let force_rport = at.force_rport();
         neighbour::edit_top_via(&mut self.edits, at.bytes, at.flow.peer, &via, force_rport);
@@ -70,38 +61,22 @@ impl Core {
             self.edits.replace_with(value, |edits| edits.write_number(max));
         }
         self.routes.edit(&mut self.edits);
-
-        if self.post(outbox, Flow::udp(hop.listener, hop.address)) {
-            return Verdict::Forwarded(hop.how);
-        }
-        self.refuse_too_large(at, outbox)
+        true
     }
 
-    /// Adds the edited message to the outbox; returns false if it does not fit.
-    pub(super) fn post(&mut self, outbox: &mut Outbox, flow: Flow) -> bool {
-        let (start, end) = (self.message.start, self.message.end);
-        let is_applied = self.edits.apply(start, end, outbox, Outbox::received, Outbox::write);
-        is_applied && outbox.finish(flow, Cause::Forward, payload_max(flow.peer))
-    }
-
-    fn refuse_too_large(&mut self, at: &Arrival, outbox: &mut Outbox) -> Verdict {
-        outbox.clear();
-        if self.message.method == Method::Ack {
-            return Verdict::Dropped(Reason::TooLarge);
-        }
-        self.refuse(at, outbox, Answer::TooLarge)
-    }
-
-    fn token(&self, at: &Arrival, hop: Hop, response_address: SocketAddr) -> TokenText {
-        let listeners = &at.shared.listeners;
-        let token = Token {
-            destination: hop.address,
-            egress: listeners.hash_of(hop.listener),
-            response_address,
-            arrival: listeners.hash_of(at.flow.listener),
+    /// Collects the edit of a response: our Via goes. Returns false if it cannot be read.
+    pub(super) fn edit_response(&mut self, at: &Arrival) -> bool {
+        let Some(top) = self.message.top_via_whole(at.bytes) else {
+            return false;
         };
-        let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
-        token.sign(&at.shared.keys, of(self.message.call_id), of(self.message.from_tag))
+        self.edits.remove(top);
+        true
+    }
+
+    /// Returns the connection that the request arrived by.
+    fn connection(&self, at: &Arrival) -> Option<Connection> {
+        let number = at.flow.connection;
+        (number != 0).then_some(Connection { epoch: self.epoch, number })
     }
 
     /// Inserts everything that we add right after the first line, so it is above all Vias and
@@ -110,45 +85,43 @@ impl Core {
         &mut self,
         at: &Arrival,
         request: &Request,
-        hop: Hop,
-        response_address: SocketAddr,
+        hop: &Hop,
+        response_address: std::net::SocketAddr,
         token: Option<&TokenText>,
     ) {
         let listeners = &at.shared.listeners;
-        let egress = listeners.get(hop.listener).sent_by.as_bytes();
         let parameter = ViaParameter {
             incarnation: at.shared.incarnation,
-            from_destination: request.sender.is_some(),
+            from_destination: request.from_destination,
             slot: hop.slot,
             sent_ms: at.now.ms() as u32,
             arrival: listeners.hash_of(at.flow.listener),
+            connection: self.connection(at),
         };
-        let sent_by = listeners.sent_by_key(hop.listener).as_bytes();
-        let of = |span: Option<Span>| span.unwrap_or_default().of(at.bytes);
-        let bound = Bound {
-            branch: request.branch,
-            sent_by,
-            response_address,
-            call_id: of(self.message.call_id),
-            from_tag: of(self.message.from_tag),
-        };
-        let parameter = parameter.sign(&at.shared.keys, &bound);
-        let has_max_forwards = self.message.max_forwards.is_some();
+        let sent_by = *listeners.sent_by_key(hop.flow.listener);
+        let parameter = parameter.sign(
+            &at.shared.keys,
+            &OwnVia { branch: request.branch, sent_by },
+            &Bound { response_address, dialog: &self.dialog },
+        );
         let max_breadth =
             at.snapshot.policy.max_breadth.filter(|_| self.message.max_breadth.is_none());
+        let has_max_forwards = self.message.max_forwards.is_some();
+        let texts = listeners.texts(hop.flow.listener);
 
         let place = Span::new(self.message.rows_start, self.message.rows_start);
         self.edits.replace_with(place, |edits| {
-            write_via(edits, egress, request.branch, &parameter);
+            edits.write(&texts.via);
+            edits.write_fixed(&request.branch.text());
+            edits.write_fixed(b";sw=");
+            edits.write(parameter.as_bytes());
+            edits.write_fixed(b"\r\n");
             if let Some(token) = token {
-                write_record_route(edits, token, egress);
+                write_record_route(edits, token, &texts.record_route_end);
                 // Arrival and egress listener differ: write both, the egress on top.
-                if hop.listener != at.flow.listener {
-                    write_record_route(
-                        edits,
-                        token,
-                        listeners.get(at.flow.listener).sent_by.as_bytes(),
-                    );
+                if hop.flow.listener != at.flow.listener {
+                    let arrival = listeners.texts(at.flow.listener);
+                    write_record_route(edits, token, &arrival.record_route_end);
                 }
             }
             if !has_max_forwards {
@@ -165,29 +138,25 @@ impl Core {
     }
 
     /// §16.6 item 6: a next Route without `lr` expects its URI in the Request-URI, and the
-    /// Request-URI at the end of the route.
-    fn route_strictly(&mut self, at: &Arrival) {
+    /// Request-URI at the end of the route. Returns whether there is one.
+    fn route_strictly(&mut self, at: &Arrival, restored_uri: Option<Span>) -> bool {
         let StartLine::Request { uri: request_uri, .. } = self.message.start_line else {
-            return;
+            return false;
         };
-        let Some((number, route)) =
-            self.routes.top().filter(|(_, route)| !route.is_loose(at.bytes))
-        else {
-            return;
-        };
-        let Some(end_of_rows) = self.routes.end_of_rows() else {
-            return;
+        let strict = self.routes.top().filter(|(_, route)| !route.is_loose(at.bytes));
+        let Some(((number, route), end_of_rows)) = strict.zip(self.routes.end_of_rows()) else {
+            return false;
         };
         // With strict routers before and after us, the two swaps become one.
-        let old = self.request_uri_edited.unwrap_or(request_uri).of(at.bytes);
+        let old = restored_uri.unwrap_or(request_uri).of(at.bytes);
         self.edits.replace_with(Span::new(end_of_rows, end_of_rows), |edits| {
             edits.write(b"Route: <");
             edits.write(old);
             edits.write(b">\r\n");
         });
-        self.edits.retract(request_uri);
         self.edits.replace(request_uri, route.uri.of(at.bytes));
         self.routes.remove(number);
+        true
     }
 
     /// Sets the host and port of the Request-URI to the destination's, like `ds_select_domain`.
@@ -202,25 +171,19 @@ impl Core {
     }
 }
 
-/// Returns the largest UDP payload that can be sent to this address.
-pub(super) fn payload_max(address: SocketAddr) -> usize {
-    if address.is_ipv4() { limits::PAYLOAD_IPV4_MAX } else { limits::PAYLOAD_IPV6_MAX }
+/// Returns the settings of the set that this request is dispatched to: those of its destination's
+/// set, so that a CANCEL and an ACK are written like their INVITE. `None` in a dialog.
+fn set_policy<'a>(at: &Arrival<'a>, hop: &Hop) -> Option<&'a SetPolicy> {
+    if !hop.rule.is_dispatched() {
+        return None;
+    }
+    debug_assert!(pin::is_destination(hop.slot));
+    let set = at.snapshot.destinations.set_of(hop.slot).unwrap_or(at.snapshot.policy.set);
+    Some(at.snapshot.set_policy(set))
 }
 
-fn write_via(edits: &mut Edits, sent_by: &[u8], branch: Branch, parameter: &[u8]) {
-    edits.write(b"Via: SIP/2.0/UDP ");
-    edits.write(sent_by);
-    edits.write(b";branch=");
-    edits.write(&branch.text());
-    edits.write(b";sw=");
-    edits.write(parameter);
-    edits.write(b"\r\n");
-}
-
-fn write_record_route(edits: &mut Edits, token: &TokenText, sent_by: &[u8]) {
-    edits.write(b"Record-Route: <sip:");
+fn write_record_route(edits: &mut Edits, token: &TokenText, end: &[u8]) {
+    edits.write_fixed(b"Record-Route: <sip:");
     edits.write(token.as_bytes());
-    edits.write(b"@");
-    edits.write(sent_by);
-    edits.write(b";lr>\r\n");
+    edits.write(end);
 }

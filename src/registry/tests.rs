@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::*;
 use crate::destination::{Attributes, DestinationUri, Flags, Known, Origin, Record, SocketName};
 use crate::limits;
-use crate::listener::Listener;
+use crate::listener::{Listener, Transport};
 use crate::pin::{Claim, Kind, PinKey, PinMemory, State};
 
 const NOW: Now = Now::from_ms(4_000_000_000);
@@ -21,6 +21,7 @@ impl Bench {
         let listener = Listener {
             name: "a".into(),
             local: "192.0.2.1:5060".parse().unwrap(),
+            transport: Transport::Udp,
             sent_by: "192.0.2.1:5060".into(),
             force_rport: false,
         };

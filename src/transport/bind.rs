@@ -17,7 +17,7 @@ use super::steering::{self, Spread};
 use super::sys;
 use crate::config::{ListenConfig, Steering};
 use crate::limits;
-use crate::proxy::{Listener, ListenerId, Listeners, name_hash};
+use crate::proxy::{Listener, ListenerId, Listeners, Transport, name_hash};
 use crate::words::with_remedy;
 
 /// Why we cannot listen.
@@ -173,6 +173,7 @@ impl Plan {
         Listener {
             name: self.name.clone().unwrap_or_else(|| sent_by.clone()),
             local,
+            transport: Transport::Udp,
             sent_by,
             force_rport: self.force_rport,
         }

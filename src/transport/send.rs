@@ -54,12 +54,12 @@ impl SendQueue {
     ///
     /// # Panics
     /// If there is no room or no such listener; then nothing is added.
-    pub(crate) fn push(&mut self, outbox: &Outbox, entry: &Entry, received: &[u8]) {
+    pub(crate) fn push(&mut self, outbox: &Outbox, entry: &Entry, slot_bytes: &[u8]) {
         let slot = self.used;
         let order = &mut self.orders[usize::from(entry.flow.listener.0)];
-        let bytes = &mut self.batch.slot_mut(slot)[..entry.len];
-        outbox.copy_to(entry, received, bytes);
-        self.batch.address(slot, entry.len, &entry.flow.peer);
+        let bytes = &mut self.batch.slot_mut(slot)[..entry.len()];
+        bytes.copy_from_slice(outbox.bytes(entry, slot_bytes));
+        self.batch.address(slot, entry.len(), &entry.flow.peer);
         self.causes[slot] = entry.cause;
         order.slots[order.len] = slot as u8;
         order.len += 1;
@@ -148,13 +148,14 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::proxy::Flow;
+    use crate::proxy::{Flow, Transport};
     use crate::stats::Totals;
 
     fn message(outbox: &mut Outbox, listener: u16, peer: SocketAddr, bytes: &[u8]) {
         outbox.clear();
         outbox.write(bytes);
-        let flow = Flow::udp(ListenerId(listener), peer);
+        let flow =
+            Flow { transport: Transport::Udp, listener: ListenerId(listener), peer, connection: 0 };
         assert!(outbox.finish(flow, Cause::Forward, usize::MAX));
     }
 

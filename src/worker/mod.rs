@@ -24,7 +24,9 @@ pub(crate) use pool::{Pool, Seat, wake};
 
 use crate::limits::{BATCH, READ_AGAIN_MS};
 use crate::log::{DispatchLog, DispatchRecord};
-use crate::proxy::{Flow, Forwarded, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict};
+use crate::proxy::{
+    Flow, FrameBuffer, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
+};
 use crate::stats::WorkerStats;
 use crate::transport::send::SendQueue;
 use crate::transport::sys::ReceiveBatch;
@@ -61,6 +63,7 @@ pub(crate) struct Worker {
     receive: ReceiveBatch,
     send: SendQueue,
     outbox: Outbox,
+    frames: FrameBuffer,
     proxy: Proxy,
     /// Failed reads since the last successful one.
     failed_reads: u32,
@@ -92,6 +95,7 @@ impl Worker {
             receive: ReceiveBatch::new()?,
             send: SendQueue::new(listeners)?,
             outbox: Outbox::new(),
+            frames: FrameBuffer::default(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
             failed_reads: 0,
             supplies,
@@ -184,7 +188,7 @@ impl Worker {
         };
         self.failed_reads = 0;
         let now = monotonic_now();
-        let Self { number, supplies, snapshots, receive, send, outbox, proxy, .. } = self;
+        let Self { number, supplies, snapshots, receive, send, outbox, proxy, frames, .. } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
         let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
@@ -198,21 +202,22 @@ impl Worker {
                 _ if datagram.is_truncated => Verdict::Dropped(Reason::Truncated),
                 None => Verdict::Dropped(Reason::NotSip),
                 Some(source) => {
-                    let flow = Flow::udp(listener, source);
+                    let flow = Flow::new(&supplies.shared.listeners, listener, source);
                     let queued = send.len();
                     let handled = catch(|| {
                         if let Some(fault) = &supplies.fault {
                             fault.strike(bytes);
                         }
-                        let verdict = proxy.datagram(now, snapshot, flow, bytes, outbox);
+                        let log = supplies.dispatch_log.as_deref();
+                        let frame = frames.receive(bytes);
+                        let verdict =
+                            proxy.datagram_told(now, snapshot, flow, frame, outbox, |new| {
+                                if let Some(log) = log {
+                                    log.push(DispatchRecord::new(new, &flow));
+                                }
+                            });
                         for entry in outbox.entries() {
-                            send.push(outbox, entry, bytes);
-                        }
-                        if verdict == Verdict::Forwarded(Forwarded::Chosen)
-                            && let Some(log) = &supplies.dispatch_log
-                            && let Some(dispatched) = proxy.dispatched(snapshot, bytes)
-                        {
-                            log.push(DispatchRecord::new(&dispatched, &flow));
+                            send.push(outbox, entry, frames.slot());
                         }
                         verdict
                     });

@@ -11,8 +11,8 @@ use strowger::destination::{
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Flow, ForeignRoute, Forwarded, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, Rewrite,
-    SetPolicy, Shared, Sips, Snapshot, Verdict,
+    Flow, ForeignRoute, Forwarded, FrameBuffer, Listener, ListenerId, Listeners, Outbox, Policy,
+    Proxy, Rewrite, SetPolicy, Shared, Sips, Snapshot, Transport, Verdict,
 };
 use strowger::registry::Registry;
 
@@ -46,6 +46,7 @@ pub(crate) struct Relay {
     now: Now,
     proxy: Proxy,
     outbox: Outbox,
+    frame: FrameBuffer,
     options: Options,
 }
 
@@ -63,6 +64,7 @@ impl Relay {
         let listener = |address: &&str| Listener {
             name: (*address).to_owned(),
             local: address.parse().unwrap(),
+            transport: Transport::Udp,
             sent_by: (*address).to_owned(),
             force_rport: options.force_rport,
         };
@@ -95,21 +97,32 @@ impl Relay {
             destinations,
         };
         let proxy = Proxy::new(Arc::clone(&shared));
-        Self { shared, snapshot, now, proxy, outbox: Outbox::new(), options }
+        Self {
+            shared,
+            snapshot,
+            now,
+            proxy,
+            outbox: Outbox::new(),
+            frame: FrameBuffer::default(),
+            options,
+        }
     }
 
     /// One datagram: what became of it, and what left.
     pub(crate) fn send(&mut self, from: &str, bytes: &[u8]) -> (Verdict, Option<Sent>) {
         let peer: SocketAddr = from.parse().unwrap();
         let is_inner = self.options.has_two_listeners && peer.ip().to_string().starts_with("10.");
-        let flow = Flow::udp(ListenerId(u16::from(is_inner)), peer);
-        let verdict = self.proxy.datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
+        let flow = Flow::new(&self.shared.listeners, ListenerId(u16::from(is_inner)), peer);
+        let verdict = {
+            let frame = self.frame.receive(bytes);
+            self.proxy.datagram(self.now, &self.snapshot, flow, frame, &mut self.outbox)
+        };
         let entries = self.outbox.entries();
         assert!(entries.len() <= 1);
         let sent = entries.first().map(|entry| Sent {
             to: entry.flow.peer,
             listener: entry.flow.listener,
-            bytes: self.outbox.to_vec(entry, bytes),
+            bytes: self.outbox.bytes(entry, self.frame.slot()).to_vec(),
         });
         assert_eq!(sent.is_some(), !matches!(verdict, Verdict::Dropped(_)), "{verdict:?}");
         (verdict, sent)

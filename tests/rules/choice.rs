@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strowger::proxy::{
-    Answer, Flow, Forwarded, ListenerId, Outbox, Proxy, Reason, Rewrite, Verdict,
+    Answer, Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Reason, Rewrite, Verdict,
 };
 
 use crate::messages::{CALLER, Request, invite, response};
@@ -276,11 +276,17 @@ fn copies_at_many_workers_at_once_get_one_answer() {
                 scope.spawn(move || {
                     let mut proxy = Proxy::new(Arc::clone(shared));
                     let mut outbox = Outbox::new();
-                    let flow = Flow::udp(ListenerId(0), CALLER.parse().unwrap());
+                    let mut frame = FrameBuffer::default();
+                    let flow = Flow::new(&shared.listeners, ListenerId(0), CALLER.parse().unwrap());
                     let mut hops = Vec::new();
                     for call in calls {
-                        let verdict =
-                            proxy.datagram(now, snapshot, flow, call.as_bytes(), &mut outbox);
+                        let verdict = proxy.datagram(
+                            now,
+                            snapshot,
+                            flow,
+                            frame.receive(call.as_bytes()),
+                            &mut outbox,
+                        );
                         let is_dropped = verdict == Verdict::Dropped(Reason::PinContended);
                         hops.push((!is_dropped).then(|| outbox.entries()[0].flow.peer));
                     }

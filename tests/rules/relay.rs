@@ -10,11 +10,11 @@ use strowger::destination::{
     Attributes, DestinationUri, Flags, Host, Origin, Record, Resolved, SocketName, Table,
 };
 use strowger::keys::{Keys, MasterKey};
-use strowger::limits::PIECES_MAX;
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Explained, Explainer, Flow, Listener, ListenerId, Listeners, Outbox, Policy, Prefix, Proxy,
-    Reason, SetPolicy, Shared, Snapshot, Verdict,
+    Dispatched, Explained, Explainer, Flow, Forwarded, FrameBuffer, Listener, ListenerId,
+    Listeners, Outbox, Policy, Prefix, Proxy, Reason, SetPolicy, Shared, Snapshot, Transport,
+    Verdict,
 };
 use strowger::registry::Registry;
 
@@ -28,6 +28,8 @@ pub(crate) struct Relay {
     registry: Registry,
     workers: Vec<Proxy>,
     outbox: Outbox,
+    frame: FrameBuffer,
+    dispatched: Option<[String; 6]>,
     explainer: Explainer,
 }
 
@@ -71,7 +73,7 @@ impl Relay {
         let pins = PinTable::new(PinMemory::on_heap(8_000));
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
         let mut relay = Self {
-            explainer: Explainer::new(&shared),
+            explainer: Explainer::new(),
             workers: vec![Proxy::new(Arc::clone(&shared))],
             shared,
             snapshot: Snapshot {
@@ -85,6 +87,8 @@ impl Relay {
             now: Now::from_ms(1_000_000_000),
             registry: Registry::default(),
             outbox: Outbox::new(),
+            frame: FrameBuffer::default(),
+            dispatched: None,
         };
         relay.load(destinations);
         relay
@@ -124,25 +128,29 @@ impl Relay {
         while self.workers.len() <= worker {
             self.workers.push(Proxy::new(Arc::clone(&self.shared)));
         }
-        let flow = Flow::udp(ListenerId(listener), from.parse().unwrap());
+        let flow = self.flow(listener, from);
         // Operators explain messages, which fit a datagram.
         let explained = u16::try_from(bytes.len()).is_ok().then(|| self.explain_at(flow, bytes));
-        let verdict =
-            self.workers[worker].datagram(self.now, &self.snapshot, flow, bytes, &mut self.outbox);
+        let mut dispatched = None;
+        let verdict = self.workers[worker].datagram_told(
+            self.now,
+            &self.snapshot,
+            flow,
+            self.frame.receive(bytes),
+            &mut self.outbox,
+            |told| dispatched = Some(words(told)),
+        );
+        self.dispatched = dispatched;
+        assert_eq!(self.dispatched.is_some(), verdict == Verdict::Forwarded(Forwarded::Chosen));
         let entries = self.outbox.entries();
         assert!(entries.len() <= 1, "stateless forwarding sends at most one message");
         let sent = entries.first().map(|entry| Sent {
             to: entry.flow.peer,
             listener: entry.flow.listener,
-            bytes: self.outbox.to_vec(entry, bytes),
+            bytes: self.outbox.bytes(entry, self.frame.slot()).to_vec(),
         });
         if let (Some(entry), Some(sent)) = (entries.first(), &sent) {
-            assert_eq!(entry.len, sent.bytes.len());
-            let slices: Vec<_> = self.outbox.slices(entry, bytes).collect();
-            assert!(slices.len() <= PIECES_MAX && slices.iter().all(|slice| !slice.is_empty()));
-            let mut copy = vec![0; entry.len];
-            self.outbox.copy_to(entry, bytes, &mut copy);
-            assert_eq!(copy, sent.bytes);
+            assert_eq!(entry.len(), sent.bytes.len());
         }
         let wants_message = !matches!(verdict, Verdict::Dropped(_));
         assert_eq!(wants_message, sent.is_some(), "{verdict:?}");
@@ -150,25 +158,21 @@ impl Relay {
         if let Some(explained) = explained {
             assert_eq!(explained.verdict, verdict, "{explained:?}");
             let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
-            let left = entries.first().map(|entry| (entry.flow, self.outbox.to_vec(entry, bytes)));
+            let flow = entries.first().map(|entry| entry.flow);
+            let left = flow.zip(sent.as_ref().map(|sent| sent.bytes.clone()));
             assert_eq!(said, left);
         }
         Outcome { verdict, sent }
     }
 
-    /// What the first worker would log of the datagram that it has just decided about: method,
-    /// Request-URI, From, To, Call-ID and destination.
-    pub(crate) fn dispatched(&self, bytes: &[u8]) -> Option<[String; 6]> {
-        let dispatched = self.workers[0].dispatched(&self.snapshot, bytes)?;
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Some([
-            text(dispatched.method),
-            text(dispatched.request_uri),
-            text(dispatched.from),
-            text(dispatched.to),
-            text(dispatched.call_id),
-            dispatched.destination.to_owned(),
-        ])
+    /// What would be logged of the last datagram: method, Request-URI, From, To, Call-ID and
+    /// destination.
+    pub(crate) fn dispatched(&self) -> Option<&[String; 6]> {
+        self.dispatched.as_ref()
+    }
+
+    fn flow(&self, listener: u16, from: &str) -> Flow {
+        Flow::new(&self.shared.listeners, ListenerId(listener), from.parse().unwrap())
     }
 
     /// Recovers the first worker as after a panic.
@@ -178,7 +182,7 @@ impl Relay {
 
     /// Explains a message that comes to the first listener.
     pub(crate) fn explain(&mut self, from: &str, text: impl AsRef<[u8]>) -> Explained {
-        self.explain_at(Flow::udp(ListenerId(0), from.parse().unwrap()), text.as_ref())
+        self.explain_at(self.flow(0, from), text.as_ref())
     }
 
     fn explain_at(&mut self, flow: Flow, bytes: &[u8]) -> Explained {
@@ -274,6 +278,7 @@ pub(crate) fn listeners(addresses: &[&str]) -> Listeners {
     let listener = |address: &&str| Listener {
         name: (*address).to_owned(),
         local: address.parse().unwrap(),
+        transport: Transport::Udp,
         sent_by: (*address).to_owned(),
         force_rport: false,
     };
@@ -321,4 +326,16 @@ pub(crate) fn record(line: &str, at: usize) -> Resolved {
         record: Record { set, uri, flags, priority: 0, attributes, origin: Origin::Line(at + 1) },
         addresses,
     }
+}
+
+fn words(told: &Dispatched<'_>) -> [String; 6] {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    [
+        text(told.method),
+        text(told.request_uri),
+        text(told.from),
+        text(told.to),
+        text(told.call_id),
+        told.destination.to_owned(),
+    ]
 }

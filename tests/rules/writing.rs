@@ -1,6 +1,6 @@
 //! What is written into a message that leaves, to the byte.
 
-use strowger::proxy::{Listener, Listeners, Rewrite, Sips};
+use strowger::proxy::{Listener, Listeners, Rewrite, Sips, Transport};
 
 use crate::messages::{A, BOB, CALLER, Request, by_caller, call, invite, response};
 use crate::relay::{Relay, US, listeners};
@@ -26,6 +26,7 @@ fn relay(force_rport: bool) -> Relay {
     let listener = |local: &str| Listener {
         name: local.to_owned(),
         local: local.parse().unwrap(),
+        transport: Transport::Udp,
         sent_by: local.to_owned(),
         force_rport,
     };
@@ -123,7 +124,7 @@ fn a_new_request_gets_our_rows_on_top_and_nothing_else() {
     assert_eq!(lines[4..], came[1..]);
     // The parameter behind the branch is all that a copy changes.
     let own = lines[1].split(";sw=").collect::<Vec<_>>();
-    assert_eq!((own.len(), own[1].len()), (2, 46));
+    assert_eq!((own.len(), own[1].len()), (2, 58));
     assert!(own[1].bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
 }
 

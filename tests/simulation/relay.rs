@@ -14,8 +14,8 @@ use strowger::destination::{
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Cause, Flow, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy, Shared,
-    Snapshot, Verdict,
+    Cause, Flow, FrameBuffer, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy,
+    Shared, Snapshot, Verdict,
 };
 use strowger::registry::Registry;
 
@@ -74,6 +74,7 @@ pub(crate) struct Relay {
     snapshots: Vec<Rc<Snapshot>>,
     workers: Vec<(Proxy, usize)>,
     outbox: Outbox,
+    frame: FrameBuffer,
     swept_at_ms: u64,
     words: Words,
 }
@@ -110,6 +111,7 @@ impl Relay {
             snapshots: Vec::new(),
             workers: Vec::new(),
             outbox: Outbox::new(),
+            frame: FrameBuffer::default(),
             swept_at_ms: now_ms,
             words,
             spec,
@@ -233,14 +235,17 @@ impl Relay {
     ) -> Handled {
         let (proxy, list) = &mut self.workers[worker];
         let snapshot = &self.snapshots[*list];
-        let flow = Flow::udp(listener, from);
-        let verdict = proxy.datagram(Now::from_ms(now_ms), snapshot, flow, bytes, &mut self.outbox);
+        let flow = Flow::new(&self.shared.listeners, listener, from);
+        let verdict = {
+            let frame = self.frame.receive(bytes);
+            proxy.datagram(Now::from_ms(now_ms), snapshot, flow, frame, &mut self.outbox)
+        };
         let entries = self.outbox.entries();
         assert!(entries.len() <= 1, "more than one message for one datagram");
         let sent = entries.first().map(|entry| Sent {
             to: entry.flow.peer,
             listener: entry.flow.listener,
-            bytes: self.outbox.to_vec(entry, bytes),
+            bytes: self.outbox.bytes(entry, self.frame.slot()).to_vec(),
             cause: entry.cause,
         });
         Handled { verdict, sent, list: *list }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use strowger::destination::SourceMatch;
 use strowger::proxy::{
-    ForeignRoute, InDialog, Listener, Policy, Prefix, Rewrite, SetPolicy, StatusLine,
+    ForeignRoute, InDialog, Listener, Policy, Prefix, Rewrite, SetPolicy, StatusLine, Transport,
 };
 
 use crate::call::{Call, Plan};
@@ -364,6 +364,7 @@ fn listeners(random: &mut Random, relay: usize, has_ipv6: bool) -> Vec<Listener>
         listeners.push(Listener {
             name: sent_by.clone(),
             local,
+            transport: Transport::Udp,
             sent_by,
             force_rport: random.chance(15),
         });

@@ -116,10 +116,10 @@ impl Desk {
             },
         };
         let listener = asked.unwrap_or_else(|| likely_listener(shared, source));
-        let flow = Flow::udp(listener, source);
+        let flow = Flow::new(&shared.listeners, listener, source);
         // A message that makes the core panic can be explained without harm.
         let explained =
-            catch_here(|| Explainer::new(shared).explain(now, shared, &snapshot, flow, message))
+            catch_here(|| Explainer::new().explain(now, shared, &snapshot, flow, message))
                 .ok_or_else(|| vec![Error::Panicked("the core, at this message,")])?;
         let listed = Listed { shared, snapshot: &snapshot, listing: &listing };
         Ok(listed.compose(explained, flow, source_is, message))

@@ -1,0 +1,135 @@
+//! The only place where a destination is chosen: for a request seen for the first time.
+//!
+//! [`Core::choose`] takes a turn and pins the choice; [`Core::peek`] returns the same without doing
+//! either.
+
+use super::decision::{Action, CallNote, Decision, Note, Request, Rule};
+use super::request::hop_to;
+use super::verdict::{Answer, Reason};
+use super::{Arrival, Core};
+use crate::destination::Slot;
+use crate::message::Method;
+use crate::pin::{self, Claim, Kind, PinKey, State};
+
+/// What the set has for a request.
+enum Offer {
+    To(Slot, Rule),
+    Nothing(Answer),
+}
+
+impl Core {
+    /// Chooses a destination for this request and pins the choice.
+    pub(super) fn choose(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
+        let is_invite = self.message.method == Method::Invite;
+        let kind = if is_invite { Kind::Invite } else { Kind::Request };
+        let key = request.branch.pin_key();
+        let claimed = match at.shared.pins.claim(at.now, key, kind, self.number) {
+            Claim::Claimed(claimed) => claimed,
+            // Another worker has just chosen for a copy.
+            Claim::Found(pin) => {
+                decision.action = self.repeat(at, request, pin);
+                decision.note = Note::Transaction(key, None);
+                return;
+            }
+            Claim::Contended => {
+                decision.action = Action::Drop(Reason::PinContended);
+                return;
+            }
+        };
+        let set = at.snapshot.destinations.set(decision.set);
+        let offer = self.offer(
+            at,
+            |key, cseq_bits| at.shared.pins.take_challenge(at.now, key, cseq_bits),
+            |slot| set.is_some_and(|set| set.is_active(slot)),
+            || set.and_then(|set| set.choose(is_invite)),
+            request,
+        );
+        decision.action = self.accept(at, request, &offer);
+        match offer {
+            Offer::To(slot, _) => claimed.commit(slot, State::None),
+            // An INVITE that we answer is pinned, too, so that copies get the same answer and its
+            // ACK and CANCEL end here. For any other request the way is freed.
+            Offer::Nothing(answer) if is_invite => {
+                claimed.commit(pinned_answer(answer), State::Final);
+            }
+            Offer::Nothing(_) => {}
+        }
+    }
+
+    /// Returns what [`Core::choose`] would do with this request now.
+    pub(super) fn peek(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
+        let is_invite = self.message.method == Method::Invite;
+        let set = at.snapshot.destinations.set(decision.set);
+        let offer = self.offer(
+            at,
+            |key, cseq_bits| at.shared.pins.find_challenge(at.now, key, cseq_bits),
+            |slot| set.is_some_and(|set| set.is_active(slot)),
+            || set.and_then(|set| set.peek(is_invite)),
+            request,
+        );
+        decision.action = self.accept(at, request, &offer);
+    }
+
+    /// A destination that challenged this caller before is the only one that knows the nonce, so a
+    /// request with credentials goes there. Any other gets the next turn.
+    fn offer(
+        &self,
+        at: &Arrival,
+        challenge: impl FnOnce(PinKey, u8) -> Option<Slot>,
+        is_active: impl FnOnce(Slot) -> bool,
+        turn: impl FnOnce() -> Option<Slot>,
+        request: &Request,
+    ) -> Offer {
+        if at.snapshot.draining {
+            return Offer::Nothing(Answer::Unavailable);
+        }
+        if self.message.has_credentials {
+            let key = self.call_key(at, request.from_destination, false);
+            let slot = challenge(key, self.message.cseq_number as u8);
+            if let Some(slot) = slot.filter(|slot| is_active(*slot)) {
+                return Offer::To(slot, Rule::Challenge);
+            }
+        }
+        turn().map_or(Offer::Nothing(Answer::NoDestination), |slot| Offer::To(slot, Rule::Turn))
+    }
+
+    fn accept(&self, at: &Arrival, request: &Request, offer: &Offer) -> Action {
+        match *offer {
+            Offer::Nothing(answer) => self.refuse(answer),
+            Offer::To(slot, rule) => match hop_to(at, slot, rule) {
+                Ok(hop) => Action::Forward(*request, hop),
+                Err(reason) => Action::Drop(reason),
+            },
+        }
+    }
+}
+
+/// Returns what is pinned instead of a destination for a request that we answer this way.
+fn pinned_answer(answer: Answer) -> Slot {
+    if answer == Answer::NoDestination {
+        pin::ANSWERED_NO_DESTINATION
+    } else {
+        pin::ANSWERED_UNAVAILABLE
+    }
+}
+
+impl Core {
+    /// Records in the pins what was decided.
+    pub(super) fn record(&self, at: &Arrival, note: Note) {
+        let pins = &at.shared.pins;
+        match note {
+            Note::Nothing => {}
+            Note::Transaction(key, state) => {
+                pins.renew(at.now, key, false, state);
+            }
+            Note::Call(key) => {
+                pins.renew(at.now, key, true, None);
+            }
+            Note::Response { transaction, state, call } => {
+                pins.renew(at.now, transaction, false, state);
+                let CallNote { key, kind, slot, cseq_bits } = call;
+                pins.set_call(at.now, key, kind, slot, cseq_bits, self.number);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What is decided about a message, before anything is changed.
+
+use super::branch::Branch;
+use super::flow::Flow;
+use super::verdict::{Answer, Forwarded, Reason};
+use crate::destination::Slot;
+use crate::message::Span;
+use crate::pin::{Kind, PinKey, State};
+
+/// What becomes of one message. Deciding changes nothing: [`Decision::note`] says what is to be
+/// recorded in the pins, and [`Action::Choose`] that a destination is still to be chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decision {
+    pub(super) action: Action,
+    pub(super) note: Note,
+    /// The set whose settings apply to the request, if it is not in a dialog.
+    pub(super) set: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    /// Nothing is sent.
+    Drop(Reason),
+    /// We answer.
+    Answer(Answer),
+    /// A request seen for the first time: a destination of the set is chosen next.
+    Choose(Request),
+    /// A request goes to this hop.
+    Forward(Request, Hop),
+    /// A response goes back by this flow.
+    Return(Flow, Rule),
+}
+
+/// What is known of a request that goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) branch: Branch,
+    /// A destination sent it.
+    pub(super) from_destination: bool,
+    /// The Request-URI after the swap of a strict router before us was undone (§16.4).
+    pub(super) restored_uri: Option<Span>,
+}
+
+/// The next hop of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop {
+    pub(super) flow: Flow,
+    /// The destination's slot, or [`crate::pin::NO_SLOT`].
+    pub(super) slot: Slot,
+    /// How the hop was found.
+    pub(super) rule: Rule,
+}
+
+/// What to record in the pins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Note {
+    /// Nothing.
+    Nothing,
+    /// A message of this transaction was seen, in this state if it is a response.
+    Transaction(PinKey, Option<State>),
+    /// A request of this call was seen.
+    Call(PinKey),
+    /// A response that begins a dialog, or challenges its request.
+    Response { transaction: PinKey, state: Option<State>, call: CallNote },
+}
+
+/// A call pin to store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallNote {
+    pub(super) key: PinKey,
+    pub(super) kind: Kind,
+    pub(super) slot: Slot,
+    pub(super) cseq_bits: u8,
+}
+
+/// How a message finds its next hop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rule {
+    /// It is new: the algorithm's next turn.
+    Turn,
+    /// It answers a challenge, so it goes to the destination that challenged.
+    Challenge,
+    /// Its transaction is remembered.
+    Transaction,
+    /// Its call is remembered.
+    Call,
+    /// The token in its Route names it.
+    Token,
+    /// Its Request-URI names a destination.
+    RequestUri,
+    /// A response: our own Via names it.
+    Via,
+    /// A response whose server dropped our Via parameter: the branch proves it.
+    Branch,
+    /// It has no next hop: it is answered or dropped.
+    Nowhere,
+}
+
+impl Rule {
+    /// Returns the counter of messages that are forwarded by this rule.
+    pub(super) const fn forwarded(self) -> Forwarded {
+        match self {
+            Self::Turn | Self::Challenge | Self::Nowhere => Forwarded::Chosen,
+            Self::Transaction => Forwarded::Pinned,
+            Self::Call => Forwarded::CallPin,
+            Self::Token => Forwarded::Token,
+            Self::RequestUri => Forwarded::RequestUri,
+            Self::Via => Forwarded::Response,
+            Self::Branch => Forwarded::ViaParameterLost,
+        }
+    }
+
+    /// Returns whether its request is dispatched to a set, whose settings then say how it is written:
+    /// a request outside a dialog, and its CANCEL and ACK, which must be written the same way.
+    pub(super) const fn is_dispatched(self) -> bool {
+        matches!(self, Self::Turn | Self::Challenge | Self::Transaction)
+    }
+}
+
+impl Decision {
+    /// Sends nothing.
+    pub(super) const fn drop(reason: Reason) -> Self {
+        Self { action: Action::Drop(reason), note: Note::Nothing, set: 0 }
+    }
+}
