@@ -26,10 +26,17 @@ pub const SLOT_BYTES: usize = 65_536;
 /// touches, one for nearly every SIP message, so a batch stays within 256 KiB of cache.
 pub const BATCH: usize = 64;
 
-/// Extra distance between slots beyond 64 KiB, 17 cache lines. With it, the lines of a batch of
-/// 1,088-byte messages spread evenly over the sets of a cache, and an odd number of lines does not
-/// return to the same set early.
+/// Distance between one slot and the next, 17 cache lines. Together with the headroom, which is 12,
+/// the lines of a batch of 1,088-byte messages spread evenly over the sets of a cache, and an odd
+/// number of lines does not return to the same set early.
 pub(crate) const SLOT_STAGGER_BYTES: usize = 17 * 64;
+
+const _: () = assert!(!((HEADROOM_BYTES + SLOT_STAGGER_BYTES) / 64).is_multiple_of(2));
+
+/// Bytes for the messages of a batch that do not leave from the slot they were received into: our own
+/// responses, 64 of them of up to 3,000 bytes each, besides the longest message there is. A batch
+/// that needs more is sent in parts.
+pub(crate) const ARENA_BYTES: usize = 256 << 10;
 
 /// Bytes that one socket may have waiting to be sent.
 ///

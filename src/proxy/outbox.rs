@@ -79,8 +79,13 @@ impl Outbox {
     pub fn bytes<'a>(&'a self, entry: &Entry, slot: &'a [u8]) -> &'a [u8] {
         match &entry.place {
             Place::Frame(range) => &slot[range.clone()],
-            Place::Scratch(range) => &self.scratch[range.clone()],
+            Place::Scratch(range) => self.scratch(range),
         }
+    }
+
+    /// Returns this part of the scratch buffer.
+    pub fn scratch(&self, range: &Range<usize>) -> &[u8] {
+        &self.scratch[range.clone()]
     }
 
     /// Adds the message that lies at `range` of the datagram's slot.

@@ -6,118 +6,105 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::sys::{self, SendBatch};
+use super::sys::{self, Batch};
 use crate::limits::{BATCH, SEND_WAIT_MS, SEND_WAITS_MAX};
-use crate::proxy::{Cause, Entry, ListenerId, Outbox};
+use crate::proxy::{Cause, ListenerId, Outbox, Place};
 use crate::stats::{SendFailure, WorkerStats};
 
-/// The messages that one worker is about to send.
+/// The order in which one worker's queued messages leave.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
-    batch: SendBatch,
     causes: [Cause; BATCH],
-    used: usize,
     /// One per listener, by its number.
     orders: Box<[Order]>,
 }
 
-/// The slots that one listener sends, in order.
+/// The queued messages that one listener sends, in order.
 #[derive(Clone, Debug)]
 struct Order {
-    slots: [u8; BATCH],
+    messages: [u8; BATCH],
     len: usize,
 }
 
 impl SendQueue {
     /// Creates an empty queue for this many listeners, with all the memory it will ever need.
-    pub(crate) fn new(listeners: usize) -> io::Result<Self> {
-        let empty = Order { slots: [0; BATCH], len: 0 };
-        Ok(Self {
-            batch: SendBatch::new()?,
-            causes: [Cause::Forward; BATCH],
-            used: 0,
-            orders: vec![empty; listeners].into(),
-        })
+    pub(crate) fn new(listeners: usize) -> Self {
+        let empty = Order { messages: [0; BATCH], len: 0 };
+        Self { causes: [Cause::Forward; BATCH], orders: vec![empty; listeners].into() }
     }
 
-    /// Returns how many messages are queued.
-    pub(crate) fn len(&self) -> usize {
-        self.used
-    }
-
-    /// Returns whether another outbox fits.
-    pub(crate) fn has_room(&self) -> bool {
-        self.used + crate::limits::OUTBOX_MAX <= BATCH
-    }
-
-    /// Copies a message to the end of the queue.
+    /// Queues the messages of an outbox, which was filled for the datagram in slot `slot`. A
+    /// forwarded one leaves from that slot, the others are copied.
     ///
     /// # Panics
-    /// If there is no room or no such listener; then nothing is added.
-    pub(crate) fn push(&mut self, outbox: &Outbox, entry: &Entry, slot_bytes: &[u8]) {
-        let slot = self.used;
-        let order = &mut self.orders[usize::from(entry.flow.listener.0)];
-        let bytes = &mut self.batch.slot_mut(slot)[..entry.len()];
-        bytes.copy_from_slice(outbox.bytes(entry, slot_bytes));
-        self.batch.address(slot, entry.len(), &entry.flow.peer);
-        self.causes[slot] = entry.cause;
-        order.slots[order.len] = slot as u8;
-        order.len += 1;
-        self.used += 1;
+    /// If there is no room or no such listener; then [`SendQueue::truncate`] removes what was added.
+    pub(crate) fn push(&mut self, batch: &mut Batch, slot: usize, outbox: &Outbox) {
+        for entry in outbox.entries() {
+            let at = batch.len();
+            let order = &mut self.orders[usize::from(entry.flow.listener.0)];
+            match &entry.place {
+                Place::Frame(range) => batch.queue_frame(slot, range.clone(), &entry.flow.peer),
+                Place::Scratch(range) => batch.queue_copy(outbox.scratch(range), &entry.flow.peer),
+            }
+            self.causes[at] = entry.cause;
+            order.messages[order.len] = at as u8;
+            order.len += 1;
+        }
     }
 
-    /// Drops all messages except the first `len`.
-    pub(crate) fn truncate(&mut self, len: usize) {
+    /// Removes all messages except the first `len`.
+    pub(crate) fn truncate(&mut self, batch: &mut Batch, len: usize) {
         for order in &mut self.orders {
-            while order.len > 0 && usize::from(order.slots[order.len - 1]) >= len {
+            while order.len > 0 && usize::from(order.messages[order.len - 1]) >= len {
                 order.len -= 1;
             }
         }
-        self.used = self.used.min(len);
+        batch.truncate(len);
     }
 
     /// Sends everything; afterwards the queue is empty. Counts messages that the kernel refuses
     /// twice.
     pub(crate) fn flush<'s>(
         &mut self,
+        batch: &mut Batch,
         stats: &WorkerStats,
         socket_of: impl Fn(ListenerId) -> BorrowedFd<'s>,
     ) {
-        if self.used == 0 {
+        if batch.len() == 0 {
             return;
         }
         for (listener, order) in self.orders.iter_mut().enumerate() {
             if order.len > 0 {
                 let socket = socket_of(ListenerId(listener as u16));
-                let slots = &order.slots[..order.len];
-                send_in_order(&mut self.batch, socket, slots, &self.causes, stats);
+                let messages = &order.messages[..order.len];
+                send_in_order(batch, socket, messages, &self.causes, stats);
                 order.len = 0;
             }
         }
-        self.used = 0;
+        batch.clear();
     }
 }
 
-/// Sends these slots. A refused message is tried once more, then dropped; the rest continues.
+/// Sends these messages. A refused message is tried once more, then dropped; the rest continues.
 fn send_in_order(
-    batch: &mut SendBatch,
+    batch: &mut Batch,
     socket: BorrowedFd<'_>,
-    slots: &[u8],
+    messages: &[u8],
     causes: &[Cause; BATCH],
     stats: &WorkerStats,
 ) {
     let mut at = 0;
     let mut head_was_refused = false;
     let mut waits_left = SEND_WAITS_MAX;
-    while at < slots.len() {
-        match batch.send(socket, &slots[at..]) {
+    while at < messages.len() {
+        match batch.send(socket, &messages[at..]) {
             Ok(sent) if sent > 0 => {
-                for slot in &slots[at..at + sent] {
-                    stats.sent(causes[usize::from(*slot)]);
+                for message in &messages[at..at + sent] {
+                    stats.sent(causes[usize::from(*message)]);
                 }
                 at += sent;
                 // A short count means that the next message was refused; it does not say why.
-                head_was_refused = at < slots.len();
+                head_was_refused = at < messages.len();
                 if head_was_refused {
                     stats.send_retried();
                 }
@@ -151,12 +138,17 @@ mod tests {
     use crate::proxy::{Flow, Transport};
     use crate::stats::Totals;
 
-    fn message(outbox: &mut Outbox, listener: u16, peer: SocketAddr, bytes: &[u8]) {
-        outbox.clear();
+    fn push(
+        queue: &mut SendQueue,
+        batch: &mut Batch,
+        (listener, peer, bytes): (u16, SocketAddr, &[u8]),
+    ) {
+        let mut outbox = Outbox::new();
         outbox.write(bytes);
-        let flow =
-            Flow { transport: Transport::Udp, listener: ListenerId(listener), peer, connection: 0 };
-        assert!(outbox.finish(flow, Cause::Forward, usize::MAX));
+        let listener = ListenerId(listener);
+        let flow = Flow { transport: Transport::Udp, listener, peer, connection: 0 };
+        assert!(outbox.finish(flow, Cause::Answer, usize::MAX));
+        queue.push(batch, 0, &outbox);
     }
 
     fn read(socket: &UdpSocket) -> Vec<u8> {
@@ -171,25 +163,23 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = peer.local_addr().unwrap();
         let stats = WorkerStats::default();
-        let mut outbox = Outbox::new();
-        let mut queue = SendQueue::new(2).unwrap();
+        let (mut queue, mut batch) = (SendQueue::new(2), Batch::new().unwrap());
         // Port 0 cannot be sent to: EINVAL.
         let nowhere = "127.0.0.1:0".parse().unwrap();
-        for (listener, to, bytes) in
+        for message in
             [(0, to, b"a"), (1, to, b"b"), (0, nowhere, b"c"), (0, to, b"d"), (1, nowhere, b"e")]
         {
-            message(&mut outbox, listener, to, bytes);
-            queue.push(&outbox, &outbox.entries()[0], b"");
+            push(&mut queue, &mut batch, (message.0, message.1, message.2));
         }
-        queue.flush(&stats, |l| sockets[usize::from(l.0)].as_fd());
+        queue.flush(&mut batch, &stats, |l| sockets[usize::from(l.0)].as_fd());
         assert_eq!(read(&peer), b"a");
         assert_eq!(read(&peer), b"d");
         assert_eq!(read(&peer), b"b");
         let totals: Totals = [&stats].into_iter().collect();
-        assert_eq!(totals.sent_forward, 3);
+        assert_eq!((totals.sent_answer, totals.sent_forward), (3, 0));
         assert_eq!(totals.send_retried, 2);
         assert_eq!(totals.send_failed(SendFailure::BadAddress), 2);
-        assert_eq!(queue.len(), 0);
+        assert_eq!(batch.len(), 0);
     }
 
     #[test]
@@ -198,17 +188,37 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = peer.local_addr().unwrap();
         let stats = WorkerStats::default();
-        let mut outbox = Outbox::new();
-        let mut queue = SendQueue::new(1).unwrap();
-        for bytes in [b"a", b"b"] {
-            message(&mut outbox, 0, to, bytes);
-            queue.push(&outbox, &outbox.entries()[0], b"");
-        }
-        queue.truncate(1);
-        message(&mut outbox, 0, to, b"c");
-        queue.push(&outbox, &outbox.entries()[0], b"");
-        queue.flush(&stats, |_| socket.as_fd());
+        let (mut queue, mut batch) = (SendQueue::new(1), Batch::new().unwrap());
+        push(&mut queue, &mut batch, (0, to, b"a"));
+        push(&mut queue, &mut batch, (0, to, b"b"));
+        queue.truncate(&mut batch, 1);
+        push(&mut queue, &mut batch, (0, to, b"c"));
+        queue.flush(&mut batch, &stats, |_| socket.as_fd());
         assert_eq!(read(&peer), b"a");
         assert_eq!(read(&peer), b"c");
+    }
+
+    #[test]
+    fn what_is_forwarded_leaves_from_the_slot_it_came_into() {
+        let [from, relay, to] = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (peer, stats) = (to.local_addr().unwrap(), WorkerStats::default());
+        let (mut queue, mut batch) = (SendQueue::new(1), Batch::new().unwrap());
+        for text in [b"first", b"other"] {
+            from.send_to(text, relay.local_addr().unwrap()).unwrap();
+        }
+        assert_eq!(batch.receive(relay.as_fd()).unwrap(), 2);
+        for slot in [1, 0] {
+            let received = batch.received(slot);
+            let (bytes, place) = batch.slot_mut(slot, received);
+            bytes[place.start - 1] = b'>';
+            let flow =
+                Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 };
+            let mut outbox = Outbox::new();
+            outbox.forward(flow, place.start - 1..place.end);
+            queue.push(&mut batch, slot, &outbox);
+        }
+        queue.flush(&mut batch, &stats, |_| relay.as_fd());
+        assert_eq!((read(&to), read(&to)), (b">other".to_vec(), b">first".to_vec()));
+        assert_eq!([&stats].into_iter().collect::<Totals>().sent_forward, 2);
     }
 }

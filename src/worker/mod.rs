@@ -25,11 +25,11 @@ pub(crate) use pool::{Pool, Seat, wake};
 use crate::limits::{BATCH, READ_AGAIN_MS};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
-    Flow, FrameBuffer, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
+    Dispatched, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
 };
 use crate::stats::WorkerStats;
 use crate::transport::send::SendQueue;
-use crate::transport::sys::ReceiveBatch;
+use crate::transport::sys::Batch;
 use crate::transport::{Sockets, monotonic_now};
 
 /// What every worker gets.
@@ -60,10 +60,9 @@ pub(crate) struct Worker {
     poll: Poll,
     events: Events,
     ready: ReadyList,
-    receive: ReceiveBatch,
+    messages: Batch,
     send: SendQueue,
     outbox: Outbox,
-    frames: FrameBuffer,
     proxy: Proxy,
     /// Failed reads since the last successful one.
     failed_reads: u32,
@@ -92,10 +91,9 @@ impl Worker {
             poll,
             events: Events::with_capacity(listeners + 1),
             ready: ReadyList::new(listeners),
-            receive: ReceiveBatch::new()?,
-            send: SendQueue::new(listeners)?,
+            messages: Batch::new()?,
+            send: SendQueue::new(listeners),
             outbox: Outbox::new(),
-            frames: FrameBuffer::default(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
             failed_reads: 0,
             supplies,
@@ -126,7 +124,7 @@ impl Worker {
         self.stats().restarted();
         self.proxy.reset();
         self.outbox.clear();
-        self.send.truncate(0);
+        self.send.truncate(&mut self.messages, 0);
         // Events may be lost, so every socket counts as ready until a read says otherwise.
         for listener in 0..self.supplies.sockets.listeners() {
             self.ready.add(ListenerId(listener as u16));
@@ -175,7 +173,7 @@ impl Worker {
     /// single message costs three system calls, one each to wait, to receive and to send.
     fn batch(&mut self, listener: ListenerId) -> bool {
         let socket = self.supplies.sockets.get(listener, self.number);
-        let received = match self.receive.receive(socket) {
+        let received = match self.messages.receive(socket) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
@@ -188,50 +186,50 @@ impl Worker {
         };
         self.failed_reads = 0;
         let now = monotonic_now();
-        let Self { number, supplies, snapshots, receive, send, outbox, proxy, frames, .. } = self;
+        let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
+        let listeners = &supplies.shared.listeners;
+        let log = supplies.dispatch_log.as_deref();
         let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
         for i in 0..received {
-            if !send.has_room() {
-                send.flush(stats, socket_of);
+            if !messages.has_room() {
+                send.flush(messages, stats, socket_of);
             }
-            let datagram = receive.datagram(i);
-            let bytes = datagram.bytes;
+            let datagram = messages.received(i);
             let verdict = match datagram.source {
                 _ if datagram.is_truncated => Verdict::Dropped(Reason::Truncated),
                 None => Verdict::Dropped(Reason::NotSip),
                 Some(source) => {
-                    let flow = Flow::new(&supplies.shared.listeners, listener, source);
-                    let queued = send.len();
+                    let flow = Flow::new(listeners, listener, source);
+                    let queued = messages.len();
                     let handled = catch(|| {
+                        let (slot, place) = messages.slot_mut(i, datagram);
                         if let Some(fault) = &supplies.fault {
-                            fault.strike(bytes);
+                            fault.strike(&slot[place.clone()]);
                         }
-                        let log = supplies.dispatch_log.as_deref();
-                        let frame = frames.receive(bytes);
+                        let frame = Frame::new(slot, place);
+                        let on_dispatch = |new: &Dispatched<'_>| {
+                            if let Some(log) = log {
+                                log.push(DispatchRecord::new(new, &flow));
+                            }
+                        };
                         let verdict =
-                            proxy.datagram_told(now, snapshot, flow, frame, outbox, |new| {
-                                if let Some(log) = log {
-                                    log.push(DispatchRecord::new(new, &flow));
-                                }
-                            });
-                        for entry in outbox.entries() {
-                            send.push(outbox, entry, frames.slot());
-                        }
+                            proxy.datagram_told(now, snapshot, flow, frame, outbox, on_dispatch);
+                        send.push(messages, i, outbox);
                         verdict
                     });
                     handled.unwrap_or_else(|| {
-                        send.truncate(queued);
+                        send.truncate(messages, queued);
                         outbox.clear();
                         proxy.reset();
                         Verdict::Dropped(Reason::Panicked)
                     })
                 }
             };
-            stats.received(bytes.len(), verdict);
+            stats.received(datagram.len, verdict);
         }
-        send.flush(stats, socket_of);
+        send.flush(messages, stats, socket_of);
         received == BATCH
     }
 }
