@@ -3,6 +3,7 @@
 //! Inside a header field value CR and LF stand only in folds (the row reader has seen to that), so
 //! here they are white space like any other.
 
+use super::scan;
 use super::span::Span;
 use crate::limits::NAME_BYTES_MAX;
 
@@ -55,32 +56,36 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over `*LWS byte *LWS`: how SLASH, SEMI, EQUAL, COMMA and COLON are defined.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn eat_separator(&mut self, byte: u8) -> bool {
         // Nearly always nothing stands around it.
-        match self.peek() {
-            Some(next) if next == byte => self.at += 1,
-            Some(next) if is_lws(next) => {
-                let before = self.at;
-                self.skip_lws();
-                if !self.eat(byte) {
-                    self.at = before;
-                    return false;
-                }
+        match self.bytes[self.at..self.end] {
+            [next, after, ..] if next == byte && !is_lws(after) => {
+                self.at += 1;
+                true
             }
-            _ => return false,
+            [next, ..] if next == byte || is_lws(next) => self.eat_spaced_separator(byte),
+            _ => false,
         }
-        if self.peek().is_some_and(is_lws) {
-            self.skip_lws();
+    }
+
+    #[inline(never)]
+    fn eat_spaced_separator(&mut self, byte: u8) -> bool {
+        let before = self.at;
+        self.skip_lws();
+        if !self.eat(byte) {
+            self.at = before;
+            return false;
         }
+        self.skip_lws();
         true
     }
 
     /// Everything before the next `byte`, which is stepped over; `None` when there is none.
     pub(crate) fn up_to(&mut self, byte: u8) -> Option<Span> {
-        let len = memchr::memchr(byte, &self.bytes[self.at..self.end])?;
-        let span = Span::new(self.at, self.at + len);
-        self.at += len + 1;
+        let found = scan::find(self.bytes, self.at, self.end, byte)?;
+        let span = Span::new(self.at, found);
+        self.at = found + 1;
         Some(span)
     }
 
@@ -98,13 +103,31 @@ impl<'a> Cursor<'a> {
         span
     }
 
+    /// Everything before the next `<` `>` `"` `,` or `;`.
+    pub(crate) fn take_display_name(&mut self) -> Span {
+        let len = scan::display_name_len(self.bytes, self.at, self.end);
+        let span = Span::new(self.at, self.at + len);
+        self.at += len;
+        span
+    }
+
     // token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
+    #[inline]
     pub(crate) fn token(&mut self) -> Option<Span> {
-        let span = self.take_while(is_token);
+        let len = scan::token_len(self.bytes, self.at);
+        self.take(len)
+    }
+
+    /// Steps over `len` bytes, as far as the piece goes; `None` when that is none.
+    #[inline]
+    fn take(&mut self, len: usize) -> Option<Span> {
+        let span = Span::new(self.at, (self.at + len).min(self.end).max(self.at));
+        self.at = span.end();
         (!span.is_empty()).then_some(span)
     }
 
     /// `quoted-string`, its opening quote next; `None` when it does not close.
+    #[inline(never)]
     pub(crate) fn quoted_string(&mut self) -> Option<Span> {
         let start = self.at;
         if !self.eat(b'"') {
@@ -131,6 +154,7 @@ impl<'a> Cursor<'a> {
     /// More generous than `generic-param`: a value may hold any printable byte that does not end it,
     /// since IPv6 addresses in `received` come with and without brackets (RFC 5118 §4.5). Control
     /// bytes end it, for some readers take them for blanks.
+    #[inline(always)]
     pub(crate) fn parameter(&mut self) -> Option<Parameter> {
         let name = self.token()?;
         if !self.eat_separator(b'=') {
@@ -139,9 +163,9 @@ impl<'a> Cursor<'a> {
         let value = if self.peek() == Some(b'"') {
             self.quoted_string()?
         } else {
-            self.take_while(|b| !ENDS_VALUE[usize::from(b)])
+            self.take(scan::value_len(self.bytes, self.at, self.end))?
         };
-        (!value.is_empty()).then_some(Parameter { name, value: Some(value) })
+        Some(Parameter { name, value: Some(value) })
     }
 }
 
@@ -206,18 +230,6 @@ static TOKEN: [bool; 256] = {
         let b = byte as u8;
         table[byte] = b.is_ascii_alphanumeric()
             || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
-        byte += 1;
-    }
-    table
-};
-
-/// What ends a parameter's value: control bytes and white space, `;` `,` `"` `<` `>`.
-static ENDS_VALUE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let b = byte as u8;
-        table[byte] = b <= b' ' || matches!(b, b';' | b',' | b'"' | b'<' | b'>' | 0x7f);
         byte += 1;
     }
     table

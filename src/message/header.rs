@@ -1,6 +1,6 @@
 //! Rows: one header field name and its value, folds included.
 
-use super::scan;
+use super::scan::{self, BLOCK, LineEnds};
 use super::span::Span;
 use crate::limits::HEADER_LINES_MAX;
 
@@ -40,37 +40,55 @@ impl HeaderName {
     }
 
     /// The same for the first `len` bytes of `rest`, a token.
-    #[inline]
     fn at(rest: &[u8], len: usize) -> Self {
-        // Setting this bit makes capitals small and changes no byte of a token into another letter.
-        const SMALL: u64 = 0x2020_2020_2020_2020;
-        let word = match rest.first_chunk() {
-            Some(first) => u64::from_le_bytes(*first),
-            None => first_eight(rest),
-        };
-        let mask = u64::MAX >> (64 - 8 * len.clamp(1, 8));
-        let word = (word | SMALL) & mask;
-        let behind = |usual: &[u8]| {
-            rest.get(8..len).is_some_and(|behind| behind.eq_ignore_ascii_case(&usual[8..]))
-        };
-        match (len, word) {
-            (1, V) | (3, VIA) => Self::Via,
-            (1, F) | (4, FROM) => Self::From,
-            (1, T) | (2, TO) => Self::To,
-            (1, I) | (7, CALL_ID) => Self::CallId,
-            (4, CSEQ) => Self::CSeq,
-            (5, ROUTE) => Self::Route,
-            (11, MAX_BREA) if behind(b"max-breadth") => Self::MaxBreadth,
-            (12, MAX_FORW) if behind(b"max-forwards") => Self::MaxForwards,
-            (13, PROXY_RE) if behind(b"proxy-require") => Self::ProxyRequire,
-            (13, AUTHORIZ) if behind(b"authorization") => Self::Authorization,
-            (1, L) => Self::ContentLength,
-            (14, CONTENT_) if behind(b"content-length") => Self::ContentLength,
-            (19, PROXY_AU) if behind(b"proxy-authorization") => Self::Authorization,
-            _ => Self::Other,
+        if len > NAME_LEN_MAX {
+            let is_credentials = rest[..len].eq_ignore_ascii_case(b"proxy-authorization");
+            return if is_credentials { Self::Authorization } else { Self::Other };
         }
+        let mut block = [0; BLOCK];
+        block[..len].copy_from_slice(&rest[..len]);
+        Self::in_block(&block, len)
+    }
+
+    /// The same for the first `len` bytes of a block, at most [`NAME_LEN_MAX`].
+    #[inline(always)]
+    fn in_block(block: &[u8; BLOCK], len: usize) -> Self {
+        // Setting this bit makes capitals small and changes no byte of a token into another letter.
+        let name = (u128::from_le_bytes(*block) | SMALL) & NAME_MASKS[len & NAME_LEN_MAX];
+        // A token has no zeros, so the first half alone tells the names apart.
+        let (first, rest) = (name as u64, (name >> 64) as u64);
+        let (name, wanted) = match first {
+            V | VIA => (Self::Via, 0),
+            F | FROM => (Self::From, 0),
+            T | TO => (Self::To, 0),
+            I | CALL_ID => (Self::CallId, 0),
+            CSEQ => (Self::CSeq, 0),
+            ROUTE => (Self::Route, 0),
+            L => (Self::ContentLength, 0),
+            MAX_FORW => (Self::MaxForwards, const { first_eight(b"ards") }),
+            CONTENT_ => (Self::ContentLength, const { first_eight(b"length") }),
+            MAX_BREA => (Self::MaxBreadth, const { first_eight(b"dth") }),
+            PROXY_RE => (Self::ProxyRequire, const { first_eight(b"quire") }),
+            AUTHORIZ => (Self::Authorization, const { first_eight(b"ation") }),
+            _ => (Self::Other, rest),
+        };
+        if rest == wanted { name } else { Self::Other }
     }
 }
+
+/// The longest name that fits a block with its colon.
+const NAME_LEN_MAX: usize = BLOCK - 1;
+const SMALL: u128 = u128::from_le_bytes([0x20; BLOCK]);
+/// By length: the bytes of the name.
+static NAME_MASKS: [u128; BLOCK] = {
+    let mut masks = [0; BLOCK];
+    let mut len = 1;
+    while len < BLOCK {
+        masks[len] = u128::MAX >> (8 * (BLOCK - len));
+        len += 1;
+    }
+    masks
+};
 
 const V: u64 = first_eight(b"v");
 const F: u64 = first_eight(b"f");
@@ -88,7 +106,6 @@ const MAX_FORW: u64 = first_eight(b"max-forw");
 const PROXY_RE: u64 = first_eight(b"proxy-re");
 const AUTHORIZ: u64 = first_eight(b"authoriz");
 const CONTENT_: u64 = first_eight(b"content-");
-const PROXY_AU: u64 = first_eight(b"proxy-au");
 
 /// The first eight bytes as a number, fewer when there are fewer.
 const fn first_eight(text: &[u8]) -> u64 {
@@ -122,6 +139,7 @@ pub struct Row {
 pub struct Rows<'a> {
     bytes: &'a [u8],
     at: usize,
+    line_ends: LineEnds<'a>,
     lines_left: usize,
     blank_line: Option<usize>,
 }
@@ -129,7 +147,8 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// The rows of `bytes` from offset `at`, where a row begins.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, lines_left: HEADER_LINES_MAX, blank_line: None }
+        let line_ends = LineEnds::new(bytes, at);
+        Self { bytes, at, line_ends, lines_left: HEADER_LINES_MAX, blank_line: None }
     }
 
     /// Where the line end is that closes the header, once the walk has come there; `None` when the
@@ -144,12 +163,40 @@ impl Iterator for Rows<'_> {
 
     // message-header = field-name HCOLON field-value CRLF
     // HCOLON = *( SP / HTAB ) ":" SWS
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Row> {
+        // The usual row: a plain name, its colon, and one line.
         let start = self.at;
-        let rest = self.bytes.get(start..).unwrap_or_default();
-        let name_len = scan::token_len(rest);
+        if let Some(block) = scan::block_at(self.bytes, start)
+            && let name_len @ 1..=NAME_LEN_MAX = scan::plain_len(block)
+            && block[name_len] == b':'
+            && let Some(before) = self.line_ends.next_from(start + name_len)
+            && let Some([b'\r', b'\n', after]) =
+                self.bytes.get(before..).and_then(<[u8]>::first_chunk)
+            && !matches!(after, b' ' | b'\t')
+            && self.lines_left > 0
+        {
+            self.lines_left -= 1;
+            self.at = before + 2;
+            return Some(Row {
+                name: HeaderName::in_block(block, name_len),
+                whole: Span::new(start, before + 2),
+                value: Span::new(start + name_len + 1, before),
+                is_well_formed: true,
+            });
+        }
+        self.next_unusual()
+    }
+}
+
+impl Rows<'_> {
+    /// Reads any row.
+    #[inline(never)]
+    fn next_unusual(&mut self) -> Option<Row> {
+        let start = self.at;
+        let name_len = scan::token_len(self.bytes, start);
         if name_len == 0 {
+            let rest = self.bytes.get(start..).unwrap_or_default();
             if rest.starts_with(b"\r\n") {
                 self.blank_line = Some(start);
             }
@@ -157,20 +204,49 @@ impl Iterator for Rows<'_> {
                 return None;
             }
         }
-        let mut colon = name_len;
-        while let Some(b' ' | b'\t') = rest.get(colon) {
+        let mut colon = start + name_len;
+        while let Some(b' ' | b'\t') = self.bytes.get(colon) {
             colon += 1;
         }
-        let has_name = name_len > 0 && rest.get(colon) == Some(&b':');
-        let value_start = if has_name { colon + 1 } else { 0 };
-        let end = find_row_end(rest, value_start, &mut self.lines_left);
-        self.at = start + end.after;
+        let has_name = name_len > 0 && self.bytes.get(colon) == Some(&b':');
+        let value_start = if has_name { colon + 1 } else { start };
+        let end = self.row_end(value_start);
+        self.at = end.after;
         Some(Row {
-            name: if has_name { HeaderName::at(rest, name_len) } else { HeaderName::Other },
-            whole: Span::new(start, start + end.after),
-            value: Span::new(start + value_start, start + end.before.max(value_start)),
+            name: if has_name {
+                HeaderName::at(&self.bytes[start..], name_len)
+            } else {
+                HeaderName::Other
+            },
+            whole: Span::new(start, end.after),
+            value: Span::new(value_start, end.before.max(value_start)),
             is_well_formed: has_name && end.is_well_formed,
         })
+    }
+
+    /// Returns the end of the row that holds offset `at`: the first line end that no blank follows.
+    /// Without a line left the row is all the rest, and malformed.
+    fn row_end(&mut self, mut at: usize) -> RowEnd {
+        let bytes = self.bytes;
+        let mut is_well_formed = true;
+        while self.lines_left > 0
+            && let Some(before) = self.line_ends.next_from(at)
+        {
+            self.lines_left -= 1;
+            let is_line_end = bytes[before..].starts_with(b"\r\n");
+            let after = before + 1 + usize::from(is_line_end);
+            // A CR or LF alone ends a line for some readers and not for others.
+            is_well_formed &= is_line_end;
+            let goes_on = match bytes.get(after) {
+                Some(b' ' | b'\t') => true,
+                _ => !is_line_end && bytes[before] == b'\r',
+            };
+            if !goes_on {
+                return RowEnd { before, after, is_well_formed };
+            }
+            at = after;
+        }
+        RowEnd { before: bytes.len(), after: bytes.len(), is_well_formed: false }
     }
 }
 
@@ -178,29 +254,4 @@ struct RowEnd {
     before: usize,
     after: usize,
     is_well_formed: bool,
-}
-
-/// The end of the row that holds offset `at`: the first line end that no blank follows. Without a
-/// line left the row is all the rest, and malformed.
-#[inline]
-fn find_row_end(bytes: &[u8], mut at: usize, lines_left: &mut usize) -> RowEnd {
-    let mut is_well_formed = true;
-    while *lines_left > 0
-        && let Some(before) = scan::line_end(bytes, at)
-    {
-        *lines_left -= 1;
-        let is_line_end = bytes[before..].starts_with(b"\r\n");
-        let after = before + 1 + usize::from(is_line_end);
-        // A CR or LF alone ends a line for some readers and not for others.
-        is_well_formed &= is_line_end;
-        let goes_on = match bytes.get(after) {
-            Some(b' ' | b'\t') => true,
-            _ => !is_line_end && bytes[before] == b'\r',
-        };
-        if !goes_on {
-            return RowEnd { before, after, is_well_formed };
-        }
-        at = after;
-    }
-    RowEnd { before: bytes.len(), after: bytes.len(), is_well_formed: false }
 }

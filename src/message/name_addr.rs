@@ -22,6 +22,7 @@ impl NameAddr {
     // name-addr    = [ display-name ] LAQUOT addr-spec RAQUOT
     // display-name = *(token LWS) / quoted-string
     /// Reads the value at the start of `span`; `None` when it is malformed.
+    #[inline]
     pub(crate) fn read(bytes: &[u8], span: Span) -> Option<Self> {
         let mut cursor = Cursor::new(bytes, span);
         cursor.skip_lws();
@@ -38,7 +39,7 @@ impl NameAddr {
         } else {
             // Generous: a display name without quotes may hold more than tokens, but nothing that
             // ends it. Without brackets the URI ends at the first semicolon or comma.
-            let text = cursor.take_while(|b| !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
+            let text = cursor.take_display_name();
             has_brackets = cursor.eat(b'<');
             if has_brackets { cursor.up_to(b'>')? } else { text }
         };

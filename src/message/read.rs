@@ -4,6 +4,7 @@ use super::cursor::{number, trim};
 use super::header::{HeaderName, Row, Rows};
 use super::method::Method;
 use super::name_addr::NameAddr;
+use super::scan::{self, LineEnds};
 use super::span::Span;
 use super::start_line::StartLine;
 use super::uri::Uri;
@@ -157,13 +158,11 @@ impl Message {
         let message = self;
         *message = Self::default();
         message.start = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        let text = &bytes[message.start..];
-        let Some(line_len) =
-            memchr::memchr2(b'\r', b'\n', text).filter(|at| text[*at..].starts_with(b"\r\n"))
-        else {
+        let line_end = LineEnds::new(bytes, message.start).next_from(message.start);
+        let Some(line_end) = line_end.filter(|at| bytes[*at..].starts_with(b"\r\n")) else {
             return;
         };
-        let line = Span::new(message.start, message.start + line_len);
+        let line = Span::new(message.start, line_end);
         message.start_line = StartLine::read(bytes, line);
         message.method = message.start_line.method(bytes);
         message.rows_start = line.end() + 2;
@@ -253,9 +252,8 @@ impl Message {
                 self.note_unless(self.call_id.is_none(), Fault::Twice);
                 let value = trim(bytes, row.value);
                 // callid = word [ "@" word ]: no white space and no control bytes inside.
-                let is_in_word = |b: &u8| *b > b' ' && *b != 0x7f;
                 let is_good = (1..=NAME_BYTES_MAX).contains(&value.len())
-                    && value.of(bytes).iter().all(is_in_word);
+                    && scan::word_len(bytes, value.start(), value.end()) == value.len();
                 self.note_unless(is_good, Fault::CallId);
                 self.call_id = Some(value);
             }

@@ -1,67 +1,183 @@
-//! Scanning for line ends and header field names, sixteen bytes at a time.
+//! Scanning for line ends and for the ends of names and values, sixteen bytes at a time.
 //!
 //! The blocks are vectors of the `wide` crate: SSE2 on x86-64, NEON on 64-bit ARM, plain code
-//! elsewhere. The last bytes of a datagram, which fill no block, are scanned byte by byte.
+//! elsewhere. Where a datagram ends within a block, zeros stand for what is missing.
 
 use wide::u8x16;
 
 use super::cursor::is_token;
 
-/// The offset of the first CR or LF in `bytes`, from `at` on.
-#[inline]
-pub(super) fn line_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(block) = block_at(bytes, at) {
-        let ends = line_ends(block);
-        if ends != 0 {
-            return Some(at + ends.trailing_zeros() as usize);
+/// The places of CR and LF in a datagram, found in windows of 64 bytes.
+#[derive(Clone, Debug)]
+pub(super) struct LineEnds<'a> {
+    bytes: &'a [u8],
+    window_start: usize,
+    /// One bit per byte of the window that is a CR or LF.
+    window: u64,
+}
+
+impl<'a> LineEnds<'a> {
+    /// Looks at the window that begins at `at`.
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, window_start: at, window: line_ends(bytes, at) }
+    }
+
+    /// Returns the offset of the first CR or LF from `at` on, which is not before the window.
+    #[inline]
+    pub(super) fn next_from(&mut self, mut at: usize) -> Option<usize> {
+        loop {
+            let passed = at - self.window_start;
+            if passed < WINDOW {
+                let ahead = self.window >> passed;
+                if ahead != 0 {
+                    return Some(at + ahead.trailing_zeros() as usize);
+                }
+                at = self.window_start + WINDOW;
+            }
+            if at >= self.bytes.len() {
+                return None;
+            }
+            *self = Self::new(self.bytes, at);
         }
-        at += BLOCK;
     }
-    bytes.get(at..)?.iter().position(|byte| is_line_end(*byte)).map(|found| at + found)
 }
 
-/// How many bytes at the start of `bytes` are those of a token (RFC 3261 §25.1).
+/// Returns the sixteen bytes from `at` on, if there are as many.
 #[inline]
-pub(super) fn token_len(bytes: &[u8]) -> usize {
-    let mut len = 0;
-    // Field names are letters, digits and hyphens, nearly always fewer than sixteen.
-    if let Some(block) = block_at(bytes, 0) {
-        len = plain_len(block);
-    }
-    while let Some(byte) = bytes.get(len)
-        && is_token(*byte)
-    {
-        len += 1;
-    }
-    len
-}
-
-const BLOCK: usize = 16;
-
-#[inline]
-fn block_at(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
+pub(super) fn block_at(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
     bytes.get(at..)?.first_chunk()
 }
 
-const fn is_line_end(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n')
+/// Returns how many bytes at the start of a block are letters, digits or hyphens.
+#[inline]
+pub(super) fn plain_len(block: &[u8; BLOCK]) -> usize {
+    is_plain(u8x16::new(*block)).to_bitmask().trailing_ones() as usize
 }
 
-/// One bit per byte that is a CR or LF.
+/// Returns how many bytes from `at` on are those of a token (RFC 3261 §25.1).
 #[inline]
-fn line_ends(block: &[u8; BLOCK]) -> u32 {
-    let bytes = u8x16::new(*block);
-    (is(bytes, b'\r') | is(bytes, b'\n')).to_bitmask()
+pub(super) fn token_len(bytes: &[u8], at: usize) -> usize {
+    // Names are letters, digits and hyphens, nearly always fewer than sixteen.
+    let mut end = at + is_plain(block(bytes, at)).to_bitmask().trailing_ones() as usize;
+    while let Some(byte) = bytes.get(end)
+        && is_token(*byte)
+    {
+        end += 1;
+    }
+    end - at
 }
 
-/// How many bytes at the start are letters, digits or hyphens.
+/// Returns how many bytes from `at` up to `end` may stand in the value of a parameter: printable ones except
+/// `;` `,` `"` `<` `>`, and all above ASCII.
 #[inline]
-fn plain_len(block: &[u8; BLOCK]) -> usize {
-    let bytes = u8x16::new(*block);
+pub(super) fn value_len(bytes: &[u8], at: usize, end: usize) -> usize {
+    run_len(bytes, at, end, |bytes| {
+        is_graphic(bytes)
+            & !(is(bytes, b';')
+                | is(bytes, b',')
+                | is(bytes, b'"')
+                | is(bytes, b'<')
+                | is(bytes, b'>'))
+    })
+}
+
+/// Returns how many bytes from `at` up to `end` are neither blanks nor control bytes.
+#[inline]
+pub(super) fn word_len(bytes: &[u8], at: usize, end: usize) -> usize {
+    run_len(bytes, at, end, is_graphic)
+}
+
+/// Returns how many bytes from `at` up to `end` may stand in a URI: those of a word except `<` `>` `"`.
+#[inline]
+pub(super) fn uri_len(bytes: &[u8], at: usize, end: usize) -> usize {
+    run_len(bytes, at, end, |bytes| {
+        is_graphic(bytes) & !(is(bytes, b'"') | is(bytes, b'<') | is(bytes, b'>'))
+    })
+}
+
+/// Returns how many bytes from `at` up to `end` may stand in a host name: letters, digits, `-` `.` `_`.
+#[inline]
+pub(super) fn host_name_len(bytes: &[u8], at: usize, end: usize) -> usize {
+    run_len(bytes, at, end, |bytes| is_plain(bytes) | is(bytes, b'.') | is(bytes, b'_'))
+}
+
+/// Returns how many bytes from `at` up to `end` come before the next `<` `>` `"` `,` or `;`.
+#[inline]
+pub(super) fn display_name_len(bytes: &[u8], at: usize, end: usize) -> usize {
+    run_len(bytes, at, end, |bytes| {
+        !(is(bytes, b'<') | is(bytes, b'>') | is(bytes, b'"') | is(bytes, b',') | is(bytes, b';'))
+    })
+}
+
+/// Returns the offset of the first `byte` from `at` up to `end`.
+///
+/// For the few bytes of a name or URI it takes less than a call of memchr.
+#[inline]
+pub(super) fn find(bytes: &[u8], at: usize, end: usize, byte: u8) -> Option<usize> {
+    let found = at + run_len(bytes, at, end, |bytes| !is(bytes, byte));
+    (found < end).then_some(found)
+}
+
+/// Returns how many bytes from `at` up to `end` belong to a class.
+#[inline(always)]
+fn run_len(bytes: &[u8], at: usize, end: usize, class: impl Fn(u8x16) -> u8x16) -> usize {
+    let mut to = at;
+    while to < end {
+        let len = class(block(bytes, to)).to_bitmask().trailing_ones() as usize;
+        to += len;
+        if len < BLOCK {
+            break;
+        }
+    }
+    to.min(end).saturating_sub(at)
+}
+
+/// Bytes that are looked at together.
+pub(super) const BLOCK: usize = 16;
+const WINDOW: usize = 4 * BLOCK;
+
+/// Returns the sixteen bytes from `at` on.
+#[inline]
+fn block(bytes: &[u8], at: usize) -> u8x16 {
+    match block_at(bytes, at) {
+        Some(block) => u8x16::new(*block),
+        None => last_block(bytes, at),
+    }
+}
+
+#[cold]
+fn last_block(bytes: &[u8], at: usize) -> u8x16 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let mut block = [0; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    u8x16::new(block)
+}
+
+/// Returns one bit per byte of the window from `at` on that is a CR or LF.
+#[inline]
+fn line_ends(bytes: &[u8], at: usize) -> u64 {
+    let mut ends = 0;
+    for part in 0..WINDOW / BLOCK {
+        let block = block(bytes, at + part * BLOCK);
+        let is_end = is(block, b'\r') | is(block, b'\n');
+        ends |= u64::from(is_end.to_bitmask()) << (part * BLOCK);
+    }
+    ends
+}
+
+/// Letters, digits and hyphens.
+#[inline]
+fn is_plain(bytes: u8x16) -> u8x16 {
     // The bit that makes a capital small makes no letter of anything else.
     let small = bytes | u8x16::splat(0x20);
-    let is_plain = is_within(small, b'a', b'z') | is_within(bytes, b'0', b'9') | is(bytes, b'-');
-    is_plain.to_bitmask().trailing_ones() as usize
+    is_within(small, b'a', b'z') | is_within(bytes, b'0', b'9') | is(bytes, b'-')
+}
+
+/// Neither a blank nor a control byte.
+#[inline]
+fn is_graphic(bytes: u8x16) -> u8x16 {
+    is_within(bytes, b'!', u8::MAX) & !is(bytes, 0x7f)
 }
 
 #[inline]
@@ -79,44 +195,93 @@ fn is_within(bytes: u8x16, first: u8, last: u8) -> u8x16 {
 mod tests {
     use super::*;
 
+    /// What each scan takes, and the slow statement of the same.
+    type Scan = (fn(&[u8], usize, usize) -> usize, fn(u8) -> bool);
+    const SCANS: [Scan; 6] = [
+        (display_name_len, |byte| !matches!(byte, b'<' | b'>' | b'"' | b',' | b';')),
+        (|bytes, at, end| token_len(bytes, at).min(end.saturating_sub(at)), is_token),
+        (value_len, |byte| byte > b' ' && !matches!(byte, 0x7f | b';' | b',' | b'"' | b'<' | b'>')),
+        (word_len, |byte| byte > b' ' && byte != 0x7f),
+        (uri_len, |byte| byte > b' ' && !matches!(byte, 0x7f | b'<' | b'>' | b'"')),
+        (host_name_len, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+    ];
+
     #[test]
     fn every_byte_at_every_place_is_told_alike() {
-        for filler in [b'a', b'Z', b'0', b'-', b'.', b'\r'] {
-            for at in 0..BLOCK {
-                for byte in 0..=u8::MAX {
-                    let mut block = [filler; BLOCK];
-                    block[at] = byte;
-                    let told = (line_ends(&block), plain_len(&block));
-                    let is_plain = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
-                    let ends = block.iter().rev();
-                    let wants = (
-                        ends.fold(0, |mask, byte| mask << 1 | u32::from(is_line_end(*byte))),
-                        block.iter().take_while(is_plain).count(),
-                    );
-                    assert_eq!(told, wants, "{byte} at {at} among {filler}");
+        for (number, (scan, class)) in SCANS.iter().enumerate() {
+            for filler in [b'a', b'Z', b'0', b'-', b'.'] {
+                for at in 0..35 {
+                    for byte in 0..=u8::MAX {
+                        let mut bytes = [filler; 35];
+                        bytes[at] = byte;
+                        for start in [0, 1, 15, 16, 17] {
+                            let wants =
+                                bytes[start..].iter().take_while(|byte| class(**byte)).count();
+                            let told = scan(&bytes, start, bytes.len());
+                            assert_eq!(
+                                told, wants,
+                                "scan {number} from {start}: {byte} at {at} among {filler}"
+                            );
+                        }
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn line_ends_and_tokens_are_found_wherever_blocks_begin_and_end() {
-        for len in 0..40 {
+    fn a_byte_is_found_where_it_stands() {
+        for len in 0..50 {
+            for at in 0..len {
+                let mut bytes = vec![0; len];
+                bytes[at] = b'@';
+                for end in 0..=len {
+                    for start in 0..=end {
+                        let wants = (start..end).contains(&at).then_some(at);
+                        assert_eq!(find(&bytes, start, end, b'@'), wants);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_scan_ends_where_the_bytes_end() {
+        let all = [b'a'; 100];
+        for (scan, _) in SCANS {
+            for len in 0..all.len() {
+                for at in 0..=len + 1 {
+                    let wants = len.saturating_sub(at);
+                    assert_eq!(scan(&all[..len], at, len), wants, "{at} of {len}");
+                    assert_eq!(scan(&all, at, len), wants, "{at} of {len}, and more behind");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn line_ends_are_found_wherever_windows_begin_and_end() {
+        for len in 0..140 {
             for at in 0..=len {
                 for end in [b'\r', b'\n'] {
                     let mut bytes = vec![b'x'; len];
                     bytes.insert(at, end);
-                    assert_eq!(token_len(&bytes), at);
-                    for from in 0..=len + 1 {
-                        let wants = (from <= at).then_some(at);
-                        assert_eq!(line_end(&bytes, from), wants, "{at} of {len} from {from}");
+                    for start in [0, at / 2, at] {
+                        let mut ends = LineEnds::new(&bytes, start);
+                        assert_eq!(ends.next_from(start), Some(at), "{at} of {len} from {start}");
+                        assert_eq!(ends.next_from(at), Some(at));
+                        assert_eq!(ends.next_from(at + 1), None);
                     }
                 }
-                let mut name = vec![b'A'; len];
-                name.insert(at, b'~');
-                assert_eq!(token_len(&name), len + 1, "a tilde is as good as a letter");
             }
         }
-        assert_eq!(line_end(b"", 1), None);
+        for byte in 0..=u8::MAX {
+            let found = LineEnds::new(&[b'x', byte], 0).next_from(0);
+            assert_eq!(found, matches!(byte, b'\r' | b'\n').then_some(1), "{byte}");
+        }
+        assert_eq!(LineEnds::new(b"", 0).next_from(0), None);
+        let mut many = LineEnds::new(b"\r\n\n-\r", 0);
+        let found: Vec<_> = (0..5).map(|at| many.next_from(at)).collect();
+        assert_eq!(found, [0, 1, 2, 4, 4].map(Some));
     }
 }

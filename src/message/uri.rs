@@ -1,6 +1,7 @@
 //! URIs, as far as routing looks into them (RFC 3261 §19.1, §25.1).
 
 use super::cursor::number;
+use super::scan;
 use super::span::Span;
 
 /// The schemes that are told apart.
@@ -41,11 +42,15 @@ impl Uri {
     /// Reads the URI that lies at `span`; `None` when it is malformed.
     pub fn read(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
-        if text.iter().any(|b| IS_NEVER_IN_URI[usize::from(*b)]) {
+        if scan::uri_len(bytes, span.start(), span.end()) < text.len() {
             return None;
         }
         // scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
-        let colon = text.iter().position(|b| !is_scheme(*b))?;
+        let colon = if text.starts_with(b"sip:") {
+            SIP_LEN
+        } else {
+            text.iter().position(|b| !is_scheme(*b))?
+        };
         if !text[0].is_ascii_alphabetic() || text[colon] != b':' {
             return None;
         }
@@ -60,18 +65,16 @@ impl Uri {
         }
         let after_scheme = span.start() + colon + 1;
         // A user part may hold ; ? and / but no second @ (it is written %40).
-        let at_sign = memchr::memchr(b'@', &text[colon + 1..]);
+        let at_sign = scan::find(bytes, after_scheme, span.end(), b'@');
         let (user, host_start) = match at_sign {
-            Some(len) => {
-                (Some(Span::new(after_scheme, after_scheme + len)), after_scheme + len + 1)
-            }
+            Some(at) => (Some(Span::new(after_scheme, at)), at + 1),
             None => (None, after_scheme),
         };
         let rest = &bytes[host_start..span.end()];
-        if memchr::memchr(b'@', rest).is_some() {
+        if at_sign.is_some() && scan::find(bytes, host_start, span.end(), b'@').is_some() {
             return None;
         }
-        let host_len = host_len(rest)?;
+        let host_len = host_len(bytes, host_start, span.end())?;
         let host = Span::new(host_start, host_start + host_len);
         let (port, host_port_len) = match rest.get(host_len) {
             Some(b':') => {
@@ -86,9 +89,9 @@ impl Uri {
         if !matches!(tail.first(), None | Some(b';' | b'?')) {
             return None;
         }
-        let question = memchr::memchr(b'?', tail);
         let host_port_end = host_start + host_port_len;
-        let parameters_end = question.map_or(span.end(), |at| host_port_end + at);
+        let question = scan::find(bytes, host_port_end, span.end(), b'?');
+        let parameters_end = question.unwrap_or(span.end());
         Some(Self {
             scheme,
             is_sips: is_sips(&text[..colon]),
@@ -116,25 +119,22 @@ impl Uri {
     }
 }
 
-/// The length of the host at the start of `text`: `hostname / IPv4address / IPv6reference`.
+/// The length of the host that begins at `at`: `hostname / IPv4address / IPv6reference`.
 ///
 /// Generous: an underscore is let through, since operators' names have them.
-pub(super) fn host_len(text: &[u8]) -> Option<usize> {
-    if text.first() == Some(&b'[') {
-        let close = memchr::memchr(b']', text)?;
-        let inner = &text[1..close];
+pub(super) fn host_len(bytes: &[u8], at: usize, end: usize) -> Option<usize> {
+    if bytes[at..end].first() == Some(&b'[') {
+        let close = memchr::memchr(b']', &bytes[at..end])?;
+        let inner = &bytes[at + 1..at + close];
         let is_address = !inner.is_empty()
             && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
         return is_address.then_some(close + 1);
     }
-    let mut len = 0;
-    while let Some(byte) = text.get(len)
-        && IS_IN_HOST_NAME[usize::from(*byte)]
-    {
-        len += 1;
-    }
-    (len > 0).then_some(len)
+    Some(scan::host_name_len(bytes, at, end)).filter(|len| *len > 0)
 }
+
+/// The length of the usual scheme.
+const SIP_LEN: usize = 3;
 
 fn is_sips(scheme: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(b"sips")
@@ -143,26 +143,3 @@ fn is_sips(scheme: &[u8]) -> bool {
 fn is_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
-
-static IS_IN_HOST_NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        byte += 1;
-    }
-    table
-};
-
-/// Control bytes, blanks, `<` `>` and `"`.
-static IS_NEVER_IN_URI: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let b = byte as u8;
-        table[byte] = b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f);
-        byte += 1;
-    }
-    table
-};

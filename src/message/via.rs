@@ -70,7 +70,7 @@ impl Via {
             }
         }
         cursor.skip_lws();
-        let len = host_len(&bytes[cursor.at()..span.end()])?;
+        let len = host_len(bytes, cursor.at(), span.end())?;
         let host = Span::new(cursor.at(), cursor.at() + len);
         let mut cursor = Cursor::new(bytes, Span::new(host.end(), span.end()));
         let mut via = Self { host, is_well_formed: true, ..Self::default() };
