@@ -55,25 +55,63 @@ impl HeaderName {
     fn in_block(block: &[u8; BLOCK], len: usize) -> Self {
         // Setting this bit makes capitals small and changes no byte of a token into another letter.
         let name = (u128::from_le_bytes(*block) | SMALL) & NAME_MASKS[len & NAME_LEN_MAX];
-        // A token has no zeros, so the first half alone tells the names apart.
-        let (first, rest) = (name as u64, (name >> 64) as u64);
-        let (name, wanted) = match first {
-            V | VIA => (Self::Via, 0),
-            F | FROM => (Self::From, 0),
-            T | TO => (Self::To, 0),
-            I | CALL_ID => (Self::CallId, 0),
-            CSEQ => (Self::CSeq, 0),
-            ROUTE => (Self::Route, 0),
-            L => (Self::ContentLength, 0),
-            MAX_FORW => (Self::MaxForwards, const { first_eight(b"ards") }),
-            CONTENT_ => (Self::ContentLength, const { first_eight(b"length") }),
-            MAX_BREA => (Self::MaxBreadth, const { first_eight(b"dth") }),
-            PROXY_RE => (Self::ProxyRequire, const { first_eight(b"quire") }),
-            AUTHORIZ => (Self::Authorization, const { first_eight(b"ation") }),
-            _ => (Self::Other, rest),
-        };
-        if rest == wanted { name } else { Self::Other }
+        let known = &KNOWN_NAMES[place_of(name)];
+        if known.0 == name { known.1 } else { Self::Other }
     }
+}
+
+/// The names by the place that their hash gives them; no two have the same.
+static KNOWN_NAMES: [(u128, HeaderName); PLACES] = {
+    const NAMES: [(&[u8], HeaderName); 17] = [
+        (b"v", HeaderName::Via),
+        (b"via", HeaderName::Via),
+        (b"f", HeaderName::From),
+        (b"from", HeaderName::From),
+        (b"t", HeaderName::To),
+        (b"to", HeaderName::To),
+        (b"i", HeaderName::CallId),
+        (b"call-id", HeaderName::CallId),
+        (b"cseq", HeaderName::CSeq),
+        (b"route", HeaderName::Route),
+        (b"l", HeaderName::ContentLength),
+        (b"content-length", HeaderName::ContentLength),
+        (b"max-forwards", HeaderName::MaxForwards),
+        (b"max-breadth", HeaderName::MaxBreadth),
+        (b"proxy-require", HeaderName::ProxyRequire),
+        (b"authorization", HeaderName::Authorization),
+        (b"", HeaderName::Other),
+    ];
+    let mut table = [(0, HeaderName::Other); PLACES];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let (text, header) = NAMES[at];
+        let name = number_of(text);
+        let place = &mut table[place_of(name)];
+        assert!(place.0 == 0, "two names have the same place: pick another factor");
+        *place = (name, header);
+        at += 1;
+    }
+    table
+};
+
+const PLACES: usize = 64;
+
+/// Returns the place of a name in [`KNOWN_NAMES`].
+const fn place_of(name: u128) -> usize {
+    // The factor was picked so that no two names meet; the table's making checks it.
+    const FACTOR: u64 = 0x9b81_0e76_6ec9_d287;
+    ((name as u64).wrapping_mul(FACTOR) >> 58) as usize
+}
+
+/// Returns the bytes of a name as one number.
+const fn number_of(text: &[u8]) -> u128 {
+    let mut number = 0;
+    let mut at = text.len();
+    while at > 0 {
+        at -= 1;
+        number = number << 8 | text[at] as u128;
+    }
+    number
 }
 
 /// The longest name that fits a block with its colon.
@@ -89,34 +127,6 @@ static NAME_MASKS: [u128; BLOCK] = {
     }
     masks
 };
-
-const V: u64 = first_eight(b"v");
-const F: u64 = first_eight(b"f");
-const T: u64 = first_eight(b"t");
-const I: u64 = first_eight(b"i");
-const L: u64 = first_eight(b"l");
-const TO: u64 = first_eight(b"to");
-const VIA: u64 = first_eight(b"via");
-const FROM: u64 = first_eight(b"from");
-const CSEQ: u64 = first_eight(b"cseq");
-const ROUTE: u64 = first_eight(b"route");
-const CALL_ID: u64 = first_eight(b"call-id");
-const MAX_BREA: u64 = first_eight(b"max-brea");
-const MAX_FORW: u64 = first_eight(b"max-forw");
-const PROXY_RE: u64 = first_eight(b"proxy-re");
-const AUTHORIZ: u64 = first_eight(b"authoriz");
-const CONTENT_: u64 = first_eight(b"content-");
-
-/// The first eight bytes as a number, fewer when there are fewer.
-const fn first_eight(text: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    let mut at = 0;
-    while at < text.len() && at < word.len() {
-        word[at] = text[at];
-        at += 1;
-    }
-    u64::from_le_bytes(word)
-}
 
 /// One header field row, from the first byte of its name to the line end after its last fold.
 #[derive(Clone, Copy, Debug)]

@@ -23,11 +23,12 @@ impl<'a> LineEnds<'a> {
         Self { bytes, window_start: at, window: line_ends(bytes, at) }
     }
 
-    /// Returns the offset of the first CR or LF from `at` on, which is not before the window.
+    /// Returns the offset of the first CR or LF from `at` on.
     #[inline]
     pub(super) fn next_from(&mut self, mut at: usize) -> Option<usize> {
         loop {
-            let passed = at - self.window_start;
+            // An offset before the window is as far away as one behind it.
+            let passed = at.wrapping_sub(self.window_start);
             if passed < WINDOW {
                 let ahead = self.window >> passed;
                 if ahead != 0 {
@@ -157,13 +158,28 @@ fn last_block(bytes: &[u8], at: usize) -> u8x16 {
 /// Returns one bit per byte of the window from `at` on that is a CR or LF.
 #[inline]
 fn line_ends(bytes: &[u8], at: usize) -> u64 {
-    let mut ends = 0;
-    for part in 0..WINDOW / BLOCK {
-        let block = block(bytes, at + part * BLOCK);
-        let is_end = is(block, b'\r') | is(block, b'\n');
-        ends |= u64::from(is_end.to_bitmask()) << (part * BLOCK);
+    match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(window) => line_ends_in(window),
+        None => last_line_ends(bytes, at),
     }
-    ends
+}
+
+#[inline]
+fn line_ends_in(window: &[u8; WINDOW]) -> u64 {
+    let ends = window.as_chunks::<BLOCK>().0.iter().zip(0..).map(|(block, number)| {
+        let block = u8x16::new(*block);
+        let is_end = is(block, b'\r') | is(block, b'\n');
+        u64::from(is_end.to_bitmask()) << (number * BLOCK)
+    });
+    ends.fold(0, |all, ends| all | ends)
+}
+
+#[cold]
+fn last_line_ends(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let mut window = [0; WINDOW];
+    window[..rest.len()].copy_from_slice(rest);
+    line_ends_in(&window)
 }
 
 /// Letters, digits and hyphens.
@@ -283,5 +299,8 @@ mod tests {
         let mut many = LineEnds::new(b"\r\n\n-\r", 0);
         let found: Vec<_> = (0..5).map(|at| many.next_from(at)).collect();
         assert_eq!(found, [0, 1, 2, 4, 4].map(Some));
+        let far = [vec![b'\n'], vec![b'x'; 200], vec![b'\r']].concat();
+        let mut back = LineEnds::new(&far, 0);
+        assert_eq!([1, 0, 201, 2].map(|at| back.next_from(at)), [201, 0, 201, 201].map(Some));
     }
 }

@@ -374,6 +374,9 @@ impl PinTable {
             }
             let is_same = |word| is_same(word, pin.tag, is_call(pin.kind), clock);
             let mut word = other.load(Ordering::Relaxed);
+            if !has_tag(word, pin.tag) {
+                continue;
+            }
             let theirs = Pin::unpack(word);
             let is_weaker =
                 theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
@@ -411,6 +414,12 @@ impl PinTable {
 /// A worker whose clock is a little behind may still see the dead pin of our key as live. It is
 /// replaced in place, so either that worker renews it or we replace it.
 fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
+    // Nearly always nothing has the tag, and there is an empty way.
+    if bucket.iter().all(|way| !has_tag(way.load(Ordering::Relaxed), tag))
+        && let Some(way) = bucket.iter().find(|way| way.load(Ordering::Relaxed) == 0)
+    {
+        return Some((way, 0));
+    }
     let mut free = None;
     let mut calls = 0;
     let mut oldest_call: Option<(u16, (&AtomicU64, u64))> = None;
@@ -460,8 +469,10 @@ pub(super) fn find_in(
         let word = way.load(Ordering::Relaxed);
         // A tentative one may come before it, from a worker that will see the committed one and
         // withdraw.
-        let is_committed = Pin::unpack(word).state != State::Tentative;
-        (is_committed && is_same(word, tag, is_call, clock)).then_some((way, word))
+        let is_it = has_tag(word, tag)
+            && Pin::unpack(word).state != State::Tentative
+            && is_same(word, tag, is_call, clock);
+        is_it.then_some((way, word))
     })
 }
 
@@ -475,7 +486,12 @@ fn is_same(word: u64, tag: u32, wants_call: bool, clock: u16) -> bool {
 }
 
 fn is_of_key(word: u64, tag: u32, wants_call: bool) -> bool {
-    (word >> 34) as u32 == tag && is_call(Pin::unpack(word).kind) == wants_call
+    has_tag(word, tag) && is_call(Pin::unpack(word).kind) == wants_call
+}
+
+/// Returns whether this is the tag of a pin, of whichever kind. No tag is 0, which an empty way has.
+const fn has_tag(word: u64, tag: u32) -> bool {
+    (word >> 34) as u32 == tag
 }
 
 fn is_dialog(word: u64) -> bool {
