@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use strowger::config::Poll as PollMode;
 
 use round::{Plan, Round};
 use subject::Kind;
@@ -49,6 +50,9 @@ struct Args {
     /// What to measure [default: all that is installed]
     #[arg(long, value_delimiter = ',')]
     subjects: Vec<Kind>,
+    /// What strowger and the null relay do when their sockets are empty: wait, adaptive or spin
+    #[arg(long, default_value = "adaptive", value_parser = poll_mode)]
+    poll: PollMode,
     /// INVITEs per second; 0 is as fast as the load can
     #[arg(long, value_delimiter = ',')]
     rates: Vec<u32>,
@@ -72,7 +76,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.null_relay {
-        Some(listen) => null::run(listen, &args.server),
+        Some(listen) => null::run(listen, &args.server, args.poll),
         // Under `cargo test` there is nothing to do.
         None if args.bench => measure(&args),
         None => {
@@ -87,6 +91,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The words of the configuration's `relay.poll`.
+const POLL_MODES: [(&str, PollMode); 3] =
+    [("wait", PollMode::Wait), ("adaptive", PollMode::Adaptive), ("spin", PollMode::Spin)];
+
+fn poll_mode(word: &str) -> Result<PollMode, String> {
+    let known = POLL_MODES.iter().find(|(known, _)| *known == word);
+    known.map(|(_, mode)| *mode).ok_or_else(|| "write wait, adaptive or spin".to_owned())
+}
+
+fn poll_word(mode: PollMode) -> &'static str {
+    POLL_MODES.iter().find(|(_, known)| *known == mode).map_or("", |(word, _)| word)
 }
 
 fn measure(args: &Args) -> io::Result<()> {
@@ -111,6 +128,7 @@ fn measure(args: &Args) -> io::Result<()> {
         rounds: args.rounds.unwrap_or(rounds),
         time: Duration::from_secs_f64(args.seconds.unwrap_or(seconds)),
         core: subject_core.id,
+        poll: args.poll,
     };
     let rounds: Vec<Round> = plan.run()?;
     if args.json {

@@ -6,19 +6,28 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use nix::sys::prctl::set_timerslack;
 use nix::sys::socket::SockaddrIn;
 use signal_hook::consts::SIGTERM;
+
+use strowger::config::Poll as PollMode;
+use strowger::limits::POLL_GATHER_DEFAULT;
+use strowger::worker::Gather;
 
 use super::datagrams::{BATCH, Inbox, Outlet, bind};
 
 /// Relays from `listen` to `servers` in turn until SIGTERM, then says what was received and sent.
 ///
 /// What comes from a server goes to whoever sent last that is none.
-pub(super) fn run(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<()> {
+pub(super) fn run(
+    listen: SocketAddrV4,
+    servers: &[SocketAddrV4],
+    mode: PollMode,
+) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGTERM, Arc::clone(&stop))?;
     let socket = bind(listen, RECEIVE_BUFFER_BYTES)?;
@@ -30,17 +39,26 @@ pub(super) fn run(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<
     let mut outlet = Outlet::new();
     let mut caller = None;
     let (mut received, mut forwarded) = (0, 0);
+    set_timerslack(1_000)?;
+    let bound = if mode == PollMode::Adaptive { POLL_GATHER_DEFAULT } else { Duration::ZERO };
+    let mut gather = Gather::new(bound);
+    let begin = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        // Only so that a signal between the question and the waiting is not missed.
-        match poll.poll(&mut events, Some(Duration::from_millis(200))) {
+        if let Some(pause) = gather.pause(None) {
+            std::thread::sleep(pause);
+        }
+        // Not for ever, only so that a signal between the question and the waiting is not missed.
+        let timeout = if mode == PollMode::Spin { 0 } else { 200 };
+        match poll.poll(&mut events, Some(Duration::from_millis(timeout))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
         // Like the relay, wait again after a batch that was not full.
-        let mut is_full = true;
+        let mut is_full = !events.is_empty();
         while is_full {
             let count = inbox.receive(&socket)?;
             is_full = count == BATCH;
+            gather.received(begin.elapsed(), count);
             if count == 0 {
                 break;
             }

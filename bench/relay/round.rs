@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use strowger::config::Poll as PollMode;
+
 use super::load::Load;
 use super::processor::{Machine, Used};
 use super::subject::{Kind, Subject, Summary};
@@ -17,6 +19,8 @@ pub(super) struct Plan {
     pub(super) time: Duration,
     /// Where the subject runs.
     pub(super) core: usize,
+    /// What a subject does when its sockets are empty; Kamailio always waits.
+    pub(super) poll: PollMode,
 }
 
 /// What one measurement gave.
@@ -65,7 +69,7 @@ impl Plan {
 
     fn measure(&self, number: usize, kind: Kind, rate: u32) -> io::Result<Round> {
         let mut load = Load::new(SERVERS)?;
-        let subject = Subject::start(kind, self.core, &load.servers()?)?;
+        let subject = Subject::start(kind, self.core, self.poll, &load.servers()?)?;
         let relay = subject.listen;
         if !load.wait_for(relay)? {
             let says = format!("{} forwards nothing: {}", kind.name(), subject.log());

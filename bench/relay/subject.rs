@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use strowger::config::Poll as PollMode;
+
 use super::kamailio;
 
 /// Which relay.
@@ -59,12 +61,17 @@ pub(super) struct Summary {
 
 impl Subject {
     /// Starts it on this core, with these servers as destinations in turn.
-    pub(super) fn start(kind: Kind, core: usize, servers: &[SocketAddrV4]) -> io::Result<Self> {
+    pub(super) fn start(
+        kind: Kind,
+        core: usize,
+        poll: PollMode,
+        servers: &[SocketAddrV4],
+    ) -> io::Result<Self> {
         let folder = TempDir::new()?;
         let listen = free_address()?;
         let arguments = match kind {
-            Kind::Null => null_arguments(listen, servers)?,
-            Kind::Strowger => strowger_arguments(folder.path(), listen, servers)?,
+            Kind::Null => null_arguments(listen, servers, poll)?,
+            Kind::Strowger => strowger_arguments(folder.path(), listen, servers, poll)?,
             Kind::Kamailio => kamailio_arguments(folder.path(), listen, servers)?,
         };
         let log = File::create(folder.path().join(LOG))?;
@@ -135,9 +142,14 @@ impl Drop for Subject {
 
 type Arguments = Vec<String>;
 
-fn null_arguments(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<Arguments> {
+fn null_arguments(
+    listen: SocketAddrV4,
+    servers: &[SocketAddrV4],
+    poll: PollMode,
+) -> io::Result<Arguments> {
     let own = std::env::current_exe()?.display().to_string();
     let mut arguments = vec![own, "--null-relay".into(), listen.to_string()];
+    arguments.push(format!("--poll={}", super::poll_word(poll)));
     arguments.extend(servers.iter().map(|server| format!("--server={server}")));
     Ok(arguments)
 }
@@ -146,13 +158,16 @@ fn strowger_arguments(
     folder: &Path,
     listen: SocketAddrV4,
     servers: &[SocketAddrV4],
+    poll: PollMode,
 ) -> io::Result<Arguments> {
     let config = folder.join("strowger.toml");
     let list = write_list(folder, servers)?;
     let text = format!(
         "[relay]\nlisten = [\"udp:{listen}\"]\nworkers = 1\nstate_dir = \"{}\"\n\
+         poll = \"{}\"\n\
          [destinations]\nsource = \"list:{list}\"\n",
-        folder.display()
+        folder.display(),
+        super::poll_word(poll),
     );
     fs::write(&config, text)?;
     Ok(vec![

@@ -83,6 +83,10 @@ pub struct RelayConfig {
     pub grace: Duration,
     /// `state_dir`: where the key file is kept. `None`: the default places are tried.
     pub state_dir: Option<PathBuf>,
+    /// `poll`: what a worker does when its sockets are empty.
+    pub poll: Poll,
+    /// `poll_gather_us`: the longest time that `adaptive` delays a message.
+    pub poll_gather: Duration,
     /// `keys`: `["ID:64 hex digits", …]`, the first signs and all verify; empty: the key file.
     pub keys: Vec<MasterKey>,
 }
@@ -117,6 +121,19 @@ pub enum Steering {
     Auto,
     /// Not at all: it goes by source address.
     Off,
+}
+
+/// What a worker does when its sockets are empty.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Poll {
+    /// It waits until the kernel wakes it for the next message.
+    Wait,
+    /// It sleeps for `poll_gather_us` while the recent rate says that several messages arrive in
+    /// that time, and waits otherwise.
+    #[default]
+    Adaptive,
+    /// It asks again and again, and uses all of its core.
+    Spin,
 }
 
 /// `[log]`

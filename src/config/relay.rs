@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::document::{Document, Place, Section};
 use super::values::{self, Mistake};
-use super::{ListenConfig, RelayConfig, Steering, Workers};
+use super::{ListenConfig, Poll, RelayConfig, Steering, Workers};
 use crate::keys::MasterKey;
 use crate::limits;
 use crate::proxy::{Prefix, name_hash};
@@ -24,6 +24,8 @@ const KEYS: &[&str] = &[
     "populate_pins",
     "grace_s",
     "state_dir",
+    "poll",
+    "poll_gather_us",
     "keys",
 ];
 
@@ -54,6 +56,8 @@ impl Default for RelayConfig {
             populate_pins: false,
             grace: Duration::from_secs(30),
             state_dir: None,
+            poll: Poll::default(),
+            poll_gather: limits::POLL_GATHER_DEFAULT,
             keys: Vec::new(),
         }
     }
@@ -101,6 +105,15 @@ pub(super) fn read(
         } else {
             relay.state_dir = Some(path.into());
         }
+    }
+    let words = &[("wait", Poll::Wait), ("adaptive", Poll::Adaptive), ("spin", Poll::Spin)];
+    if let Some(poll) = section.word(document, "poll", words, &[]) {
+        relay.poll = poll;
+    }
+    if let Some(us) =
+        section.integer(document, "poll_gather_us", &limits::POLL_GATHER_US, " (microseconds)")
+    {
+        relay.poll_gather = Duration::from_micros(us);
     }
     let allow = read_prefixes(document, section, "allow");
     (relay, allow)

@@ -45,6 +45,8 @@ impl Config {
             populate_pins,
             grace,
             state_dir,
+            poll,
+            poll_gather,
             keys,
         } = &self.relay;
         let same_key = |(a, b): (&MasterKey, &MasterKey)| a.id == b.id && a.secret == b.secret;
@@ -63,6 +65,8 @@ impl Config {
             ("relay.populate_pins", *populate_pins != new.relay.populate_pins),
             ("relay.grace_s", *grace != new.relay.grace),
             ("relay.state_dir", *state_dir != new.relay.state_dir),
+            ("relay.poll", *poll != new.relay.poll),
+            ("relay.poll_gather_us", *poll_gather != new.relay.poll_gather),
             ("relay.keys", !same_keys),
             ("control", self.control != new.control),
             ("log.level", self.log.level != new.log.level),

@@ -30,6 +30,7 @@ fn defaults() {
     assert_eq!(config.relay.receive_buffer_bytes, 4 << 20);
     assert_eq!(config.relay.peak_requests_per_second, 10_000);
     assert!(!config.relay.populate_pins);
+    assert_eq!(config.relay.poll, Poll::Adaptive);
     assert_eq!(config.relay.grace, Duration::from_secs(30));
     assert_eq!(config.policy.set, 1);
     assert_eq!(config.policy.max_breadth, None);
@@ -53,6 +54,8 @@ peak_requests_per_second = 500
 populate_pins = true
 grace_s = 0
 state_dir = "/tmp/state"
+poll = "spin"
+poll_gather_us = 20
 keys = ["7:0000000000000000000000000000000000000000000000000000000000000001"]
 
 [dispatch]
@@ -95,6 +98,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(relay.receive_buffer_bytes, 1 << 20);
     assert_eq!((relay.peak_requests_per_second, relay.grace), (500, Duration::ZERO));
     assert!(relay.populate_pins);
+    assert_eq!((relay.poll, relay.poll_gather), (Poll::Spin, Duration::from_micros(20)));
     assert_eq!(relay.state_dir.as_deref(), Some(Path::new("/tmp/state")));
     assert_eq!((relay.keys[0].id, relay.keys[0].secret[31]), (7, 1));
     let policy = &config.policy;

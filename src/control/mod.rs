@@ -174,6 +174,8 @@ impl Relay {
             stop: Arc::new(AtomicBool::new(false)),
             dispatch_log: dispatch_log.clone(),
             fault: options.fault.clone(),
+            poll: config.relay.poll,
+            poll_gather: config.relay.poll_gather,
         };
         let pool =
             Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;

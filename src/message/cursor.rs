@@ -56,7 +56,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over `*LWS byte *LWS`: how SLASH, SEMI, EQUAL, COMMA and COLON are defined.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn eat_separator(&mut self, byte: u8) -> bool {
         // Nearly always nothing stands around it.
         match self.bytes[self.at..self.end] {
@@ -154,7 +154,7 @@ impl<'a> Cursor<'a> {
     /// More generous than `generic-param`: a value may hold any printable byte that does not end it,
     /// since IPv6 addresses in `received` come with and without brackets (RFC 5118 §4.5). Control
     /// bytes end it, for some readers take them for blanks.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn parameter(&mut self) -> Option<Parameter> {
         let name = self.token()?;
         if !self.eat_separator(b'=') {

@@ -51,7 +51,7 @@ impl HeaderName {
     }
 
     /// The same for the first `len` bytes of a block, at most [`NAME_LEN_MAX`].
-    #[inline(always)]
+    #[inline]
     fn in_block(block: &[u8; BLOCK], len: usize) -> Self {
         // Setting this bit makes capitals small and changes no byte of a token into another letter.
         let name = (u128::from_le_bytes(*block) | SMALL) & NAME_MASKS[len & NAME_LEN_MAX];
@@ -173,6 +173,7 @@ impl Iterator for Rows<'_> {
 
     // message-header = field-name HCOLON field-value CRLF
     // HCOLON = *( SP / HTAB ) ":" SWS
+    #[allow(clippy::inline_always, reason = "it saves 400 of 6,100 instructions of a new INVITE")]
     #[inline(always)]
     fn next(&mut self) -> Option<Row> {
         // The usual row: a plain name, its colon, and one line.

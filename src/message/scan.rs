@@ -121,7 +121,7 @@ pub(super) fn find(bytes: &[u8], at: usize, end: usize, byte: u8) -> Option<usiz
 }
 
 /// Returns how many bytes from `at` up to `end` belong to a class.
-#[inline(always)]
+#[inline]
 fn run_len(bytes: &[u8], at: usize, end: usize, class: impl Fn(u8x16) -> u8x16) -> usize {
     let mut to = at;
     while to < end {

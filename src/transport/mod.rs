@@ -10,4 +10,5 @@ mod time;
 pub(crate) use bind::planned;
 pub use bind::{BindError, Sockets};
 pub use steering::{Refusal, Spread};
+pub(crate) use time::monotonic;
 pub use time::monotonic_now;

@@ -1,14 +1,21 @@
 //! The only code that reads the clock.
 
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 
 use crate::clock::Now;
 
-/// Returns the time of the machine's monotonic clock.
+/// Returns the time of the machine's monotonic clock, in whole milliseconds.
+pub fn monotonic_now() -> Now {
+    Now::from_ms(monotonic().as_millis() as u64)
+}
+
+/// Returns the same as exactly as the clock has it.
 ///
 /// # Panics
 /// Never on Linux, where `CLOCK_MONOTONIC` cannot fail.
-pub fn monotonic_now() -> Now {
+pub(crate) fn monotonic() -> Duration {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has CLOCK_MONOTONIC");
-    Now::from_ms(time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000)
+    Duration::new(time.tv_sec().unsigned_abs(), time.tv_nsec().unsigned_abs() as u32)
 }

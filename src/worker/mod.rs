@@ -4,6 +4,7 @@
 //! It makes no decision about a message itself. Per message it does not allocate, lock or log.
 
 mod fault;
+mod gather;
 mod guard;
 mod pool;
 
@@ -11,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
@@ -18,10 +20,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use fault::Fault;
+pub use gather::Gather;
 pub(crate) use guard::{catch, catch_here, mark_this_thread};
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Pool, Seat, wake};
 
+use crate::clock::Now;
+use crate::config::Poll as PollMode;
 use crate::limits::{BATCH, READ_AGAIN_MS};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
@@ -30,7 +35,7 @@ use crate::proxy::{
 use crate::stats::WorkerStats;
 use crate::transport::send::SendQueue;
 use crate::transport::sys::Batch;
-use crate::transport::{Sockets, monotonic_now};
+use crate::transport::{Sockets, monotonic};
 
 /// What every worker gets.
 #[derive(Clone, Debug)]
@@ -49,6 +54,10 @@ pub(crate) struct Supplies {
     pub(crate) dispatch_log: Option<Arc<DispatchLog>>,
     /// Which datagrams panic, for tests.
     pub(crate) fault: Option<Fault>,
+    /// What a worker does when its sockets are empty.
+    pub(crate) poll: PollMode,
+    /// The longest time that it delays a message then.
+    pub(crate) poll_gather: Duration,
 }
 
 /// One worker. It is created on the main thread and then moves to its own.
@@ -58,6 +67,7 @@ pub(crate) struct Worker {
     supplies: Supplies,
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     poll: Poll,
+    gather: Gather,
     events: Events,
     ready: ReadyList,
     messages: Batch,
@@ -85,8 +95,13 @@ impl Worker {
                 Interest::READABLE,
             )?;
         }
+        let bound = match supplies.poll {
+            PollMode::Adaptive => supplies.poll_gather,
+            PollMode::Wait | PollMode::Spin => Duration::ZERO,
+        };
         let worker = Self {
             number,
+            gather: Gather::new(bound),
             snapshots: Cache::new(Arc::clone(&supplies.snapshot)),
             poll,
             events: Events::with_capacity(listeners + 1),
@@ -140,7 +155,16 @@ impl Worker {
         // A first failure may be a stale socket error, so retry at once; after repeated failures,
         // pause.
         let pause = if self.failed_reads > 1 { READ_AGAIN_MS } else { 0 };
-        let timeout = (!self.ready.is_empty()).then_some(Duration::from_millis(pause));
+        let timeout = match self.supplies.poll {
+            _ if !self.ready.is_empty() => Some(Duration::from_millis(pause)),
+            PollMode::Spin => Some(Duration::ZERO),
+            PollMode::Wait | PollMode::Adaptive => {
+                if let Some(pause) = self.gather.pause(None) {
+                    thread::sleep(pause);
+                }
+                None
+            }
+        };
         if self.poll.poll(&mut self.events, timeout).is_err() {
             // A signal interrupted the call; what is ready is reported again.
             return;
@@ -185,7 +209,9 @@ impl Worker {
             }
         };
         self.failed_reads = 0;
-        let now = monotonic_now();
+        let precise = monotonic();
+        let now = Now::from_ms(precise.as_millis() as u64);
+        self.gather.received(precise, received);
         let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
