@@ -77,6 +77,17 @@ impl Fields {
     #[inline]
     pub(crate) fn lower(&mut self, bytes: &[u8]) {
         self.fixed((bytes.len() as u16).to_be_bytes());
+        match self.bytes[self.len..].get_mut(..bytes.len()) {
+            Some(room) => {
+                copy_lower(bytes, room);
+                self.len += bytes.len();
+            }
+            None => self.lower_in_parts(bytes),
+        }
+    }
+
+    #[cold]
+    fn lower_in_parts(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(HASHED_BYTES - FOLDED_BYTES) {
             self.make_room(part.len());
             copy_lower(part, &mut self.bytes[self.len..self.len + part.len()]);
