@@ -7,7 +7,7 @@ use socket2::Socket;
 use thiserror::Error;
 use tracing::debug;
 
-use super::key::Key;
+use super::owner::Owners;
 use super::program::{self, BUFFER_BYTES, Purpose};
 use crate::transport::sys::{self, MapKind};
 
@@ -57,9 +57,12 @@ pub(super) fn buffer() -> Result<OwnedFd, Refusal> {
 }
 
 /// Loads a program for a listener with these sockets, in the order of the workers.
-pub(super) fn load(group: &[Socket], buffer: &OwnedFd, key: &Key) -> Result<OwnedFd, Refusal> {
-    let workers = group.len() as u32;
-    let sockets = sys::bpf_map(MapKind::ReusePortSockets, 4, workers)
+pub(super) fn load(
+    group: &[Socket],
+    buffer: &OwnedFd,
+    owners: &Owners,
+) -> Result<OwnedFd, Refusal> {
+    let sockets = sys::bpf_map(MapKind::ReusePortSockets, 4, owners.workers)
         .map_err(Refusal::of("creating a map for sockets"))?;
     for (worker, socket) in group.iter().enumerate() {
         sys::bpf_map_put_socket(sockets.as_fd(), worker as u32, socket.as_fd())
@@ -68,8 +71,7 @@ pub(super) fn load(group: &[Socket], buffer: &OwnedFd, key: &Key) -> Result<Owne
     let program = program::assemble(Purpose {
         buffer: buffer.as_raw_fd(),
         sockets: sockets.as_raw_fd(),
-        workers,
-        key,
+        owners,
     });
     sys::bpf_load_reuseport(&program, None).map_err(|error| explain(&program, error))
 }

@@ -6,8 +6,8 @@
 //! the same.
 
 mod assembler;
-mod key;
 mod load;
+mod owner;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -17,9 +17,9 @@ use std::fmt;
 use socket2::Socket;
 
 pub use load::Refusal;
+pub use owner::Owners;
 
 use crate::config::Steering;
-use key::Key;
 
 /// How datagrams are spread over workers.
 #[derive(Debug)]
@@ -66,12 +66,12 @@ fn steer_all(groups: &[Vec<Socket>]) -> Result<(), Refusal> {
     if cfg!(target_endian = "big") {
         return Err(Refusal::BigEndian);
     }
-    // One key for all, so that a call that arrives at two listeners stays at one worker.
-    let key = Key::random()?;
+    // The same owners for all, so that a call that arrives at two listeners stays at one worker.
+    let owners = Owners::new(groups.iter().map(Vec::len).max().unwrap_or_default())?;
     let buffer = load::buffer()?;
     let programs = groups
         .iter()
-        .map(|group| load::load(group, &buffer, &key))
+        .map(|group| load::load(group, &buffer, &owners))
         .collect::<Result<Vec<_>, _>>()?;
     for (group, program) in groups.iter().zip(&programs) {
         load::attach(group, program)?;

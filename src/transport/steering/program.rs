@@ -11,7 +11,7 @@ use super::assembler::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use super::assembler::When::{Equal, Greater, GreaterOrEqual, Less, NotEqual};
 use super::assembler::Width::{Bits8, Bits32, Bits64};
 use super::assembler::{Assembler, Label};
-use super::key::{HASHED_BYTES, Key};
+use super::owner::{HASHED_BYTES, Key, LAST_BLANK, Owners};
 
 /// Bytes at the start of a datagram in which the line with the Call-ID must begin; a power of two.
 ///
@@ -86,10 +86,8 @@ pub(super) struct Purpose<'a> {
     pub(super) buffer: i32,
     /// Descriptor of the map with the sockets, by worker.
     pub(super) sockets: i32,
-    /// How many there are.
-    pub(super) workers: u32,
-    /// The hash.
-    pub(super) key: &'a Key,
+    /// How many there are, and the hash.
+    pub(super) owners: &'a Owners,
 }
 
 /// Assembles the program.
@@ -103,8 +101,8 @@ pub(super) fn assemble(purpose: Purpose) -> Vec<u64> {
     copy_datagram(&mut a, purpose.buffer, pass);
     find_name(&mut a, pass);
     skip_to_value(&mut a, pass);
-    hash(&mut a, purpose.key);
-    select(&mut a, purpose.sockets, purpose.workers);
+    hash(&mut a, &purpose.owners.key);
+    select(&mut a, purpose.sockets, purpose.owners.workers);
     a.place(pass);
     a.compute(R0, Move, SK_PASS);
     a.exit();
@@ -256,7 +254,7 @@ fn skip_to_value(a: &mut Assembler, pass: Label) {
     a.place(byte);
     a.load(Bits8, R1, R3, 0);
     a.jump_if(R1, Equal, i32::from(b':'), next);
-    a.jump_if(R1, Greater, i32::from(b' '), value);
+    a.jump_if(R1, Greater, i32::from(LAST_BLANK), value);
     for blank in *b" \t\r\n" {
         a.jump_if(R1, Equal, i32::from(blank), next);
     }
@@ -271,15 +269,15 @@ fn skip_to_value(a: &mut Assembler, pass: Label) {
 
 /// Sets `R8` to the hash of the value, in its upper half.
 ///
-/// It is unrolled word by word, so that the key is part of the instructions.
+/// It computes what [`Owners::of`] does, as does [`select`]. It is unrolled word by word, so that the key is part of the instructions.
 fn hash(a: &mut Assembler, key: &Key) {
     let done = a.label();
     a.constant(R8, key.start);
-    a.constant(R4, word_of(b' ' + 1));
+    a.constant(R4, word_of(LAST_BLANK + 1));
     a.constant(R5, word_of(0x80));
     for (offset, factors) in (0..).step_by(8).zip(key.factors.chunks_exact(2)) {
         a.load(Bits64, R1, R3, offset);
-        // Marks at bit 7 of each byte up to b' '; those above the lowest one may be wrong.
+        // Marks at bit 7 of each byte up to `LAST_BLANK`; those above the lowest one may be wrong.
         a.compute(R0, Move, R1);
         a.compute(R0, Xor, -1);
         a.compute(R2, Move, R1);

@@ -13,7 +13,7 @@ use socket2::Socket;
 use super::spellings;
 use crate::config::Steering;
 use crate::transport::socket::{Share, open};
-use crate::transport::steering::key::Key;
+use crate::transport::steering::owner::Owners;
 use crate::transport::steering::program::{Purpose, assemble};
 use crate::transport::steering::{Refusal, Spread, load, steer};
 use crate::transport::sys;
@@ -190,7 +190,7 @@ fn sockets_that_are_no_group_are_refused() {
 
 #[test]
 fn the_verifier_has_far_less_to_look_at_than_it_could() {
-    let key = Key::random().unwrap();
+    let owners = Owners::new(2).unwrap();
     let buffer = load::buffer();
     if !is_privileged() {
         assert!(matches!(buffer, Err(Refusal::NotPermitted)), "{buffer:?}");
@@ -201,8 +201,7 @@ fn the_verifier_has_far_less_to_look_at_than_it_could() {
     let program = assemble(Purpose {
         buffer: buffer.as_raw_fd(),
         sockets: sockets.as_raw_fd(),
-        workers: 2,
-        key: &key,
+        owners: &owners,
     });
     let mut log = vec![0; 1 << 16];
     let loaded = sys::bpf_load_reuseport(&program, Some((4, &mut log)));

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::transport::steering::key::Key;
+use crate::transport::steering::owner::Owners;
 use crate::transport::steering::program::{
     BUFFER_BYTES, MAP_LOOKUP_ELEM, Purpose, SK_SELECT_REUSEPORT, SKB_LOAD_BYTES, WORKER_AT,
     ZERO_AT, assemble,
@@ -36,9 +36,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(key: &Key, workers: u32) -> Self {
-        let program = assemble(Purpose { buffer: BUFFER_MAP, sockets: SOCKET_MAP, workers, key });
-        Self { program: program.into_iter().flat_map(u64::to_le_bytes).collect(), workers }
+    pub(super) fn new(owners: &Owners) -> Self {
+        let program = assemble(Purpose { buffer: BUFFER_MAP, sockets: SOCKET_MAP, owners });
+        Self {
+            program: program.into_iter().flat_map(u64::to_le_bytes).collect(),
+            workers: owners.workers,
+        }
     }
 
     /// Returns the worker that the program chooses for a datagram; `None` if it leaves the choice

@@ -5,11 +5,11 @@ mod machine;
 
 use proptest::prelude::*;
 
-use super::key::{HASHED_BYTES, Key};
+use super::owner::{HASHED_BYTES, Owners};
 use super::program::{LINES_MAX, SEARCHED_BYTES};
 use machine::Machine;
 
-const WORKERS: u32 = 5;
+const WORKERS: usize = 5;
 
 /// Returns the Call-ID by which a datagram is steered.
 fn call_id(datagram: &[u8]) -> Option<&[u8]> {
@@ -35,8 +35,9 @@ fn call_id(datagram: &[u8]) -> Option<&[u8]> {
     (skipped < 32 && len > 0).then_some(&value[..len.min(HASHED_BYTES)])
 }
 
-/// Returns the worker for this Call-ID.
-fn worker_of(call_id: &[u8], key: &Key, workers: u32) -> u32 {
+/// Returns the worker for this Call-ID, with all words of the hash.
+fn worker_of(call_id: &[u8], owners: &Owners) -> u32 {
+    let Owners { key, workers } = owners;
     let mut padded = [0; HASHED_BYTES];
     padded[..call_id.len()].copy_from_slice(call_id);
     let hash = padded
@@ -44,13 +45,16 @@ fn worker_of(call_id: &[u8], key: &Key, workers: u32) -> u32 {
         .map(|word| u64::from(u32::from_le_bytes(word.try_into().unwrap())))
         .zip(key.factors)
         .fold(key.start, |sum, (word, factor)| sum.wrapping_add(word.wrapping_mul(factor)));
-    (((hash >> 32) * u64::from(workers)) >> 32) as u32
+    (((hash >> 32) * u64::from(*workers)) >> 32) as u32
 }
 
 fn agree(datagram: &[u8]) {
-    let key = Key::random().unwrap();
-    let wants = call_id(datagram).map(|call_id| worker_of(call_id, &key, WORKERS));
-    let chosen = Machine::new(&key, WORKERS).choose(datagram);
+    let owners = Owners::new(WORKERS).unwrap();
+    let call_id = call_id(datagram);
+    let wants = call_id.map(|call_id| worker_of(call_id, &owners));
+    let owner = call_id.map(|call_id| owners.of(call_id) as u32);
+    assert_eq!(owner, wants, "{:?}", String::from_utf8_lossy(datagram));
+    let chosen = Machine::new(&owners).choose(datagram);
     let lines = memchr::memchr_iter(b'\n', datagram).count();
     if chosen.is_none() && lines > LINES_MAX as usize {
         return;
@@ -119,14 +123,16 @@ fn torture_messages_and_each_of_their_prefixes() {
 
 #[test]
 fn one_call_is_one_worker_however_it_is_spelt() {
-    let key = Key::random().unwrap();
-    let mut machine = Machine::new(&key, WORKERS);
-    let mut calls = [0; WORKERS as usize];
+    let owners = Owners::new(WORKERS).unwrap();
+    let mut machine = Machine::new(&owners);
+    let mut calls = [0; WORKERS];
     for call in 0..1000 {
         let chosen = spellings(call).map(|message| machine.choose(message.as_bytes()));
         assert_eq!(chosen[0], chosen[1]);
         assert_eq!(chosen[0], chosen[2]);
-        calls[chosen[0].unwrap() as usize] += 1;
+        let owner = owners.of(format!("{call}-1732@192.0.2.1").as_bytes());
+        assert_eq!(chosen[0], Some(owner as u32));
+        calls[owner] += 1;
     }
     assert!(calls.iter().all(|calls| (130..270).contains(calls)), "{calls:?}");
 }
@@ -162,6 +168,20 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn the_owner_is_the_worker_that_the_program_chooses(
+        call_id in prop::collection::vec(b'!'..=u8::MAX, 1..300),
+        workers in 1_usize..=64,
+    ) {
+        // A colon is skipped like the one before the value.
+        prop_assume!(call_id[0] != b':');
+        let owners = Owners::new(workers).unwrap();
+        let datagram =
+            [b"OPTIONS sip:a@example.com SIP/2.0\r\nCall-ID: ", &call_id[..], b"\r\n"].concat();
+        let chosen = Machine::new(&owners).choose(&datagram);
+        prop_assert_eq!(chosen, Some(owners.of(&call_id) as u32));
+    }
+
     #[test]
     fn random_headers(
         lines in prop::collection::vec((line(), prop::bool::ANY), 0..40),

@@ -1,0 +1,83 @@
+//! The worker that owns a call: a function of the Call-ID, computed here for what is already in user
+//! space and by the program in the kernel for what arrives.
+
+use std::fmt;
+
+/// Bytes of a Call-ID that are hashed; longer ones are distinguished by their first 128.
+pub(super) const HASHED_BYTES: usize = 128;
+
+/// Ends a Call-ID, as does every byte below it: RFC 3261 §25.1 allows no blank and no control
+/// character in a `callid`.
+pub(super) const LAST_BLANK: u8 = b' ';
+
+/// Which worker owns which call.
+///
+/// The program that steers datagrams is assembled from the same key, so a steered datagram arrives
+/// at its owner.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    pub(super) key: Key,
+    pub(super) workers: u32,
+}
+
+impl Owners {
+    /// Spreads calls over this many workers, by a key that nobody else knows.
+    ///
+    /// # Errors
+    /// If there are no random numbers.
+    pub fn new(workers: usize) -> Result<Self, getrandom::Error> {
+        Ok(Self { key: Key::random()?, workers: workers as u32 })
+    }
+
+    /// Returns the number of the worker that owns the call with this Call-ID.
+    ///
+    /// Equal Call-IDs have one owner, and the program computes the same for a datagram with this
+    /// Call-ID.
+    pub fn of(&self, call_id: &[u8]) -> usize {
+        // The position among all workers that matches the hash's position among all hashes.
+        ((u64::from(self.key.hash(call_id)) * u64::from(self.workers)) >> 32) as usize
+    }
+}
+
+/// A key for multilinear hashing (Lemire and Kaser, "Strongly universal string hashing is fast",
+/// 2014). The value, in 32-bit words `w` and padded with zeros, hashes to the upper half of
+/// `start + Σ factors[i] * w[i]` modulo 2^64.
+///
+/// With a random key, the hashes of any two values are uniform and independent of each other, so an
+/// attacker without the key cannot make Call-IDs that all go to one worker. The multiplications do
+/// not depend on each other, and a short value costs only as many as it has words.
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) start: u64,
+    pub(super) factors: [u64; HASHED_BYTES / 4],
+}
+
+impl Key {
+    /// Creates a key that nobody else knows.
+    fn random() -> Result<Self, getrandom::Error> {
+        let mut factors = [0; HASHED_BYTES / 4];
+        for factor in &mut factors {
+            *factor = getrandom::u64()?;
+        }
+        let start = getrandom::u64()?;
+        Ok(Self { start, factors })
+    }
+
+    /// Returns the hash of a value, which ends at its first blank or control character.
+    fn hash(&self, value: &[u8]) -> u32 {
+        let len = value.iter().take(HASHED_BYTES).take_while(|byte| **byte > LAST_BLANK).count();
+        let sum =
+            value[..len].chunks(4).zip(self.factors).fold(self.start, |sum, (part, factor)| {
+                let mut word = [0; 4];
+                word[..part.len()].copy_from_slice(part);
+                sum.wrapping_add(u64::from(u32::from_le_bytes(word)).wrapping_mul(factor))
+            });
+        (sum >> 32) as u32
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").finish_non_exhaustive()
+    }
+}
