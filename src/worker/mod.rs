@@ -7,27 +7,27 @@ mod fault;
 mod gather;
 mod guard;
 mod pool;
+mod waiting;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::Waker;
 
 pub use fault::Fault;
 pub use gather::Gather;
 pub(crate) use guard::{catch, catch_here, mark_this_thread};
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Pool, Seat, wake};
+use waiting::Waiting;
 
 use crate::clock::Now;
 use crate::config::Poll as PollMode;
-use crate::limits::{BATCH, READ_AGAIN_MS};
+use crate::limits::BATCH;
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
     Dispatched, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
@@ -66,51 +66,28 @@ pub(crate) struct Worker {
     number: usize,
     supplies: Supplies,
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
-    poll: Poll,
-    gather: Gather,
-    events: Events,
-    ready: ReadyList,
+    waiting: Waiting,
     messages: Batch,
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
-    /// Failed reads since the last successful one.
-    failed_reads: u32,
 }
-
-/// The token of the waker; the tokens of listeners are their numbers.
-const WAKER: Token = Token(usize::MAX);
 
 impl Worker {
     /// Creates worker `number` with all the memory that it will ever need.
     pub(crate) fn new(number: usize, supplies: Supplies) -> io::Result<(Self, Waker)> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
         let listeners = supplies.sockets.listeners();
-        for listener in 0..listeners {
-            let socket = supplies.sockets.get(ListenerId(listener as u16), number);
-            poll.registry().register(
-                &mut SourceFd(&socket.as_raw_fd()),
-                Token(listener),
-                Interest::READABLE,
-            )?;
-        }
-        let bound = match supplies.poll {
-            PollMode::Adaptive => supplies.poll_gather,
-            PollMode::Wait | PollMode::Spin => Duration::ZERO,
-        };
+        let socket = |listener| supplies.sockets.get(ListenerId(listener as u16), number);
+        let sockets = (0..listeners).map(socket);
+        let (waiting, waker) = Waiting::new(supplies.poll, supplies.poll_gather, sockets)?;
         let worker = Self {
             number,
-            gather: Gather::new(bound),
             snapshots: Cache::new(Arc::clone(&supplies.snapshot)),
-            poll,
-            events: Events::with_capacity(listeners + 1),
-            ready: ReadyList::new(listeners),
+            waiting,
             messages: Batch::new()?,
             send: SendQueue::new(listeners),
             outbox: Outbox::new(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
-            failed_reads: 0,
             supplies,
         };
         Ok((worker, waker))
@@ -120,15 +97,16 @@ impl Worker {
     pub(crate) fn run(&mut self) {
         // Relaxed: the flag publishes nothing else, and the waker fires after it is set.
         while !self.supplies.stop.load(Ordering::Relaxed) {
-            self.wait();
+            // Nothing that the core keeps has a deadline.
+            self.waiting.wait(None);
             self.take_snapshot();
             // One batch per listener in turn, so that a flooded one takes no more than its share.
             let mut at = 0;
-            while let Some(listener) = self.ready.get(at) {
+            while let Some(listener) = self.waiting.ready.get(at) {
                 if self.batch(listener) {
                     at += 1;
                 } else {
-                    self.ready.remove(at);
+                    self.waiting.ready.remove(at);
                 }
             }
         }
@@ -142,38 +120,12 @@ impl Worker {
         self.send.truncate(&mut self.messages, 0);
         // Events may be lost, so every socket counts as ready until a read says otherwise.
         for listener in 0..self.supplies.sockets.listeners() {
-            self.ready.add(ListenerId(listener as u16));
+            self.waiting.ready.add(ListenerId(listener as u16));
         }
     }
 
     fn stats(&self) -> &WorkerStats {
         &self.supplies.stats[self.number]
-    }
-
-    /// Waits for an event; only polls while there is work.
-    fn wait(&mut self) {
-        // A first failure may be a stale socket error, so retry at once; after repeated failures,
-        // pause.
-        let pause = if self.failed_reads > 1 { READ_AGAIN_MS } else { 0 };
-        let timeout = match self.supplies.poll {
-            _ if !self.ready.is_empty() => Some(Duration::from_millis(pause)),
-            PollMode::Spin => Some(Duration::ZERO),
-            PollMode::Wait | PollMode::Adaptive => {
-                if let Some(pause) = self.gather.pause(None) {
-                    thread::sleep(pause);
-                }
-                None
-            }
-        };
-        if self.poll.poll(&mut self.events, timeout).is_err() {
-            // A signal interrupted the call; what is ready is reported again.
-            return;
-        }
-        for event in &self.events {
-            if event.token() != WAKER {
-                self.ready.add(ListenerId(event.token().0 as u16));
-            }
-        }
     }
 
     /// Prepares this thread, so that nothing is initialized while messages arrive.
@@ -204,14 +156,13 @@ impl Worker {
             Err(_) => {
                 // A socket error that was pending; reading has cleared it.
                 self.stats().receive_failed();
-                self.failed_reads = self.failed_reads.saturating_add(1);
+                self.waiting.read_failed();
                 return true;
             }
         };
-        self.failed_reads = 0;
         let precise = monotonic();
         let now = Now::from_ms(precise.as_millis() as u64);
-        self.gather.received(precise, received);
+        self.waiting.read(precise, received);
         let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
@@ -257,59 +208,5 @@ impl Worker {
         }
         send.flush(messages, stats, socket_of);
         received == BATCH
-    }
-}
-
-/// The listeners that may have something to read, each once.
-#[derive(Debug)]
-struct ReadyList {
-    list: Vec<ListenerId>,
-    is_listed: Box<[bool]>,
-}
-
-impl ReadyList {
-    fn new(listeners: usize) -> Self {
-        Self { list: Vec::with_capacity(listeners), is_listed: vec![false; listeners].into() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    fn get(&self, at: usize) -> Option<ListenerId> {
-        self.list.get(at).copied()
-    }
-
-    fn add(&mut self, listener: ListenerId) {
-        let is_listed = &mut self.is_listed[usize::from(listener.0)];
-        if !*is_listed {
-            *is_listed = true;
-            self.list.push(listener);
-        }
-    }
-
-    /// Removes the one at this position; the last one moves there.
-    fn remove(&mut self, at: usize) {
-        let listener = self.list.swap_remove(at);
-        self.is_listed[usize::from(listener.0)] = false;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listener_is_ready_once_and_until_it_is_removed() {
-        let mut ready = ReadyList::new(3);
-        for number in [2, 0, 2, 1] {
-            ready.add(ListenerId(number));
-        }
-        assert_eq!(ready.list, [2, 0, 1].map(ListenerId));
-        ready.remove(0);
-        assert_eq!(ready.list, [1, 0].map(ListenerId));
-        ready.add(ListenerId(2));
-        assert_eq!(ready.get(2), Some(ListenerId(2)));
-        assert_eq!(ready.get(3), None);
     }
 }

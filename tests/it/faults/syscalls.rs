@@ -182,22 +182,91 @@ fn calls_outlive_a_machine_without_buffers() {
     summary.assert(&[("send_failed.no_buffers", 40), ("chosen", 40)]);
 }
 
-/// One call each to wait, to receive and to send: a batch that is not full has emptied the socket.
+/// One call each to wait, to receive and to send: a batch that is not full has emptied the socket. At
+/// this rate nothing gathers.
 #[test]
 fn a_lone_message_is_received_by_one_call_and_sent_by_one() {
     const LONE: u64 = 20;
+    for poll in ["wait", "adaptive"] {
+        let mut ends = Ends::new();
+        let trace = NamedTempFile::new().expect("a temporary file");
+        let relay = traced(polling(&ends, poll), &trace, &[]).start();
+        for arrived in 1..=LONE {
+            ends.send(relay.address(), 1);
+            ends.wait_arrived(arrived);
+            relay.wait_at_rest();
+        }
+        relay.stop().assert(&[("received", LONE), ("sent.forward", LONE)]);
+        let text = finished(&trace);
+        let calls = |name: &str| text.lines().filter(|line| line.contains(name)).count() as u64;
+        let wants = (LONE, LONE, 0);
+        assert_eq!(
+            (calls("recvmmsg("), calls("sendmmsg("), sleeps(&text)),
+            wants,
+            "{poll}: {text}"
+        );
+    }
+}
+
+/// While many messages arrive, a worker sleeps so that they gather, and then waits again: at rest it
+/// makes no call.
+#[test]
+fn messages_gather_only_if_the_operator_lets_them() {
+    for (poll, gathers) in [("wait", false), ("adaptive", true)] {
+        let mut ends = Ends::new();
+        let trace = NamedTempFile::new().expect("a temporary file");
+        let relay = traced(polling(&ends, poll), &trace, &[]).start();
+        let so_far = || fs::read_to_string(trace.path()).expect("a trace");
+        // strace makes the relay slow, so the messages of one burst arrive in several batches.
+        for burst in 1.. {
+            ends.send(relay.address(), BURST);
+            ends.wait_arrived(burst * BURST);
+            if burst >= BURSTS_MIN && (!gathers || sleeps(&so_far()) > 0) {
+                break;
+            }
+            assert!(burst < BURSTS_MAX, "{poll}: {}", so_far());
+        }
+        relay.wait_at_rest();
+        let sent = ends.sent;
+        relay.stop().assert(&[("received", sent), ("sent.forward", sent)]);
+        let text = finished(&trace);
+        assert_eq!(sleeps(&text) > 0, gathers, "{poll}: {text}");
+    }
+}
+
+const BURST: u64 = 500;
+const BURSTS_MIN: u64 = 4;
+const BURSTS_MAX: u64 = 40;
+
+/// It asks again and again, without waiting or sleeping.
+#[test]
+fn a_worker_that_spins_never_waits() {
     let mut ends = Ends::new();
     let trace = NamedTempFile::new().expect("a temporary file");
-    let relay = traced(Relay::with_list(&ends.list()), &trace, &[]).start();
-    for arrived in 1..=LONE {
-        ends.send(relay.address(), 1);
-        ends.wait_arrived(arrived);
+    let relay = traced(polling(&ends, "spin"), &trace, &[]).start();
+    for _ in 0..20 {
+        ends.ask(relay.address());
     }
-    relay.wait_at_rest();
-    relay.stop().assert(&[("received", LONE), ("sent.forward", LONE)]);
+    assert!(relay.stop().get("answered.200") >= 20);
     let text = finished(&trace);
-    let calls = |name: &str| text.lines().filter(|line| line.contains(name)).count() as u64;
-    assert_eq!((calls("recvmmsg("), calls("sendmmsg(")), (LONE, LONE), "{text}");
+    // The worker's descriptor has room for two events: its listener and its waker.
+    let worker = |line: &&str| line.contains("epoll_wait(") && line.contains(", 2, ");
+    let (asks, waits): (Vec<&str>, Vec<_>) =
+        text.lines().filter(worker).partition(|line| line.contains(", 2, 0)"));
+    assert!(asks.len() > 20 && waits.is_empty(), "{} asks, {waits:?}", asks.len());
+    assert_eq!(sleeps(&text), 0);
+}
+
+/// A relay whose workers do this when their sockets are empty.
+fn polling(ends: &Ends, poll: &str) -> relay::Builder {
+    Relay::with_list(&ends.list()).config(&format!("[relay]\npoll = \"{poll}\"\n"))
+}
+
+/// Sleeps of the default `poll_gather_us`, which no other thread does.
+fn sleeps(trace: &str) -> u64 {
+    let is_gathering =
+        |line: &&str| line.contains("nanosleep(") && line.contains("tv_nsec=300000}");
+    trace.lines().filter(is_gathering).count() as u64
 }
 
 /// A socket that cannot be read costs next to nothing meanwhile, and all is well once it can be.
@@ -221,7 +290,7 @@ fn a_socket_that_fails_on_and_on_is_no_reason_to_spin() {
 fn traced(builder: relay::Builder, trace: &NamedTempFile, inject: &[&str]) -> relay::Builder {
     let mut words = vec!["strace", "-D", "-f", "-q", "-o"];
     words.push(trace.path().to_str().expect("a path in UTF-8"));
-    let mut rules = vec!["trace=sendmmsg,recvmmsg,epoll_wait".to_owned()];
+    let mut rules = vec!["trace=sendmmsg,recvmmsg,epoll_wait,clock_nanosleep,nanosleep".to_owned()];
     rules.extend(inject.iter().map(|inject| format!("inject={inject}")));
     let rules: Vec<_> = rules.iter().flat_map(|rule| ["-e", rule]).collect();
     words.extend(rules);
