@@ -19,6 +19,7 @@
 //! | `Supplies::stop` | nothing: a flag; the threads are joined | by argument |
 //! | `Shared::cores` | nothing: numbers differ | by argument |
 //! | `DispatchLog`: crossbeam's ring, `stop` | release and acquire: what was pushed before the stop is written or counted | its test with real threads |
+//! | `HandOvers`: crossbeam's rings, `is_announced` | a push, then its announcement; what the owner's swap reads was pushed before | its test with real threads; by argument |
 //! | lost lines of both logs, `HELPERS` of the resolver | nothing: numbers | by argument |
 //! | `Limited` | nothing: an exchange lets one through | [`turns`] |
 

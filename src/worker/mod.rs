@@ -6,6 +6,7 @@
 mod fault;
 mod gather;
 mod guard;
+mod handover;
 mod pool;
 mod waiting;
 
@@ -21,6 +22,7 @@ use mio::Waker;
 pub use fault::Fault;
 pub use gather::Gather;
 pub(crate) use guard::{catch, catch_here, mark_this_thread};
+pub use handover::HandOvers;
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Pool, Seat, wake};
 use waiting::Waiting;
