@@ -152,11 +152,11 @@ pub(crate) const CLAIM_TRIES: usize = if cfg!(loom) { 3 } else { 64 };
 /// Processor pauses between two attempts, some 2 us: longer than choosing a destination takes.
 pub(crate) const CLAIM_SPINS: usize = if cfg!(loom) { 1 } else { 64 };
 
-/// How long the slot of a retired destination is not given to another: the longest lifetime of a
-/// pin, the one of a ringing call.
+/// How long a destination is trusted after it was retired, and its slot not given to another: the
+/// longest lifetime of a pin, the one of a ringing call.
 pub(crate) const SLOT_QUARANTINE_MS: u64 = 1_800_000;
 
-/// How long a load waits for every worker to take a snapshot. Each does so with its next batch,
+/// How long a change waits for every worker to take its snapshot. Each does so with its next batch,
 /// which takes milliseconds.
 pub(crate) const MOVE_ON_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -357,7 +357,7 @@ pub const DISPATCH_TEMPLATE_BYTES_MAX: usize = 1_024;
 /// timeout of a database that does not answer.
 pub const RELOADS_WAITING_MAX: usize = 32;
 
-/// Records for which the workers' tables are built at normal priority; with more, they are built
+/// Records for which a load builds the workers' tables at normal priority; with more, it builds them
 /// only while the core has nothing else to do. A record costs some 1 us, so these delay a worker on
 /// the same core by no more than 50 us.
 pub(crate) const BUILD_AT_ONCE_MAX: usize = 50;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::aside::aside;
 use super::error::Error;
 use super::plan::Plan;
 use super::{Inner, meant};
@@ -152,15 +151,15 @@ impl Desk {
 
     /// Returns the destinations in force.
     pub fn list(&self) -> Listing {
-        let state = self.inner.state();
-        let mut listing = Listing { draining: state.is_draining(), ..Listing::default() };
-        for resolved in state.records().iter() {
+        let in_force = self.inner.in_force();
+        let mut listing = Listing { draining: in_force.is_draining(), ..Listing::default() };
+        for resolved in in_force.records().iter() {
             let id = resolved.record.set;
             if listing.sets.last().is_none_or(|set| set.id != id) {
                 listing.sets.push(ListedSet { id, records: Vec::new() });
             }
             let set = listing.sets.last_mut().expect("there is one now");
-            set.records.push(listed(resolved, state.registry()));
+            set.records.push(listed(resolved, in_force.registry()));
         }
         listing
     }
@@ -190,13 +189,15 @@ impl Desk {
     ) -> Result<Changed, Vec<Error>> {
         guarded("a change of state", || {
             let inner = &self.inner;
-            let (version, changed) = aside(inner.count(), || {
-                let mut all = inner.state();
-                let meant = meant::find(all.records(), set, which).map_err(|error| vec![error])?;
-                let version = all.put(&meant, state, is_probed, &inner.shared)?;
-                let warnings = all.warn_if_empty(set).into_iter().collect();
-                Ok::<_, Vec<Error>>((version, Changed { count: meant.len(), warnings }))
-            })??;
+            let mut changed = Changed::default();
+            let version = inner.change(|in_force| {
+                let selected =
+                    meant::find(in_force.records(), set, which).map_err(|error| vec![error])?;
+                let next = in_force.with_state(set, &selected, state, is_probed);
+                let warnings = next.warn_if_empty(set).into_iter().collect();
+                changed = Changed { count: selected.len(), warnings };
+                Ok(Some(next))
+            })?;
             inner.wait_until_used(version);
             let letters = Flags::default().in_state(state, is_probed).letters();
             info!("set {set}: {which} set to {letters} by a command");
@@ -225,7 +226,7 @@ impl Desk {
         let count = guarded("a removal", || self.inner.remove(set, uri, save))?;
         if count > 0 {
             info!("set {set}: {uri} removed by a command");
-            if let Some(warning) = self.inner.state().warn_if_empty(set) {
+            if let Some(warning) = self.inner.in_force().warn_if_empty(set) {
                 warn!("{warning}");
             }
         }
@@ -246,9 +247,12 @@ impl Desk {
     pub fn drain(&self, on: bool) -> Result<bool, Vec<Error>> {
         guarded("the draining", || {
             let inner = &self.inner;
-            let (version, before) =
-                aside(inner.count(), || inner.state().drain(on, &inner.shared))??;
-            self.inner.wait_until_used(version);
+            let mut before = false;
+            let version = inner.change(|in_force| {
+                before = in_force.is_draining();
+                Ok(Some(in_force.with_draining(on)))
+            })?;
+            inner.wait_until_used(version);
             match (before, on) {
                 (false, true) => warn!("drained by a command: new requests get 503 from now on"),
                 (true, false) => info!("no longer drained: new requests are served again"),
@@ -261,8 +265,8 @@ impl Desk {
     /// Returns the status code of the response sent when the set for new requests has no active
     /// destination.
     pub fn no_destination_code(&self) -> u16 {
-        let state = self.inner.state();
-        state.no_destination(state.config().policy.set).code
+        let in_force = self.inner.in_force();
+        in_force.no_destination(in_force.config().policy.set).code
     }
 
     /// Returns the current counters.

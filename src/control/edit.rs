@@ -1,14 +1,15 @@
 //! Adds or removes one record by command. Nothing else changes, and calls are not affected.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
-use super::aside::aside;
 use super::desk::NewRecord;
 use super::error::{self, Error};
 use super::meant::has_uri;
 use super::{Inner, load, write_back};
 use crate::destination::{Record, Resolved};
 use crate::source;
+use crate::transport::monotonic_now;
 
 impl Inner {
     pub(super) fn add(
@@ -17,16 +18,17 @@ impl Inner {
         save: Option<bool>,
     ) -> Result<Vec<String>, Vec<Error>> {
         let _turn = self.take_turn()?;
-        let (config, records) = self.in_force();
+        let in_force = self.in_force();
+        let (config, records) = (&**in_force.config(), in_force.records());
         let NewRecord { set, uri, flags, priority, attributes } = new;
-        let record = source::record(&config, *set, uri, *flags, *priority, attributes);
+        let record = source::record(config, *set, uri, *flags, *priority, attributes);
         let record = record.map_err(error::all)?;
         if let Some(there) = records.iter().find(|there| is_same_place(&there.record, &record)) {
             let Record { uri, set, origin, .. } = there.record.clone();
             return Err(vec![Error::Already { uri: uri.text, set, origin }]);
         }
-        let mut resolved = load::resolve_one(record, &config, &self.resolver);
-        let errors = self.state().errors(&with(&records, resolved.clone()), &self.shared);
+        let mut resolved = load::resolve_one(record, config, &self.resolver);
+        let errors = in_force.errors(&with(records, resolved.clone()), &self.shared.listeners);
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -36,16 +38,12 @@ impl Inner {
             notes.push(format!("no address is known for {uri}: listed, but not used"));
         }
         if save.unwrap_or(config.destinations.write_back) {
-            resolved.record.origin = write_back::add(&config, &resolved.record)?;
+            resolved.record.origin = write_back::add(config, &resolved.record)?;
         } else {
             notes.push("not written to the source: the next reload removes it".into());
         }
-        let version = aside(records.len(), || {
-            let mut state = self.state();
-            // Names may have been resolved meanwhile; the set of records has not changed.
-            let records = with(state.records(), resolved);
-            state.replace_records(records, &self.shared)
-        })??;
+        // Names may have been resolved meanwhile; the set of records has not changed.
+        let version = self.replace_records(|known| with(known, resolved.clone()))?;
         self.wait_until_used(version);
         Ok(notes)
     }
@@ -57,7 +55,8 @@ impl Inner {
         save: Option<bool>,
     ) -> Result<usize, Vec<Error>> {
         let _turn = self.take_turn()?;
-        let (config, records) = self.in_force();
+        let in_force = self.in_force();
+        let (config, records) = (&**in_force.config(), in_force.records());
         let has_uri = has_uri(uri);
         let is_meant =
             |resolved: &Resolved| resolved.record.set == set && has_uri(&resolved.record);
@@ -67,15 +66,27 @@ impl Inner {
             return Ok(0);
         }
         if save.unwrap_or(config.destinations.write_back) {
-            write_back::remove(&config, &meant)?;
+            write_back::remove(config, &meant)?;
         }
-        let version = aside(records.len(), || {
-            let mut state = self.state();
-            let records = state.records().iter().filter(|r| !is_meant(r)).cloned().collect();
-            state.replace_records(records, &self.shared)
-        })??;
+        let version = self.replace_records(|known| {
+            known.iter().filter(|resolved| !is_meant(resolved)).cloned().collect()
+        })?;
         self.wait_until_used(version);
         Ok(meant.len())
+    }
+}
+
+impl Inner {
+    /// Puts in force what `edit` makes of the records in force.
+    fn replace_records(
+        &self,
+        edit: impl Fn(&[Resolved]) -> Vec<Resolved> + Sync,
+    ) -> Result<Option<u64>, Vec<Error>> {
+        self.change_all(self.in_force().records().len(), |in_force| {
+            let (config, records) = (Arc::clone(in_force.config()), edit(in_force.records()));
+            let listeners = &self.shared.listeners;
+            in_force.with_records(config, records, monotonic_now(), listeners).map(Some)
+        })
     }
 }
 

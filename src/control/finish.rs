@@ -46,7 +46,7 @@ impl Relay {
     }
 
     fn say_that_it_ends(&self, invites: &OpenInvites, grace: Duration) {
-        let new = if self.inner.state().is_draining() {
+        let new = if self.inner.in_force().is_draining() {
             "the relay is drained, so new requests get 503"
         } else {
             "new requests are served meanwhile"

@@ -1,14 +1,16 @@
 //! The relay as a whole: starts, reloads, drains and stops it, and runs its control threads.
 
-mod aside;
 mod beside;
+mod change;
 mod desk;
 mod doors;
 mod edit;
 mod error;
 mod explain;
 mod finish;
+mod in_force;
 mod load;
+mod low_priority;
 mod meant;
 mod methods;
 mod names;
@@ -19,7 +21,6 @@ mod reload;
 mod remembered;
 mod retry;
 mod runtime;
-mod state;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -27,7 +28,7 @@ mod write_back;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -46,19 +47,19 @@ pub use plan::{Change, Plan};
 pub use remembered::{MemoryUse, StillComing};
 
 use crate::config::{Config, Flags};
-use crate::destination::Resolved;
-use crate::limits::DISPATCH_LINES_MAX;
+use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
-use crate::transport::{Sockets, Spread};
+use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies};
 use beside::leave_out_ourselves;
+use change::Current;
 use doors::{Doors, OpenDoors};
+use in_force::InForce;
 use publish::Publisher;
 use runtime::{ControlRuntime, DrivenRuntime};
-use state::State;
 use threads::thread_error;
 
 /// Options besides the configuration.
@@ -99,7 +100,7 @@ struct Inner {
     sockets: Arc<Sockets>,
     stats: Arc<[WorkerStats]>,
     dispatch_log: Option<Arc<DispatchLog>>,
-    state: Mutex<State>,
+    current: Current,
     flags: Option<Flags>,
     fault: Option<Fault>,
     resolver: Arc<Resolver>,
@@ -159,8 +160,9 @@ impl Relay {
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
         let counters: Arc<[WorkerStats]> =
             (0..seats.len()).map(|_| WorkerStats::default()).collect();
-        let (mut state, first) = State::new(config.clone(), records, &shared)?;
-        let publisher = Publisher::new(first);
+        let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
+        first.registry().write_slots(&shared.pins);
+        let publisher = Publisher::new(first.snapshot());
         let dispatch_log = config.log.dispatch.clone();
         let dispatch_log =
             dispatch_log.map(|line| Arc::new(DispatchLog::new(line, DISPATCH_LINES_MAX)));
@@ -179,13 +181,13 @@ impl Relay {
         };
         let pool =
             Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;
-        state.publish_with(publisher, pool.wakers());
+        let current = Current::new(first, publisher, pool.wakers());
         let inner = Arc::new(Inner {
             shared,
             sockets,
             stats: counters,
             dispatch_log,
-            state: Mutex::new(state),
+            current,
             flags: options.flags,
             fault: options.fault,
             resolver: Arc::new(resolver),
@@ -304,26 +306,14 @@ impl Drop for Relay {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // The state is safe to use after a panic: a snapshot is published whole or not at all.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the configuration and the records in force.
-    fn in_force(&self) -> (Config, Arc<[Resolved]>) {
-        let state = self.state();
-        (state.config().clone(), Arc::clone(state.records()))
-    }
-
-    /// Returns how many records are in force.
-    fn count(&self) -> usize {
-        self.state().records().len()
+    fn in_force(&self) -> Arc<InForce> {
+        self.current.get()
     }
 
     fn describe_destinations(&self) -> String {
-        let state = self.state();
-        let source = &state.config().destinations.source;
-        format!("{} of {source}", ready::sets(state.records(), state.registry()))
+        let in_force = self.in_force();
+        let source = &in_force.config().destinations.source;
+        format!("{} of {source}", ready::sets(in_force.records(), in_force.registry()))
     }
 
     fn strike(&self, work: &[u8]) {
@@ -336,7 +326,7 @@ impl Inner {
         let mut totals: Totals = self.stats.iter().collect();
         totals.socket_drops = self.sockets.drops();
         totals.pins = self.shared.pins.counters().into();
-        totals.draining = self.state().is_draining();
+        totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
         totals
@@ -353,9 +343,10 @@ impl Inner {
     }
 
     /// Waits until every worker uses this version, which takes each of them one batch.
-    fn wait_until_used(&self, version: u64) {
+    fn wait_until_used(&self, version: Option<u64>) {
+        let Some(version) = version else { return };
         let begin = Instant::now();
-        while self.version_in_use() < version && begin.elapsed() < Duration::from_secs(1) {
+        while self.version_in_use() < version && begin.elapsed() < MOVE_ON_TIME_MAX {
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Receiver;
 use tracing::{error, info, warn};
 
-use super::aside::aside;
 use super::threads::{self, is_alive};
 use super::{Error, Inner, ready};
 use crate::destination::Resolved;
 use crate::listener::Listeners;
 use crate::registry::{leads_to_us, what_of_ours};
+use crate::transport::monotonic_now;
 use crate::worker::catch;
 
 /// Starts the thread.
@@ -34,15 +34,12 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     if !inner.resolver.next_refresh().is_some_and(is_due) {
         return Some(());
     }
-    let (generation, records, name_servers) = {
-        let state = inner.state();
-        let servers = state.config().destinations.name_servers.clone();
-        (state.generation(), Arc::clone(state.records()), servers)
-    };
+    let in_force = inner.in_force();
+    let (config, records) = (in_force.config(), in_force.records());
     let resolver = Arc::clone(&inner.resolver);
     // The relay must be able to end without waiting for a name server.
     drop(inner);
-    let refreshed = resolver.refresh(&records, &name_servers);
+    let refreshed = resolver.refresh(records, &config.destinations.name_servers);
     for note in refreshed.notes {
         warn!("{note}");
     }
@@ -51,7 +48,7 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
         return Some(());
     };
     let inner = relay.upgrade()?;
-    let (found, notes) = without_ourselves(&records, found, &inner.shared.listeners);
+    let (found, notes) = without_ourselves(records, found, &inner.shared.listeners);
     for note in notes.difference(told) {
         warn!("{note}");
     }
@@ -59,15 +56,15 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     if found[..] == records[..] {
         return Some(());
     }
-    let records = found;
-    match aside(records.len(), || publish(&inner, generation, records)) {
-        Ok(Ok(true)) => {
-            let state = inner.state();
-            info!("host names resolved: {}", ready::sets(state.records(), state.registry()));
+    match publish(&inner, records, &found) {
+        Ok(true) => {
+            let in_force = inner.in_force();
+            let sets = ready::sets(in_force.records(), in_force.registry());
+            info!("host names resolved: {sets}");
         }
         // Other records are in force by now, so look at those.
-        Ok(Ok(false)) => resolver.look_again(),
-        Ok(Err(errors)) | Err(errors) => {
+        Ok(false) => resolver.look_again(),
+        Err(errors) => {
             for error in errors {
                 error!("destinations not changed: {error}");
             }
@@ -102,11 +99,20 @@ fn without_ourselves(
     (found, notes)
 }
 
-/// Publishes these records. Returns false if others came into force since they were read.
-fn publish(inner: &Inner, generation: u64, records: Vec<Resolved>) -> Result<bool, Vec<Error>> {
-    let mut state = inner.state();
-    if state.generation() != generation {
-        return Ok(false);
-    }
-    state.replace_records(records, &inner.shared).map(|_| true)
+/// Puts the records found in force. Returns false if `asked_for`, for which they were found, are no
+/// longer in force.
+fn publish(
+    inner: &Inner,
+    asked_for: &Arc<[Resolved]>,
+    found: &[Resolved],
+) -> Result<bool, Vec<Error>> {
+    let version = inner.change_all(found.len(), |in_force| {
+        if !Arc::ptr_eq(in_force.records(), asked_for) {
+            return Ok(None);
+        }
+        let config = Arc::clone(in_force.config());
+        let (now, listeners) = (monotonic_now(), &inner.shared.listeners);
+        in_force.with_records(config, found.to_vec(), now, listeners).map(Some)
+    })?;
+    Ok(version.is_some())
 }

@@ -24,12 +24,21 @@ impl<T> Publisher<T> {
         self.old.push(self.current.swap(Arc::new(next)));
     }
 
-    /// Frees the old snapshots that no worker holds any more and returns how many are left.
+    /// Returns the old snapshots that no worker holds any more, to be freed by the caller.
     ///
     /// A count of one is ours, and it can never rise again: before it returned, `swap` turned every
     /// borrow of the old snapshot into a count, and no worker can find it any more.
+    pub(super) fn take_unused(&mut self) -> Vec<Arc<T>> {
+        let (in_use, unused) =
+            self.old.drain(..).partition(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.old = in_use;
+        unused
+    }
+
+    /// Frees them and returns how many others are left.
+    #[cfg(test)]
     pub(super) fn free_old(&mut self) -> usize {
-        self.old.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        drop(self.take_unused());
         self.old.len()
     }
 }

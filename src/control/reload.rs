@@ -1,20 +1,22 @@
 //! A reload: reads and checks everything first, then puts all of it in force together, or nothing.
 
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::aside::aside;
 use super::beside::leave_out_ourselves;
 use super::desk::{ReloadHow, Reloaded, Took};
 use super::error::{self, Error};
+use super::in_force::InForce;
+use super::low_priority::at_low_priority;
 use super::plan::{self, Plan};
 use super::{Inner, load};
 use crate::config::Config;
 use crate::destination::Resolved;
 use crate::limits;
+use crate::transport::monotonic_now;
 
 /// The right to change the set of records.
 pub(super) struct Turn<'a> {
@@ -60,8 +62,8 @@ impl Inner {
         self.strike(b"strowger reload");
         let _turn = self.take_turn()?;
         let begin = Instant::now();
-        // Sources are read and names resolved without the state lock, because both may take long.
-        let (old, known) = self.in_force();
+        let in_force = self.in_force();
+        let old = Config::clone(in_force.config());
         let (config, mut notes) = match &self.flags {
             Some(flags) => old.reload(flags).map_err(error::all)?,
             None => (old, Vec::new()),
@@ -71,53 +73,61 @@ impl Inner {
         notes.extend(config.warnings.iter().cloned().chain(warnings).chain(left_out));
 
         let mut took = Took { read: begin.elapsed(), ..Took::default() };
-        let count = known.len().max(records.len());
-        let (plan, refused, version) =
-            aside(count, || self.put_in_force(config, records, how, &mut took))??;
-        if let Some(version) = version {
-            let built = Instant::now();
-            self.wait_until_used(version);
-            took.publish = built.elapsed();
-        }
+        let count = in_force.records().len().max(records.len());
+        drop(in_force);
+        let config = Arc::new(config);
+        let (mut plan, mut refused) = (Plan::default(), Vec::new());
+        let version = self.change_all(count, |in_force| {
+            (plan, refused) = self.compare(in_force, &config, &records, &mut took)?;
+            if how.dry_run {
+                return Ok(None);
+            }
+            if !refused.is_empty() && !how.force {
+                return Err(std::mem::take(&mut refused));
+            }
+            let begin = Instant::now();
+            let (config, listeners) = (Arc::clone(&config), &self.shared.listeners);
+            let next =
+                in_force.with_records(config, records.clone(), monotonic_now(), listeners)?;
+            took.build = begin.elapsed();
+            Ok(Some(next))
+        })?;
         if how.dry_run {
+            let refused = refused.iter().map(ToString::to_string).collect();
             return Ok(Reloaded { plan, notes, refused, took });
         }
-        aside(count, || self.state().free_old_snapshots())?;
+        let built = Instant::now();
+        self.wait_until_used(version);
+        took.publish = built.elapsed();
+        let old_snapshots = self.current.unused_snapshots();
+        if count > limits::BUILD_AT_ONCE_MAX {
+            at_low_priority(|| drop(old_snapshots))?;
+        }
         self.is_stale.store(false, Ordering::Relaxed);
-        let (config, records) = self.in_force();
-        load::keep(&config, &records);
+        let in_force = self.in_force();
+        load::keep(in_force.config(), in_force.records());
         Ok(Reloaded { plan, notes, refused: Vec::new(), took })
     }
 
-    /// Checks what was read, and publishes it unless this is a dry run. Returns the plan, for a dry
-    /// run the reasons to refuse it, and the published version.
-    fn put_in_force(
+    /// Checks what was read. Returns what it would change, and why that is refused unless it is
+    /// forced.
+    fn compare(
         &self,
-        config: Config,
-        records: Vec<Resolved>,
-        how: ReloadHow,
+        in_force: &InForce,
+        config: &Config,
+        records: &[Resolved],
         took: &mut Took,
-    ) -> Result<(Plan, Vec<String>, Option<u64>), Vec<Error>> {
+    ) -> Result<(Plan, Vec<Error>), Vec<Error>> {
         let begin = Instant::now();
-        let mut state = self.state();
-        let errors = state.errors(&records, &self.shared);
+        let errors = in_force.errors(records, &self.shared.listeners);
         if !errors.is_empty() {
             return Err(errors);
         }
-        let plan = Plan::of(state.records(), &records);
+        let plan = Plan::of(in_force.records(), records);
         let percent_max = config.destinations.removed_percent_max;
-        let refused = plan::guard(state.records(), &records, percent_max);
+        let refused = plan::guard(in_force.records(), records, percent_max);
         took.check = begin.elapsed();
-        if how.dry_run {
-            return Ok((plan, refused.iter().map(ToString::to_string).collect(), None));
-        }
-        if !refused.is_empty() && !how.force {
-            return Err(refused);
-        }
-        let begin = Instant::now();
-        let version = state.replace(config, records, &self.shared)?;
-        took.build = begin.elapsed();
-        Ok((plan, Vec::new(), Some(version)))
+        Ok((plan, refused))
     }
 }
 

@@ -49,9 +49,7 @@ impl Desk {
     /// Returns the destinations with remembered transactions or calls, even those no longer listed.
     pub fn remembered(&self) -> Vec<StillComing> {
         let inner = self.inner();
-        let Some(snapshot) = inner.state().snapshot() else {
-            return Vec::new();
-        };
+        let snapshot = inner.current.snapshot();
         let mut sets_of: HashMap<Slot, Vec<u32>> = HashMap::new();
         for set in self.list().sets {
             for slot in set.records.iter().flat_map(|record| &record.addresses) {

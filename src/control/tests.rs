@@ -404,3 +404,86 @@ fn what_else_may_be_asked() {
     assert!(desk.uptime() > Duration::ZERO);
     assert_eq!(desk.totals().received, 0);
 }
+
+/// Lines of a list that is long enough to be built at low priority.
+fn long_list(addresses: std::ops::Range<usize>) -> String {
+    addresses.map(|n| format!("1 sip:192.0.2.{n}\n")).collect()
+}
+
+#[test]
+fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
+    const { assert!(limits::BUILD_AT_ONCE_MAX < 100) };
+    let running = Running::with(&long_list(1..101));
+    let inner = &running.relay.inner;
+    let mut builds = 0;
+    let records = inner.in_force().records()[1..].to_vec();
+    let version = inner.change_all(100, |in_force| {
+        builds += 1;
+        if builds == 1 {
+            // Neither a command nor a listing waits for this build.
+            assert_eq!(running.put(&uri("sip:192.0.2.7"), State::Disabled), Ok(1));
+            assert_eq!(running.listed()[6], "1 sip:192.0.2.7 DX 0");
+            assert!(!running.desk().drain(true).unwrap());
+        }
+        let config = Arc::clone(in_force.config());
+        let listeners = running.relay.listeners();
+        in_force.with_records(config, records.clone(), monotonic_now(), listeners).map(Some)
+    });
+    assert_eq!((builds, version.unwrap()), (2, Some(4)));
+    let listed = running.listed();
+    assert_eq!((listed.len(), listed[5].as_str()), (99, "1 sip:192.0.2.7 DX 0"));
+    assert!(running.desk().list().draining);
+    let snapshot = inner.current.snapshot();
+    assert_eq!((snapshot.version, snapshot.draining), (4, true));
+    let slot = snapshot.destinations.by_address("192.0.2.7:5060".parse().unwrap()).unwrap().slot;
+    assert!(!snapshot.destinations.set(1).unwrap().is_active(slot));
+}
+
+#[test]
+fn a_build_that_nothing_overtook_is_done_once() {
+    for count in [limits::BUILD_AT_ONCE_MAX, limits::BUILD_AT_ONCE_MAX + 1] {
+        let running = Running::with(&long_list(1..count + 1));
+        let mut builds = 0;
+        let version = running.relay.inner.change_all(count, |in_force| {
+            builds += 1;
+            Ok(Some(in_force.with_draining(true)))
+        });
+        assert_eq!((builds, version.unwrap()), (1, Some(2)), "{count} records");
+    }
+}
+
+#[test]
+fn a_retired_destination_is_forgotten_with_its_pins_and_its_slot_is_used_again() {
+    use crate::pin::{Claim, Kind, PinKey, State::Final};
+    let running = Running::with("1 sip:192.0.2.1\n1 sip:192.0.2.2\n7 sip:192.0.2.3\n");
+    let inner = &running.relay.inner;
+    let slot_of = |address: &str| {
+        let snapshot = inner.current.snapshot();
+        snapshot.destinations.by_address(address.parse().unwrap()).map(|known| known.slot)
+    };
+    let slot = slot_of("192.0.2.3:5060").unwrap();
+    running.reload_so("1 sip:192.0.2.1\n1 sip:192.0.2.2\n", FORCED).unwrap();
+    let pins = &inner.shared.pins;
+    let now = monotonic_now();
+    for (key, slot) in [(PinKey(5), slot), (PinKey(6), slot_of("192.0.2.1:5060").unwrap())] {
+        let Claim::Claimed(claimed) = pins.claim(now, key, Kind::Invite, 0) else { panic!() };
+        claimed.commit(slot, Final);
+    }
+    inner.end_trust(now).unwrap();
+    assert_eq!(slot_of("192.0.2.3:5060"), Some(slot), "calls may still be in progress");
+
+    let late = now.plus_ms(limits::SLOT_QUARANTINE_MS);
+    inner.end_trust(late).unwrap();
+    assert_eq!(slot_of("192.0.2.3:5060"), None);
+    assert_eq!(inner.current.snapshot().destinations.sets().len(), 1, "set 7 is forgotten");
+    assert!(pins.find(now, PinKey(5), false).is_some(), "a worker may still know the slot");
+    inner.wait_until_used(Some(inner.in_force().version()));
+    inner.end_trust(late).unwrap();
+    assert!(pins.find(now, PinKey(5), false).is_none());
+    assert!(pins.find(now, PinKey(6), false).is_some(), "the others stay");
+    running.reload("1 sip:192.0.2.1\n1 sip:192.0.2.2\n1 sip:192.0.2.9\n").unwrap();
+    assert_eq!(slot_of("192.0.2.9:5060"), Some(slot));
+    let version = inner.in_force().version();
+    inner.end_trust(late).unwrap();
+    assert_eq!(inner.in_force().version(), version, "nothing is left to do");
+}

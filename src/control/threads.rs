@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
+use tracing::error;
 
 use super::{Error, Inner};
 use crate::transport::monotonic_now;
@@ -20,7 +21,12 @@ pub(super) fn spawn_keeper(
         inner.strike(b"strowger control");
         inner.shared.pins.sweep(monotonic_now());
         inner.sockets.drops();
-        inner.state().free_old_snapshots();
+        drop(inner.current.unused_snapshots());
+        if let Err(errors) = inner.end_trust(monotonic_now()) {
+            for error in errors {
+                error!("{error}");
+            }
+        }
     };
     spawn("control", move || {
         while is_alive(&gone, Duration::from_secs(1)) {

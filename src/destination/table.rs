@@ -8,32 +8,55 @@ use super::{Set, Slot};
 use crate::listener::ListenerId;
 use crate::message::parse_ip;
 
-/// One destination: a URI, a socket and a resolved address.
+/// One destination: a URI, a socket and a resolved address, in one set. What forwarding needs of it
+/// is its [`NextHop`].
 #[derive(Debug)]
 pub struct Destination {
     /// Its URI as listed.
     pub uri: String,
     /// Its address. It never changes.
     pub address: SocketAddr,
-    /// The listener of its `socket` attribute.
-    pub listener: Option<ListenerId>,
-    /// The listener to use if the arrival listener is of another family.
-    pub fallback_listener: Option<ListenerId>,
     /// `host[:port]` of its URI, for `rewrite = "domain"`.
     pub host_port: String,
 }
 
-/// The destinations of one snapshot.
+/// Where requests to a destination go, and from which listener: one cache line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(align(64))]
+pub struct NextHop {
+    /// The destination's address.
+    pub address: SocketAddr,
+    /// The listener of its `socket` attribute.
+    pub listener: Option<ListenerId>,
+    /// The listener to use if the arrival listener is of another family.
+    pub fallback_listener: Option<ListenerId>,
+    /// The set it belongs to.
+    pub set: u32,
+}
+
+const _: () = assert!(size_of::<Option<NextHop>>() == 64);
+
+/// The destinations of one snapshot. A clone shares all parts with the original.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// By slot number; includes retired ones until their number is needed.
-    pub(crate) slots: Vec<Option<Arc<Destination>>>,
-    /// By slot number: the lowest set that lists it.
-    pub(crate) set_of: Vec<Option<u32>>,
-    pub(crate) sets: Vec<Set>,
-    pub(crate) by_address: HashMap<SocketAddr, Known, Folding>,
-    pub(crate) by_ip: HashMap<IpAddr, Known, Folding>,
-    pub(crate) by_name: HashMap<(Box<[u8]>, u16), Slot>,
+    /// By slot number. A retired destination stays until nobody trusts it any more.
+    pub(crate) hops: Arc<[Option<NextHop>]>,
+    /// By slot number: what only the dispatch log, rewriting and people need.
+    pub(crate) destinations: Arc<[Option<Arc<Destination>>]>,
+    /// The numbers of the sets, sorted.
+    pub(crate) set_ids: Arc<[u32]>,
+    /// The sets, in the order of their numbers. A changed state replaces one of them.
+    pub(crate) sets: Vec<Arc<Set>>,
+    pub(crate) index: Arc<Index>,
+}
+
+/// Finds destinations by what a message contains.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) addresses: HashMap<SocketAddr, Known, Folding>,
+    pub(crate) ips: HashMap<IpAddr, Known, Folding>,
+    /// By host name in lower case, and port.
+    pub(crate) names: HashMap<(Box<[u8]>, u16), Slot>,
 }
 
 /// What counts as coming from a destination.
@@ -106,35 +129,41 @@ pub struct Known {
 }
 
 impl Table {
-    /// Returns the destination in this slot; `None` for reserved numbers and for cleared slots.
+    /// Returns where requests to the destination in this slot go; `None` for reserved numbers and
+    /// for free slots.
+    pub fn hop(&self, slot: Slot) -> Option<&NextHop> {
+        self.hops.get(usize::from(slot.0))?.as_ref()
+    }
+
+    /// Returns the destination in this slot; `None` for reserved numbers and for free slots.
     pub fn get(&self, slot: Slot) -> Option<&Destination> {
-        self.slots.get(usize::from(slot.0))?.as_deref()
+        self.destinations.get(usize::from(slot.0))?.as_deref()
     }
 
     /// Returns the set with this number.
     pub fn set(&self, id: u32) -> Option<&Set> {
-        let at = self.sets.binary_search_by_key(&id, |set| set.id).ok()?;
+        let at = self.set_ids.binary_search(&id).ok()?;
         Some(&self.sets[at])
     }
 
     /// Returns all sets, sorted by number.
-    pub fn sets(&self) -> &[Set] {
+    pub fn sets(&self) -> &[Arc<Set>] {
         &self.sets
     }
 
-    /// Returns the number of the set that lists this destination: the lowest if several do, `None`
-    /// if it is retired.
+    /// Returns the number of the set that this destination belongs to, also if it is retired.
     pub fn set_of(&self, slot: Slot) -> Option<u32> {
-        *self.set_of.get(usize::from(slot.0))?
+        self.hop(slot).map(|hop| hop.set)
     }
 
     /// Returns the destination that sends from this address, a current or retired one.
     pub fn by_source(&self, source: SocketAddr, how: SourceMatch) -> Option<Known> {
+        let Index { addresses, ips, .. } = &*self.index;
         match how {
-            SourceMatch::AddressAndPort => self.by_address.get(&source).copied(),
+            SourceMatch::AddressAndPort => addresses.get(&source).copied(),
             // Several may share an address: prefer the one that also has the port.
             SourceMatch::Address => {
-                self.by_address.get(&source).or_else(|| self.by_ip.get(&source.ip())).copied()
+                addresses.get(&source).or_else(|| ips.get(&source.ip())).copied()
             }
         }
     }
@@ -144,21 +173,21 @@ impl Table {
     /// `host` is in brackets if it is an IPv6 address.
     pub fn by_host(&self, host: &[u8], port: u16) -> Option<Slot> {
         if let Some(ip) = parse_ip(host) {
-            return self.by_address.get(&SocketAddr::new(ip, port)).map(|known| known.slot);
+            return self.index.addresses.get(&SocketAddr::new(ip, port)).map(|known| known.slot);
         }
-        if self.by_name.is_empty() || host.len() > 253 {
+        if self.index.names.is_empty() || host.len() > 253 {
             return None;
         }
         let mut lower = [0; 253];
         let lower = &mut lower[..host.len()];
         lower.copy_from_slice(host);
         lower.make_ascii_lowercase();
-        self.by_name.get(&(&*lower, port) as &dyn NameKey).copied()
+        self.index.names.get(&(&*lower, port) as &dyn NameKey).copied()
     }
 
     /// Returns the destination at this address, a current or retired one.
     pub fn by_address(&self, address: SocketAddr) -> Option<Known> {
-        self.by_address.get(&address).copied()
+        self.index.addresses.get(&address).copied()
     }
 }
 

@@ -108,7 +108,7 @@ fn no_pin_of_an_old_destination_names_a_new_one() {
             }
             reader
         });
-        // The same steps as State::free_numbers and Registry::load.
+        // The same steps as Inner::end_trust and Registry::loaded.
         publisher.publish(Snapshot::new(None, false));
         wait_until_moved_on(&mut publisher);
         table.clear_slots(|slot| slot == Slot(7));

@@ -1,23 +1,20 @@
 //! Counters that hand out numbers: the turns of the round, and one line a second for a log site.
 
 use super::*;
-use crate::destination::{Place, Set, Turns};
+use crate::destination::{Chooser, Place, RoundRobin, Set, Turns};
 use crate::log::Limited;
 
 /// Creates a set of three, of which one record has two addresses; each reload builds its own table.
 fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
-    let place = |slots: &[u16]| Place {
-        slots: slots.iter().copied().map(Slot).collect(),
-        turns: Shared::clone(place_turns),
-    };
-    Set {
-        id: 1,
-        active: [place(&[1, 2]), place(&[3])].into(),
+    let several =
+        Place::Several { wheel: [1, 2].map(Slot).into(), turns: Shared::clone(place_turns) };
+    let chooser = Chooser::RoundRobin(RoundRobin {
+        places: [several, Place::One(Slot(3))].into(),
         turns: Shared::clone(turns),
         invite_offset: 0,
         other_offset: 0,
-        active_members: [1, 2, 3].map(Slot).into(),
-    }
+    });
+    Set { id: 1, chooser, active_members: [1, 2, 3].map(Slot).into() }
 }
 
 #[test]

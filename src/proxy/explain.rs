@@ -191,7 +191,7 @@ pub fn likely_source(
     let source = if matches!(message.start_line, StartLine::Response { .. }) {
         let branch = Branch::read(via.branch?.of(bytes))?;
         let pin = shared.pins.find(now, branch.pin_key(), false)?;
-        snapshot.destinations.get(pin.slot)?.address
+        snapshot.destinations.hop(pin.slot)?.address
     } else {
         neighbour::next_via_address(&via, bytes)?
     };

@@ -252,7 +252,7 @@ fn lead(at: &Arrival, slot: Slot, rule: Rule) -> Led {
 pub(super) fn hop_to(at: &Arrival, slot: Slot, rule: Rule) -> Result<Hop, Reason> {
     // Workers switch to a new list one after the other: another worker has chosen with the list
     // that this one gets next. An answer would end a call that continues there.
-    let destination = at.snapshot.destinations.get(slot).ok_or(Reason::ListBehind)?;
+    let destination = at.snapshot.destinations.hop(slot).ok_or(Reason::ListBehind)?;
     let arrival = at.shared.listeners.get(at.flow.listener).local;
     let is_same_family = arrival.is_ipv4() == destination.address.is_ipv4();
     let by_family =

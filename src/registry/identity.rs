@@ -27,6 +27,10 @@ impl RecordIdentity {
         }
     }
 
+    pub(super) fn set(&self) -> u32 {
+        self.set
+    }
+
     /// Returns a short name for logs and lists: Kamailio's IUID. Here it is a hash and therefore
     /// the same in every process; among 10,000 records, two share one with a probability of 3 in
     /// 10^12.

@@ -1,41 +1,59 @@
 //! Decides how each destination is reached: from which listener, with which sent-by.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use super::Registry;
-use crate::destination::{Address, Destination, Host, Record, Resolved, Slot, SocketName};
+use super::slots::Slots;
+use crate::destination::{Address, Destination, Host, NextHop, Record, Resolved, SocketName};
 use crate::listener::{ListenerId, Listeners};
 
-impl Registry {
-    /// Sets how each listed destination is reached; retired ones keep their route.
+/// Asks the kernel which of our addresses it would send from to this one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RouteLookup(pub(super) fn(SocketAddr) -> Option<IpAddr>);
+
+impl Default for RouteLookup {
+    fn default() -> Self {
+        Self(source_address)
+    }
+}
+
+/// The fallback listeners of addresses. The kernel is asked once for each new address, which costs
+/// five system calls; one that a slot in use has keeps its listener.
+pub(super) struct Routes<'a> {
+    listeners: &'a Listeners,
+    lookup: RouteLookup,
+    known: HashMap<IpAddr, Option<ListenerId>>,
+}
+
+impl Slots {
+    pub(super) fn routes<'a>(&self, lookup: RouteLookup, listeners: &'a Listeners) -> Routes<'a> {
+        let in_use = self.in_use.iter().flatten();
+        let known = in_use.map(|slot| (slot.hop.address.ip(), slot.hop.fallback_listener));
+        Routes { listeners, lookup, known: known.collect() }
+    }
+}
+
+impl Routes<'_> {
+    /// Returns how a new destination is reached.
     pub(super) fn describe(
         &mut self,
-        records: &[Resolved],
-        slots: &[Vec<Slot>],
-        listeners: &Listeners,
-    ) {
-        for (resolved, slots) in records.iter().zip(slots) {
-            let record = &resolved.record;
-            for (address, slot) in resolved.addresses.iter().zip(slots) {
-                let address = address.socket;
-                let place = &mut self.destinations[usize::from(slot.0)];
-                let fallback_listener = route_to(address, listeners);
-                // The rest depends on the slot's identity and our listeners, which never change.
-                if place.as_ref().is_some_and(|old| old.fallback_listener == fallback_listener) {
-                    continue;
-                }
-                let socket = record.attributes.socket;
-                *place = Some(Arc::new(Destination {
-                    uri: record.uri.text.clone(),
-                    address,
-                    listener: socket.and_then(|socket| listener_of(socket, listeners)),
-                    fallback_listener,
-                    host_port: host_port(record),
-                }));
-            }
-        }
+        record: &Record,
+        address: SocketAddr,
+    ) -> (Destination, NextHop) {
+        let (listeners, lookup) = (self.listeners, self.lookup);
+        let known = self.known.entry(address.ip());
+        let fallback_listener = *known.or_insert_with(|| route_to(address, lookup, listeners));
+        let socket = record.attributes.socket;
+        let hop = NextHop {
+            address,
+            listener: socket.and_then(|socket| listener_of(socket, listeners)),
+            fallback_listener,
+            set: record.set,
+        };
+        let destination =
+            Destination { uri: record.uri.text.clone(), address, host_port: host_port(record) };
+        (destination, hop)
     }
 }
 
@@ -66,20 +84,24 @@ pub(super) fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<L
 }
 
 /// Returns the listener whose address the kernel would send from, or else the first of that family.
-fn route_to(address: SocketAddr, listeners: &Listeners) -> Option<ListenerId> {
+fn route_to(address: SocketAddr, lookup: RouteLookup, listeners: &Listeners) -> Option<ListenerId> {
     let same_family = || listeners.iter().filter(|(_, l)| l.local.is_ipv4() == address.is_ipv4());
     if same_family().count() < 2 {
         return same_family().next().map(|(id, _)| id);
     }
-    let any: SocketAddr =
-        if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
-    let source = std::net::UdpSocket::bind(any)
-        .and_then(|socket| socket.connect(address).and_then(|()| socket.local_addr()))
-        .ok();
+    let source = lookup.0(address);
     same_family()
-        .find(|(_, listener)| source.is_some_and(|source| listener.local.ip() == source.ip()))
+        .find(|(_, listener)| Some(listener.local.ip()) == source)
         .or_else(|| same_family().next())
         .map(|(id, _)| id)
+}
+
+fn source_address(address: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr =
+        if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(address).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn host_port(record: &Record) -> String {

@@ -1,142 +1,201 @@
-//! Builds the sets of a table, and continues the round of each after a reload.
+//! What is kept of each set, and how it becomes ready to choose from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::round::Round;
+use super::states::RecordState;
 use super::{RecordIdentity, Registry};
-use crate::destination::{Place, Resolved, Set, Slot, Table, Turns, wheel};
-use crate::sync::Ordering;
+use crate::destination::{
+    Address, Chooser, Place, Resolved, RoundRobin, Set, Slot, State, Turns, wheel,
+};
 
-type Identity = Arc<RecordIdentity>;
-
-/// The position of each active record among the active ones.
-type Places<'a> = HashMap<&'a RecordIdentity, u64>;
-
-#[derive(Debug, Default)]
-pub(super) struct SetMemory {
-    turns: Arc<Turns>,
-    /// The active records, in the order of the table in force.
-    active: Vec<Identity>,
-    /// All records, in the same order.
-    listed: Vec<Identity>,
-    invite: Round,
-    other: Round,
+/// A record of a load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed<'a> {
+    pub(super) resolved: &'a Resolved,
+    /// The same with only the addresses that a listener reaches.
+    pub(super) reached: &'a Resolved,
+    /// The slots of these addresses.
+    pub(super) slots: &'a [Slot],
 }
 
-/// The position of one counter's round.
+/// What is kept of a set.
+#[derive(Debug)]
+pub(super) struct SetMemory {
+    roster: Arc<Roster>,
+    /// The states of the records, in their order.
+    states: Vec<RecordState>,
+    turns: Arc<Turns>,
+    /// The indices of the active records.
+    active: Vec<usize>,
+    invite: Round,
+    other: Round,
+    set: Arc<Set>,
+}
+
+/// The records of a set, in dispatch order. Only a load changes them.
 #[derive(Debug, Default)]
-struct Round {
-    /// The turn of the first active record of the table in force.
-    offset: u64,
-    /// The turns taken when that table was built.
-    turn: u64,
-    /// The record that took the last turn.
-    last_used: Option<Identity>,
+pub(super) struct Roster {
+    pub(super) members: Vec<Member>,
+    index_of: HashMap<Arc<RecordIdentity>, usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) identity: Arc<RecordIdentity>,
+    /// The addresses that a listener reaches.
+    reached: Box<[(Address, Slot)]>,
 }
 
 impl Registry {
-    /// Adds the sets of these records, which have these slots and identities.
-    pub(super) fn build_sets(
-        &mut self,
-        records: &[Resolved],
-        slots: &[Vec<Slot>],
-        identities: &[Identity],
-        table: &mut Table,
-    ) {
-        let mut by_set: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (at, resolved) in records.iter().enumerate() {
-            by_set.entry(resolved.record.set).or_default().push(at);
+    /// Updates the sets to these records.
+    pub(super) fn follow(&mut self, listed: &[Listed<'_>]) {
+        let mut by_set: BTreeMap<u32, Vec<Listed<'_>>> = BTreeMap::new();
+        for listed in listed {
+            by_set.entry(listed.resolved.record.set).or_default().push(*listed);
         }
-        // A removed set keeps its counters: it may come back.
-        for id in self.sets.keys() {
-            by_set.entry(*id).or_default();
-        }
-        for (id, listed) in by_set {
-            let mut active = Vec::new();
-            let (mut places, mut active_members) = (Vec::new(), Vec::new());
-            for &at in &listed {
-                for slot in &slots[at] {
-                    // Sets are sorted by number, so the first one is the lowest.
-                    table.set_of[usize::from(slot.0)].get_or_insert(id);
-                }
-                let state = self.states.of(&identities[at]).expect("it follows these records");
-                let addresses = records[at].addresses.iter().zip(&slots[at]);
-                let chosen_from = addresses
-                    .filter(|(address, _)| state.flags(address.socket).is_selectable())
-                    .map(|(address, slot)| (*address, *slot))
-                    .collect::<Vec<_>>();
-                if !chosen_from.is_empty() {
-                    active.push(Arc::clone(&identities[at]));
-                    let turns = Arc::clone(&state.turns);
-                    places.push(Place { slots: wheel(&chosen_from), turns });
-                    // Includes those with a higher priority number: they may serve calls in
-                    // progress.
-                    active_members.extend(chosen_from.iter().map(|(_, slot)| *slot));
-                }
+        let mut next: BTreeMap<_, _> = by_set
+            .iter()
+            .map(|(id, listed)| {
+                let before = self.sets.get(id).map(AsRef::as_ref);
+                (*id, Arc::new(SetMemory::follow(*id, before, listed)))
+            })
+            .collect();
+        let with_slots = self.sets_with_slots();
+        for (id, memory) in &*self.sets {
+            if !by_set.contains_key(id) && with_slots.contains(id) {
+                next.insert(*id, SetMemory::without_records(*id, memory));
             }
-            let active_members = sorted(active_members);
-
-            let memory = self.sets.entry(id).or_default();
-            let listed: Vec<_> = listed.iter().map(|at| Arc::clone(&identities[*at])).collect();
-            let place_of: Places = active.iter().map(AsRef::as_ref).zip(0..).collect();
-            memory.go_on(true, &place_of, &listed);
-            memory.go_on(false, &place_of, &listed);
-            memory.active = active;
-            memory.listed = listed;
-            table.sets.push(Set {
-                id,
-                active: places.into(),
-                turns: Arc::clone(&memory.turns),
-                invite_offset: memory.invite.offset,
-                other_offset: memory.other.offset,
-                active_members,
-            });
         }
+        self.sets = Arc::new(next);
+    }
+
+    /// Forgets the sets that have neither a record nor a retired destination left. Until then a set
+    /// keeps its counters, because it may come back.
+    pub(super) fn forget_sets(&mut self) {
+        let with_slots = self.sets_with_slots();
+        Arc::make_mut(&mut self.sets)
+            .retain(|id, memory| !memory.states.is_empty() || with_slots.contains(id));
+    }
+
+    fn sets_with_slots(&self) -> HashSet<u32> {
+        self.slots.in_use.iter().flatten().map(|slot| slot.identity.set).collect()
+    }
+
+    /// Overwrites the state of these records of a set, or of one address of each, as Kamailio does.
+    /// Builds this set anew and nothing else.
+    pub fn set_state(
+        &mut self,
+        set: u32,
+        selected: &[(RecordIdentity, Option<SocketAddr>)],
+        state: State,
+        is_probed: bool,
+    ) {
+        let Some(memory) = self.sets.get(&set) else { return };
+        let mut states = memory.states.clone();
+        for (identity, address) in selected {
+            if let Some(at) = memory.roster.index_of.get(identity) {
+                states[*at].set(*address, state, is_probed);
+            }
+        }
+        let memory = SetMemory::new(set, Some(memory), Arc::clone(&memory.roster), states);
+        if let Ok(at) = self.table.set_ids.binary_search(&set) {
+            self.table.sets[at] = Arc::clone(&memory.set);
+        }
+        Arc::make_mut(&mut self.sets).insert(set, Arc::new(memory));
+    }
+
+    /// Returns what is kept of this record; `None` if it is not in force.
+    pub(super) fn state_of(&self, identity: &RecordIdentity) -> Option<&RecordState> {
+        let memory = self.sets.get(&identity.set())?;
+        Some(&memory.states[*memory.roster.index_of.get(identity)?])
     }
 }
 
 impl SetMemory {
-    /// Makes the next turn go to the active record after the last one used.
-    fn go_on(&mut self, is_invite: bool, places: &Places, listed: &[Identity]) {
-        // Relaxed: a turn that a worker takes from the old table right now is as good as an earlier
-        // one.
-        let turn = self.turns.of(is_invite).load(Ordering::Relaxed);
-        let round = if is_invite { &mut self.invite } else { &mut self.other };
-        let (offset, count) = (round.offset, self.active.len() as u64);
-        let at_turn = |turn: u64| &self.active[(turn.wrapping_sub(offset) % count) as usize];
-        if count > 0 && turn != round.turn {
-            round.last_used = Some(at_turn(turn - 1).clone());
+    pub(super) fn set(&self) -> &Arc<Set> {
+        &self.set
+    }
+
+    fn follow(id: u32, before: Option<&Self>, listed: &[Listed<'_>]) -> Self {
+        let mut roster = Roster::default();
+        roster.members.reserve(listed.len());
+        roster.index_of.reserve(listed.len());
+        let mut states = Vec::with_capacity(listed.len());
+        for (Listed { resolved, reached, slots }, at) in listed.iter().zip(0..) {
+            let identity = Arc::new(RecordIdentity::of(&resolved.record));
+            let before = before.and_then(|before| {
+                before.roster.index_of.get(&identity).map(|at| &before.states[*at])
+            });
+            states.push(RecordState::follow(before, resolved));
+            roster.index_of.insert(Arc::clone(&identity), at);
+            let reached = reached.addresses.iter().copied().zip(slots.iter().copied()).collect();
+            roster.members.push(Member { identity, reached });
         }
-        let next = round.last_used.as_ref().and_then(|last| {
-            first_active(last, 1, listed, places)
-                .or_else(|| first_active(last, 1, &self.listed, places))
-                // That record was removed earlier: the turn stays with the one that it went to
-                // then.
-                .or_else(|| {
-                    let due = (count > 0).then(|| at_turn(turn))?;
-                    first_active(due, 0, &self.listed, places)
-                })
+        Self::new(id, before, Arc::new(roster), states)
+    }
+
+    fn without_records(id: u32, memory: &Arc<Self>) -> Arc<Self> {
+        if memory.states.is_empty() {
+            return Arc::clone(memory);
+        }
+        Arc::new(Self::new(id, Some(memory), Arc::default(), Vec::new()))
+    }
+
+    fn new(id: u32, before: Option<&Self>, roster: Arc<Roster>, states: Vec<RecordState>) -> Self {
+        let (mut active, mut places, mut active_members) = (Vec::new(), Vec::new(), Vec::new());
+        let mut place_of = vec![None; states.len()];
+        for (at, (member, state)) in roster.members.iter().zip(&states).enumerate() {
+            let reached = member.reached.iter().copied();
+            let chosen_from: Vec<_> = reached
+                .filter(|(address, _)| state.flags(address.socket).is_selectable())
+                .collect();
+            if !chosen_from.is_empty() {
+                place_of[at] = Some(active.len() as u64);
+                active.push(at);
+                places.push(place(&chosen_from, state));
+                // Includes those with a higher priority number: they may serve calls in progress.
+                active_members.extend(chosen_from.iter().map(|(_, slot)| *slot));
+            }
+        }
+        active_members.sort_unstable();
+        active_members.dedup();
+
+        let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
+        let go_on = |is_invite| {
+            let turn = turns.taken(is_invite);
+            let before = before.map(|memory| {
+                let round = if is_invite { &memory.invite } else { &memory.other };
+                (round, &*memory.roster, &*memory.active)
+            });
+            Round::go_on(turn, before, &roster, &place_of)
+        };
+        let (invite, other) = (go_on(true), go_on(false));
+        let chooser = Chooser::RoundRobin(RoundRobin {
+            places: places.into(),
+            turns: Arc::clone(&turns),
+            invite_offset: invite.offset,
+            other_offset: other.offset,
         });
-        round.offset = turn.wrapping_sub(next.unwrap_or(0));
-        round.turn = turn;
+        let set = Arc::new(Set { id, chooser, active_members: active_members.into() });
+        Self { roster, states, turns, active, invite, other, set }
     }
 }
 
-/// Returns the position, among the active records, of the first active one in `list` that is at
-/// least `steps` after `from`.
-fn first_active(
-    from: &RecordIdentity,
-    steps: usize,
-    list: &[Identity],
-    places: &Places,
-) -> Option<u64> {
-    let at = list.iter().position(|id| **id == *from)?;
-    let after = |step: usize| &*list[(at + step) % list.len()];
-    (steps..=list.len()).find_map(|step| places.get(after(step))).copied()
+impl Roster {
+    pub(super) fn index_of(&self, identity: &RecordIdentity) -> Option<usize> {
+        self.index_of.get(identity).copied()
+    }
 }
 
-fn sorted(mut slots: Vec<Slot>) -> Box<[Slot]> {
-    slots.sort_unstable();
-    slots.dedup();
-    slots.into()
+fn place(chosen_from: &[(Address, Slot)], state: &RecordState) -> Place {
+    if let [(_, slot)] = chosen_from {
+        return Place::One(*slot);
+    }
+    match &*wheel(chosen_from) {
+        [slot] => Place::One(*slot),
+        wheel => Place::Several { wheel: wheel.into(), turns: Arc::clone(&state.turns) },
+    }
 }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::destination::{Attributes, DestinationUri, Flags, Known, Origin, Record, SocketName};
+use crate::destination::{
+    Attributes, DestinationUri, Flags, Known, Origin, Record, SocketName, SourceMatch,
+};
 use crate::limits;
 use crate::listener::{Listener, Transport};
 use crate::pin::{Claim, Kind, PinKey, PinMemory, State};
@@ -35,6 +37,16 @@ impl Bench {
     fn load(&mut self, now: Now, records: &[Resolved]) -> Result<Table, Vec<LoadError>> {
         self.registry.load(now, records, &self.listeners, &self.pins)
     }
+
+    fn set_state(
+        &mut self,
+        resolved: &Resolved,
+        address: Option<SocketAddr>,
+        state: crate::destination::State,
+    ) {
+        let identity = RecordIdentity::of(&resolved.record);
+        self.registry.set_state(resolved.record.set, &[(identity, address)], state, false);
+    }
 }
 
 fn at(number: u32) -> Resolved {
@@ -55,6 +67,12 @@ fn with_socket(number: u32, socket: Option<&str>) -> Resolved {
         origin: Origin::Line(3),
     };
     Resolved { record, addresses: vec![SocketAddr::new(ip.into(), 5060).into()] }
+}
+
+fn in_set(set: u32, number: u32) -> Resolved {
+    let mut resolved = at(number);
+    resolved.record.set = set;
+    resolved
 }
 
 fn slot_at(table: &Table, number: u32) -> Option<Known> {
@@ -85,34 +103,71 @@ fn more_than_fits_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_number_is_given_to_another_only_after_its_quarantine_and_with_its_pins_cleared() {
+fn trust_ends_after_the_longest_pin_life_and_then_the_slot_is_given_to_another() {
     let mut bench = Bench::new();
-    let all: Vec<_> = (0..limits::SLOTS_MAX as u32).map(at).collect();
-    bench.load(NOW, &all).unwrap();
+    let table = bench.load(NOW, &[at(1), at(2)]).unwrap();
+    let slot = slot_at(&table, 1).unwrap().slot;
     let Claim::Claimed(claimed) = bench.pins.claim(NOW, PinKey(5), Kind::Invite, 0) else {
         panic!()
     };
-    claimed.commit(Slot(0), State::None);
-    bench.load(NOW, &all[1..]).unwrap();
+    claimed.commit(slot, State::None);
+    bench.load(NOW, &[at(2)]).unwrap();
 
+    let early = NOW.plus_ms(limits::SLOT_QUARANTINE_MS - 1);
+    let late = NOW.plus_ms(limits::SLOT_QUARANTINE_MS);
+    assert!(!bench.registry.has_ended(early) && bench.registry.has_ended(late));
+    bench.registry = bench.registry.without_ended(early);
+    assert!(slot_at(&bench.registry.table(), 1).is_some());
+    bench.registry = bench.registry.without_ended(late);
+    assert!(!bench.registry.has_ended(late), "once");
+    let table = bench.registry.table();
+    let ip = at(1).addresses[0].socket;
+    for how in [SourceMatch::AddressAndPort, SourceMatch::Address] {
+        assert_eq!(table.by_source(ip, how), None, "it is no destination any more");
+    }
+    assert_eq!(table.by_host(b"10.0.0.1", 5060), None);
+    assert!(table.hop(slot).is_none() && table.get(slot).is_none());
+    assert_eq!(slot_at(&table, 2), Some(Known { slot: Slot(1), is_listed: true }), "it stays");
+
+    // A worker may still use an older table, so the slot is not given to another.
+    assert_eq!(bench.registry.unused(), [slot]);
+    let table = bench.load(late, &[at(2), at(3)]).unwrap();
+    assert_eq!(slot_at(&table, 3).unwrap().slot, Slot(2));
+    bench.registry.free(&[slot]);
+    assert_eq!(bench.registry.unused(), []);
+    let table = bench.load(late, &[at(2), at(3), at(4)]).unwrap();
+    assert_eq!(slot_at(&table, 4), Some(Known { slot, is_listed: true }));
+    assert_eq!(table.hop(slot).unwrap().address, at(4).addresses[0].socket);
+}
+
+#[test]
+fn a_list_that_changed_completely_fits_when_the_trust_in_the_old_one_has_ended() {
+    let mut bench = Bench::new();
+    let all: Vec<_> = (0..limits::SLOTS_MAX as u32).map(at).collect();
+    bench.load(NOW, &all).unwrap();
+    bench.load(NOW, &all[1..]).unwrap();
     let mut renewed = all[1..].to_vec();
     renewed.push(at(1 << 20));
-    let early = NOW.plus_ms(limits::SLOT_QUARANTINE_MS - 1);
-    assert!(bench.load(early, &renewed).is_err());
-    assert!(bench.pins.find(NOW, PinKey(5), false).is_some());
-    assert_eq!(bench.registry.give_up(early, &renewed), []);
     let late = NOW.plus_ms(limits::SLOT_QUARANTINE_MS);
-    let given_up = bench.registry.give_up(late, &renewed);
-    assert_eq!(given_up, [Slot(0)]);
-    assert!(bench.registry.destinations[0].is_none(), "the next table does not know it");
-    assert!(bench.load(late, &renewed).is_err(), "not before every worker has moved on");
-    assert_eq!(bench.registry.give_up(late, &renewed), [Slot(0)], "asked again");
-    bench.registry.reuse(given_up, &bench.pins);
-    assert_eq!(bench.registry.give_up(late, &renewed), []);
+    let errors = bench.load(late, &renewed).unwrap_err();
+    assert_eq!(errors, [LoadError::TooMany { wanted: limits::SLOTS_MAX }]);
+    bench.registry = bench.registry.without_ended(late);
+    bench.registry.free(&[Slot(0)]);
     let table = bench.load(late, &renewed).unwrap();
     assert_eq!(slot_at(&table, 1 << 20), Some(Known { slot: Slot(0), is_listed: true }));
-    assert_eq!(slot_at(&table, 0), None, "its old owner is forgotten");
-    assert!(bench.pins.find(NOW, PinKey(5), false).is_none());
+    assert_eq!(slot_at(&table, 0), None);
+}
+
+#[test]
+fn a_destination_that_comes_back_is_trusted_on() {
+    let mut bench = Bench::new();
+    let listed = slot_at(&bench.load(NOW, &[at(1)]).unwrap(), 1);
+    bench.load(NOW, &[]).unwrap();
+    let late = NOW.plus_ms(limits::SLOT_QUARANTINE_MS);
+    bench.load(late, &[at(1)]).unwrap();
+    assert!(!bench.registry.has_ended(late));
+    bench.registry = bench.registry.without_ended(late);
+    assert_eq!(slot_at(&bench.registry.table(), 1), listed);
 }
 
 #[test]
@@ -171,7 +226,7 @@ fn each_address_of_a_name_has_a_state_of_its_own() {
     let mut bench = Bench::new();
     let mut load = |put: &[(Option<SocketAddr>, crate::destination::State)], record: Resolved| {
         for (address, state) in put {
-            assert!(bench.registry.put_state(&record, *address, *state, false));
+            bench.set_state(&record, *address, *state);
         }
         let table = bench.load(NOW, std::slice::from_ref(&record)).unwrap();
         let (whole, each) = bench.registry.flags(&record);
@@ -207,11 +262,6 @@ fn a_record_is_the_same_by_set_uri_socket_and_duid() {
         resolved.record.attributes.duid = duid.split(';').next().map(Into::into);
         resolved
     };
-    let in_set = |set| {
-        let mut resolved = at(1);
-        resolved.record.set = set;
-        resolved
-    };
     for (says, before, after, is_same) in [
         ("nothing changed", at(1), at(1), true),
         (
@@ -226,13 +276,13 @@ fn a_record_is_the_same_by_set_uri_socket_and_duid() {
         ),
         ("other attributes", duid(&at(1), "a"), duid(&at(1), "a;weight=2"), true),
         ("another duid", duid(&at(1), "a"), duid(&at(1), "b"), false),
-        ("another set", at(1), in_set(2), false),
+        ("another set", at(1), in_set(2, 1), false),
         ("another socket", at(1), with_socket(1, Some("192.0.2.1:5060")), false),
         ("another URI", at(1), at(2), false),
     ] {
         let mut bench = Bench::new();
         bench.load(NOW, std::slice::from_ref(&before)).unwrap();
-        assert!(bench.registry.put_state(&before, None, Disabled, false));
+        bench.set_state(&before, None, Disabled);
         bench.load(NOW, std::slice::from_ref(&after)).unwrap();
         assert_eq!(bench.registry.flags(&after).0.letters() == "DX", is_same, "{says}");
     }
@@ -244,9 +294,151 @@ fn the_turn_goes_on_after_the_last_one_used_whatever_changes_its_state() {
     let mut bench = Bench::new();
     let all = [at(1), at(2), at(3)];
     assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 2), [1, 2]);
-    bench.registry.put_state(&all[2], None, Disabled, false);
+    bench.set_state(&all[2], None, Disabled);
     assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 1), [1]);
-    bench.registry.put_state(&all[2], None, Active, false);
+    bench.set_state(&all[2], None, Active);
     assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 3), [2, 3, 1]);
     assert_eq!(turns(&bench.load(NOW, &[at(3), at(1), at(2)]).unwrap(), 2), [2, 3]);
+}
+
+#[test]
+fn the_kernel_is_asked_once_for_each_new_address() {
+    use std::cell::Cell;
+
+    use crate::destination::State::{Active, Disabled};
+    thread_local!(static ASKED: Cell<usize> = const { Cell::new(0) });
+    let asked = || ASKED.with(Cell::get);
+    let mut bench = Bench::new();
+    bench.registry.route_lookup = RouteLookup(|address| {
+        ASKED.with(|asked| asked.set(asked.get() + 1));
+        // Even addresses are reached from the second listener.
+        let SocketAddr::V4(address) = address else { return None };
+        let last = if address.ip().octets()[3].is_multiple_of(2) { 2 } else { 1 };
+        Some([192, 0, 2, last].into())
+    });
+    let listener = bench.listeners.get(crate::listener::ListenerId(0)).clone();
+    let second = Listener {
+        name: "b".into(),
+        local: "192.0.2.2:5060".parse().unwrap(),
+        sent_by: "192.0.2.2:5060".into(),
+        ..listener.clone()
+    };
+    bench.listeners = Listeners::new(vec![listener, second], &[]);
+    let fallback = |table: &Table, number| {
+        table.hop(slot_at(table, number).unwrap().slot).unwrap().fallback_listener.unwrap().0
+    };
+
+    let mut all: Vec<_> = (1..=100).map(at).collect();
+    let table = bench.load(NOW, &all).unwrap();
+    assert_eq!(asked(), 100);
+    assert_eq!((fallback(&table, 1), fallback(&table, 2)), (0, 1));
+    for state in [Disabled, Active] {
+        bench.set_state(&all[0], None, state);
+    }
+    bench.load(NOW, &all).unwrap();
+    assert_eq!(asked(), 100, "neither a state nor a load of the same addresses needs a lookup");
+    all.push(in_set(2, 1));
+    all.push(at(200));
+    let table = bench.load(NOW, &all).unwrap();
+    assert_eq!(asked(), 101, "one of the two addresses is known");
+    assert_eq!((fallback(&table, 1), fallback(&table, 2), fallback(&table, 200)), (0, 1, 1));
+    bench.load(NOW, &all[..100]).unwrap();
+    bench.load(NOW, &all).unwrap();
+    assert_eq!(asked(), 101, "a retired destination keeps its route");
+}
+
+#[test]
+fn a_changed_state_builds_its_own_set_and_nothing_else() {
+    use crate::destination::State::Disabled;
+    let mut bench = Bench::new();
+    let all = [in_set(1, 1), in_set(1, 2), in_set(2, 1), in_set(3, 3)];
+    let before = bench.load(NOW, &all).unwrap();
+    bench.set_state(&all[2], None, Disabled);
+    let after = bench.registry.table();
+    let is_shared: Vec<_> =
+        before.sets().iter().zip(after.sets()).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+    assert_eq!(is_shared, [true, false, true]);
+    assert!(Arc::ptr_eq(&before.hops, &after.hops));
+    assert!(Arc::ptr_eq(&before.destinations, &after.destinations));
+    assert!(Arc::ptr_eq(&before.index, &after.index));
+    assert!(before.set(2).unwrap().has_active() && !after.set(2).unwrap().has_active());
+    // A set or a record that is not in force has no state.
+    bench.set_state(&in_set(9, 1), None, Disabled);
+    bench.set_state(&in_set(3, 9), None, Disabled);
+    assert!(bench.registry.table().set(3).unwrap().has_active());
+}
+
+#[test]
+fn one_server_in_two_sets_has_two_slots() {
+    let mut bench = Bench::new();
+    let table = bench.load(NOW, &[in_set(1, 1), in_set(2, 1)]).unwrap();
+    let chosen = [1, 2].map(|set| table.set(set).unwrap().choose(true).unwrap());
+    assert_eq!(chosen, [Slot(0), Slot(1)]);
+    assert_eq!(chosen.map(|slot| table.set_of(slot)), [Some(1), Some(2)]);
+    assert_eq!(slot_at(&table, 1), Some(Known { slot: Slot(0), is_listed: true }));
+    assert!(!table.set(1).unwrap().is_active(Slot(1)));
+    // The other one is found as soon as only that is listed, and a retired one keeps its set.
+    let table = bench.load(NOW, &[in_set(2, 1)]).unwrap();
+    assert_eq!(slot_at(&table, 1), Some(Known { slot: Slot(1), is_listed: true }));
+    assert_eq!(table.set_of(Slot(0)), Some(1));
+}
+
+#[test]
+fn sets_that_were_renumbered_leave_nothing_behind() {
+    const SETS: u32 = 3_000;
+    let mut bench = Bench::new();
+    let list = |round: u32| (0..SETS).map(|n| in_set(round * SETS + n, n)).collect::<Vec<_>>();
+    for round in 0..11 {
+        bench.load(NOW.plus_ms(u64::from(round)), &list(round)).unwrap();
+    }
+    assert_eq!(bench.registry.sets.len(), 11 * SETS as usize, "calls may still be in progress");
+    let late = NOW.plus_ms(11 + limits::SLOT_QUARANTINE_MS);
+    bench.registry = bench.registry.without_ended(late);
+    assert_eq!(bench.registry.sets.len(), SETS as usize);
+    let table = bench.registry.table();
+    assert_eq!((table.sets().len(), table.sets()[0].id), (SETS as usize, 10 * SETS));
+    let unused = bench.registry.unused().to_vec();
+    assert_eq!(unused.len(), 10 * SETS as usize);
+    bench.registry.free(&unused);
+    bench.load(late, &list(11)).unwrap();
+    assert_eq!(bench.registry.table().hops.len(), 11 * SETS as usize, "their slots are used again");
+}
+
+#[test]
+fn a_set_that_comes_back_before_it_is_forgotten_goes_on_with_its_round() {
+    let mut bench = Bench::new();
+    let set = [in_set(1, 1), in_set(1, 2)];
+    let one_turn =
+        |table: &Table| table.get(table.set(1).unwrap().choose(true).unwrap()).unwrap().address;
+    assert_eq!(one_turn(&bench.load(NOW, &set).unwrap()), set[0].addresses[0].socket);
+    let away = bench.load(NOW, &[in_set(2, 3)]).unwrap();
+    assert!(!away.set(1).unwrap().has_active());
+    assert_eq!(one_turn(&bench.load(NOW, &set).unwrap()), set[1].addresses[0].socket);
+    // A set without any address is forgotten at once.
+    let unresolved = Resolved { addresses: Vec::new(), ..in_set(4, 4) };
+    assert!(bench.load(NOW, &[unresolved]).unwrap().set(4).is_some());
+    assert!(bench.load(NOW, &[]).unwrap().set(4).is_none());
+}
+
+#[test]
+fn a_peek_is_the_next_choice() {
+    use crate::destination::State::Disabled;
+    let mut bench = Bench::new();
+    assert_eq!(bench.load(NOW, &[with_flags(&at(9), 4)]).unwrap().set(1).unwrap().peek(true), None);
+    let mut weighted = name(&[1, 2, 3]);
+    weighted.addresses[1].weight = 3;
+    let all = [at(7), weighted, at(8)];
+    let mut table = bench.load(NOW, &all).unwrap();
+    for turn in 0..40 {
+        let set = table.set(1).unwrap();
+        let is_invite = turn % 3 != 0;
+        let peeked = set.peek(is_invite);
+        assert_eq!(set.peek(is_invite), peeked, "it takes no turn");
+        assert_eq!(set.round(is_invite).first().copied(), peeked);
+        assert_eq!(set.choose(is_invite), peeked);
+        if turn == 20 {
+            bench.set_state(&all[2], None, Disabled);
+            table = bench.registry.table();
+        }
+    }
 }

@@ -79,14 +79,14 @@ impl WorkerStats {
 
     /// Records that the worker uses this snapshot from now on.
     pub(crate) fn uses_snapshot(&self, version: u64) {
-        // Relaxed: operators see the number and tests wait for it; arc-swap hands over the snapshot
-        // itself.
-        self.counters.snapshot_version.store(version, Ordering::Relaxed);
+        // Release: pairs with the load below. Who reads this number also sees the pins that the
+        // worker stored with older snapshots.
+        self.counters.snapshot_version.store(version, Ordering::Release);
     }
 
     /// Returns the version of the snapshot that the worker uses; 0 before its first.
     pub fn snapshot_version(&self) -> u64 {
-        self.counters.snapshot_version.load(Ordering::Relaxed)
+        self.counters.snapshot_version.load(Ordering::Acquire)
     }
 }
 

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use strowger::destination::{
-    Address, DestinationUri, Flags, Host, SourceMatch, State, Table, UriError,
+    Address, DestinationUri, Flags, Host, Slot, SourceMatch, State, Table, UriError,
 };
 
 use crate::messages::{A, BOB, CALLER, Request, invite};
-use crate::relay::{Relay, record};
+use crate::relay::{Relay, TRUST_MS, record};
 
 #[test]
 fn uris_of_destinations() {
@@ -236,11 +236,53 @@ fn a_table_knows_its_destinations_by_their_addresses() {
     assert_eq!(sets, [1, 3]);
     assert_eq!((table.set(1).unwrap().id, table.set(3).unwrap().id), (1, 3));
     assert!(table.set(0).is_none() && table.set(2).is_none() && table.set(4).is_none());
-    let set_of = |number| table.set_of(strowger::destination::Slot(number));
+    let set_of = |number| table.set_of(Slot(number));
     assert_eq!((set_of(1), set_of(2), set_of(3)), (Some(1), Some(3), None));
-    assert_eq!(table.get(strowger::destination::Slot(2)).unwrap().uri, "sip:10.0.0.2");
-    assert!(table.get(strowger::destination::Slot(3)).is_none());
+    assert_eq!(table.get(Slot(2)).unwrap().uri, "sip:10.0.0.2");
+    assert!(table.get(Slot(3)).is_none());
     let set = table.set(1).unwrap();
-    assert!(set.has_active() && set.is_active(strowger::destination::Slot(1)));
-    assert!(!set.is_active(strowger::destination::Slot(2)));
+    assert!(set.has_active() && set.is_active(Slot(1)));
+    assert!(!set.is_active(Slot(2)));
+}
+
+#[test]
+fn a_retired_destination_is_trusted_and_reached_for_1800_s_and_then_a_stranger() {
+    let mut relay = Relay::new(&["sip:10.0.0.1", "set=2 sip:10.0.0.2", "sip:10.0.0.3"]);
+    relay.load(&["sip:10.0.0.1"]);
+    let by_source = |relay: &Relay, address: &str| {
+        let table = &relay.snapshot.destinations;
+        let found = [SourceMatch::AddressAndPort, SourceMatch::Address]
+            .map(|how| table.by_source(address.parse().unwrap(), how));
+        assert_eq!(found[0], found[1]);
+        found[0].map(|known| (known.slot.0, known.is_listed))
+    };
+    // Its To tag is invented: only its Request-URI says where it goes.
+    let bye = |relay: &mut Relay, call_id: &str, uri| {
+        let mut bye = Request::new("BYE", call_id);
+        (bye.to, bye.uri) = ("<sip:bob@example.com>;tag=invented", uri);
+        relay.send(CALLER, bye.text()).summary()
+    };
+    relay.pass_ms(TRUST_MS - 1);
+    relay.end_trust();
+    assert_eq!(by_source(&relay, "10.0.0.2:5060"), Some((1, false)));
+    assert_eq!(relay.snapshot.destinations.set_of(Slot(1)), Some(2));
+    assert_eq!(bye(&mut relay, "early", "sip:10.0.0.2"), "request_uri 10.0.0.2:5060");
+
+    relay.pass_ms(1);
+    relay.end_trust();
+    for address in ["10.0.0.2:5060", "10.0.0.3:5060"] {
+        assert_eq!(by_source(&relay, address), None);
+    }
+    assert_eq!(bye(&mut relay, "late", "sip:10.0.0.2"), "481");
+    let table = &relay.snapshot.destinations;
+    assert_eq!((table.set_of(Slot(1)), table.set(2).is_some()), (None, false));
+    assert_eq!(by_source(&relay, A), Some((0, true)), "what is listed stays");
+    assert_eq!(bye(&mut relay, "listed", "sip:10.0.0.1"), "request_uri 10.0.0.1:5060");
+
+    // Their slots are free for others.
+    relay.load(&["sip:10.0.0.1", "sip:10.0.0.4", "sip:10.0.0.5", "sip:10.0.0.6"]);
+    let mut slots = ["10.0.0.4:5060", "10.0.0.5:5060", "10.0.0.6:5060"]
+        .map(|address| by_source(&relay, address).unwrap().0);
+    slots.sort_unstable();
+    assert_eq!(slots, [1, 2, 3]);
 }

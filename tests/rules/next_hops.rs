@@ -4,7 +4,7 @@
 use strowger::proxy::InDialog;
 
 use crate::messages::{A, BOB, CALLER, Request, call_from, response};
-use crate::relay::{Relay, US, prefixes};
+use crate::relay::{Relay, TRUST_MS, US, prefixes};
 
 const BOTH: [&str; 2] = [US, "[2001:db8::1]:5060"];
 
@@ -263,13 +263,16 @@ fn each_set_says_whether_its_callers_follow_their_route() {
 }
 
 #[test]
-fn a_destination_that_is_in_no_set_any_more_gets_its_calls_itself() {
+fn a_retired_destination_keeps_the_settings_of_its_set_for_its_calls_while_it_is_trusted() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
     relay.snapshot.set_default.in_dialog = InDialog::Route;
     let sent = call_from(&mut relay, CALLER, "retired");
     relay.load(&["sip:10.0.0.2:5060"]);
     let mut bye = Request::new("BYE", "retired");
     (bye.to, bye.uri, bye.more) = (BOB, "sip:bob@203.0.113.20", sent.routes());
+    assert_eq!(relay.send(CALLER, bye.text()).summary(), "token 203.0.113.20:5060");
+    relay.pass_ms(TRUST_MS);
+    relay.end_trust();
     assert_eq!(relay.send(CALLER, bye.text()).summary(), format!("token {A}"));
 }
 

@@ -18,6 +18,9 @@ use strowger::proxy::{
 };
 use strowger::registry::Registry;
 
+/// How long a destination is trusted after it was retired: the longest life of a pin.
+pub(crate) const TRUST_MS: u64 = 1_800_000;
+
 /// The address of a relay with one listener.
 pub(crate) const US: &str = "192.0.2.1:5060";
 
@@ -109,6 +112,16 @@ impl Relay {
             .registry
             .load(self.now, records, &self.shared.listeners, &self.shared.pins)
             .unwrap();
+    }
+
+    /// Ends the trust in destinations that were retired long ago, and frees their slots.
+    pub(crate) fn end_trust(&mut self) {
+        self.registry = self.registry.without_ended(self.now);
+        let unused = self.registry.unused().to_vec();
+        self.shared.pins.clear_slots(|slot| unused.contains(&slot));
+        self.registry.free(&unused);
+        self.snapshot.version += 1;
+        self.snapshot.destinations = self.registry.table();
     }
 
     pub(crate) fn pass_ms(&mut self, ms: u64) {

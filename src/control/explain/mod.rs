@@ -102,9 +102,7 @@ impl Desk {
     ) -> Result<Explanation, Vec<Error>> {
         let inner = self.inner();
         let shared = &*inner.shared;
-        let Some(snapshot) = inner.state().snapshot() else {
-            return Err(vec![Error::Panicked("the start")]);
-        };
+        let snapshot = inner.current.snapshot();
         let listing = self.list();
         let now = monotonic_now();
         let asked = listener.map(|name| find_listener(&shared.listeners, name)).transpose()?;
