@@ -5,6 +5,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
+use memchr::memmem::Finder;
 use nix::sys::socket::SockaddrIn;
 
 use super::datagrams::{BATCH, Inbox, Outlet, bind};
@@ -24,11 +26,16 @@ pub(super) struct Load {
     pub(super) sent: u64,
     /// Those that arrived, by server.
     pub(super) arrived: Vec<u64>,
+    /// When each of the last INVITEs was sent, by its number; empty if that is not of interest.
+    sent_at: Vec<Instant>,
+    call_id: Finder<'static>,
+    /// From sending an INVITE to its arrival, in ns.
+    pub(super) delays: Histogram<u64>,
 }
 
 impl Load {
-    /// Everything that the load needs, with this many servers.
-    pub(super) fn new(servers: usize) -> io::Result<Self> {
+    /// Everything that the load needs, with this many servers. Times each INVITE if that is wanted.
+    pub(super) fn new(servers: usize, is_timed: bool) -> io::Result<Self> {
         let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let caller = bind(here, SERVER_BUFFER_BYTES)?;
         let template = messages::invite(caller.local_addr()?);
@@ -38,11 +45,14 @@ impl Load {
             caller,
             messages: vec![template; BATCH],
             number: 0,
-            // Their beginnings are enough: they are only counted.
-            inbox: Inbox::new(64),
+            // Up to the Call-ID. For counting, their beginnings are enough.
+            inbox: Inbox::new(if is_timed { 1024 } else { 64 }),
             outlet: Outlet::new(),
             sent: 0,
             arrived: vec![0; servers.len()],
+            sent_at: vec![Instant::now(); if is_timed { IN_FLIGHT_MAX } else { 0 }],
+            call_id: Finder::new("\r\nCall-ID: "),
+            delays: Histogram::new_with_max(DELAY_NS_MAX, 3).map_err(io::Error::other)?,
             servers,
         })
     }
@@ -75,6 +85,12 @@ impl Load {
             self.count_arrivals()?;
         }
         Ok(true)
+    }
+
+    /// The delay that this share of the INVITEs did not exceed; `None` if none was timed.
+    pub(super) fn delay_us(&self, share: f64) -> Option<f64> {
+        let is_timed = !self.delays.is_empty();
+        is_timed.then(|| self.delays.value_at_quantile(share) as f64 / 1e3)
     }
 
     /// Sends INVITEs at this rate, or as fast as it can, for this long.
@@ -121,9 +137,13 @@ impl Load {
 
     fn send(&mut self, relay: SocketAddrV4, count: usize) -> io::Result<usize> {
         let relay = SockaddrIn::from(relay);
+        let now = Instant::now();
         for (i, message) in self.messages[..count].iter_mut().enumerate() {
             self.number += 1;
             message.number(self.number);
+            if !self.sent_at.is_empty() {
+                self.sent_at[self.number as usize % IN_FLIGHT_MAX] = now;
+            }
             self.outlet.address(i, relay);
         }
         let messages = self.messages[..count].iter().map(Template::bytes);
@@ -138,10 +158,33 @@ impl Load {
             let count = self.inbox.receive(server)?;
             *arrived += count as u64;
             any |= count > 0;
+            if self.sent_at.is_empty() || count == 0 {
+                continue;
+            }
+            let now = Instant::now();
+            for i in 0..count {
+                let number = number_of(self.inbox.datagram(i), &self.call_id);
+                let number = number.ok_or_else(|| io::Error::other("an INVITE without number"))?;
+                let sent_at = self.sent_at[number as usize % IN_FLIGHT_MAX];
+                self.delays.saturating_record((now - sent_at).as_nanos() as u64);
+            }
         }
         Ok(any)
     }
 }
+
+/// The number in an INVITE's Call-ID.
+fn number_of(invite: &[u8], call_id: &Finder<'_>) -> Option<u64> {
+    let start = call_id.find(invite)? + call_id.needle().len();
+    let digits = str::from_utf8(invite.get(start..start + 16)?).ok()?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// More than are on their way at any time: what fits the relay's buffer and the servers'.
+const IN_FLIGHT_MAX: usize = 1 << 18;
+
+/// Longer ones count as this.
+const DELAY_NS_MAX: u64 = 10_000_000_000;
 
 /// Much more than what arrives while the thread does something else.
 const SERVER_BUFFER_BYTES: usize = 64 << 20;

@@ -4,7 +4,7 @@
 //!
 //! The subject has one core, the load the other. Subjects take turns within one run (ABBA), so that
 //! changes of the machine affect all of them. What counts is the ratio to the null relay of the
-//! same round.
+//! same round, in the same mode of waiting.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -35,7 +35,7 @@ use std::time::Duration;
 use clap::Parser;
 use strowger::config::Poll as PollMode;
 
-use round::{Plan, Round};
+use round::{Entry, Plan, Round};
 use subject::Kind;
 
 /// Measures the relay's processor time per message against a null relay.
@@ -51,8 +51,8 @@ struct Args {
     #[arg(long, value_delimiter = ',')]
     subjects: Vec<Kind>,
     /// What strowger and the null relay do when their sockets are empty: wait, adaptive or spin
-    #[arg(long, default_value = "adaptive", value_parser = poll_mode)]
-    poll: PollMode,
+    #[arg(long, default_value = "adaptive", value_parser = poll_mode, value_delimiter = ',')]
+    poll: Vec<PollMode>,
     /// INVITEs per second; 0 is as fast as the load can
     #[arg(long, value_delimiter = ',')]
     rates: Vec<u32>,
@@ -76,7 +76,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.null_relay {
-        Some(listen) => null::run(listen, &args.server, args.poll),
+        Some(listen) => null::run(listen, &args.server, args.poll[0]),
         // Under `cargo test` there is nothing to do.
         None if args.bench => measure(&args),
         None => {
@@ -106,6 +106,17 @@ fn poll_word(mode: PollMode) -> &'static str {
     POLL_MODES.iter().find(|(_, known)| *known == mode).map_or("", |(word, _)| word)
 }
 
+/// What to measure: these subjects in these modes, as far as they are here and have modes.
+fn entries(kinds: &[Kind], modes: &[PollMode]) -> Vec<Entry> {
+    let of_mode = |poll: &PollMode| {
+        let is_first = poll == &modes[0];
+        let is_wanted = move |kind: &&Kind| kind.is_here() && (kind.has_modes() || is_first);
+        let poll = *poll;
+        kinds.iter().filter(is_wanted).map(move |kind| Entry { kind: *kind, poll })
+    };
+    modes.iter().flat_map(of_mode).collect()
+}
+
 fn measure(args: &Args) -> io::Result<()> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let [load_core, .., subject_core] = cores[..] else {
@@ -123,12 +134,11 @@ fn measure(args: &Args) -> io::Result<()> {
         (vec![20_000, 60_000, 120_000, 0], 4, 1.6)
     };
     let plan = Plan {
-        kinds: kinds.into_iter().filter(|kind| kind.is_here()).collect(),
+        entries: entries(&kinds, &args.poll),
         rates: if args.rates.is_empty() { rates } else { args.rates.clone() },
         rounds: args.rounds.unwrap_or(rounds),
         time: Duration::from_secs_f64(args.seconds.unwrap_or(seconds)),
         core: subject_core.id,
-        poll: args.poll,
     };
     let rounds: Vec<Round> = plan.run()?;
     if args.json {

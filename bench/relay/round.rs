@@ -11,7 +11,7 @@ use super::subject::{Kind, Subject, Summary};
 
 /// What is to be measured.
 pub(super) struct Plan {
-    pub(super) kinds: Vec<Kind>,
+    pub(super) entries: Vec<Entry>,
     /// Per second; 0 is as fast as the load can.
     pub(super) rates: Vec<u32>,
     pub(super) rounds: usize,
@@ -19,7 +19,12 @@ pub(super) struct Plan {
     pub(super) time: Duration,
     /// Where the subject runs.
     pub(super) core: usize,
-    /// What a subject does when its sockets are empty; Kamailio always waits.
+}
+
+/// A subject, and what it does when its sockets are empty. Kamailio always waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
     pub(super) poll: PollMode,
 }
 
@@ -27,7 +32,7 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct Round {
     pub(super) number: usize,
-    pub(super) kind: Kind,
+    pub(super) entry: Entry,
     /// As planned.
     pub(super) rate: u32,
     pub(super) message_bytes: usize,
@@ -37,6 +42,9 @@ pub(super) struct Round {
     pub(super) forwarded: f64,
     /// Share of all that was sent, the warm-up included.
     pub(super) loss: f64,
+    /// The median and the 99th percentile from sending to arriving; `None` in a flood as fast as
+    /// the load can, where it is the length of the queue.
+    pub(super) delay_us: [Option<f64>; 2],
     /// Processor time of the subject, in us, per message that it forwarded.
     pub(super) cpu_us: f64,
     /// Share of its core.
@@ -55,21 +63,22 @@ impl Plan {
         let mut rounds = Vec::new();
         for number in 0..self.rounds {
             for rate in &self.rates {
-                let mut kinds = self.kinds.clone();
+                let mut entries = self.entries.clone();
                 if number % 2 == 1 {
-                    kinds.reverse();
+                    entries.reverse();
                 }
-                for kind in kinds {
-                    rounds.push(self.measure(number, kind, *rate)?);
+                for entry in entries {
+                    rounds.push(self.measure(number, entry, *rate)?);
                 }
             }
         }
         Ok(rounds)
     }
 
-    fn measure(&self, number: usize, kind: Kind, rate: u32) -> io::Result<Round> {
-        let mut load = Load::new(SERVERS)?;
-        let subject = Subject::start(kind, self.core, self.poll, &load.servers()?)?;
+    fn measure(&self, number: usize, entry: Entry, rate: u32) -> io::Result<Round> {
+        let kind = entry.kind;
+        let mut load = Load::new(SERVERS, rate > 0)?;
+        let subject = Subject::start(kind, self.core, entry.poll, &load.servers()?)?;
         let relay = subject.listen;
         if !load.wait_for(relay)? {
             let says = format!("{} forwards nothing: {}", kind.name(), subject.log());
@@ -81,6 +90,7 @@ impl Plan {
         let own = std::process::id();
         let (sent, arrived) = (load.sent, load.arrived_all());
         let (used, own_used, machine) = (Used::by(subject.pid())?, Used::by(own)?, Machine::now()?);
+        load.delays.reset();
         let begin = Instant::now();
         load.flood(relay, per_second, self.time)?;
         let elapsed = begin.elapsed();
@@ -88,6 +98,7 @@ impl Plan {
         let used = Used::by(subject.pid())?.since(used);
         // The subject is a child of this process, so it is in here too.
         let all_ns = Used::by(own)?.since(own_used).ns;
+        let delay_us = [0.5, 0.99].map(|share| load.delay_us(share));
         let (others, stolen) = Machine::now()?.shares(machine, all_ns, elapsed);
 
         load.settle()?;
@@ -98,8 +109,9 @@ impl Plan {
         let seconds = elapsed.as_secs_f64();
         Ok(Round {
             number,
-            kind,
+            entry,
             rate,
+            delay_us,
             message_bytes: load.message_len(),
             offered: sent as f64 / seconds,
             forwarded: arrived as f64 / seconds,

@@ -37,6 +37,11 @@ impl Kind {
         }
     }
 
+    /// Whether it can be told what to do when its sockets are empty.
+    pub(super) fn has_modes(self) -> bool {
+        self != Self::Kamailio
+    }
+
     /// Whether it is on this machine.
     pub(super) fn is_here(self) -> bool {
         self != Self::Kamailio || Path::new(kamailio::PROGRAM).exists()

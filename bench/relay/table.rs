@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use super::round::{Plan, Round};
+use super::poll_word;
+use super::round::{Entry, Plan, Round};
 use super::subject::Kind;
 
 /// A row for each subject and rate: medians over the rounds, ratios with their range.
@@ -17,23 +18,31 @@ pub(super) fn render(plan: &Plan, rounds: &[Round]) -> String {
         "loss %",
         "core busy %",
         "user %",
+        "p50 us",
+        "p99 us",
         "CPU us/message",
         "ratio to null (min-max)",
     ]);
     for rate in &plan.rates {
-        for kind in &plan.kinds {
-            let of_row = |round: &&Round| round.kind == *kind && round.rate == *rate;
+        for entry in &plan.entries {
+            let of_row = |round: &&Round| round.entry == *entry && round.rate == *rate;
             let row: Vec<&Round> = rounds.iter().filter(of_row).collect();
             let mid = |value: fn(&Round) -> f64| median(row.iter().map(|r| value(r)).collect());
+            let delay = |at: usize| {
+                let delays: Option<Vec<f64>> = row.iter().map(|r| r.delay_us[at]).collect();
+                delays.map_or_else(|| "-".to_owned(), |delays| format!("{:.0}", median(delays)))
+            };
             let planned = if *rate == 0 { "all".to_owned() } else { rate.to_string() };
             table.add_row([
-                kind.name().to_owned(),
+                name(*entry),
                 planned,
                 format!("{:.0}", mid(|r| r.offered)),
                 format!("{:.0}", mid(|r| r.forwarded)),
                 format!("{:.2}", 100.0 * mid(|r| r.loss)),
                 format!("{:.0}", 100.0 * mid(|r| r.busy)),
                 format!("{:.0}", 100.0 * mid(|r| r.user)),
+                delay(0),
+                delay(1),
                 format!("{:.2}", mid(|r| r.cpu_us)),
                 ratios(rounds, &row),
             ]);
@@ -60,7 +69,8 @@ pub(super) fn json(rounds: &[Round]) -> String {
         .iter()
         .map(|r| {
             json!({
-                "round": r.number, "subject": r.kind.name(), "planned_per_s": r.rate,
+                "round": r.number, "subject": name(r.entry), "planned_per_s": r.rate,
+                "delay_p50_us": r.delay_us[0], "delay_p99_us": r.delay_us[1],
                 "message_bytes": r.message_bytes, "offered_per_s": r.offered,
                 "forwarded_per_s": r.forwarded, "loss": r.loss, "cpu_us_per_message": r.cpu_us,
                 "core_busy": r.busy, "user_share": r.user, "others": r.others, "stolen": r.stolen,
@@ -70,13 +80,20 @@ pub(super) fn json(rounds: &[Round]) -> String {
     format!("{:#}", json!({ "rounds": rounds }))
 }
 
-/// To the null relay of the same round and rate.
+/// The subject and its mode: `strowger, adaptive`.
+fn name(entry: Entry) -> String {
+    let name = entry.kind.name();
+    if entry.kind.has_modes() { format!("{name}, {}", poll_word(entry.poll)) } else { name.into() }
+}
+
+/// To the null relay of the same round, rate and mode.
 fn ratios(rounds: &[Round], row: &[&Round]) -> String {
     let ratios: Vec<f64> = row
         .iter()
         .filter_map(|round| {
+            let wants = Entry { kind: Kind::Null, ..round.entry };
             let null = rounds.iter().find(|other| {
-                other.kind == Kind::Null && (other.number, other.rate) == (round.number, round.rate)
+                (other.entry, other.number, other.rate) == (wants, round.number, round.rate)
             })?;
             Some(round.cpu_us / null.cpu_us)
         })
