@@ -187,9 +187,15 @@ impl Pin {
         self.age(clock) > life
     }
 
+    /// Returns whether it was last used so long ago that its request is no longer retransmitted and
+    /// its caller has given up (Timer B, 64*T1).
+    pub(super) fn is_past_timer_b(self, clock: u16) -> bool {
+        self.age(clock) > LIFE_REQUEST_UNITS
+    }
+
     /// Returns how valuable it is when something must be evicted.
     pub(super) fn worth(self, clock: u16) -> Worth {
-        let is_past_timer_b = self.age(clock) >= LIFE_REQUEST_UNITS;
+        let is_past_timer_b = self.is_past_timer_b(clock);
         match (self.kind, self.state) {
             (Kind::Dialog, _) | (Kind::Invite, State::Ringing) => Worth::Call,
             (Kind::Challenge, _) => Worth::Challenge,

@@ -10,7 +10,7 @@ use super::is_destination;
 use super::table::PinTable;
 use crate::clock::Now;
 use crate::destination::Slot;
-use crate::limits::{SLOTS_MAX, TIMER_B};
+use crate::limits::SLOTS_MAX;
 use crate::sync::Ordering;
 
 /// What the table remembers of one destination.
@@ -60,8 +60,7 @@ pub struct OpenInvites {
 impl OpenInvites {
     /// Counts this pin if it is open; returns whether it is.
     fn count(&mut self, pin: Pin, clock: u16) -> bool {
-        let age_ms = u64::from(pin.age(clock)) * UNIT_MS;
-        let is_waiting = age_ms <= TIMER_B.as_millis() as u64 + UNIT_MS;
+        let is_waiting = !pin.is_past_timer_b(clock);
         if pin.kind != Kind::Invite || pin.is_expired(clock) {
             return false;
         }
