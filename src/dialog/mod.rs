@@ -338,6 +338,25 @@ mod tests {
     }
 
     #[test]
+    fn tokens_of_this_version_are_read_as_they_were_written_before() {
+        let keys = keys(&[1]);
+        let v4 = token("192.0.2.1:5060", "198.51.100.1:5062");
+        let v6 = token("[2001:db8::1]:5060", "[2001:db8::2]:65535");
+        let connected = Token { connection: Some(Connection { epoch: 3, number: 4 }), ..v4 };
+        let golden = [
+            "2001c000020113c400000007c633640113c600000009c6f6a5a60231cf58",
+            "230120010db800000000000000000000000113c40000000720010db8000000000000000000000002ffff00000009ff60d826f7f49c84",
+            "2401c000020113c400000007c633640113c60000000903000000045ad6adab01b747db",
+        ];
+        for (token, golden) in [v4, v6, connected].iter().zip(golden) {
+            let text = token.sign(&keys, b"call@host", b"CallerTag");
+            assert_eq!(std::str::from_utf8(text.as_bytes()).unwrap(), golden);
+            let found = Token::verify(&keys, golden.as_bytes(), b"call@host", b"callertag", b"");
+            assert_eq!(found, Found::Verified(Speaker::Caller, *token));
+        }
+    }
+
+    #[test]
     fn another_version_proves_nothing() {
         let keys = keys(&[1]);
         let text = token("192.0.2.1:5060", "198.51.100.1:5062").sign(&keys, b"c", b"t");
