@@ -90,7 +90,7 @@ pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     if more > 0 {
         problems.truncate(limits::PROBLEMS_MAX);
         let file = problems[0].file.clone();
-        problems.push(Problem::of(&file, format!("{more} more problems"), "mend these first"));
+        problems.push(Problem::of(&file, format!("{more} more problems"), "fix these first"));
     }
     problems
 }
@@ -104,7 +104,7 @@ mod tests {
         let many = (0..1_000).map(|line| Problem::at("f", line, "w", "r")).collect();
         let told = in_order(many);
         assert_eq!(told.len(), limits::PROBLEMS_MAX + 1);
-        assert_eq!(told.last().unwrap().to_string(), "f: 900 more problems: mend these first");
+        assert_eq!(told.last().unwrap().to_string(), "f: 900 more problems: fix these first");
     }
 
     #[test]

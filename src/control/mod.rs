@@ -54,7 +54,7 @@ use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies};
-use beside::leave_out_ourselves;
+use beside::leave_out_unusable;
 use change::Current;
 use doors::{Doors, OpenDoors};
 use in_force::InForce;
@@ -144,7 +144,7 @@ impl Relay {
         let (doors, runtime) = doors;
         let (load::Started { records, warnings, stale }, resolver) = read;
         let (keys, incarnation) = secrets;
-        let (records, left_out) = leave_out_ourselves(config, records, &listeners);
+        let (records, left_out) = leave_out_unusable(config, records, &listeners);
         for warning in warnings.into_iter().chain(left_out) {
             warn!("{warning}");
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::beside::leave_out_ourselves;
+use super::beside::leave_out_unusable;
 use super::desk::{ReloadHow, Reloaded, Took};
 use super::error::{self, Error};
 use super::in_force::InForce;
@@ -69,7 +69,7 @@ impl Inner {
             None => (old, Vec::new()),
         };
         let (records, warnings) = load::read_again(&config, &self.resolver)?;
-        let (records, left_out) = leave_out_ourselves(&config, records, &self.shared.listeners);
+        let (records, left_out) = leave_out_unusable(&config, records, &self.shared.listeners);
         notes.extend(config.warnings.iter().cloned().chain(warnings).chain(left_out));
 
         let mut took = Took { read: begin.elapsed(), ..Took::default() };

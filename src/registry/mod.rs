@@ -15,7 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use checks::{LoadError, leads_to_us, what_of_ours};
+pub use checks::{LoadError, error_of, leads_to_us, record_error, what_of_ours};
 pub use identity::RecordIdentity;
 
 use crate::clock::Now;

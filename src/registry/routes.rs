@@ -79,7 +79,7 @@ pub(super) fn is_reached(record: &Record, address: IpAddr, listeners: &Listeners
     }
 }
 
-pub(super) fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<ListenerId> {
+fn listener_of(socket: SocketName, listeners: &Listeners) -> Option<ListenerId> {
     listeners.iter().find(|(_, listener)| listener.local == socket.0).map(|(id, _)| id)
 }
 

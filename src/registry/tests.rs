@@ -178,7 +178,8 @@ fn an_address_that_no_listener_reaches_is_an_error() {
     let errors = bench.load(NOW, &[record]).unwrap_err();
     assert_eq!(
         errors[0].to_string(),
-        "line 3: sip:[2001:db8::7] cannot be reached: udp:192.0.2.1:5060 has no IPv6 address"
+        "line 3: sip:[2001:db8::7] cannot be reached: udp:192.0.2.1:5060 has no IPv6 address: \
+         add an IPv6 address to relay.listen"
     );
 }
 
@@ -189,7 +190,8 @@ fn a_socket_must_be_one_of_ours() {
     let errors = bench.load(NOW, &[with_socket(1, Some("192.0.2.9:5060"))]).unwrap_err();
     assert_eq!(
         errors[0].to_string(),
-        "line 3: socket=udp:192.0.2.9:5060 is not one of our listeners: udp:192.0.2.1:5060"
+        "line 3: socket=udp:192.0.2.9:5060 is not one of our listeners: name one of \
+         udp:192.0.2.1:5060, or add it to relay.listen"
     );
 }
 

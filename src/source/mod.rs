@@ -13,10 +13,11 @@ mod row;
 mod start;
 pub mod write_back;
 
-use std::net::SocketAddr;
-
 use crate::config::{Config, ListenConfig, Problem, Source, blank};
-use crate::destination::{Flags, Host, Origin, Record, SocketName};
+use crate::destination::{Flags, Origin, Record, SocketName};
+use crate::limits;
+use crate::listener::{Listener, Listeners, Transport};
+use crate::registry::record_error;
 use records::Records;
 use row::{Fields, Mistake};
 
@@ -69,7 +70,7 @@ pub fn record(
     let (set, flags, priority) = (set.to_string(), flags.to_string(), priority.to_string());
     let fields = Fields { set: &set, uri, flags: &flags, priority: &priority, attributes };
     let checked = row::read(fields, Origin::Command).strict().and_then(|mut record| {
-        match beside_listeners(&mut record, config) {
+        match judge(&mut record, config, listeners_as_written(config).as_ref()) {
             None => Ok(record),
             Some(mistake) => Err(vec![mistake]),
         }
@@ -83,7 +84,8 @@ pub fn record(
 /// The records as this configuration takes them.
 fn take(mut records: Records, config: &Config) -> Result<Loaded, Vec<Problem>> {
     let name = config.destinations.source.to_string();
-    records.check(|record| beside_listeners(record, config));
+    let listeners = listeners_as_written(config);
+    records.check(|record| judge(record, config, listeners.as_ref()));
     let kept = records.finish(config.destinations.load_mode)?;
     let left_out = kept.left_out.iter().map(|p| format!("left out: {p}"));
     let tolerated = kept.tolerated.iter().map(|p| format!("used all the same: {p}"));
@@ -115,48 +117,34 @@ pub fn reload(config: &Config) -> Result<Loaded, Vec<Problem>> {
     Ok(loaded)
 }
 
-/// What is wrong with a record beside the listeners of this configuration. The name of a listener
-/// becomes its address.
-fn beside_listeners(record: &mut Record, config: &Config) -> Option<Mistake> {
-    let listen = &config.relay.listen;
+/// Returns what is wrong with a record, given the listeners of this configuration. The name of a
+/// listener becomes its address.
+fn judge(record: &mut Record, config: &Config, listeners: Option<&Listeners>) -> Option<Mistake> {
     if let Some(name) = &record.attributes.sockname {
-        let Some(named) = listen.iter().find(|entry| entry.name.as_ref() == Some(name)) else {
+        let mut entries = config.relay.listen.iter();
+        let Some(named) = entries.find(|entry| entry.name.as_ref() == Some(name)) else {
             let what = format!("sockname={name} is not the name of a listener");
             return Some((what, "give a listener of relay.listen this name".into()));
         };
         record.attributes.socket = Some(SocketName(named.address));
     }
-    if let Some(socket) = &record.attributes.socket
-        && !listen.iter().any(|entry| covers(entry.address, socket.0))
-    {
-        let ours = listen
-            .iter()
-            .map(|entry| format!("udp:{}", entry.address))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let what = format!("socket=udp:{} is not one of our listeners", socket.0);
-        return Some((what, format!("name one of {ours}, or add it to relay.listen")));
-    }
-    if let Host::Address(ip) = record.uri.host {
-        let address = SocketAddr::new(ip, record.uri.port_or_default());
-        if listen.iter().any(|entry| entry.address == address) {
-            let what = format!("{} is this relay itself", record.uri.text);
-            return Some((what, "name a server, or listen on another address".into()));
-        }
-        // Until something is listened on there is nothing to compare with.
-        let has_family = |entry: &ListenConfig| entry.address.is_ipv4() == ip.is_ipv4();
-        if !listen.is_empty() && !listen.iter().any(has_family) {
-            let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-            let what = format!("{} cannot be reached", record.uri.text);
-            return Some((what, format!("add an {family} address to relay.listen")));
-        }
-    }
-    None
+    let error = record_error(record, listeners?)?;
+    Some((error.what(), error.right()))
 }
 
-fn covers(listen: SocketAddr, socket: SocketAddr) -> bool {
-    let is_wildcard = listen.ip().is_unspecified() && listen.is_ipv4() == socket.is_ipv4();
-    listen == socket || (is_wildcard && listen.port() == socket.port())
+/// Returns the listeners as they are written; `None` without any. They are bound later, so a
+/// wildcard is not expanded yet, and what names lead to is not known.
+fn listeners_as_written(config: &Config) -> Option<Listeners> {
+    let listener = |entry: &ListenConfig| Listener {
+        name: entry.name.clone().unwrap_or_default(),
+        local: entry.address,
+        transport: Transport::Udp,
+        sent_by: entry.address.to_string(),
+        force_rport: false,
+    };
+    let all: Vec<_> =
+        config.relay.listen.iter().take(limits::LISTENERS_MAX).map(listener).collect();
+    (!all.is_empty()).then(|| Listeners::new(all, &[]))
 }
 
 /// One sentence for each kind of thing that has no effect here.
