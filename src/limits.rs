@@ -402,7 +402,7 @@ pub const STREAM_REQUEST_BYTES_MAX: usize = 256 << 10;
 
 /// Connections of one control socket. Tools ask one question and close; 64 people may look at once,
 /// and each costs a request and its answer, at most some 2 MB for 10,000 destinations.
-pub const DOOR_CONNECTIONS_MAX: usize = 64;
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 
 /// Commands that run at the same time, even if ten of them are reloads that wait for each other;
 /// each has a thread while it runs.
@@ -420,7 +420,7 @@ pub const COMMAND_ORDER_MS: u64 = 1_000;
 pub const HALF_REQUEST_S: u64 = 2;
 
 /// Seconds that a connection may be idle; people leave `kamcmd` open.
-pub const DOOR_IDLE_S: u64 = 600;
+pub const CONTROL_IDLE_S: u64 = 600;
 
 /// Seconds in which a client must read some part of its answer.
 pub const REPLY_TIME_MAX_S: u64 = 5;

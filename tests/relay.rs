@@ -240,7 +240,7 @@ fn a_relay_without_open_invites_ends_in_a_second_and_serves_meanwhile_unless_it_
         let (relay, folder) = start(&["127.0.0.1"], 2, Options::default());
         fs::write(folder.path().join("dispatcher.list"), "1 sip:127.0.0.1:5070\n").unwrap();
         relay.reload().unwrap();
-        relay.desk().drain(is_drained).unwrap();
+        relay.commands().drain(is_drained).unwrap();
         let caller = Caller::of(relay.local_addresses()[0]);
         let status = if is_drained { "SIP/2.0 503 " } else { "SIP/2.0 200 " };
         let begin = Instant::now();

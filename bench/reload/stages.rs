@@ -42,10 +42,10 @@ pub(crate) fn measure(destinations: usize, reloads: usize) -> Stages {
     config.relay.listen[0].address.set_port(0);
     config.relay.state_dir = Some(folder.path().into());
     let relay = Relay::start(&config, Options::default()).expect("a relay");
-    let desk = relay.desk();
+    let commands = relay.commands();
     let took = (1..=reloads).map(|round| {
         fs::write(&path, list(destinations, round)).expect("a writable folder");
-        let reloaded = desk.reload(ReloadHow::default()).expect("a list that is right");
+        let reloaded = commands.reload(ReloadHow::default()).expect("a list that is right");
         let tenth = destinations / 10;
         assert_eq!(reloaded.plan.added.len(), tenth);
         assert_eq!(reloaded.plan.removed.len(), tenth);
@@ -53,7 +53,7 @@ pub(crate) fn measure(destinations: usize, reloads: usize) -> Stages {
         reloaded.took
     });
     let stages = Stages(took.collect());
-    let told = desk.list().sets;
+    let told = commands.list().sets;
     assert_eq!(told.iter().map(|set| set.records.len()).sum::<usize>(), destinations);
     stages
 }

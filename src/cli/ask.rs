@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use super::client::Door;
+use super::client::RelaySocket;
 use super::show::{self, cell, field};
 
 /// Show which of N slots Kamailio's hash gives to one or two values
@@ -21,13 +21,13 @@ pub(crate) struct HashArgs {
     /// Second value
     value2: Option<String>,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 pub(crate) fn hash(args: &HashArgs) -> ExitCode {
     let mut params = vec![json!(args.nslots), json!(args.value1)];
     params.extend(args.value2.as_ref().map(|value| json!(value)));
-    show::reply(args.door.ask("dispatcher.hash", &params.into()), false, |reply| {
+    show::reply(args.socket.ask("dispatcher.hash", &params.into()), false, |reply| {
         format!("slot {} of {}, hash {}", field(reply, "slot"), args.nslots, field(reply, "hashid"))
     })
 }
@@ -41,11 +41,11 @@ pub(crate) struct OclistArgs {
     /// Set
     set: u32,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 pub(crate) fn oclist(args: &OclistArgs) -> ExitCode {
-    show::reply(args.door.ask("dispatcher.oclist", &json!([args.set])), false, |reply| {
+    show::reply(args.socket.ask("dispatcher.oclist", &json!([args.set])), false, |reply| {
         let rows = reply.as_array().map_or(&[][..], Vec::as_slice);
         let Some(names) = rows.first().and_then(Value::as_object) else {
             return format!("set {}: no overload control is kept", args.set);
@@ -66,7 +66,7 @@ Example:
   strowger stats --all")]
 pub(crate) struct StatsArgs {
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
     /// Counters that are still 0, too
     #[arg(long)]
     all: bool,
@@ -76,7 +76,7 @@ pub(crate) struct StatsArgs {
 }
 
 pub(crate) fn stats(args: &StatsArgs) -> ExitCode {
-    show::reply(args.door.ask("strowger.stats", &json!({})), args.json, |reply| {
+    show::reply(args.socket.ask("strowger.stats", &json!({})), args.json, |reply| {
         counters(reply, args.all)
     })
 }

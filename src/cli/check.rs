@@ -62,14 +62,14 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
                 warnings
                     .push(format!("{source}: does not exist yet: strowger run creates it, empty"));
                 problems.extend(
-                    control::look_at_destinations(&config, Vec::new()).err().unwrap_or_default(),
+                    control::check_destinations(&config, Vec::new()).err().unwrap_or_default(),
                 );
             }
             Ok(loaded) => {
                 warnings.extend(loaded.warnings);
                 let (resolved, more) = resolve::once(loaded.records, &config);
                 warnings.extend(more);
-                match control::look_at_destinations(&config, resolved) {
+                match control::check_destinations(&config, resolved) {
                     Ok((resolved, more)) => {
                         destinations = resolved;
                         warnings.extend(more);
@@ -85,7 +85,7 @@ fn check(flags: &Flags) -> Result<Report, Vec<Problem>> {
             problems.extend(source::read(path).err().unwrap_or_default());
         }
     }
-    problems.extend(control::look_at_doors(&config.control));
+    problems.extend(control::check_admin_sockets(&config.control));
     let key = match keyfile::look(&config.relay) {
         Ok(Some(path)) => path.display().to_string(),
         Ok(None) if config.relay.keys.is_empty() => "a key file is made at the first start".into(),

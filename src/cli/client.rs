@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use strowger::config::{ControlSocket, Draft, Flags, RelayConfig};
 use strowger::limits::{ASK_TIME_MAX, REPLY_BYTES_MAX};
 
-/// Which relay is meant.
+/// Selects the relay by its control socket.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Door {
+pub(crate) struct RelaySocket {
     /// Socket of the relay [default: strowger.sock in its state directory]
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -54,7 +54,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl Door {
+impl RelaySocket {
     /// Asks the relay, and returns the result that it replies with.
     pub(crate) fn ask(&self, method: &str, params: &Value) -> Result<Value, Trouble> {
         let (mut stream, path) = connect(&self.places()?)?;
@@ -82,7 +82,7 @@ impl Door {
             ControlSocket::At(path) => Ok(vec![path]),
             ControlSocket::InStateDirectory => Ok(in_state_directories(&config.relay)),
             ControlSocket::Off => Err(Trouble::one(format!(
-                "{name} closes this door: leave out [control] socket = \"off\""
+                "{name} closes the control socket: leave out [control] socket = \"off\""
             ))),
         }
     }
@@ -230,8 +230,8 @@ mod tests {
 
     use super::*;
 
-    fn door(path: &Path) -> Door {
-        Door { control: Some(path.into()), config: None }
+    fn socket(path: &Path) -> RelaySocket {
+        RelaySocket { control: Some(path.into()), config: None }
     }
 
     /// Asks somebody who reads the question to its end and replies with these bytes.
@@ -246,7 +246,7 @@ mod tests {
             stream.write_all(reply).unwrap();
             question
         });
-        let result = door(&path).ask("strowger.list", &json!({ "set": 1 }));
+        let result = socket(&path).ask("strowger.list", &json!({ "set": 1 }));
         (result, server.join().unwrap())
     }
 
@@ -281,7 +281,7 @@ mod tests {
     fn nobody_there() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        let told = |path: &Path| door(path).ask("m", &json!({})).unwrap_err().to_string();
+        let told = |path: &Path| socket(path).ask("m", &json!({})).unwrap_err().to_string();
         let absent = told(&path);
         assert!(absent.starts_with("no relay is running here: no socket at "), "{absent}");
         assert!(absent.contains("strowger run"), "{absent}");
@@ -298,14 +298,14 @@ mod tests {
         let file = directory.path().join("strowger.toml");
         let places = |text: &str| {
             std::fs::write(&file, text).unwrap();
-            Door { control: None, config: Some(file.clone()) }.places()
+            RelaySocket { control: None, config: Some(file.clone()) }.places()
         };
         assert_eq!(places("[control]\nsocket = \"/run/x\"\n"), Ok(vec!["/run/x".into()]));
         let state = places("[relay]\nstate_dir = \"/srv/state\"\nworkers = \"many\"\n");
         assert_eq!(state, Ok(vec!["/srv/state/strowger.sock".into()]));
         let off = places("[control]\nsocket = \"off\"\n").unwrap_err().to_string();
-        assert!(off.contains("closes this door"), "{off}");
-        let absent = Door { control: None, config: Some("/no/such/file".into()) };
+        assert!(off.contains("closes the control socket"), "{off}");
+        let absent = RelaySocket { control: None, config: Some("/no/such/file".into()) };
         assert!(absent.places().unwrap_err().to_string().contains("/no/such/file"));
     }
 

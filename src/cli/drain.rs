@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use strowger::limits::LOOK_AGAIN;
 
-use super::client::{Door, Trouble, shown};
+use super::client::{RelaySocket, Trouble, shown};
 use super::show::{self, all, count, field};
 
 /// Send no new calls to a destination, or refuse them all, and show what is remembered
@@ -47,7 +47,7 @@ pub(crate) struct DrainArgs {
     #[arg(long, value_name = "SECONDS", conflicts_with = "off")]
     quiet: Option<u64>,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 pub(crate) fn run(args: &DrainArgs) -> ExitCode {
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &DrainArgs) -> ExitCode {
 /// Says whether nothing is remembered, or nothing of it was used for as long as was asked.
 fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
     let target = args.set.zip(args.uri.as_deref());
-    switch(&args.door, target, !args.off)?;
+    switch(&args.socket, target, !args.off)?;
     let name =
         target.map_or("the relay".into(), |(set, uri)| format!("{} of set {set}", shown(uri)));
     if args.off {
@@ -82,7 +82,7 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
     };
     let mut view = View::default();
     loop {
-        let left = Left::read(&args.door.ask("strowger.remembered", &json!({}))?, target);
+        let left = Left::read(&args.socket.ask("strowger.remembered", &json!({}))?, target);
         view.show(&left)?;
         let of = target.map_or(String::new(), |_| format!(" of {name}"));
         let server = if target.is_none() {
@@ -112,13 +112,13 @@ fn drain(args: &DrainArgs) -> Result<bool, Trouble> {
 }
 
 /// Drains the relay or one destination, or ends that. Whether a destination is pinged stays as it is.
-fn switch(door: &Door, target: Option<(u32, &str)>, on: bool) -> Result<(), Trouble> {
+fn switch(socket: &RelaySocket, target: Option<(u32, &str)>, on: bool) -> Result<(), Trouble> {
     let Some((set, uri)) = target else {
-        return door.ask("strowger.drain", &json!({ "on": on })).map(drop);
+        return socket.ask("strowger.drain", &json!({ "on": on })).map(drop);
     };
     let state = if on { "disabled" } else { "active" };
     let params = json!({ "set": set, "uri": uri, "state": state });
-    let reply = door.ask("strowger.set_state", &params)?;
+    let reply = socket.ask("strowger.set_state", &params)?;
     show::warn(&reply);
     Ok(())
 }
@@ -136,13 +136,13 @@ impl Left {
     fn read(reply: &Value, target: Option<(u32, &str)>) -> Self {
         let mut left = Self { newest_age_s: u64::MAX, ..Self::default() };
         for destination in all(reply, "destinations") {
-            let is_meant = target.is_none_or(|(set, uri)| {
+            let is_selected = target.is_none_or(|(set, uri)| {
                 let sets = all(destination, "sets");
                 // What is listed no more, such as an address that its name has lost, may come too.
                 let is_of_set = sets.is_empty() || sets.iter().any(|listed| *listed == set);
                 is_of_set && is_same(uri, destination)
             });
-            if is_meant {
+            if is_selected {
                 let number = |name| destination[name].as_u64().unwrap_or(0);
                 left.open += number("open") + number("challenges");
                 left.ended += number("ended");

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use strowger::limits::SLOT_BYTES;
 
-use super::client::{Door, Trouble, shown};
+use super::client::{RelaySocket, Trouble, shown};
 use super::show::{self, all, cell, field};
 
 /// Say what the running relay would do with a SIP message, and why
@@ -30,7 +30,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "LISTENER")]
     to: Option<String>,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
     /// Answer as JSON
     #[arg(long)]
     json: bool,
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ExplainArgs) -> ExitCode {
     if let Some(to) = &args.to {
         params["to"] = to.as_str().into();
     }
-    show::reply(args.door.ask("strowger.explain", &params), args.json, text)
+    show::reply(args.socket.ask("strowger.explain", &params), args.json, text)
 }
 
 /// Whether it is one of the characters that JSON writes as a number.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::client::{Door, Trouble};
+use super::client::{RelaySocket, Trouble};
 use super::show::{self, all, cell, field};
 
 /// Show the destinations of the running relay, with the state of each
@@ -18,7 +18,7 @@ Example:
   strowger list --set 1")]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
     /// Only this set
     #[arg(long, value_name = "N")]
     set: Option<u32>,
@@ -28,7 +28,7 @@ pub(crate) struct ListArgs {
 }
 
 pub(crate) fn run(args: &ListArgs) -> ExitCode {
-    let reply = args.door.ask("strowger.list", &json!({}));
+    let reply = args.socket.ask("strowger.list", &json!({}));
     let reply = reply.and_then(|listing| match args.set {
         Some(wanted) => only(wanted, listing),
         None => Ok(listing),

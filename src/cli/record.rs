@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::client::{Door, shown};
+use super::client::{RelaySocket, shown};
 use super::show::{self, all, count};
 
 /// Add one destination to the running relay
@@ -29,7 +29,7 @@ pub(crate) struct AddArgs {
     #[command(flatten)]
     save: Save,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 /// Remove a destination from the running relay
@@ -47,7 +47,7 @@ pub(crate) struct RemoveArgs {
     #[command(flatten)]
     save: Save,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -77,7 +77,7 @@ pub(crate) fn add(args: &AddArgs) -> ExitCode {
         "attributes": args.attrs,
     });
     args.save.put_into(&mut params);
-    show::reply(args.door.ask("strowger.add", &params), false, |reply| {
+    show::reply(args.socket.ask("strowger.add", &params), false, |reply| {
         let notes = all(reply, "notes").iter().filter_map(Value::as_str);
         let notes: String = notes.map(|note| format!("\nwarning: {}", shown(note))).collect();
         format!("added to set {}: {}{notes}", args.set, shown(&args.uri))
@@ -87,7 +87,7 @@ pub(crate) fn add(args: &AddArgs) -> ExitCode {
 pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
     let mut params = json!({ "set": args.set, "uri": args.uri });
     args.save.put_into(&mut params);
-    match args.door.ask("strowger.remove", &params) {
+    match args.socket.ask("strowger.remove", &params) {
         Ok(reply) => match reply["removed"].as_u64().unwrap_or(0) {
             0 => {
                 super::client::Trouble(vec![format!("set {} has no {}", args.set, args.uri)]).tell()

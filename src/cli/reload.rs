@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::client::{Door, shown};
+use super::client::{RelaySocket, shown};
 use super::show::{self, all, cell, count, field};
 
 /// Let the running relay read its configuration and destinations again
@@ -18,7 +18,7 @@ Example:
   strowger reload --dry-run")]
 pub(crate) struct ReloadArgs {
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
     /// Only say what it would change
     #[arg(long)]
     dry_run: bool,
@@ -32,7 +32,7 @@ pub(crate) struct ReloadArgs {
 
 pub(crate) fn run(args: &ReloadArgs) -> ExitCode {
     let how = json!({ "dry_run": args.dry_run, "force": args.force });
-    let reply = args.door.ask("strowger.reload", &how);
+    let reply = args.socket.ask("strowger.reload", &how);
     let would_be_refused =
         reply.as_ref().is_ok_and(|plan| !args.force && !all(plan, "refused").is_empty());
     let code = show::reply(reply, args.json, |reloaded| text(reloaded, args.dry_run));

@@ -65,11 +65,11 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
     info!("ready: {}", relay.describe());
     // A reload may wait for a database; a signal that ends the relay does not wait for the reload.
     let (ask, asked) = channel::bounded(1);
-    let desk = relay.desk();
+    let commands = relay.commands();
     let reloads = move || {
         for () in asked {
             // The log tells what became of it.
-            let _ = desk.reload(ReloadHow::default());
+            let _ = commands.reload(ReloadHow::default());
         }
     };
     thread::Builder::new().name("reload".into()).spawn(reloads).map_err(|e| boxed(vec![e]))?;

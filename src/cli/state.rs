@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::client::Door;
+use super::client::RelaySocket;
 use super::show::{self, count, field};
 
 /// Put destinations of the running relay into another state
@@ -29,7 +29,7 @@ pub(crate) struct SetStateArgs {
     #[arg(long, value_name = "DUID")]
     duid: Option<String>,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 pub(crate) fn set_state(args: &SetStateArgs) -> ExitCode {
@@ -43,7 +43,7 @@ pub(crate) fn set_state(args: &SetStateArgs) -> ExitCode {
         (None, Some("all")) => params["all"] = true.into(),
         (None, uri) => params["uri"] = uri.into(),
     }
-    show::reply(args.door.ask("strowger.set_state", &params), false, |reply| {
+    show::reply(args.socket.ask("strowger.set_state", &params), false, |reply| {
         show::warn(reply);
         let changed = reply["changed"].as_u64().unwrap_or(0);
         format!("{} of set {} now {state}", count(changed, "destination"), args.set)
@@ -76,7 +76,7 @@ pub(crate) struct PingActiveArgs {
     #[arg(value_parser = ["on", "off"])]
     now: Option<String>,
     #[command(flatten)]
-    door: Door,
+    socket: RelaySocket,
 }
 
 pub(crate) fn ping_active(args: &PingActiveArgs) -> ExitCode {
@@ -85,7 +85,7 @@ pub(crate) fn ping_active(args: &PingActiveArgs) -> ExitCode {
         None => json!([]),
     };
     let word = |value: String| if value == "0" { "off" } else { "on" };
-    show::reply(args.door.ask("dispatcher.ping_active", &params), false, |reply| {
+    show::reply(args.socket.ask("dispatcher.ping_active", &params), false, |reply| {
         let old = word(field(reply, "OldPingState"));
         let now = match reply.get("NewPingState") {
             Some(_) => format!("{} (was {old})", word(field(reply, "NewPingState"))),

@@ -1,4 +1,4 @@
-//! `[control]`: the doors through which operators and their tools talk to a running relay.
+//! `[control]`: the control sockets through which operators and their tools talk to a running relay.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::document::{Document, Section};
 
 const KEYS: &[&str] = &["socket", "fifo", "fifo_reply_dir", "datagram", "binrpc", "http"];
 
-/// `[control]`: each door but the first is open only when it is named.
+/// `[control]`: each socket but the first is open only when it is named.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ControlConfig {
     /// `socket`: the unix stream that `strowger list` and the like talk to.
@@ -24,7 +24,7 @@ pub struct ControlConfig {
     pub http: Option<SocketAddr>,
 }
 
-/// The door of our own command line.
+/// The socket of our own command line.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum ControlSocket {
     /// `strowger.sock` in the state directory.
@@ -70,7 +70,7 @@ fn path(document: &mut Document, section: &Section, key: &str) -> Option<PathBuf
     None
 }
 
-/// Who reaches this door commands the relay, so nobody but this machine may.
+/// Who reaches this socket commands the relay, so nobody but this machine may.
 fn http(document: &mut Document, section: &Section) -> Option<SocketAddr> {
     let (text, place) = section.string(document, "http")?;
     let right = "write a loopback address and port, such as 127.0.0.1:8060";

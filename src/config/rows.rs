@@ -503,7 +503,7 @@ fn a_database_beside_the_file_when_none_is_named() {
 }
 
 #[test]
-fn doors() {
+fn control_sockets() {
     let with = |lines: &str| format!("{MINIMAL}[control]\n{lines}\n");
     let read = |lines: &str| {
         let read = Config::from_text(Path::new("f.toml"), &with(lines), &Flags::default());

@@ -1,30 +1,16 @@
 //! The relay as a whole: starts, reloads, drains and stops it, and runs its control threads.
 
-mod beside;
-mod change;
-mod desk;
-mod doors;
-mod edit;
+mod admin;
+mod commands;
 mod error;
 mod explain;
 mod finish;
-mod in_force;
-mod load;
-mod low_priority;
-mod meant;
 mod methods;
-mod names;
-mod plan;
-mod publish;
-mod ready;
-mod reload;
-mod remembered;
-mod retry;
-mod runtime;
+mod snapshot;
+mod start;
 #[cfg(test)]
 mod tests;
 mod threads;
-mod write_back;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -35,16 +21,14 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{self, Sender};
 use tracing::{error, warn};
 
-pub use beside::look_at_destinations;
-pub use desk::{
-    Changed, Desk, ListedAddress, ListedRecord, ListedSet, Listing, NewRecord, ReloadHow, Reloaded,
-    Took, Which,
+pub use admin::check as check_admin_sockets;
+pub use commands::{
+    Change, Changed, Commands, ListedAddress, ListedRecord, ListedSet, Listing, MemoryUse,
+    NewRecord, Plan, ReloadHow, Reloaded, StillComing, Took, Which,
 };
-pub use doors::look as look_at_doors;
 pub use error::Error;
 pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
-pub use plan::{Change, Plan};
-pub use remembered::{MemoryUse, StillComing};
+pub use start::check::check_destinations;
 
 use crate::config::{Config, Flags};
 use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
@@ -54,13 +38,15 @@ use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Pool, Seat, Supplies};
-use beside::leave_out_unusable;
-use change::Current;
-use doors::{Doors, OpenDoors};
-use in_force::InForce;
-use publish::Publisher;
-use runtime::{ControlRuntime, DrivenRuntime};
+use admin::{AdminSockets, ServedSockets};
+use snapshot::change::Current;
+use snapshot::in_force::InForce;
+use snapshot::publisher::Publisher;
+use start::check::leave_out_unusable;
+use start::{load, ready};
+use threads::runtime::{ControlRuntime, DrivenRuntime};
 use threads::thread_error;
+use threads::{names, retry};
 
 /// Options besides the configuration.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +74,7 @@ pub struct Relay {
     alive: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
     /// Closed first, so that no more commands come.
-    doors: Option<OpenDoors>,
+    admin: Option<ServedSockets>,
     /// Its tasks end first, without waiting for them.
     runtime: Option<DrivenRuntime>,
 }
@@ -134,14 +120,14 @@ impl Relay {
         let read = Resolver::alone().map_err(thread_error("resolver"));
         let read = read.and_then(|resolver| Ok((load::read(config, &resolver)?, resolver)));
         let secrets = error::both(load::keys(config), load::incarnation());
-        let doors = ControlRuntime::new().map_err(thread_error("control-io"));
-        let doors = doors.and_then(|runtime| {
-            Ok((Doors::make(config, runtime.handle()).map_err(error::all)?, runtime))
+        let admin = ControlRuntime::new().map_err(thread_error("control-io"));
+        let admin = admin.and_then(|runtime| {
+            Ok((AdminSockets::make(config, runtime.handle()).map_err(error::all)?, runtime))
         });
-        let (((bound, read), secrets), doors) =
-            error::both(error::both(error::both(bound, read), secrets), doors)?;
+        let (((bound, read), secrets), admin) =
+            error::both(error::both(error::both(bound, read), secrets), admin)?;
         let (sockets, listeners) = bound;
-        let (doors, runtime) = doors;
+        let (admin, runtime) = admin;
         let (load::Started { records, warnings, stale }, resolver) = read;
         let (keys, incarnation) = secrets;
         let (records, left_out) = leave_out_unusable(config, records, &listeners);
@@ -204,7 +190,7 @@ impl Relay {
         if stale.is_some() {
             retry::spawn(Arc::downgrade(&inner), gone)?;
         }
-        let doors = doors.open(Desk::new(Arc::clone(&inner)), runtime.handle());
+        let admin = admin.open(Commands::new(Arc::clone(&inner)), runtime.handle());
         let runtime = runtime.drive().map_err(thread_error("control-io"))?;
         Ok(Self {
             inner,
@@ -214,7 +200,7 @@ impl Relay {
             spread,
             alive: Some(alive),
             keeper: Some(keeper),
-            doors: Some(doors),
+            admin: Some(admin),
             runtime: Some(runtime),
         })
     }
@@ -258,12 +244,12 @@ impl Relay {
     /// # Errors
     /// Everything that is wrong; then nothing changes.
     pub fn reload(&self) -> Result<Reloaded, Vec<Error>> {
-        self.desk().reload(ReloadHow::default())
+        self.commands().reload(ReloadHow::default())
     }
 
     /// Returns the commands that operators can run.
-    pub fn desk(&self) -> Desk {
-        Desk::new(Arc::clone(&self.inner))
+    pub fn commands(&self) -> Commands {
+        Commands::new(Arc::clone(&self.inner))
     }
 
     /// Returns the current counters.
@@ -288,7 +274,7 @@ impl Relay {
     }
 
     fn end_control(&mut self) {
-        self.doors = None;
+        self.admin = None;
         self.runtime = None;
         self.alive = None;
         if let Some(keeper) = self.keeper.take()
@@ -316,7 +302,7 @@ impl Inner {
         format!("{} of {source}", ready::sets(in_force.records(), in_force.registry()))
     }
 
-    fn strike(&self, work: &[u8]) {
+    fn fault_point(&self, work: &[u8]) {
         if let Some(fault) = &self.fault {
             fault.strike(work);
         }

@@ -38,8 +38,8 @@ impl Running {
         Self { relay: Relay::start(&config, Options::default()).unwrap(), folder }
     }
 
-    fn desk(&self) -> Desk {
-        self.relay.desk()
+    fn commands(&self) -> Commands {
+        self.relay.commands()
     }
 
     fn write(&self, list: &str) {
@@ -52,7 +52,7 @@ impl Running {
 
     fn reload_so(&self, list: &str, how: ReloadHow) -> Result<Reloaded, String> {
         self.write(list);
-        self.desk().reload(how).map_err(said)
+        self.commands().reload(how).map_err(said)
     }
 
     /// `1 sip:a AX 0`, a line for each record.
@@ -60,17 +60,17 @@ impl Running {
         let line = |set: u32, r: &ListedRecord| {
             format!("{set} {} {} {}", r.uri, r.flags.letters(), r.priority)
         };
-        let sets = self.desk().list().sets;
+        let sets = self.commands().list().sets;
         sets.iter().flat_map(|set| set.records.iter().map(|r| line(set.id, r))).collect()
     }
 
     fn put(&self, which: &Which, state: State) -> Result<usize, String> {
-        self.desk().set_state(1, which, state, false).map(|changed| changed.count).map_err(said)
+        self.commands().set_state(1, which, state, false).map(|changed| changed.count).map_err(said)
     }
 
     fn add(&self, set: u32, uri: &str) -> Result<Vec<String>, String> {
         let new = NewRecord { set, uri: uri.into(), ..NewRecord::default() };
-        self.desk().add(&new, None).map_err(said)
+        self.commands().add(&new, None).map_err(said)
     }
 }
 
@@ -94,7 +94,7 @@ fn what_is_listed() {
         running.listed(),
         ["1 sip:192.0.2.2 DX 7", "1 sip:192.0.2.1 AX 0", "2 sip:192.0.2.3:5070 AP 0"]
     );
-    let list = running.desk().list();
+    let list = running.commands().list();
     let record = &list.sets[0].records[0];
     assert_eq!(record.attributes.value("duid"), Some("b"));
     assert_eq!(record.origin.to_string(), "line 3");
@@ -109,7 +109,7 @@ fn what_is_listed() {
     running
         .reload("1 sip:192.0.2.1 0 9\n1 sip:192.0.2.2 0 7 duid=b\n2 sip:192.0.2.3:5070\n")
         .unwrap();
-    let after = iuids(&running.desk().list());
+    let after = iuids(&running.commands().list());
     assert_eq!(after, [&before[1], &before[0], &before[2]].map(Clone::clone));
 }
 
@@ -178,9 +178,10 @@ fn whom_a_state_is_for() {
         }
     }
     let running = Running::with(list);
-    let errors = running.desk().set_state(7, &Which::All, State::Active, false).unwrap_err();
+    let errors = running.commands().set_state(7, &Which::All, State::Active, false).unwrap_err();
     assert_eq!(said(errors), "there is no set 7: the sets are 1");
-    let errors = Running::with("# none\n").desk().set_state(1, &Which::All, State::Active, false);
+    let errors =
+        Running::with("# none\n").commands().set_state(1, &Which::All, State::Active, false);
     assert_eq!(said(errors.unwrap_err()), "there is no set 1: no sets are loaded");
 }
 
@@ -253,7 +254,7 @@ fn a_record_is_added_and_removed_and_nothing_else_changes() {
         priority: 5,
         attributes: "duid=d".into(),
     };
-    running.desk().add(&new, Some(false)).unwrap();
+    running.commands().add(&new, Some(false)).unwrap();
     let wants = [
         "1 sip:192.0.2.1 AX 5",
         "1 sip:192.0.2.4 AP 5",
@@ -287,9 +288,9 @@ fn a_record_is_added_and_removed_and_nothing_else_changes() {
     }
     assert_eq!(running.listed(), wants);
 
-    assert_eq!(running.desk().remove(1, "sip:192.0.2.77", None).unwrap(), 0);
-    assert_eq!(running.desk().remove(3, "sip:192.0.2.1", None).unwrap(), 0);
-    assert_eq!(running.desk().remove(1, "192.0.2.1:5060", None).unwrap(), 1);
+    assert_eq!(running.commands().remove(1, "sip:192.0.2.77", None).unwrap(), 0);
+    assert_eq!(running.commands().remove(3, "sip:192.0.2.1", None).unwrap(), 0);
+    assert_eq!(running.commands().remove(1, "192.0.2.1:5060", None).unwrap(), 1);
     assert_eq!(running.listed(), wants[1..]);
 
     // A reload removes what the source does not know and restores what it does; no guard stops
@@ -363,20 +364,20 @@ fn a_destination_that_is_the_relay_itself_is_left_out_where_that_is_wanted() {
 fn what_is_saved_stands_in_the_source() {
     let running = Running::with("1 sip:192.0.2.1 # the first\n1 sip:192.0.2.2\n");
     let new = NewRecord { set: 1, uri: "192.0.2.3".into(), ..NewRecord::default() };
-    assert_eq!(running.desk().add(&new, Some(true)).unwrap(), [""; 0]);
-    assert_eq!(running.desk().remove(1, "sip:192.0.2.2:5060", Some(true)).unwrap(), 1);
+    assert_eq!(running.commands().add(&new, Some(true)).unwrap(), [""; 0]);
+    assert_eq!(running.commands().remove(1, "sip:192.0.2.2:5060", Some(true)).unwrap(), 1);
     let wants = ["1 sip:192.0.2.1 AX 0", "1 sip:192.0.2.3 AX 0"];
     assert_eq!(running.listed(), wants);
     let list = fs::read_to_string(running.folder.path().join("dispatcher.list")).unwrap();
     assert_eq!(list.lines().count(), 2, "{list}");
-    let plan = running.desk().reload(ReloadHow::default()).unwrap().plan;
+    let plan = running.commands().reload(ReloadHow::default()).unwrap().plan;
     assert_eq!(plan.to_string(), "0 added, 0 removed, 0 changed");
     assert_eq!(running.listed(), wants);
     // If the source cannot be written to, nothing changes.
     fs::remove_file(running.folder.path().join("dispatcher.list")).unwrap();
     let new = NewRecord { uri: "192.0.2.4".into(), ..new };
-    assert!(running.desk().add(&new, Some(true)).is_err());
-    assert!(running.desk().remove(1, "sip:192.0.2.1", Some(true)).is_err());
+    assert!(running.commands().add(&new, Some(true)).is_err());
+    assert!(running.commands().remove(1, "sip:192.0.2.1", Some(true)).is_err());
     assert_eq!(running.listed(), wants);
 }
 
@@ -394,15 +395,15 @@ fn more_reloads_than_may_wait_are_refused() {
 #[test]
 fn what_else_may_be_asked() {
     let running = Running::with("1 sip:192.0.2.1\n");
-    let desk = running.desk();
-    assert!(desk.ping_active(None));
-    assert!(desk.ping_active(Some(false)));
-    assert!(!desk.ping_active(None));
-    assert!(!desk.drain(true).unwrap());
-    assert!(desk.drain(false).unwrap());
+    let commands = running.commands();
+    assert!(commands.ping_active(None));
+    assert!(commands.ping_active(Some(false)));
+    assert!(!commands.ping_active(None));
+    assert!(!commands.drain(true).unwrap());
+    assert!(commands.drain(false).unwrap());
     assert_eq!(running.relay.snapshot_version(), 3);
-    assert!(desk.uptime() > Duration::ZERO);
-    assert_eq!(desk.totals().received, 0);
+    assert!(commands.uptime() > Duration::ZERO);
+    assert_eq!(commands.totals().received, 0);
 }
 
 /// Lines of a list that is long enough to be built at low priority.
@@ -423,7 +424,7 @@ fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
             // Neither a command nor a listing waits for this build.
             assert_eq!(running.put(&uri("sip:192.0.2.7"), State::Disabled), Ok(1));
             assert_eq!(running.listed()[6], "1 sip:192.0.2.7 DX 0");
-            assert!(!running.desk().drain(true).unwrap());
+            assert!(!running.commands().drain(true).unwrap());
         }
         let config = Arc::clone(in_force.config());
         let listeners = running.relay.listeners();
@@ -432,7 +433,7 @@ fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
     assert_eq!((builds, version.unwrap()), (2, Some(4)));
     let listed = running.listed();
     assert_eq!((listed.len(), listed[5].as_str()), (99, "1 sip:192.0.2.7 DX 0"));
-    assert!(running.desk().list().draining);
+    assert!(running.commands().list().draining);
     let snapshot = inner.current.snapshot();
     assert_eq!((snapshot.version, snapshot.draining), (4, true));
     let slot = snapshot.destinations.by_address("192.0.2.7:5060".parse().unwrap()).unwrap().slot;

@@ -6,8 +6,8 @@
 
 mod answer;
 mod call;
+mod control_sockets;
 mod core;
-mod doors;
 mod draft;
 mod flow;
 mod lexer;
@@ -102,7 +102,7 @@ pub fn import(
     let force_rport = routes::read(&script, &mut draft);
     core::read(&script, force_rport, &mut draft);
     modules::read(&script, &mut draft);
-    doors::read(&script, &mut draft);
+    control_sockets::read(&script, &mut draft);
     draft.settle();
     if !draft.has("source") {
         let what = if modules::has_dispatcher(&script) {

@@ -264,12 +264,12 @@ route { if (a) exit; else if (b) { exit; } else route(SELECT); xlog(\"main $du\"
         &[],
     ),
     Row("loadmodule \"tm\"\nchildren=16", &["workers = \"per-core\""], &[]),
-    // Doors.
+    // Control sockets.
     Row(
         "loadmodule \"jsonrpcs\"\nmodparam(\"jsonrpcs\", \"transport\", 4)\nmodparam(\"jsonrpcs\", \"dgram_socket\", \"udp:127.0.0.1:8090\")",
         &[],
         &[
-            "k.cfg:3 modparam(\"jsonrpcs\", \"dgram_socket\", \"udp:127.0.0.1:8090\"): a door is a path",
+            "k.cfg:3 modparam(\"jsonrpcs\", \"dgram_socket\", \"udp:127.0.0.1:8090\"): a control socket is a path",
         ],
     ),
     Row(

@@ -13,7 +13,7 @@
 //! | the head and the slots of their memory | nothing: one control thread writes; a successor reads after a hand-over | by argument |
 //! | pin counters, `sweep_at`, `swept_ms` | nothing: numbers; one thread sweeps | counts asserted in [`claims`] |
 //! | `Turns`, `Place::turns` | nothing: each number is drawn once | [`turns`] |
-//! | the snapshot in force (arc-swap), counts of the old ones | a thread with the new one sees everything done before it was published; the last count is ours | [`slots`] with a replacement for arc-swap; `control::publish` tests the real one |
+//! | the snapshot in force (arc-swap), counts of the old ones | a thread with the new one sees everything done before it was published; the last count is ours | [`slots`] with a replacement for arc-swap; `control::snapshot::publisher` tests the real one |
 //! | `WorkerStats` | nothing: one writer each | by argument |
 //! | `WorkerStats::snapshot_version` | nothing: it is shown, and a reload waits for it and then touches no memory of the worker | by argument |
 //! | `Supplies::stop` | nothing: a flag; the threads are joined | by argument |
@@ -30,8 +30,8 @@ mod slots;
 mod takeover;
 mod turns;
 
-#[path = "../control/publish.rs"]
-mod publish;
+#[path = "../control/snapshot/publisher.rs"]
+mod publisher;
 
 use loom::thread::{self, JoinHandle};
 

@@ -1,7 +1,7 @@
 //! Workers use snapshots and slots while new snapshots replace old ones and slots get new
 //! destinations.
 
-use super::publish::Publisher;
+use super::publisher::Publisher;
 use super::*;
 use crate::sync::{Arc, ArcSwap};
 

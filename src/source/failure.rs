@@ -1,7 +1,7 @@
 //! Why a source cannot be read: because it is away, or because of a mistake.
 //!
-//! A database that is away comes back by itself, so a relay may start without it. A mistake is mended
-//! by somebody, so it is told before anything runs.
+//! A database that is away comes back by itself, so a relay may start without it. Only an
+//! operator can fix a mistake, so it is reported before anything runs.
 
 use crate::config::Problem;
 

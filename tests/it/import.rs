@@ -38,7 +38,7 @@ fn imported(cfg: &Path) -> (String, String) {
     let left = fs::read_dir(files.path()).expect("a folder").count();
     assert_eq!(left, 1, "nothing else was written");
 
-    // The doors are where Kamailio's tools look, and the database where it is: here neither is.
+    // The control sockets are where Kamailio's tools look, and the database where it is: here neither is.
     let written = fs::read_to_string(&toml).expect("text");
     let folder = files.path().display();
     let here = written

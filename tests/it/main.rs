@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod admin_sockets;
 mod calls;
 mod cli;
 mod cli_drain;
@@ -10,7 +11,6 @@ mod cli_explain;
 mod cli_output;
 mod databases;
 mod dialogs;
-mod doors;
 mod drain;
 mod empty;
 mod faults;

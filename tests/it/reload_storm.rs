@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use strowger::config::{Config, Flags};
-use strowger::control::{Desk, Options, Relay, ReloadHow};
+use strowger::control::{Commands, Options, Relay, ReloadHow};
 use strowger::proxy::{Forwarded, Verdict};
 use tempfile::TempDir;
 
@@ -40,7 +40,7 @@ fn a_thousand_reloads_ten_at_a_time_and_half_of_them_broken() {
     }
     turn_to(folder.path(), "good-0.list", 0);
     let relay = start(folder.path());
-    let desk = relay.desk();
+    let commands = relay.commands();
     let address = relay.local_addresses()[0];
     let mut caller =
         Sipp::scenario("uac_call").calls(address, CALLS as u64, 100).with(&["-d", "300"]).start();
@@ -52,7 +52,7 @@ fn a_thousand_reloads_ten_at_a_time_and_half_of_them_broken() {
             let wanted: Vec<_> = good.iter().map(|text| uris(text)).collect();
             let mut looks = 0;
             while !is_over.load(Ordering::Relaxed) {
-                let seen = listed(&desk);
+                let seen = listed(&commands);
                 assert!(wanted.contains(&seen), "what no good list says: {seen:?}");
                 looks += 1;
             }
@@ -63,17 +63,17 @@ fn a_thousand_reloads_ten_at_a_time_and_half_of_them_broken() {
             // The calls go on as long as the reloads do.
             let due = (CALLS * round / ROUNDS) as u64;
             wait::until("the calls before this round", || {
-                (desk.totals().of(Verdict::Forwarded(Forwarded::Chosen)) >= due).then_some(())
+                (commands.totals().of(Verdict::Forwarded(Forwarded::Chosen)) >= due).then_some(())
             });
             let round = thread::scope(|scope| {
                 let reloads: Vec<_> = (0..AT_A_TIME)
                     .map(|at| {
-                        let (desk, folder) = (&desk, folder.path());
+                        let (commands, folder) = (&commands, folder.path());
                         scope.spawn(move || {
                             let kind = ["good", "broken"][(round + at) % 2];
                             let name = format!("{kind}-{}.list", (round + at / 2) % 4);
                             turn_to(folder, &name, at);
-                            desk.reload(ReloadHow::default())
+                            commands.reload(ReloadHow::default())
                         })
                     })
                     .collect();
@@ -138,8 +138,8 @@ fn turn_to(folder: &Path, name: &str, at: usize) {
 }
 
 /// The destinations in the order of choice.
-fn listed(desk: &Desk) -> Vec<String> {
-    let sets = desk.list().sets;
+fn listed(commands: &Commands) -> Vec<String> {
+    let sets = commands.list().sets;
     sets.iter().flat_map(|set| set.records.iter().map(|r| r.uri.clone())).collect()
 }
 

@@ -32,11 +32,11 @@ fn start(list: &str) -> (Relay, TempDir) {
 fn the_next_call_notices_and_the_turn_goes_on_from_where_it_was() {
     let servers = servers("uas_call", 4);
     let (relay, _folder) = start(&list(&servers[..3]));
-    let desk = relay.desk();
+    let commands = relay.commands();
     let address = relay.local_addresses()[0];
     let uri = |at: usize| format!("sip:{}", servers[at].address);
     let put = |at, state| {
-        let count = desk.set_state(1, &Which::Uri(uri(at)), state, false).unwrap().count;
+        let count = commands.set_state(1, &Which::Uri(uri(at)), state, false).unwrap().count;
         assert_eq!(count, 1);
     };
     let taken = |calls| {
@@ -53,11 +53,11 @@ fn the_next_call_notices_and_the_turn_goes_on_from_where_it_was() {
     put(2, State::Inactive);
     relay.reload().unwrap();
     assert_eq!(taken(2), "ms2 ms1");
-    desk.add(&NewRecord { set: 1, uri: uri(3), ..NewRecord::default() }, None).unwrap();
+    commands.add(&NewRecord { set: 1, uri: uri(3), ..NewRecord::default() }, None).unwrap();
     assert_eq!(taken(4), "ms2 ms4 ms1 ms2");
-    assert_eq!(desk.remove(1, &uri(1), None).unwrap(), 1);
+    assert_eq!(commands.remove(1, &uri(1), None).unwrap(), 1);
     assert_eq!(taken(2), "ms4 ms1");
-    desk.set_state(1, &Which::All, State::Active, false).unwrap();
+    commands.set_state(1, &Which::All, State::Active, false).unwrap();
     assert_eq!(taken(3), "ms3 ms4 ms1");
     relay.reload().unwrap();
     assert_eq!(taken(3), "ms2 ms3 ms1");
@@ -67,19 +67,19 @@ fn the_next_call_notices_and_the_turn_goes_on_from_where_it_was() {
 fn calls_in_progress_stay_where_they_are() {
     let servers = servers("uas_call", 2);
     let (relay, _folder) = start(&list(&servers));
-    let desk = relay.desk();
+    let commands = relay.commands();
     let address = relay.local_addresses()[0];
     let uris: Vec<_> = servers.iter().map(|server| format!("sip:{}", server.address)).collect();
     let mut caller =
         Sipp::scenario("uac_call").calls(address, 40, 40).with(&["-d", "2000"]).start();
     caller.wait_logged("taken", 20);
-    desk.set_state(1, &Which::Uri(uris[0].clone()), State::Disabled, false).unwrap();
+    commands.set_state(1, &Which::Uri(uris[0].clone()), State::Disabled, false).unwrap();
     let at_first = |caller: &crate::harness::sipp::Outcome| {
         caller.taken_by().into_iter().filter(|server| *server == "ms1").count()
     };
     // Its row is gone too, while calls of both are in progress.
     caller.wait_logged("taken", 30);
-    assert_eq!(desk.remove(1, &uris[0], None).unwrap(), 1);
+    assert_eq!(commands.remove(1, &uris[0], None).unwrap(), 1);
     let caller = caller.wait();
     caller.assert_all_succeeded(40);
     caller.assert_stayed(40);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::error::Error;
-use super::{Desk, Listing};
+use super::{Commands, Listing};
 use crate::config::Problem;
 use crate::destination::{Flags, Slot, State};
 use crate::proxy::{
@@ -87,7 +87,7 @@ pub struct Leaving {
     pub bytes: Vec<u8>,
 }
 
-impl Desk {
+impl Commands {
     /// Returns what the relay would do with this message if it came now from `source` to `listener`
     /// (a name or `[udp:]ADDRESS:PORT`). Guesses both if they are not given. Changes nothing: no
     /// counter, no turn, no pin.

@@ -21,7 +21,7 @@ const LIST: &str = "1 sip:127.0.0.1:5071 0 0
 
 struct Running {
     relay: Relay,
-    desk: Desk,
+    commands: Commands,
     _files: TempDir,
 }
 
@@ -38,8 +38,8 @@ fn running(list: &str) -> Running {
     let mut config = Config::load(&flags).unwrap();
     config.relay.state_dir = Some(files.path().into());
     let relay = Relay::start(&config, Options::default()).unwrap();
-    let desk = relay.desk();
-    Running { relay, desk, _files: files }
+    let commands = relay.commands();
+    Running { relay, commands, _files: files }
 }
 
 fn invite(call_id: &str, via: &str) -> String {
@@ -53,7 +53,7 @@ fn invite(call_id: &str, via: &str) -> String {
 impl Running {
     fn explain(&self, message: &str) -> Explanation {
         let before = self.relay.totals();
-        let explanation = self.desk.explain(message.as_bytes(), None, None).unwrap();
+        let explanation = self.commands.explain(message.as_bytes(), None, None).unwrap();
         assert_eq!(self.relay.totals(), before);
         explanation
     }
@@ -89,7 +89,7 @@ fn everybody_of_the_set_is_told_with_the_reason() {
         assert_eq!(leaves.to.to_string(), "127.0.0.1:5071");
         assert!(String::from_utf8(leaves.bytes).unwrap().contains("\r\nRecord-Route: "));
     }
-    let set = |state| running.desk.set_state(1, &Which::All, state, false).unwrap();
+    let set = |state| running.commands.set_state(1, &Which::All, state, false).unwrap();
     set(State::Disabled);
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
     assert_eq!(told.says, "answered with 404 No destination");
@@ -98,7 +98,7 @@ fn everybody_of_the_set_is_told_with_the_reason() {
         told.candidates.iter().all(|c| c.excluded.as_deref() == Some("disabled by the operator"))
     );
     set(State::Active);
-    running.desk.drain(true).unwrap();
+    running.commands.drain(true).unwrap();
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
     assert_eq!(told.because, ["the relay is draining: it refuses new requests"]);
 }
@@ -120,7 +120,7 @@ fn a_call_in_progress_stays_where_it_is_said_to_be() {
     let first_lines = |bytes: &[u8]| String::from_utf8_lossy(bytes)[..60].to_owned();
     assert_eq!(first_lines(&bytes[..len]), first_lines(&told.leaves.unwrap().bytes));
 
-    let still = running.desk.remembered();
+    let still = running.commands.remembered();
     assert_eq!(still.len(), 1, "{still:?}");
     assert_eq!((still[0].uri.as_str(), still[0].sets.as_slice()), (uri.as_str(), &[1][..]));
     assert_eq!((still[0].remembered.open, still[0].remembered.all()), (1, 1));
@@ -128,15 +128,15 @@ fn a_call_in_progress_stays_where_it_is_said_to_be() {
     let told = running.explain(&message);
     assert_eq!(told.rule, Rule::Transaction);
     assert!(told.because[1].ends_with("not answered yet"), "{:?}", told.because);
-    running.desk.set_state(1, &Which::Uri(uri.clone()), State::Disabled, false).unwrap();
+    running.commands.set_state(1, &Which::Uri(uri.clone()), State::Disabled, false).unwrap();
     let told = running.explain(&message);
     assert!(told.says.ends_with(", which is disabled now"), "{}", told.says);
     assert!(told.candidates[0].is_taken);
     assert_eq!(told.candidates[0].excluded.as_deref(), Some("disabled by the operator"));
-    running.desk.remove(1, &uri, Some(false)).unwrap();
+    running.commands.remove(1, &uri, Some(false)).unwrap();
     let told = running.explain(&message);
     assert!(told.says.ends_with(", which is no longer listed"), "{}", told.says);
-    assert!(running.desk.remembered()[0].sets.is_empty());
+    assert!(running.commands.remembered()[0].sets.is_empty());
 
     let told = running.explain(&message.replace("INVITE", "CANCEL"));
     assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Pinned));
@@ -161,18 +161,18 @@ fn what_is_not_said_is_guessed_or_made_up_and_told_so() {
 
     let message = invite("given", "198.51.100.7:5062");
     let from = "127.0.0.1:5075".parse::<SocketAddr>().unwrap();
-    let told = running.desk.explain(message.as_bytes(), Some(from), None).unwrap();
+    let told = running.commands.explain(message.as_bytes(), Some(from), None).unwrap();
     assert_eq!(told.says, "answered with 403 Forbidden");
     assert_eq!(
         told.because[1],
         "127.0.0.1:5075 is the address of sip:127.0.0.1:5075 (127.0.0.1:5075)"
     );
     let v6 = running.relay.local_addresses()[1].to_string();
-    let told = running.desk.explain(message.as_bytes(), None, Some(&v6)).unwrap();
+    let told = running.commands.explain(message.as_bytes(), None, Some(&v6)).unwrap();
     assert_eq!(told.listener, format!("udp:{v6}"));
     // The destination is of the other family, so the other listener sends it.
     let leaves = told.leaves.unwrap();
     assert_eq!(leaves.by, format!("udp:{}", running.relay.local_addresses()[0]));
-    let error = running.desk.explain(b"", None, Some("udp:192.0.2.9:5060")).unwrap_err();
+    let error = running.commands.explain(b"", None, Some("udp:192.0.2.9:5060")).unwrap_err();
     assert!(error[0].to_string().contains("not one of the relay's listeners"), "{}", error[0]);
 }

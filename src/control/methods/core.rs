@@ -17,7 +17,7 @@ pub(super) fn info(_: &Call<'_>) -> Answer {
 
 /// Times are in UTC.
 pub(super) fn uptime(call: &Call<'_>) -> Answer {
-    let (now, uptime) = (SystemTime::now(), call.desk.uptime());
+    let (now, uptime) = (SystemTime::now(), call.commands.uptime());
     let since = now.checked_sub(uptime).unwrap_or(now);
     Ok(Value::object([
         ("now", time::text(now).into()),

@@ -2,7 +2,7 @@
 //! Kamailio only logs, are added.
 
 use super::{Call, failed, list};
-use crate::control::desk::{NewRecord, ReloadHow, Which};
+use crate::control::commands::{NewRecord, ReloadHow, Which};
 use crate::destination::{State, hash};
 use crate::rpc::{Answer, Fault, Value};
 
@@ -12,7 +12,7 @@ pub(super) fn list(call: &Call<'_>) -> Answer {
         Some("full") => list::Detail::Full,
         _ => list::Detail::Normal,
     };
-    let listing = call.desk.list();
+    let listing = call.commands.list();
     if listing.sets.is_empty() {
         return Err(Fault::failed("No Destination Sets"));
     }
@@ -20,7 +20,7 @@ pub(super) fn list(call: &Call<'_>) -> Answer {
 }
 
 pub(super) fn reload(call: &Call<'_>) -> Answer {
-    match call.desk.reload(ReloadHow::default()) {
+    match call.commands.reload(ReloadHow::default()) {
         Ok(_) => Ok("Ok. Dispatcher successfully reloaded.".into()),
         Err(errors) => Err(failed("Reload Failed", &errors)),
     }
@@ -50,7 +50,7 @@ fn set(call: &Call<'_>, name: &str, which: impl FnOnce(String) -> Which) -> Answ
         let why = format!("{state:?}: write a, i, t or d, with p behind it when it is probed");
         return Err(Fault::failed("Unknown State Value").because([why]));
     };
-    match call.desk.set_state(set, &which(text), state, is_probed) {
+    match call.commands.set_state(set, &which(text), state, is_probed) {
         Ok(_) => Ok("Ok. Dispatcher state updated.".into()),
         Err(errors) => Err(failed("State Update Failed", &errors)),
     }
@@ -82,7 +82,7 @@ pub(super) fn add(call: &Call<'_>) -> Answer {
         priority: call.number(3, "priority").unwrap_or(0),
         attributes: call.text(4, "attributes").unwrap_or_default(),
     };
-    match call.desk.add(&new, None) {
+    match call.commands.add(&new, None) {
         Ok(_) => Ok("Ok. Dispatcher destination added.".into()),
         Err(errors) => Err(failed("Adding dispatcher dst failed", &errors)),
     }
@@ -92,7 +92,7 @@ pub(super) fn remove(call: &Call<'_>) -> Answer {
     let (Some(set), Some(uri)) = (call.set(0), call.text(1, "uri")) else {
         return Err(Fault::failed("Invalid Parameters"));
     };
-    match call.desk.remove(set, &uri, None) {
+    match call.commands.remove(set, &uri, None) {
         // Kamailio answers the same if there was none.
         Ok(_) => Ok("Ok. Dispatcher destination removed.".into()),
         Err(errors) => Err(failed("Removing dispatcher dst failed", &errors)),
@@ -101,12 +101,15 @@ pub(super) fn remove(call: &Call<'_>) -> Answer {
 
 pub(super) fn ping_active(call: &Call<'_>) -> Answer {
     let Some(now) = call.params.get(0, "state") else {
-        return Ok(Value::object([("OldPingState", state_number(call.desk.ping_active(None)))]));
+        return Ok(Value::object([(
+            "OldPingState",
+            state_number(call.commands.ping_active(None)),
+        )]));
     };
     let Some(now) = now.bool() else {
         return Err(Fault::failed("Invalid Parameters"));
     };
-    let before = call.desk.ping_active(Some(now));
+    let before = call.commands.ping_active(Some(now));
     Ok(Value::object([("NewPingState", state_number(now)), ("OldPingState", state_number(before))]))
 }
 
@@ -130,7 +133,7 @@ pub(super) fn oclist(call: &Call<'_>) -> Answer {
     let Some(set) = call.set(0) else {
         return Err(Fault::failed("Invalid Parameters"));
     };
-    if call.desk.list().sets.iter().all(|listed| listed.id != set) {
+    if call.commands.list().sets.iter().all(|listed| listed.id != set) {
         return Err(Fault::new(404, "Destination Group Not Found"));
     }
     Ok(Value::Array(Vec::new()))

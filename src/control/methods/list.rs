@@ -4,7 +4,7 @@
 //! lookup time. Kamailio has one address for each name; our further addresses come last in the full
 //! list.
 
-use crate::control::desk::{ListedAddress, ListedRecord, ListedSet, Listing};
+use crate::control::commands::{ListedAddress, ListedRecord, ListedSet, Listing};
 use crate::rpc::Value;
 
 /// How much the list contains.

@@ -1,6 +1,6 @@
 //! The table of RPC methods, by name.
 //!
-//! A method reads the parameters, asks the [`Desk`], and returns the answer as a tree. It does not
+//! A method reads the parameters, asks the [`Commands`], and returns the answer as a tree. It does not
 //! know which control socket the request came from.
 
 // All functions in the table have the same type.
@@ -16,7 +16,7 @@ mod system;
 mod time;
 mod watch;
 
-use super::desk::Desk;
+use super::commands::Commands;
 use super::error::Error;
 use crate::rpc::{Answer, Fault, Params, Request};
 
@@ -33,7 +33,7 @@ pub(super) struct Method {
 /// What a method gets.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
-    desk: &'a Desk,
+    commands: &'a Commands,
     params: &'a Params,
 }
 
@@ -174,9 +174,9 @@ pub(super) fn find(name: &str) -> Option<&'static Method> {
 }
 
 /// Runs a request.
-pub(super) fn run(desk: &Desk, request: &Request) -> Answer {
+pub(super) fn run(commands: &Commands, request: &Request) -> Answer {
     let method = find(&request.method).ok_or_else(Fault::method_not_found)?;
-    (method.run)(&Call { desk, params: &request.params })
+    (method.run)(&Call { commands, params: &request.params })
 }
 
 impl Call<'_> {

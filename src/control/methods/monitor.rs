@@ -8,7 +8,7 @@ use crate::stats::Totals;
 
 /// There are no transactions here, only responses that are forwarded.
 pub(super) fn tm_stats(call: &Call<'_>) -> Answer {
-    let responses = call.desk.totals().responses();
+    let responses = call.commands.totals().responses();
     let value = |name| match name {
         "rpl_received" | "rpl_sent" => (name, Value::from(responses)),
         _ => (name, Value::Int(0)),
@@ -19,7 +19,7 @@ pub(super) fn tm_stats(call: &Call<'_>) -> Answer {
 /// Counts the relay's own responses by code. As in Kamailio, a class such as `4xx` counts the codes
 /// that have no member of their own.
 pub(super) fn sl_stats(call: &Call<'_>) -> Answer {
-    Ok(by_code(&call.desk.totals(), call.desk.no_destination_code()))
+    Ok(by_code(&call.commands.totals(), call.commands.no_destination_code()))
 }
 
 fn by_code(totals: &Totals, no_destination: u16) -> Value {
@@ -44,7 +44,7 @@ pub(super) fn shmmem(call: &Call<'_>) -> Answer {
         "g" => 30,
         _ => return Err(Fault::failed("bad param, (use b|k|m|g)")),
     };
-    let memory = call.desk.memory();
+    let memory = call.commands.memory();
     let shown = |bytes: u64| Value::from(bytes >> unit);
     Ok(Value::object([
         ("total", shown(memory.total)),

@@ -5,7 +5,7 @@ use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, Reloa
 use crate::rpc::{Answer, Fault, Value};
 
 pub(super) fn list(call: &Call<'_>) -> Answer {
-    let listing = call.desk.list();
+    let listing = call.commands.list();
     let sets = listing.sets.iter().map(|set| {
         let records = set.records.iter().map(record).collect();
         Value::object([("set", Value::from(set.id)), ("records", Value::Array(records))])
@@ -44,7 +44,7 @@ pub(super) fn reload(call: &Call<'_>) -> Answer {
         dry_run: flag(call, 0, "dry_run")?.unwrap_or(false),
         force: flag(call, 1, "force")?.unwrap_or(false),
     };
-    match call.desk.reload(how) {
+    match call.commands.reload(how) {
         Ok(reloaded) => Ok(Value::object([
             ("dry_run", how.dry_run.into()),
             ("plan", plan(&reloaded.plan)),
@@ -82,7 +82,7 @@ pub(super) fn add(call: &Call<'_>) -> Answer {
         priority: call.number(3, "priority").unwrap_or(0),
         attributes: call.text(4, "attributes").unwrap_or_default(),
     };
-    match call.desk.add(&new, flag(call, 5, "save")?) {
+    match call.commands.add(&new, flag(call, 5, "save")?) {
         Ok(notes) => Ok(Value::object([("notes", texts(notes))])),
         Err(errors) => Err(failed("Not added", &errors)),
     }
@@ -91,14 +91,14 @@ pub(super) fn add(call: &Call<'_>) -> Answer {
 pub(super) fn remove(call: &Call<'_>) -> Answer {
     let set = needed(call.set(0), "set", "the number of a set")?;
     let uri = needed(call.text(1, "uri"), "uri", "sip:HOST:PORT")?;
-    match call.desk.remove(set, &uri, flag(call, 2, "save")?) {
+    match call.commands.remove(set, &uri, flag(call, 2, "save")?) {
         Ok(removed) => Ok(Value::object([("removed", removed.into())])),
         Err(errors) => Err(failed("Not removed", &errors)),
     }
 }
 
 pub(super) fn stats(call: &Call<'_>) -> Answer {
-    let totals = call.desk.totals();
+    let totals = call.commands.totals();
     Ok(Value::Struct(totals.iter().map(|(name, value)| (name, value.into())).collect()))
 }
 

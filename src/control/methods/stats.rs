@@ -32,7 +32,7 @@ fn wanted(call: &Call<'_>) -> Result<Vec<Counter>, Fault> {
     if call.params.is_empty() {
         return Err(Fault::new(400, "Please provide which stats to retrieve"));
     }
-    let all = counters(&call.desk.totals());
+    let all = counters(&call.commands.totals());
     let mut wanted = Vec::new();
     for value in call.params.values() {
         let Some(text) = value.text() else {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::own::{flag, needed, texts};
 use super::{Call, failed};
-use crate::control::desk::{ListedRecord, Which};
+use crate::control::commands::{ListedRecord, Which};
 use crate::control::{Candidate, Explanation, SourceIs, StillComing, state_word};
 use crate::destination::{DestinationUri, Flags, State};
 use crate::hex;
@@ -30,7 +30,7 @@ pub(super) fn set_state(call: &Call<'_>) -> Answer {
         Some(is_probed) => is_probed,
         None => are_probed(call, set, &which),
     };
-    match call.desk.set_state(set, &which, state, is_probed) {
+    match call.commands.set_state(set, &which, state, is_probed) {
         Ok(changed) => Ok(Value::object([
             ("changed", changed.count.into()),
             ("warnings", texts(changed.warnings)),
@@ -48,7 +48,7 @@ fn state_of(word: &str) -> Option<State> {
 /// Returns whether all selected destinations are probed now.
 fn are_probed(call: &Call<'_>, set: u32, which: &Which) -> bool {
     let text_of = |uri: &str| DestinationUri::parse(uri).map_or(uri.to_owned(), |uri| uri.text);
-    let is_meant = |record: &ListedRecord| match which {
+    let is_selected = |record: &ListedRecord| match which {
         Which::All => true,
         Which::Uri(uri) => {
             let has_address = |socket: SocketAddr| text_of(uri) == format!("sip:{socket}");
@@ -60,16 +60,17 @@ fn are_probed(call: &Call<'_>, set: u32, which: &Which) -> bool {
             pairs.any(|pair| pair.trim() == format!("duid={duid}"))
         }
     };
-    let listing = call.desk.list();
+    let listing = call.commands.list();
     let sets = listing.sets.iter().filter(|listed| listed.id == set);
-    let mut meant = sets.flat_map(|set| &set.records).filter(|record| is_meant(record)).peekable();
-    meant.peek().is_some() && meant.all(|record| record.flags.bits() & Flags::PROBING != 0)
+    let mut selected =
+        sets.flat_map(|set| &set.records).filter(|record| is_selected(record)).peekable();
+    selected.peek().is_some() && selected.all(|record| record.flags.bits() & Flags::PROBING != 0)
 }
 
 /// `{on}`: refuses new requests, or accepts them again.
 pub(super) fn drain(call: &Call<'_>) -> Answer {
     let on = flag(call, 0, "on")?.unwrap_or(true);
-    match call.desk.drain(on) {
+    match call.commands.drain(on) {
         Ok(was) => Ok(Value::object([("on", on.into()), ("was", was.into())])),
         Err(errors) => Err(failed("Not drained", &errors)),
     }
@@ -77,7 +78,7 @@ pub(super) fn drain(call: &Call<'_>) -> Answer {
 
 /// Lists what is remembered of each destination.
 pub(super) fn remembered(call: &Call<'_>) -> Answer {
-    let destinations = call.desk.remembered().into_iter().map(still_coming).collect();
+    let destinations = call.commands.remembered().into_iter().map(still_coming).collect();
     Ok(Value::object([("destinations", Value::Array(destinations))]))
 }
 
@@ -111,7 +112,7 @@ pub(super) fn explain(call: &Call<'_>) -> Answer {
         Some(text) => Some(needed(text.parse().ok(), "from", "ADDRESS:PORT")?),
         None => None,
     };
-    match call.desk.explain(&message, from, call.text(2, "to").as_deref()) {
+    match call.commands.explain(&message, from, call.text(2, "to").as_deref()) {
         Ok(explanation) => Ok(of_explanation(explanation)),
         Err(errors) => Err(failed("Not explained", &errors)),
     }

@@ -4,7 +4,7 @@
 //! too; an unknown method is a fault 500; and the members of an answer are in the order that people
 //! grep for: `jsonrpc`, `result` or `error`, `id`.
 
-mod mend;
+mod fix;
 mod write;
 
 use serde_json::Value as Json;
@@ -32,7 +32,7 @@ pub fn request(bytes: &[u8]) -> Result<Request, Box<Refused>> {
     let refused = |why: String| Box::new(refuse(bytes, &why));
     let text = std::str::from_utf8(bytes).map_err(|error| refused(error.to_string()))?;
     let json: Json =
-        serde_json::from_str(&mend::mend(text)).map_err(|error| refused(error.to_string()))?;
+        serde_json::from_str(&fix::fix(text)).map_err(|error| refused(error.to_string()))?;
     // A bare word has become a string.
     if json.is_string() {
         return Err(refused("write one JSON object".to_owned()));

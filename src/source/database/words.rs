@@ -238,5 +238,5 @@ fn problem(config: &DestinationsConfig, what: String, right: &str) -> Problem {
     Problem::of(&config.source.to_string(), what, right)
 }
 
-const RIGHT_TLS: &str = "mend its certificate or ssl-ca, or write ?ssl-mode=... into the URL";
+const RIGHT_TLS: &str = "fix its certificate or ssl-ca, or write ?ssl-mode=... into the URL";
 const RIGHT_AWAY: &str = "see that it runs, and that it is the one that is meant";

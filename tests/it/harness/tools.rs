@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::loopback;
 use super::wait::PATIENCE;
 
-/// A folder with doors, and tools that know them.
+/// A folder with control sockets, and tools that know them.
 #[derive(Debug)]
 pub(crate) struct Tools {
     folder: TempDir,
@@ -20,7 +20,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// A folder of their own; the doors open with a relay that has [`Tools::config`].
+    /// A folder of their own; the control sockets open with a relay that has [`Tools::config`].
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let tools = Self { folder, http: loopback::fresh() };
@@ -41,7 +41,7 @@ impl Tools {
         fs::write(self.path("kamcli.ini"), kamcli).expect("a writable folder");
     }
 
-    /// `[control]` with all doors.
+    /// `[control]` with all control sockets.
     pub(crate) fn config(&self) -> String {
         let path = |name| self.path(name).display().to_string();
         format!(
@@ -59,7 +59,7 @@ impl Tools {
         self.folder.path().join(name)
     }
 
-    /// Where the HTTP door is.
+    /// Where the HTTP control socket is.
     pub(crate) fn http(&self) -> std::net::SocketAddr {
         self.http
     }
@@ -103,21 +103,21 @@ impl Tools {
         fifo.expect("our FIFO").write_all(bytes).expect("a relay that reads");
     }
 
-    /// The answer of the datagram door, as a client gets it that bound an address.
+    /// The answer of the datagram control socket, as a client gets it that bound an address.
     pub(crate) fn datagram(&self, bytes: &[u8]) -> String {
         let path = self.path(&format!("client{}", loopback::fresh().port()));
         let client = UnixDatagram::bind(&path).expect("a free name");
         client.set_read_timeout(Some(PATIENCE)).expect("an open socket");
-        client.send_to(bytes, self.path("rpc.sock")).expect("a door");
+        client.send_to(bytes, self.path("rpc.sock")).expect("a control socket");
         let mut answer = vec![0; 16 << 20];
         let length = client.recv(&mut answer).expect("an answer");
         fs::remove_file(path).expect("our own file");
         String::from_utf8_lossy(&answer[..length]).into_owned()
     }
 
-    /// What a door with connections says to these bytes, after which we say no more.
+    /// What a control socket with connections says to these bytes, after which we say no more.
     pub(crate) fn stream(&self, name: &str, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = UnixStream::connect(self.path(name)).expect("a door");
+        let mut stream = UnixStream::connect(self.path(name)).expect("a control socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("an open socket");
         // Who has heard enough closes.
         let _ = stream.write_all(bytes);
@@ -127,9 +127,9 @@ impl Tools {
         answer
     }
 
-    /// What the HTTP door says to these bytes.
+    /// What the HTTP control socket says to these bytes.
     pub(crate) fn say_http(&self, bytes: &[u8]) -> String {
-        let mut stream = std::net::TcpStream::connect(self.http).expect("a door");
+        let mut stream = std::net::TcpStream::connect(self.http).expect("a control socket");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("an open socket");
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();

@@ -1,0 +1,244 @@
+//! JSON-RPC over HTTP on a loopback address: a POST to any path.
+//!
+//! Any local process that may open a connection may command the relay. A web page in a local
+//! browser could do so too, so requests are checked: without permission a page can neither send
+//! `application/json` to another origin, nor send a `Host` of this machine if it was loaded under
+//! its own name.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::accept::Slots;
+use super::files;
+use super::handler::Handler;
+use crate::config::Problem;
+use crate::limits;
+use crate::rpc::json::{self, Style};
+
+/// The listener, bound but not served yet.
+#[derive(Debug)]
+pub(super) struct Http {
+    listener: TcpListener,
+}
+
+impl Http {
+    pub(super) fn make(address: SocketAddr) -> Result<Self, Problem> {
+        let listener = StdListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        });
+        let listener = listener.map_err(|error| {
+            let what = format!("cannot listen on {address} ({error})");
+            Problem::of(
+                &files::name("http"),
+                what,
+                "name another port, or stop the program that uses it",
+            )
+        })?;
+        Ok(Self { listener })
+    }
+
+    pub(super) async fn serve(self, handler: Handler) {
+        let router = Router::new().fallback(answer).with_state(handler);
+        let listener = Bounded { listener: self.listener, slots: Slots::new("http") };
+        // Never returns: our listener reports no errors.
+        let _ = axum::serve(listener, router).await;
+    }
+}
+
+async fn answer(
+    State(handler): State<Handler>,
+    method: axum::http::Method,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err((status, why)) = judge(&method, &headers) {
+        return (status, format!("{why}\n")).into_response();
+    }
+    let body = to_bytes(body, limits::STREAM_REQUEST_BYTES_MAX);
+    let body = match timeout(Duration::from_secs(limits::HALF_REQUEST_S), body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "it is too long\n").into_response(),
+        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "it is incomplete\n").into_response(),
+    };
+    let (text, _) = handler.answer_json(json::request(&body), Style::Compact).await;
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Refuses requests that another origin could have made a browser send.
+fn judge(
+    method: &axum::http::Method,
+    headers: &HeaderMap,
+) -> Result<(), (StatusCode, &'static str)> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    if method != axum::http::Method::POST {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "send a JSON-RPC request by POST"));
+    }
+    if !text(HOST).is_some_and(is_loopback) {
+        return Err((StatusCode::FORBIDDEN, "Host must be localhost or a loopback address"));
+    }
+    let origin = text(ORIGIN).map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
+    if !origin.is_none_or(is_loopback) {
+        return Err((StatusCode::FORBIDDEN, "Origin must be a loopback address"));
+    }
+    let kind = text(CONTENT_TYPE).unwrap_or("").split(';').next().unwrap_or("").trim();
+    if !["application/json", "application/json-rpc"].iter().any(|is| kind.eq_ignore_ascii_case(is))
+    {
+        let why = "send Content-Type: application/json";
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    Ok(())
+}
+
+/// `localhost`, `127.0.0.1:8060`, `[::1]:8060`.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inner, _)) => inner,
+        None => host.split(':').next().unwrap_or(""),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A listener with a limit on open connections.
+struct Bounded {
+    listener: TcpListener,
+    slots: Slots,
+}
+
+impl Listener for Bounded {
+    type Io = Timed;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Timed, SocketAddr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, from)) => {
+                    let Some(permit) = self.slots.take() else { continue };
+                    return (Timed::new(stream, permit), from);
+                }
+                Err(error) => self.slots.failed(&error).await,
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that is closed if nothing is read or written for too long.
+struct Timed {
+    stream: TcpStream,
+    /// When it is closed unless data moves, and when it is closed in any case.
+    end: Pin<Box<Sleep>>,
+    last: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Timed {
+    fn new(stream: TcpStream, permit: OwnedSemaphorePermit) -> Self {
+        let last = Instant::now() + Duration::from_secs(limits::CONTROL_IDLE_S);
+        Self { stream, end: Box::pin(sleep(PATIENCE)), last, _permit: permit }
+    }
+
+    /// Returns the result of the connection, or an error if the time is over.
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            let end = self.last.min(Instant::now() + PATIENCE);
+            self.end.as_mut().reset(end);
+            return polled;
+        }
+        match self.end.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.in_time(context, polled)
+    }
+}
+
+impl AsyncWrite for Timed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.in_time(context, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// As long as a command may take, plus a margin: the connection is silent while it runs.
+const PATIENCE: Duration =
+    Duration::from_secs(limits::COMMAND_TIME_MAX_S + limits::REPLY_TIME_MAX_S);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_heard() {
+        let judged = |method: &str, rows: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in rows {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            let method = axum::http::Method::from_bytes(method.as_bytes()).unwrap();
+            judge(&method, &headers).err().map(|(status, _)| status.as_u16())
+        };
+        let json = ("content-type", "application/json; charset=utf-8");
+        let host = ("host", "127.0.0.1:8060");
+        for (method, rows, wants) in [
+            ("POST", vec![host, json], None),
+            ("POST", vec![("host", "localhost"), json], None),
+            ("POST", vec![("host", "[::1]:1"), json, ("origin", "http://localhost:3000")], None),
+            ("GET", vec![host, json], Some(405)),
+            ("POST", vec![json], Some(403)),
+            ("POST", vec![("host", "evil.example.com:8060"), json], Some(403)),
+            ("POST", vec![("host", "127.0.0.1.evil.example"), json], Some(403)),
+            ("POST", vec![host, json, ("origin", "https://evil.example.com")], Some(403)),
+            ("POST", vec![host, json, ("origin", "null")], Some(403)),
+            ("POST", vec![host], Some(415)),
+            ("POST", vec![host, ("content-type", "text/plain")], Some(415)),
+        ] {
+            assert_eq!(judged(method, &rows), wants, "{method} {rows:?}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The commands that an operator can run on a live relay. Every control socket and the command line
+//! end here, so the same question always gets the same answer.
+
+mod edit;
+mod plan;
+mod reload;
+mod remembered;
+pub(super) mod selector;
+mod write_back;
+
+pub use plan::{Change, Plan};
+pub use remembered::{MemoryUse, StillComing};
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::control::Inner;
+use crate::control::error::Error;
+use crate::destination::{Address, Attributes, Flags, Origin, Resolved, Slot, State};
+use crate::registry::{RecordIdentity, Registry};
+use crate::stats::Totals;
+use crate::worker::catch_here;
+
+/// A running relay, as operators see it.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    inner: Arc<Inner>,
+}
+
+/// The destinations in force, for people and tools.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The sets, ascending.
+    pub sets: Vec<ListedSet>,
+    /// New requests get 503.
+    pub draining: bool,
+}
+
+/// One set of a [`Listing`].
+#[derive(Clone, Debug)]
+pub struct ListedSet {
+    /// Its number.
+    pub id: u32,
+    /// Its records, in dispatch order.
+    pub records: Vec<ListedRecord>,
+}
+
+/// One record of a [`Listing`].
+#[derive(Clone, Debug)]
+pub struct ListedRecord {
+    /// Its URI as written.
+    pub uri: String,
+    /// The flags in force. With several addresses: active when one of them is.
+    pub flags: Flags,
+    /// Higher values go first.
+    pub priority: i32,
+    /// Its attributes.
+    pub attributes: Attributes,
+    /// Where the record was written.
+    pub origin: Origin,
+    /// Identifies the record in logs for as long as it exists: Kamailio's IUID.
+    pub iuid: String,
+    /// Its addresses, each a separate destination. Empty while its name is not resolved.
+    pub addresses: Vec<ListedAddress>,
+}
+
+/// One address of a [`ListedRecord`].
+#[derive(Clone, Debug)]
+pub struct ListedAddress {
+    /// The address, and the listener that reaches it.
+    pub address: Address,
+    /// Its flags in force.
+    pub flags: Flags,
+    /// Its number in this process; `None` when no listener reaches it.
+    pub slot: Option<Slot>,
+}
+
+/// Options of a reload.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ReloadHow {
+    /// Only report what the reload would do.
+    pub dry_run: bool,
+    /// Reload even if it empties a set, or removes more than `removed_percent_max` of one.
+    pub force: bool,
+}
+
+/// The result of a reload that was accepted.
+#[derive(Clone, Debug, Default)]
+pub struct Reloaded {
+    /// What it changes.
+    pub plan: Plan,
+    /// Warnings, one sentence each.
+    pub notes: Vec<String>,
+    /// Why the reload would be refused unless forced, one sentence each. Only for a dry run.
+    pub refused: Vec<String>,
+    /// How long it took.
+    pub took: Took,
+}
+
+/// How long each part of a reload took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// Reading configuration and source, and resolving names.
+    pub read: Duration,
+    /// Checking it against the listeners and comparing it with what is in force.
+    pub check: Duration,
+    /// Building the tables of the workers.
+    pub build: Duration,
+    /// Waiting until every worker uses them.
+    pub publish: Duration,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Changed {
+    /// How many records were changed.
+    pub count: usize,
+    /// Warnings, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Selects destinations of a set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// The record with this URI; if there is none, the one address that it names.
+    Uri(String),
+    /// The record with this `duid` attribute.
+    Duid(String),
+}
+
+/// A record that a command adds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NewRecord {
+    /// The set.
+    pub set: u32,
+    /// The URI; `sip:` may be missing.
+    pub uri: String,
+    /// Its flags, as Kamailio's numbers.
+    pub flags: u32,
+    /// Its priority.
+    pub priority: i32,
+    /// Its attributes, `name=value;...`.
+    pub attributes: String,
+}
+
+impl Commands {
+    pub(in crate::control) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(in crate::control) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// Returns the destinations in force.
+    pub fn list(&self) -> Listing {
+        let in_force = self.inner.in_force();
+        let mut listing = Listing { draining: in_force.is_draining(), ..Listing::default() };
+        for resolved in in_force.records().iter() {
+            let id = resolved.record.set;
+            if listing.sets.last().is_none_or(|set| set.id != id) {
+                listing.sets.push(ListedSet { id, records: Vec::new() });
+            }
+            let set = listing.sets.last_mut().expect("there is one now");
+            set.records.push(listed(resolved, in_force.registry()));
+        }
+        listing
+    }
+
+    /// Reads configuration and destinations again, puts both in force together and logs the result.
+    /// All workers use them when it returns.
+    ///
+    /// # Errors
+    /// Everything that is wrong; then nothing changes.
+    pub fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
+        let result = guarded("the reload", || self.inner.reload(how));
+        self.inner.tell(how, &result);
+        result
+    }
+
+    /// Changes the state of destinations and returns how many records were changed. Warns, also in
+    /// the log, if this leaves a set without an active destination.
+    ///
+    /// # Errors
+    /// No destination matches.
+    pub fn set_state(
+        &self,
+        set: u32,
+        which: &Which,
+        state: State,
+        is_probed: bool,
+    ) -> Result<Changed, Vec<Error>> {
+        guarded("a change of state", || {
+            let inner = &self.inner;
+            let mut changed = Changed::default();
+            let version = inner.change(|in_force| {
+                let selected =
+                    selector::find(in_force.records(), set, which).map_err(|error| vec![error])?;
+                let next = in_force.with_state(set, &selected, state, is_probed);
+                let warnings = next.warn_if_empty(set).into_iter().collect();
+                changed = Changed { count: selected.len(), warnings };
+                Ok(Some(next))
+            })?;
+            inner.wait_until_used(version);
+            let letters = Flags::default().in_state(state, is_probed).letters();
+            info!("set {set}: {which} set to {letters} by a command");
+            for warning in &changed.warnings {
+                warn!("{warning}");
+            }
+            Ok(changed)
+        })
+    }
+
+    /// Adds one record. `save` also writes it to the source; with `None`, `write_back` decides.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing changes.
+    pub fn add(&self, new: &NewRecord, save: Option<bool>) -> Result<Vec<String>, Vec<Error>> {
+        let notes = guarded("an addition", || self.inner.add(new, save))?;
+        info!("set {}: {} added by a command", new.set, new.uri);
+        Ok(notes)
+    }
+
+    /// Removes the records of a set with this URI and returns how many there were.
+    ///
+    /// # Errors
+    /// The source cannot be written to; then nothing changes.
+    pub fn remove(&self, set: u32, uri: &str, save: Option<bool>) -> Result<usize, Vec<Error>> {
+        let count = guarded("a removal", || self.inner.remove(set, uri, save))?;
+        if count > 0 {
+            info!("set {set}: {uri} removed by a command");
+            if let Some(warning) = self.inner.in_force().warn_if_empty(set) {
+                warn!("{warning}");
+            }
+        }
+        Ok(count)
+    }
+
+    /// Returns whether destinations were pinged before this call; `now` changes the setting.
+    pub fn ping_active(&self, now: Option<bool>) -> bool {
+        // Relaxed: the flag carries nothing but itself.
+        let flag = &self.inner.ping_active;
+        now.map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed))
+    }
+
+    /// Refuses new requests, or accepts them again. Returns the setting before.
+    ///
+    /// # Errors
+    /// The change cannot be put in force.
+    pub fn drain(&self, on: bool) -> Result<bool, Vec<Error>> {
+        guarded("the draining", || {
+            let inner = &self.inner;
+            let mut before = false;
+            let version = inner.change(|in_force| {
+                before = in_force.is_draining();
+                Ok(Some(in_force.with_draining(on)))
+            })?;
+            inner.wait_until_used(version);
+            match (before, on) {
+                (false, true) => warn!("drained by a command: new requests get 503 from now on"),
+                (true, false) => info!("no longer drained: new requests are served again"),
+                _ => {}
+            }
+            Ok(before)
+        })
+    }
+
+    /// Returns the status code of the response sent when the set for new requests has no active
+    /// destination.
+    pub fn no_destination_code(&self) -> u16 {
+        let in_force = self.inner.in_force();
+        in_force.no_destination(in_force.config().policy.set).code
+    }
+
+    /// Returns the current counters.
+    pub fn totals(&self) -> Totals {
+        self.inner.totals()
+    }
+
+    /// Returns how long the relay has been running.
+    pub fn uptime(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+}
+
+/// Written as in errors and logs.
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all destinations"),
+            Self::Uri(uri) => f.write_str(uri),
+            Self::Duid(duid) => write!(f, "duid={duid}"),
+        }
+    }
+}
+
+fn listed(resolved: &Resolved, registry: &Registry) -> ListedRecord {
+    let record = &resolved.record;
+    let (flags, of_addresses) = registry.flags(resolved);
+    let addresses = resolved.addresses.iter().zip(of_addresses);
+    ListedRecord {
+        uri: record.uri.text.clone(),
+        flags,
+        priority: record.priority,
+        attributes: record.attributes.clone(),
+        origin: record.origin,
+        iuid: RecordIdentity::of(record).iuid(),
+        addresses: addresses
+            .map(|(address, flags)| ListedAddress {
+                address: *address,
+                flags,
+                slot: registry.slot(record, address.socket),
+            })
+            .collect(),
+    }
+}
+
+/// Runs a command so that a panic ends only that command.
+fn guarded<T>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T, Vec<Error>>,
+) -> Result<T, Vec<Error>> {
+    catch_here(work).unwrap_or_else(|| Err(vec![Error::Panicked(what)]))
+}

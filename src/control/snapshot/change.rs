@@ -1,0 +1,145 @@
+//! Changes what is in force: builds it without any lock that others wait for, and swaps it in.
+//!
+//! The lock of what is in force is held for as long as a pointer takes to copy or to swap, so a
+//! command, a listing and a shutdown never wait for a build. Builders take turns with a lock of
+//! their own. Only the build of a long list is done beside them, at low priority: when it is
+//! finished and something else has changed, it is done once more in turn.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mio::Waker;
+
+use crate::clock::Now;
+use crate::control::Inner;
+use crate::control::error::Error;
+use crate::control::snapshot::in_force::InForce;
+use crate::control::snapshot::low_priority::at_low_priority;
+use crate::control::snapshot::publisher::Publisher;
+use crate::limits;
+use crate::proxy::Snapshot;
+use crate::worker::wake;
+
+/// What is in force, and how the workers get it.
+#[derive(Debug)]
+pub(in crate::control) struct Current {
+    in_force: Mutex<(Arc<InForce>, Publisher<Snapshot>)>,
+    /// Held by whoever builds what comes next.
+    building: Mutex<()>,
+    wakers: Arc<[Waker]>,
+}
+
+/// The turn of one builder.
+struct Turn<'a>(#[expect(dead_code, reason = "held, never read")] MutexGuard<'a, ()>);
+
+impl Current {
+    pub(in crate::control) fn new(
+        in_force: InForce,
+        publisher: Publisher<Snapshot>,
+        wakers: Arc<[Waker]>,
+    ) -> Self {
+        let in_force = Mutex::new((Arc::new(in_force), publisher));
+        Self { in_force, building: Mutex::new(()), wakers }
+    }
+
+    pub(in crate::control) fn get(&self) -> Arc<InForce> {
+        Arc::clone(&self.lock().0)
+    }
+
+    pub(in crate::control) fn snapshot(&self) -> Arc<Snapshot> {
+        self.lock().1.current().load_full()
+    }
+
+    /// Returns the old snapshots that no worker uses any more. The caller drops them, which may take
+    /// a while.
+    pub(in crate::control) fn unused_snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.lock().1.take_unused()
+    }
+
+    /// Puts the next one in force and returns its version.
+    fn swap(&self, next: InForce, snapshot: Snapshot, _turn: &Turn<'_>) -> u64 {
+        let version = next.version();
+        let next = Arc::new(next);
+        let old = {
+            let (in_force, publisher) = &mut *self.lock();
+            debug_assert_eq!(in_force.version() + 1, version);
+            publisher.publish(snapshot);
+            std::mem::replace(in_force, next)
+        };
+        wake(&self.wakers);
+        drop(old);
+        version
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        // Nothing is protected by it that a panic could leave half done.
+        Turn(self.building.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Arc<InForce>, Publisher<Snapshot>)> {
+        // A panic leaves it as it was before or after a swap.
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Puts in force what `build` makes of what is in force, and returns the version; `None` if
+    /// `build` returns nothing.
+    pub(in crate::control) fn change(
+        &self,
+        build: impl FnOnce(&InForce) -> Result<Option<InForce>, Vec<Error>>,
+    ) -> Result<Option<u64>, Vec<Error>> {
+        let turn = self.current.turn();
+        let Some(next) = build(&self.current.get())? else { return Ok(None) };
+        let snapshot = next.snapshot();
+        Ok(Some(self.current.swap(next, snapshot, &turn)))
+    }
+
+    /// Does the same with all records, of which there are so many. `build` runs a second time if
+    /// something else has changed meanwhile.
+    pub(in crate::control) fn change_all(
+        &self,
+        records: usize,
+        mut build: impl FnMut(&InForce) -> Result<Option<InForce>, Vec<Error>> + Send,
+    ) -> Result<Option<u64>, Vec<Error>> {
+        let mut build = |before: &InForce| {
+            let next = build(before)?;
+            Ok::<_, Vec<Error>>(next.map(|next| (next.snapshot(), next)))
+        };
+        let mut ready = None;
+        if records > limits::BUILD_AT_ONCE_MAX {
+            let before = self.current.get();
+            ready = Some((at_low_priority(|| build(&before))??, before));
+        }
+        let turn = self.current.turn();
+        let before = self.current.get();
+        let next = match ready {
+            Some((next, built_from)) if Arc::ptr_eq(&built_from, &before) => next,
+            _ => build(&before)?,
+        };
+        let Some((snapshot, next)) = next else { return Ok(None) };
+        // Here, so that nobody changes the slots meanwhile.
+        next.registry().write_slots(&self.shared.pins);
+        Ok(Some(self.current.swap(next, snapshot, &turn)))
+    }
+
+    /// Ends the trust in destinations that were retired long ago, and frees the slots of those for
+    /// which that was done before.
+    pub(in crate::control) fn end_trust(&self, now: Now) -> Result<(), Vec<Error>> {
+        let in_force = self.current.get();
+        let unused = in_force.registry().unused();
+        // From then on no worker knows these slots, so none can pin one of them.
+        if !unused.is_empty() && self.version_in_use() >= in_force.version() {
+            let mut is_unused = vec![false; limits::SLOTS_MAX];
+            for slot in unused {
+                is_unused[usize::from(slot.0)] = true;
+            }
+            let pins = &self.shared.pins;
+            pins.clear_slots(|slot| is_unused.get(usize::from(slot.0)) == Some(&true));
+            self.change(|in_force| Ok(Some(in_force.with_free(unused))))?;
+        }
+        if in_force.registry().has_ended(now) {
+            self.change(|in_force| Ok(Some(in_force.without_ended(now))))?;
+        }
+        Ok(())
+    }
+}
