@@ -4,23 +4,23 @@ use crate::sync::{Arc, ArcSwap};
 
 /// The snapshot in force, and those that some worker may still use.
 #[derive(Debug)]
-pub(in crate::control) struct Publisher<T> {
+pub(crate) struct Publisher<T> {
     current: Arc<ArcSwap<T>>,
     old: Vec<Arc<T>>,
 }
 
 impl<T> Publisher<T> {
-    pub(in crate::control) fn new(first: T) -> Self {
+    pub(crate) fn new(first: T) -> Self {
         Self { current: Arc::new(ArcSwap::from_pointee(first)), old: Vec::new() }
     }
 
     /// Returns the pointer that workers read.
-    pub(in crate::control) fn current(&self) -> Arc<ArcSwap<T>> {
+    pub(crate) fn current(&self) -> Arc<ArcSwap<T>> {
         Arc::clone(&self.current)
     }
 
     /// Puts `next` in force. The caller wakes the workers afterwards.
-    pub(in crate::control) fn publish(&mut self, next: T) {
+    pub(crate) fn publish(&mut self, next: T) {
         self.old.push(self.current.swap(Arc::new(next)));
     }
 
@@ -28,7 +28,7 @@ impl<T> Publisher<T> {
     ///
     /// A count of one is ours, and it can never rise again: before it returned, `swap` turned every
     /// borrow of the old snapshot into a count, and no worker can find it any more.
-    pub(in crate::control) fn take_unused(&mut self) -> Vec<Arc<T>> {
+    pub(crate) fn take_unused(&mut self) -> Vec<Arc<T>> {
         let (in_use, unused) =
             self.old.drain(..).partition(|snapshot| Arc::strong_count(snapshot) > 1);
         self.old = in_use;
@@ -37,7 +37,7 @@ impl<T> Publisher<T> {
 
     /// Frees them and returns how many others are left.
     #[cfg(test)]
-    pub(in crate::control) fn free_old(&mut self) -> usize {
+    pub(crate) fn free_old(&mut self) -> usize {
         drop(self.take_unused());
         self.old.len()
     }
