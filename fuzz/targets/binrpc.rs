@@ -1,7 +1,7 @@
 //! BINRPC from untrusted clients: decoding never panics, and what was decoded survives encoding
 //! unchanged.
 
-use strowger::rpc::binrpc::{self, Kind};
+use strowger::rpc::binrpc::{self, PacketType};
 use strowger::rpc::{Answer, Value};
 
 pub(crate) fn run(input: &[u8]) {
@@ -27,7 +27,7 @@ pub(crate) fn run(input: &[u8]) {
         if let Ok(Some((again, all))) = binrpc::decode(&written) {
             assert_eq!(
                 (again.kind, again.cookie, all),
-                (Kind::Reply, packet.cookie, written.len())
+                (PacketType::Reply, packet.cookie, written.len())
             );
             // Written once more it is what it was: nothing is lost on the way.
             let answer = Ok(Value::Array(again.records));

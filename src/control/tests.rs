@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 
 use super::*;
-use crate::destination::State;
+use crate::destination::DestinationState;
 use crate::limits;
 
 /// A relay in this process, with a list in its own folder.
@@ -64,7 +64,7 @@ impl Running {
         sets.iter().flat_map(|set| set.records.iter().map(|r| line(set.id, r))).collect()
     }
 
-    fn put(&self, which: &Which, state: State) -> Result<usize, String> {
+    fn put(&self, which: &Which, state: DestinationState) -> Result<usize, String> {
         self.commands().set_state(1, which, state, false).map(|changed| changed.count).map_err(said)
     }
 
@@ -116,7 +116,7 @@ fn what_is_listed() {
 #[test]
 fn a_state_outlives_reloads_until_the_source_changes_its_mind() {
     let running = Running::with("1 sip:192.0.2.1\n1 sip:192.0.2.2\n");
-    assert_eq!(running.put(&uri("sip:192.0.2.1"), State::Disabled), Ok(1));
+    assert_eq!(running.put(&uri("sip:192.0.2.1"), DestinationState::Disabled), Ok(1));
     assert_eq!(running.listed()[0], "1 sip:192.0.2.1 DX 0");
     for (says, list, wants) in [
         ("nothing changed", "1 sip:192.0.2.1\n1 sip:192.0.2.2\n", "1 sip:192.0.2.1 DX 0"),
@@ -133,7 +133,7 @@ fn a_state_outlives_reloads_until_the_source_changes_its_mind() {
         assert_eq!(running.listed()[0], wants, "{says}");
     }
     // A record that is removed and comes back starts afresh.
-    running.put(&uri("sip:192.0.2.1"), State::Disabled).unwrap();
+    running.put(&uri("sip:192.0.2.1"), DestinationState::Disabled).unwrap();
     running.reload("1 sip:192.0.2.2\n").unwrap();
     running.reload("1 sip:192.0.2.1\n1 sip:192.0.2.2\n").unwrap();
     assert_eq!(running.listed()[0], "1 sip:192.0.2.1 AX 0");
@@ -163,7 +163,7 @@ fn whom_a_state_is_for() {
         ),
     ] {
         let running = Running::with(list);
-        let said = running.put(&which, State::Disabled);
+        let said = running.put(&which, DestinationState::Disabled);
         let letters: Vec<String> =
             running.listed().iter().map(|l| l.split(' ').nth(2).unwrap().into()).collect();
         match wants {
@@ -178,10 +178,15 @@ fn whom_a_state_is_for() {
         }
     }
     let running = Running::with(list);
-    let errors = running.commands().set_state(7, &Which::All, State::Active, false).unwrap_err();
-    assert_eq!(said(errors), "there is no set 7: the sets are 1");
     let errors =
-        Running::with("# none\n").commands().set_state(1, &Which::All, State::Active, false);
+        running.commands().set_state(7, &Which::All, DestinationState::Active, false).unwrap_err();
+    assert_eq!(said(errors), "there is no set 7: the sets are 1");
+    let errors = Running::with("# none\n").commands().set_state(
+        1,
+        &Which::All,
+        DestinationState::Active,
+        false,
+    );
     assert_eq!(said(errors.unwrap_err()), "there is no set 1: no sets are loaded");
 }
 
@@ -243,7 +248,7 @@ fn a_reload_that_takes_too_much_is_refused_unless_forced() {
 fn a_record_is_added_and_removed_and_nothing_else_changes() {
     let list = "1 sip:192.0.2.1 0 5\n1 sip:192.0.2.2\n2 sip:192.0.2.9\n";
     let running = Running::with(list);
-    running.put(&uri("sip:192.0.2.2"), State::Disabled).unwrap();
+    running.put(&uri("sip:192.0.2.2"), DestinationState::Disabled).unwrap();
     let notes = running.add(1, "192.0.2.3").unwrap();
     assert_eq!(notes, ["not written to the source: the next reload removes it"]);
     running.add(7, "sip:192.0.2.7").unwrap();
@@ -422,7 +427,7 @@ fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
         builds += 1;
         if builds == 1 {
             // Neither a command nor a listing waits for this build.
-            assert_eq!(running.put(&uri("sip:192.0.2.7"), State::Disabled), Ok(1));
+            assert_eq!(running.put(&uri("sip:192.0.2.7"), DestinationState::Disabled), Ok(1));
             assert_eq!(running.listed()[6], "1 sip:192.0.2.7 DX 0");
             assert!(!running.commands().drain(true).unwrap());
         }

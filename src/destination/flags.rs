@@ -34,27 +34,27 @@ impl Flags {
     }
 
     /// Returns the state in the flags.
-    pub const fn state(self) -> State {
+    pub const fn state(self) -> DestinationState {
         if self.0 & Self::INACTIVE != 0 {
-            State::Inactive
+            DestinationState::Inactive
         } else if self.0 & Self::DISABLED != 0 {
-            State::Disabled
+            DestinationState::Disabled
         } else if self.0 & Self::TRYING != 0 {
-            State::Trying
+            DestinationState::Trying
         } else {
-            State::Active
+            DestinationState::Active
         }
     }
 
     /// Returns the flags for another state. Whether the destination is resolved and pinged at all
     /// is the operator's setting, not a state, and does not change.
     #[must_use]
-    pub const fn in_state(self, state: State, is_probed: bool) -> Self {
+    pub const fn in_state(self, state: DestinationState, is_probed: bool) -> Self {
         let state = match state {
-            State::Active => 0,
-            State::Trying => Self::TRYING,
-            State::Inactive => Self::INACTIVE,
-            State::Disabled => Self::DISABLED,
+            DestinationState::Active => 0,
+            DestinationState::Trying => Self::TRYING,
+            DestinationState::Inactive => Self::INACTIVE,
+            DestinationState::Disabled => Self::DISABLED,
         };
         let probing = if is_probed { Self::PROBING } else { 0 };
         Self(self.0 & (Self::NO_DNS_A | Self::NO_PING) | state | probing)
@@ -71,17 +71,17 @@ impl Flags {
             2
         };
         match self.state() {
-            State::Active => ["AP", "AN", "AX"][probing],
-            State::Trying => ["TP", "TN", "TX"][probing],
-            State::Inactive => ["IP", "IN", "IX"][probing],
-            State::Disabled => ["DP", "DN", "DX"][probing],
+            DestinationState::Active => ["AP", "AN", "AX"][probing],
+            DestinationState::Trying => ["TP", "TN", "TX"][probing],
+            DestinationState::Inactive => ["IP", "IN", "IX"][probing],
+            DestinationState::Disabled => ["DP", "DN", "DX"][probing],
         }
     }
 }
 
 /// Whether a destination is chosen, in Kamailio's words.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum State {
+pub enum DestinationState {
     /// Chosen.
     Active,
     /// Chosen, but failing and about to become inactive.
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_state_leaves_the_operators_word_alone() {
         let flags = Flags::from_bits(16 | 32 | 8 | 1).unwrap();
-        assert_eq!(flags.in_state(State::Active, false).bits(), 16 | 32);
-        assert_eq!(flags.in_state(State::Disabled, true).bits(), 16 | 32 | 8 | 4);
+        assert_eq!(flags.in_state(DestinationState::Active, false).bits(), 16 | 32);
+        assert_eq!(flags.in_state(DestinationState::Disabled, true).bits(), 16 | 32 | 8 | 4);
     }
 }

@@ -8,7 +8,7 @@ mod set;
 mod table;
 mod wheel;
 
-pub use flags::{Flags, State};
+pub use flags::{DestinationState, Flags};
 pub use record::{
     Address, Algorithm, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName,
     UriError,

@@ -8,7 +8,7 @@ use super::round::Round;
 use super::states::RecordState;
 use super::{RecordIdentity, Registry};
 use crate::destination::{
-    Address, Chooser, Place, Resolved, RoundRobin, Set, Slot, State, Turns, wheel,
+    Address, Chooser, DestinationState, Place, Resolved, RoundRobin, Set, Slot, Turns, wheel,
 };
 
 /// A record of a load.
@@ -90,7 +90,7 @@ impl Registry {
         &mut self,
         set: u32,
         selected: &[(RecordIdentity, Option<SocketAddr>)],
-        state: State,
+        state: DestinationState,
         is_probed: bool,
     ) {
         let Some(memory) = self.sets.get(&set) else { return };

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{RecordIdentity, Registry};
-use crate::destination::{Flags, Resolved, State};
+use crate::destination::{DestinationState, Flags, Resolved};
 use crate::sync::AtomicU64;
 
 /// The state of one record, besides what its source says.
@@ -46,7 +46,12 @@ impl RecordState {
     }
 
     /// Overwrites the state of the record, or of one of its addresses.
-    pub(super) fn set(&mut self, address: Option<SocketAddr>, state: State, is_probed: bool) {
+    pub(super) fn set(
+        &mut self,
+        address: Option<SocketAddr>,
+        state: DestinationState,
+        is_probed: bool,
+    ) {
         if address.is_none() {
             self.whole = self.whole.in_state(state, is_probed);
         }

@@ -42,7 +42,7 @@ impl Bench {
         &mut self,
         resolved: &Resolved,
         address: Option<SocketAddr>,
-        state: crate::destination::State,
+        state: crate::destination::DestinationState,
     ) {
         let identity = RecordIdentity::of(&resolved.record);
         self.registry.set_state(resolved.record.set, &[(identity, address)], state, false);
@@ -223,10 +223,11 @@ fn turns(table: &Table, count: usize) -> Vec<u8> {
 
 #[test]
 fn each_address_of_a_name_has_a_state_of_its_own() {
-    use crate::destination::State::{Active, Disabled};
+    use crate::destination::DestinationState::{Active, Disabled};
     let address = |number: u32| Some(at(number).addresses[0].socket);
     let mut bench = Bench::new();
-    let mut load = |put: &[(Option<SocketAddr>, crate::destination::State)], record: Resolved| {
+    let mut load = |put: &[(Option<SocketAddr>, crate::destination::DestinationState)],
+                    record: Resolved| {
         for (address, state) in put {
             bench.set_state(&record, *address, *state);
         }
@@ -257,7 +258,7 @@ fn each_address_of_a_name_has_a_state_of_its_own() {
 
 #[test]
 fn a_record_is_the_same_by_set_uri_socket_and_duid() {
-    use crate::destination::State::Disabled;
+    use crate::destination::DestinationState::Disabled;
     let duid = |resolved: &Resolved, duid: &str| {
         let mut resolved = resolved.clone();
         resolved.record.attributes.text = format!("weight=1;DUID={duid}");
@@ -292,7 +293,7 @@ fn a_record_is_the_same_by_set_uri_socket_and_duid() {
 
 #[test]
 fn the_turn_goes_on_after_the_last_one_used_whatever_changes_its_state() {
-    use crate::destination::State::{Active, Disabled};
+    use crate::destination::DestinationState::{Active, Disabled};
     let mut bench = Bench::new();
     let all = [at(1), at(2), at(3)];
     assert_eq!(turns(&bench.load(NOW, &all).unwrap(), 2), [1, 2]);
@@ -307,7 +308,7 @@ fn the_turn_goes_on_after_the_last_one_used_whatever_changes_its_state() {
 fn the_kernel_is_asked_once_for_each_new_address() {
     use std::cell::Cell;
 
-    use crate::destination::State::{Active, Disabled};
+    use crate::destination::DestinationState::{Active, Disabled};
     thread_local!(static ASKED: Cell<usize> = const { Cell::new(0) });
     let asked = || ASKED.with(Cell::get);
     let mut bench = Bench::new();
@@ -351,7 +352,7 @@ fn the_kernel_is_asked_once_for_each_new_address() {
 
 #[test]
 fn a_changed_state_builds_its_own_set_and_nothing_else() {
-    use crate::destination::State::Disabled;
+    use crate::destination::DestinationState::Disabled;
     let mut bench = Bench::new();
     let all = [in_set(1, 1), in_set(1, 2), in_set(2, 1), in_set(3, 3)];
     let before = bench.load(NOW, &all).unwrap();
@@ -424,7 +425,7 @@ fn a_set_that_comes_back_before_it_is_forgotten_goes_on_with_its_round() {
 
 #[test]
 fn a_peek_is_the_next_choice() {
-    use crate::destination::State::Disabled;
+    use crate::destination::DestinationState::Disabled;
     let mut bench = Bench::new();
     assert_eq!(bench.load(NOW, &[with_flags(&at(9), 4)]).unwrap().set(1).unwrap().peek(true), None);
     let mut weighted = name(&[1, 2, 3]);

@@ -11,10 +11,10 @@ use tokio::time::timeout_at;
 
 use super::locate::{Knowledge, Located, Step, locate};
 use super::memory::Memory;
-use super::question::{Data, Kind, Known, Question};
+use super::question::{Data, Known, Question, QuestionType};
 use super::system::{Local, System};
 use super::wanted::Wanted;
-use super::{State, lock};
+use super::{NameCache, lock};
 use crate::limits::{LOOKUPS_MAX, RESOLVE_AGAIN};
 
 /// One name, and its result; `None` if the deadline came first.
@@ -26,7 +26,7 @@ pub(super) struct Errand {
 
 pub(super) struct Errands<'a> {
     system: &'a System,
-    state: &'a Mutex<State>,
+    state: &'a Mutex<NameCache>,
     local: Local,
     /// What counts as known was valid at this time, or was answered since.
     begin: Instant,
@@ -41,7 +41,7 @@ pub(super) struct Errands<'a> {
 impl<'a> Errands<'a> {
     pub(super) fn new(
         system: &'a System,
-        state: &'a Mutex<State>,
+        state: &'a Mutex<NameCache>,
         names: BTreeSet<Wanted>,
     ) -> Self {
         Self {
@@ -117,9 +117,11 @@ struct View<'a> {
 impl Knowledge for View<'_> {
     fn known(&self, question: &Question) -> Option<Known> {
         let is_right: fn(&IpAddr) -> bool = match question.kind {
-            Kind::A => IpAddr::is_ipv4,
-            Kind::Aaaa => IpAddr::is_ipv6,
-            Kind::Naptr | Kind::Srv => return self.memory.known(question, self.now),
+            QuestionType::A => IpAddr::is_ipv4,
+            QuestionType::Aaaa => IpAddr::is_ipv6,
+            QuestionType::Naptr | QuestionType::Srv => {
+                return self.memory.known(question, self.now);
+            }
         };
         let local = self.local.addresses(&question.name);
         if local.is_empty() {

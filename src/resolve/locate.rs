@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::question::{Data, Kind, Known, Question};
+use super::question::{Data, Known, Question, QuestionType};
 use super::rank::{Target, rank};
 use super::wanted::Wanted;
 use crate::destination::Address;
@@ -114,10 +114,10 @@ impl<K: Knowledge> Trail<'_, K> {
         if wanted.has_transport {
             return Ok(default);
         }
-        let naptr = Question::new(Kind::Naptr, name);
+        let naptr = Question::new(QuestionType::Naptr, name);
         if self.knowledge.has_failed(&naptr) && self.knowledge.known(&naptr).is_none() {
             // NAPTR may fail again, after seconds, so the next question is asked at the same time.
-            let srv = Question::new(Kind::Srv, default.names[0].clone());
+            let srv = Question::new(QuestionType::Srv, default.names[0].clone());
             let is_missing = |q: &Question| self.knowledge.known(q).is_none();
             return Err([naptr, srv].into_iter().filter(is_missing).collect());
         }
@@ -153,7 +153,7 @@ impl<K: Knowledge> Trail<'_, K> {
     fn targets(&mut self, services: &[String]) -> Result<Service, Missing> {
         let mut is_known = true;
         for service in services {
-            let [answer] = self.ask([Question::new(Kind::Srv, service)])?;
+            let [answer] = self.ask([Question::new(QuestionType::Srv, service)])?;
             let Some(records) = answer else {
                 is_known = false;
                 continue;
@@ -192,9 +192,9 @@ impl<K: Knowledge> Trail<'_, K> {
         names.sort_unstable();
         names.dedup();
         // All in one call, so that they are asked at the same time.
-        let both = names
-            .iter()
-            .flat_map(|name| [Kind::A, Kind::Aaaa].map(|kind| Question::new(kind, name.clone())));
+        let both = names.iter().flat_map(|name| {
+            [QuestionType::A, QuestionType::Aaaa].map(|kind| Question::new(kind, name.clone()))
+        });
         let answers = self.ask_all(both.collect())?;
         let of = |name: &String| {
             let at = names.binary_search(name).unwrap_or_default() * 2;

@@ -81,10 +81,10 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolve::question::Kind;
+    use crate::resolve::question::QuestionType;
 
     fn question() -> Question {
-        Question::new(Kind::A, "ms.example")
+        Question::new(QuestionType::A, "ms.example")
     }
 
     fn address(n: u8) -> Vec<Data> {

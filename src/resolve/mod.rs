@@ -41,7 +41,7 @@ use wanted::Wanted;
 pub struct Resolver {
     /// Questions are asked on this runtime, while the caller waits.
     runtime: Arc<Runtime>,
-    state: Mutex<State>,
+    state: Mutex<NameCache>,
 }
 
 /// The result of a refresh.
@@ -54,7 +54,7 @@ pub struct Refreshed {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NameCache {
     system: Option<Arc<System>>,
     memory: Memory,
     names: HashMap<Wanted, Name>,
@@ -188,17 +188,17 @@ impl Resolver {
         self.runtime.block_on(errands.run(deadline))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, NameCache> {
         lock(&self.state)
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<NameCache>) -> MutexGuard<'_, NameCache> {
     // The answers are usable after a panic: each is stored whole.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl State {
+impl NameCache {
     /// Stores the results; if a name was not found, its last addresses stay. Returns whether an
     /// address changed.
     fn take_over(&mut self, errands: Vec<Errand>) -> bool {
@@ -334,7 +334,7 @@ pub fn once(records: Vec<Record>, config: &Config) -> (Vec<Resolved>, Vec<String
         Ok(resolver) => resolver.resolve(records, &config.destinations.name_servers, deadline()),
         Err(error) => {
             let literal = |record| {
-                let addresses = State::default().addresses(&record, None);
+                let addresses = NameCache::default().addresses(&record, None);
                 Resolved { record, addresses }
             };
             let note = format!("names were not resolved: {error}");

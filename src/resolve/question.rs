@@ -7,14 +7,14 @@ use std::time::Instant;
 /// One question: a record type and a name.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Question {
-    pub(super) kind: Kind,
+    pub(super) kind: QuestionType,
     /// Fully qualified, in lower case, without the dot at its end.
     pub(super) name: String,
 }
 
 /// The record types that lead to servers.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) enum Kind {
+pub(super) enum QuestionType {
     Naptr,
     Srv,
     A,
@@ -65,7 +65,7 @@ pub(super) struct Known {
 }
 
 impl Question {
-    pub(super) fn new(kind: Kind, name: impl Into<String>) -> Self {
+    pub(super) fn new(kind: QuestionType, name: impl Into<String>) -> Self {
         Self { kind, name: name.into() }
     }
 }

@@ -18,7 +18,7 @@ use hickory_resolver::{Resolver, TokioResolver};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::question::{Data, Kind, Question, Reply};
+use super::question::{Data, Question, QuestionType, Reply};
 use crate::limits::{ALIASES_FOLLOWED_MAX, NAME_SERVER_TIME_MAX, NEXT_NAME_SERVER_TIME};
 
 /// Name servers, in the order in which they are asked.
@@ -100,10 +100,10 @@ async fn ask(server: &TokioResolver, question: &Question) -> Reply {
     };
     name.set_fqdn(true);
     let record_type = match question.kind {
-        Kind::Naptr => RecordType::NAPTR,
-        Kind::Srv => RecordType::SRV,
-        Kind::A => RecordType::A,
-        Kind::Aaaa => RecordType::AAAA,
+        QuestionType::Naptr => RecordType::NAPTR,
+        QuestionType::Srv => RecordType::SRV,
+        QuestionType::A => RecordType::A,
+        QuestionType::Aaaa => RecordType::AAAA,
     };
     let mut alias_ttl = u32::MAX;
     for _ in 0..ALIASES_FOLLOWED_MAX {

@@ -232,10 +232,10 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Attributes
             mistakes.push((format!("attribute {name}={value}: {what}"), right.into()));
         }
         match kind {
-            Kind::Id if found.is_ok() => attributes.duid = Some(value.into()),
-            Kind::SocketName if found.is_ok() => attributes.sockname = Some(value.into()),
+            ValueType::Id if found.is_ok() => attributes.duid = Some(value.into()),
+            ValueType::SocketName if found.is_ok() => attributes.sockname = Some(value.into()),
             // Kamailio takes an address without a transport, and no destination with another one.
-            Kind::Socket => match found.or_else(|_| socket_address(&format!("udp:{value}"))) {
+            ValueType::Socket => match found.or_else(|_| socket_address(&format!("udp:{value}"))) {
                 Ok(address) => attributes.socket = address.map(SocketName),
                 Err(_) => is_usable = false,
             },
@@ -278,7 +278,7 @@ fn split_attributes(text: &str) -> Option<Vec<&str>> {
 }
 
 /// What the value of an attribute may be.
-enum Kind {
+enum ValueType {
     Number(u64, u64),
     /// What tells a destination apart.
     Id,
@@ -290,7 +290,7 @@ enum Kind {
     Uri,
 }
 
-impl Kind {
+impl ValueType {
     /// The address of a socket, when it is one.
     fn read(&self, value: &str) -> Result<Option<SocketAddr>, Mistake> {
         match *self {
@@ -334,21 +334,21 @@ fn number(text: &str) -> Option<u64> {
     is_decimal.then(|| text.parse().ok()).flatten()
 }
 
-const ATTRIBUTES: &[(&str, Kind)] = &[
-    ("duid", Kind::Id),
-    ("maxload", Kind::Number(0, i32::MAX as u64)),
-    ("weight", Kind::Number(1, 100)),
-    ("rweight", Kind::Number(1, 100)),
-    ("cc", Kind::Number(0, 1)),
-    ("latency", Kind::Number(0, i32::MAX as u64)),
-    ("socket", Kind::Socket),
-    ("sockname", Kind::SocketName),
-    ("ping_socket", Kind::OtherSocket),
-    ("ping_from", Kind::Uri),
-    ("obproxy", Kind::Uri),
-    ("ocmin", Kind::Number(0, 100)),
-    ("ocmax", Kind::Number(0, 100)),
-    ("ocrate", Kind::Number(0, 100)),
+const ATTRIBUTES: &[(&str, ValueType)] = &[
+    ("duid", ValueType::Id),
+    ("maxload", ValueType::Number(0, i32::MAX as u64)),
+    ("weight", ValueType::Number(1, 100)),
+    ("rweight", ValueType::Number(1, 100)),
+    ("cc", ValueType::Number(0, 1)),
+    ("latency", ValueType::Number(0, i32::MAX as u64)),
+    ("socket", ValueType::Socket),
+    ("sockname", ValueType::SocketName),
+    ("ping_socket", ValueType::OtherSocket),
+    ("ping_from", ValueType::Uri),
+    ("obproxy", ValueType::Uri),
+    ("ocmin", ValueType::Number(0, 100)),
+    ("ocmax", ValueType::Number(0, 100)),
+    ("ocrate", ValueType::Number(0, 100)),
 ];
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn a_scrape_of_an_exporter() {
         let (packet, length) =
             binrpc::decode(rest).expect("a packet").unwrap_or_else(|| panic!("no {method}"));
         rest = &rest[length..];
-        assert_eq!((packet.kind, packet.cookie), (binrpc::Kind::Reply, cookie), "{method}");
+        assert_eq!((packet.kind, packet.cookie), (binrpc::PacketType::Reply, cookie), "{method}");
         let [members @ Value::Struct(_)] = &packet.records[..] else {
             panic!("{method}: {:?}", packet.records)
         };

@@ -5,7 +5,7 @@ use std::fs;
 
 use strowger::config::{Config, Flags};
 use strowger::control::{NewRecord, Options, Relay, Which};
-use strowger::destination::State;
+use strowger::destination::DestinationState;
 use tempfile::TempDir;
 
 use crate::harness::sipp::{list, servers};
@@ -45,19 +45,19 @@ fn the_next_call_notices_and_the_turn_goes_on_from_where_it_was() {
         caller.taken_by().join(" ")
     };
     assert_eq!(taken(1), "ms1");
-    put(1, State::Disabled);
+    put(1, DestinationState::Disabled);
     assert_eq!(taken(3), "ms3 ms1 ms3");
-    put(1, State::Trying);
+    put(1, DestinationState::Trying);
     // Whatever changed, nobody is called twice in a row and nobody is passed over.
     assert_eq!(taken(4), "ms1 ms2 ms3 ms1");
-    put(2, State::Inactive);
+    put(2, DestinationState::Inactive);
     relay.reload().unwrap();
     assert_eq!(taken(2), "ms2 ms1");
     commands.add(&NewRecord { set: 1, uri: uri(3), ..NewRecord::default() }, None).unwrap();
     assert_eq!(taken(4), "ms2 ms4 ms1 ms2");
     assert_eq!(commands.remove(1, &uri(1), None).unwrap(), 1);
     assert_eq!(taken(2), "ms4 ms1");
-    commands.set_state(1, &Which::All, State::Active, false).unwrap();
+    commands.set_state(1, &Which::All, DestinationState::Active, false).unwrap();
     assert_eq!(taken(3), "ms3 ms4 ms1");
     relay.reload().unwrap();
     assert_eq!(taken(3), "ms2 ms3 ms1");
@@ -73,7 +73,7 @@ fn calls_in_progress_stay_where_they_are() {
     let mut caller =
         Sipp::scenario("uac_call").calls(address, 40, 40).with(&["-d", "2000"]).start();
     caller.wait_logged("taken", 20);
-    commands.set_state(1, &Which::Uri(uris[0].clone()), State::Disabled, false).unwrap();
+    commands.set_state(1, &Which::Uri(uris[0].clone()), DestinationState::Disabled, false).unwrap();
     let at_first = |caller: &crate::harness::sipp::Outcome| {
         caller.taken_by().into_iter().filter(|server| *server == "ms1").count()
     };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use strowger::destination::{
-    Address, DestinationUri, Flags, Host, Slot, SourceMatch, State, Table, UriError,
+    Address, DestinationState, DestinationUri, Flags, Host, Slot, SourceMatch, Table, UriError,
 };
 
 use crate::messages::{A, BOB, CALLER, Request, invite};
@@ -90,10 +90,10 @@ fn flags_say_a_state_and_letters() {
         let flags = Flags::from_bits(bits).unwrap();
         assert_eq!(flags.bits(), bits);
         let (state, letter) = match bits & 7 {
-            1 | 3 | 5 | 7 => (State::Inactive, 'I'),
-            4 | 6 => (State::Disabled, 'D'),
-            2 => (State::Trying, 'T'),
-            _ => (State::Active, 'A'),
+            1 | 3 | 5 | 7 => (DestinationState::Inactive, 'I'),
+            4 | 6 => (DestinationState::Disabled, 'D'),
+            2 => (DestinationState::Trying, 'T'),
+            _ => (DestinationState::Active, 'A'),
         };
         let probing = match (bits & 8 != 0, bits & 32 != 0) {
             (true, _) => 'P',
@@ -102,11 +102,14 @@ fn flags_say_a_state_and_letters() {
         };
         assert_eq!(flags.state(), state, "{bits}");
         assert_eq!(flags.letters(), format!("{letter}{probing}"), "{bits}");
-        let is_selectable = matches!(state, State::Active | State::Trying);
+        let is_selectable = matches!(state, DestinationState::Active | DestinationState::Trying);
         assert_eq!(flags.is_selectable(), is_selectable, "{bits}");
-        for (state, number) in
-            [(State::Active, 0), (State::Trying, 2), (State::Inactive, 1), (State::Disabled, 4)]
-        {
+        for (state, number) in [
+            (DestinationState::Active, 0),
+            (DestinationState::Trying, 2),
+            (DestinationState::Inactive, 1),
+            (DestinationState::Disabled, 4),
+        ] {
             for (is_probed, probing) in [(false, 0), (true, 8)] {
                 let got = flags.in_state(state, is_probed).bits();
                 assert_eq!(got, (bits & (16 | 32)) | number | probing, "{bits} {state:?}");

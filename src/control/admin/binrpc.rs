@@ -13,7 +13,7 @@ use super::handler::Handler;
 use super::stream;
 use crate::config::Problem;
 use crate::limits;
-use crate::rpc::binrpc::{self, Broken, Kind, Packet};
+use crate::rpc::binrpc::{self, Broken, Packet, PacketType};
 use crate::rpc::{Answer, Fault, Params, Request, Value};
 
 /// The socket, bound but not served yet.
@@ -72,7 +72,7 @@ async fn converse(mut stream: UnixStream, handler: Handler) {
 
 async fn answer(packet: Packet, handler: &Handler) -> Answer {
     let mut records = packet.records.into_iter();
-    let (Kind::Request, Some(Value::Str(method))) = (packet.kind, records.next()) else {
+    let (PacketType::Request, Some(Value::Str(method))) = (packet.kind, records.next()) else {
         return Err(Fault::new(400, "not a request: it must start with the name of a method"));
     };
     let params = Params::Positional(records.collect());

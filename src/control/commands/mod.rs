@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::control::Inner;
 use crate::control::error::Error;
-use crate::destination::{Address, Attributes, Flags, Origin, Resolved, Slot, State};
+use crate::destination::{Address, Attributes, DestinationState, Flags, Origin, Resolved, Slot};
 use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
 use crate::worker::catch_here;
@@ -193,7 +193,7 @@ impl Commands {
         &self,
         set: u32,
         which: &Which,
-        state: State,
+        state: DestinationState,
         is_probed: bool,
     ) -> Result<Changed, Vec<Error>> {
         guarded("a change of state", || {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use super::error::Error;
 use super::{Commands, Listing};
 use crate::config::Problem;
-use crate::destination::{Flags, Slot, State};
+use crate::destination::{DestinationState, Flags, Slot};
 use crate::proxy::{
     Explained, Explainer, Flow, ListenerId, Listeners, Rule, Shared, Snapshot, Verdict,
     likely_listener, likely_source,
@@ -226,18 +226,20 @@ impl Listed<'_> {
 /// Returns the word for the state in these flags.
 pub fn state_word(flags: Flags) -> &'static str {
     match flags.state() {
-        State::Active => "active",
-        State::Trying => "trying",
-        State::Inactive => "inactive",
-        State::Disabled => "disabled",
+        DestinationState::Active => "active",
+        DestinationState::Trying => "trying",
+        DestinationState::Inactive => "inactive",
+        DestinationState::Disabled => "disabled",
     }
 }
 
 fn not_chosen(flags: Flags) -> &'static str {
     match flags.state() {
-        State::Disabled => "disabled by the operator",
-        State::Inactive => "inactive",
-        State::Active | State::Trying => "not used: other addresses of its record have priority",
+        DestinationState::Disabled => "disabled by the operator",
+        DestinationState::Inactive => "inactive",
+        DestinationState::Active | DestinationState::Trying => {
+            "not used: other addresses of its record have priority"
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Config, Flags as ConfigFlags};
 use crate::control::{Options, Relay, Which};
-use crate::destination::State;
+use crate::destination::DestinationState;
 use crate::proxy::{Answer, Forwarded, Reason};
 
 const LIST: &str = "1 sip:127.0.0.1:5071 0 0
@@ -90,14 +90,14 @@ fn everybody_of_the_set_is_told_with_the_reason() {
         assert!(String::from_utf8(leaves.bytes).unwrap().contains("\r\nRecord-Route: "));
     }
     let set = |state| running.commands.set_state(1, &Which::All, state, false).unwrap();
-    set(State::Disabled);
+    set(DestinationState::Disabled);
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
     assert_eq!(told.says, "answered with 404 No destination");
     assert_eq!(told.because, ["no destination of set 1 can be chosen"]);
     assert!(
         told.candidates.iter().all(|c| c.excluded.as_deref() == Some("disabled by the operator"))
     );
-    set(State::Active);
+    set(DestinationState::Active);
     running.commands.drain(true).unwrap();
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
     assert_eq!(told.because, ["the relay is draining: it refuses new requests"]);
@@ -128,7 +128,10 @@ fn a_call_in_progress_stays_where_it_is_said_to_be() {
     let told = running.explain(&message);
     assert_eq!(told.rule, Rule::Transaction);
     assert!(told.because[1].ends_with("not answered yet"), "{:?}", told.because);
-    running.commands.set_state(1, &Which::Uri(uri.clone()), State::Disabled, false).unwrap();
+    running
+        .commands
+        .set_state(1, &Which::Uri(uri.clone()), DestinationState::Disabled, false)
+        .unwrap();
     let told = running.explain(&message);
     assert!(told.says.ends_with(", which is disabled now"), "{}", told.says);
     assert!(told.candidates[0].is_taken);

@@ -3,7 +3,7 @@
 
 use super::{Call, failed, list};
 use crate::control::commands::{NewRecord, ReloadHow, Which};
-use crate::destination::{State, hash};
+use crate::destination::{DestinationState, hash};
 use crate::rpc::{Answer, Fault, Value};
 
 pub(super) fn list(call: &Call<'_>) -> Answer {
@@ -57,18 +57,18 @@ fn set(call: &Call<'_>, name: &str, which: impl FnOnce(String) -> Which) -> Answ
 }
 
 /// Parses `ap`, `1`, `I`, …: a letter or digit for the state, then `p` if it is probed.
-fn state_of(text: &str) -> Option<(State, bool)> {
+fn state_of(text: &str) -> Option<(DestinationState, bool)> {
     let mut letters = text.chars();
     let state = match letters.next()?.to_ascii_lowercase() {
-        '0' | 'i' => State::Inactive,
-        '1' | 'a' => State::Active,
-        '2' | 'd' => State::Disabled,
-        '3' | 't' => State::Trying,
+        '0' | 'i' => DestinationState::Inactive,
+        '1' | 'a' => DestinationState::Active,
+        '2' | 'd' => DestinationState::Disabled,
+        '3' | 't' => DestinationState::Trying,
         _ => return None,
     };
     // Kamailio reads no more than two letters.
     let is_probed = letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&'p'));
-    Some((state, is_probed && state != State::Disabled))
+    Some((state, is_probed && state != DestinationState::Disabled))
 }
 
 pub(super) fn add(call: &Call<'_>) -> Answer {
@@ -146,15 +146,15 @@ mod tests {
     #[test]
     fn letters_and_digits_of_states() {
         for (text, wants) in [
-            ("ip", Some((State::Inactive, true))),
-            ("I", Some((State::Inactive, false))),
-            ("0", Some((State::Inactive, false))),
-            ("1P", Some((State::Active, true))),
-            ("ax", Some((State::Active, false))),
-            ("dp", Some((State::Disabled, false))),
-            ("2", Some((State::Disabled, false))),
-            ("tp", Some((State::Trying, true))),
-            ("3", Some((State::Trying, false))),
+            ("ip", Some((DestinationState::Inactive, true))),
+            ("I", Some((DestinationState::Inactive, false))),
+            ("0", Some((DestinationState::Inactive, false))),
+            ("1P", Some((DestinationState::Active, true))),
+            ("ax", Some((DestinationState::Active, false))),
+            ("dp", Some((DestinationState::Disabled, false))),
+            ("2", Some((DestinationState::Disabled, false))),
+            ("tp", Some((DestinationState::Trying, true))),
+            ("3", Some((DestinationState::Trying, false))),
             ("x", None),
             ("", None),
         ] {

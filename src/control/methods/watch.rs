@@ -7,7 +7,7 @@ use super::own::{flag, needed, texts};
 use super::{Call, failed};
 use crate::control::commands::{ListedRecord, Which};
 use crate::control::{Candidate, Explanation, SourceIs, StillComing, state_word};
-use crate::destination::{DestinationUri, Flags, State};
+use crate::destination::{DestinationState, DestinationUri, Flags};
 use crate::hex;
 use crate::proxy::Verdict;
 use crate::rpc::{Answer, Value};
@@ -40,8 +40,13 @@ pub(super) fn set_state(call: &Call<'_>) -> Answer {
 }
 
 /// Returns the state with this name.
-fn state_of(word: &str) -> Option<State> {
-    let all = [State::Active, State::Trying, State::Inactive, State::Disabled];
+fn state_of(word: &str) -> Option<DestinationState> {
+    let all = [
+        DestinationState::Active,
+        DestinationState::Trying,
+        DestinationState::Inactive,
+        DestinationState::Disabled,
+    ];
     all.into_iter().find(|state| state_word(Flags::default().in_state(*state, false)) == word)
 }
 

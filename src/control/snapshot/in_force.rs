@@ -6,7 +6,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::control::commands::selector::Selected;
 use crate::control::error::{self, Error};
-use crate::destination::{self, Resolved, Slot};
+use crate::destination::{DestinationState, Resolved, Slot};
 use crate::listener::Listeners;
 use crate::proxy::{Snapshot, StatusLine};
 use crate::registry::{RecordIdentity, Registry};
@@ -90,7 +90,7 @@ impl InForce {
         &self,
         set: u32,
         selected: &[Selected],
-        state: destination::State,
+        state: DestinationState,
         is_probed: bool,
     ) -> Self {
         let mut next = self.next();

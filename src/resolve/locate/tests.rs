@@ -42,19 +42,19 @@ impl Zone {
                 continue;
             }
             let (kind, data) = match (words[1], words[2]) {
-                ("A", "fails") => (Kind::A, None),
-                ("AAAA", "fails") => (Kind::Aaaa, None),
-                ("SRV", "fails") => (Kind::Srv, None),
-                ("NAPTR", "fails") => (Kind::Naptr, None),
+                ("A", "fails") => (QuestionType::A, None),
+                ("AAAA", "fails") => (QuestionType::Aaaa, None),
+                ("SRV", "fails") => (QuestionType::Srv, None),
+                ("NAPTR", "fails") => (QuestionType::Naptr, None),
                 ("NAPTR", "again") => {
-                    zone.had_failed.push(Question::new(Kind::Naptr, words[0]));
+                    zone.had_failed.push(Question::new(QuestionType::Naptr, words[0]));
                     continue;
                 }
-                ("A", ip) => (Kind::A, Some(Data::Ip(ip.parse().unwrap()))),
-                ("AAAA", ip) => (Kind::Aaaa, Some(Data::Ip(ip.parse().unwrap()))),
+                ("A", ip) => (QuestionType::A, Some(Data::Ip(ip.parse().unwrap()))),
+                ("AAAA", ip) => (QuestionType::Aaaa, Some(Data::Ip(ip.parse().unwrap()))),
                 ("SRV", _) => {
                     let (priority, weight, port) = (number(2), number(3), number(4));
-                    (Kind::Srv, Some(Data::Srv { priority, weight, port, target: name(5) }))
+                    (QuestionType::Srv, Some(Data::Srv { priority, weight, port, target: name(5) }))
                 }
                 ("NAPTR", _) => {
                     let text = |at: usize| words[at].replace('-', "");
@@ -66,7 +66,7 @@ impl Zone {
                         regexp: text(6),
                         replacement: name(7),
                     };
-                    (Kind::Naptr, Some(data))
+                    (QuestionType::Naptr, Some(data))
                 }
                 _ => panic!("{line}"),
             };

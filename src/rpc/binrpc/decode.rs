@@ -1,6 +1,6 @@
 //! Decodes a packet.
 
-use super::{ARRAY, BYTES, DOUBLE, INT, Kind, MAGIC, NAME, STRING, STRUCT, THOUSANDTHS};
+use super::{ARRAY, BYTES, DOUBLE, INT, MAGIC, NAME, PacketType, STRING, STRUCT, THOUSANDTHS};
 use crate::limits::{BINRPC_DEPTH_MAX, BINRPC_REQUEST_BYTES_MAX};
 use crate::rpc::Value;
 
@@ -8,7 +8,7 @@ use crate::rpc::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packet {
     /// Its type.
-    pub kind: Kind,
+    pub kind: PacketType,
     /// The cookie, repeated in the answer.
     pub cookie: u32,
     /// Its records.
@@ -37,9 +37,9 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Broken> {
     }
     let Some(&lengths) = bytes.get(1) else { return Ok(None) };
     let kind = match lengths >> 4 {
-        0 => Kind::Request,
-        1 => Kind::Reply,
-        3 => Kind::Fault,
+        0 => PacketType::Request,
+        1 => PacketType::Reply,
+        3 => PacketType::Fault,
         _ => return broken("a packet of unknown type"),
     };
     let length_end = 3 + usize::from(lengths >> 2 & 3);

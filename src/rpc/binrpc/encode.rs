@@ -1,15 +1,15 @@
 //! Encodes a packet.
 
-use super::{DOUBLE, INT, Kind, MAGIC, NAME, STRING, STRUCT, THOUSANDTHS};
+use super::{DOUBLE, INT, MAGIC, NAME, PacketType, STRING, STRUCT, THOUSANDTHS};
 use crate::rpc::{Answer, Fault, Value};
 
 /// Returns a packet with this answer.
 pub fn answer(answer: &Answer, cookie: u32) -> Vec<u8> {
     match answer {
         // Instead of an array, BINRPC sends one record after the other.
-        Ok(Value::Array(items)) => packet(Kind::Reply, cookie, items),
-        Ok(value) => packet(Kind::Reply, cookie, std::slice::from_ref(value)),
-        Err(fault) => packet(Kind::Fault, cookie, &of_fault(fault)),
+        Ok(Value::Array(items)) => packet(PacketType::Reply, cookie, items),
+        Ok(value) => packet(PacketType::Reply, cookie, std::slice::from_ref(value)),
+        Err(fault) => packet(PacketType::Fault, cookie, &of_fault(fault)),
     }
 }
 
@@ -17,14 +17,14 @@ pub fn answer(answer: &Answer, cookie: u32) -> Vec<u8> {
 pub fn request(method: &str, values: &[Value], cookie: u32) -> Vec<u8> {
     let mut records = vec![Value::from(method)];
     records.extend_from_slice(values);
-    packet(Kind::Request, cookie, &records)
+    packet(PacketType::Request, cookie, &records)
 }
 
 fn of_fault(fault: &Fault) -> [Value; 2] {
     [Value::Int(fault.code.into()), fault.line().into()]
 }
 
-fn packet(kind: Kind, cookie: u32, records: &[Value]) -> Vec<u8> {
+fn packet(kind: PacketType, cookie: u32, records: &[Value]) -> Vec<u8> {
     let mut payload = Vec::new();
     for record in records {
         value(&mut payload, record);

@@ -17,7 +17,7 @@ pub use encode::{answer, request};
 
 /// The type of a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
+pub enum PacketType {
     /// A request.
     Request = 0,
     /// An answer.

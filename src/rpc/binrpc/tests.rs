@@ -64,7 +64,7 @@ fn as_kamailio_writes_it() {
 fn a_request_of_kamcmd() {
     let bytes = b"\xa1\x03\x14\x01\x02\x03\x04\x91\x12dispatcher.reload\0";
     let wants = Packet {
-        kind: Kind::Request,
+        kind: PacketType::Request,
         cookie: 0x0102_0304,
         records: vec![text("dispatcher.reload")],
     };
