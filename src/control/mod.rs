@@ -37,7 +37,7 @@ use crate::proxy::{Listeners, Shared};
 use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
-use crate::worker::{Fault, OnStart, Pool, Seat, Supplies};
+use crate::worker::{Fault, OnStart, Placement, Pool, Supplies};
 use admin::{AdminSockets, ServedSockets};
 use snapshot::change::Current;
 use snapshot::in_force::InForce;
@@ -68,7 +68,7 @@ pub struct Relay {
     _pool: Pool,
     /// Ends after the workers, so that their last lines are written.
     _dispatch_thread: Option<DispatchThread>,
-    seats: Vec<Seat>,
+    placements: Vec<Placement>,
     spread: Spread,
     /// Dropping it ends the control threads.
     alive: Option<Sender<()>>,
@@ -109,11 +109,11 @@ impl Relay {
     /// # Errors
     /// Everything that is wrong, not only the first; then nothing is left running.
     pub fn start(config: &Config, options: Options) -> Result<Self, Vec<Error>> {
-        let seats = Seat::assign(config.relay.workers);
+        let placements = Placement::assign(config.relay.workers);
         let bound = Sockets::bind(
             &config.relay.listen,
             &config.relay.alias,
-            seats.len(),
+            placements.len(),
             config.relay.receive_buffer_bytes,
         )
         .map_err(error::all);
@@ -145,7 +145,7 @@ impl Relay {
         let pins = load::pins(config, &keys).map_err(|e| vec![e])?;
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
         let counters: Arc<[WorkerStats]> =
-            (0..seats.len()).map(|_| WorkerStats::default()).collect();
+            (0..placements.len()).map(|_| WorkerStats::default()).collect();
         let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
         first.registry().write_slots(&shared.pins);
         let publisher = Publisher::new(first.snapshot());
@@ -165,8 +165,8 @@ impl Relay {
             poll: config.relay.poll,
             poll_gather: config.relay.poll_gather,
         };
-        let pool =
-            Pool::start(&supplies, &seats, options.on_worker_start).map_err(|e| vec![e.into()])?;
+        let pool = Pool::start(&supplies, &placements, options.on_worker_start)
+            .map_err(|e| vec![e.into()])?;
         let current = Current::new(first, publisher, pool.wakers());
         let inner = Arc::new(Inner {
             shared,
@@ -196,7 +196,7 @@ impl Relay {
             inner,
             _pool: pool,
             _dispatch_thread: dispatch_thread,
-            seats,
+            placements,
             spread,
             alive: Some(alive),
             keeper: Some(keeper),
@@ -212,7 +212,7 @@ impl Relay {
 
     /// Returns the number of workers.
     pub fn worker_count(&self) -> usize {
-        self.seats.len()
+        self.placements.len()
     }
 
     /// Returns the addresses that we listen on, in the order of the listeners.
@@ -223,7 +223,7 @@ impl Relay {
 
     /// Describes listeners, workers and their cores, and destinations on one line.
     pub fn describe(&self) -> String {
-        let workers = ready::workers(&self.seats, &self.spread);
+        let workers = ready::workers(&self.placements, &self.spread);
         let destinations = self.describe_destinations();
         format!("{}; {workers}; {destinations}", ready::listeners(self.listeners()))
     }
@@ -304,7 +304,7 @@ impl Inner {
 
     fn fault_point(&self, work: &[u8]) {
         if let Some(fault) = &self.fault {
-            fault.strike(work);
+            fault.check(work);
         }
     }
 

@@ -171,7 +171,7 @@ impl PinTable {
             }
             let pin = Pin {
                 tag,
-                slot: self.seat(worker),
+                slot: self.holder(worker),
                 clock,
                 kind,
                 state: State::Tentative,
@@ -358,7 +358,7 @@ impl PinTable {
     }
 
     /// The value stored instead of a slot while `worker` stores a pin.
-    fn seat(&self, worker: u16) -> Slot {
+    fn holder(&self, worker: u16) -> Slot {
         const { assert!(limits::WORKERS_MAX <= 1 << u8::BITS) };
         Slot(u16::from(self.memory.generation()) << u8::BITS | worker & 0xff)
     }

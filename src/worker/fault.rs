@@ -23,7 +23,7 @@ impl Fault {
     }
 
     /// Panics if the datagram contains the text.
-    pub(crate) fn strike(&self, datagram: &[u8]) {
+    pub(crate) fn check(&self, datagram: &[u8]) {
         assert!(self.text.find(datagram).is_none(), "the fault point was hit");
     }
 }

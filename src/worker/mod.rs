@@ -24,7 +24,7 @@ pub use gather::Gather;
 pub(crate) use guard::{catch, catch_here, mark_this_thread};
 pub use handover::HandOvers;
 pub use pool::{OnStart, StartError};
-pub(crate) use pool::{Pool, Seat, wake};
+pub(crate) use pool::{Placement, Pool, wake};
 use waiting::Waiting;
 
 use crate::clock::Now;
@@ -195,7 +195,7 @@ impl Worker {
                     let handled = catch(|| {
                         let (slot, place) = messages.slot_mut(i, datagram);
                         if let Some(fault) = &supplies.fault {
-                            fault.strike(&slot[place.clone()]);
+                            fault.check(&slot[place.clone()]);
                         }
                         let frame = Frame::new(slot, place);
                         let on_dispatch = |new: &Dispatched<'_>| {

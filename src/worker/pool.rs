@@ -27,12 +27,12 @@ pub struct StartError {
 
 /// The core that a worker is pinned to.
 #[derive(Clone, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Placement {
     /// `None` if the cores are not known; then the worker is not pinned.
     pub(crate) core: Option<CoreId>,
 }
 
-impl Seat {
+impl Placement {
     /// Assigns the workers to the cores that we may use, round robin.
     pub(crate) fn assign(workers: Workers) -> Vec<Self> {
         let cores = core_affinity::get_core_ids().unwrap_or_default();
@@ -63,22 +63,22 @@ impl Pool {
     /// Creates the workers, then starts their threads.
     pub(crate) fn start(
         supplies: &Supplies,
-        seats: &[Seat],
+        placements: &[Placement],
         on_start: Option<OnStart>,
     ) -> Result<Self, StartError> {
         guard::install_hook();
         let failed = |number| move |source| StartError { number, source };
         let mut workers = Vec::new();
         let mut wakers = Vec::new();
-        for number in 0..seats.len() {
+        for number in 0..placements.len() {
             let (worker, waker) = Worker::new(number, supplies.clone()).map_err(failed(number))?;
             workers.push(worker);
             wakers.push(waker);
         }
         let mut pool =
             Self { supplies: supplies.clone(), wakers: wakers.into(), threads: Vec::new() };
-        for ((number, worker), seat) in workers.into_iter().enumerate().zip(seats) {
-            let core = seat.core;
+        for ((number, worker), placement) in workers.into_iter().enumerate().zip(placements) {
+            let core = placement.core;
             let thread = thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || work(number, worker, core, on_start))

@@ -6,7 +6,7 @@ use crate::destination::Resolved;
 use crate::proxy::Listeners;
 use crate::registry::Registry;
 use crate::transport::Spread;
-use crate::worker::Seat;
+use crate::worker::Placement;
 
 /// Sets and listeners that are listed; only the number of the rest is given.
 const TOLD_MAX: usize = 16;
@@ -37,18 +37,18 @@ pub(in crate::control) fn sets(records: &[Resolved], registry: &Registry) -> Str
 }
 
 /// `2 workers on cores 0, 1, steered by Call-ID`
-pub(in crate::control) fn workers(seats: &[Seat], spread: &Spread) -> String {
-    let seats = describe_seats(seats);
+pub(in crate::control) fn workers(placements: &[Placement], spread: &Spread) -> String {
+    let placements = describe_placements(placements);
     match spread {
-        Spread::OneWorker => seats,
-        _ => format!("{seats}, {spread}"),
+        Spread::OneWorker => placements,
+        _ => format!("{placements}, {spread}"),
     }
 }
 
-fn describe_seats(seats: &[Seat]) -> String {
+fn describe_placements(placements: &[Placement]) -> String {
     let cores: Option<Vec<_>> =
-        seats.iter().map(|seat| seat.core.map(|core| core.id.to_string())).collect();
-    let count = seats.len();
+        placements.iter().map(|placement| placement.core.map(|core| core.id.to_string())).collect();
+    let count = placements.len();
     let plural = if count == 1 { "" } else { "s" };
     match cores {
         Some(cores) => {
@@ -102,7 +102,7 @@ mod tests {
             force_rport: false,
         };
         let all = vec![listener("192.0.2.1:5060"), listener("[::1]:5060")];
-        let seats: Vec<_> = [0, 3].map(|id| Seat { core: Some(CoreId { id }) }).into();
+        let placements: Vec<_> = [0, 3].map(|id| Placement { core: Some(CoreId { id }) }).into();
         let records = [
             resolved(1, 0, Some("192.0.2.7:5060")),
             resolved(1, Flags::DISABLED, Some("192.0.2.8:5060")),
@@ -110,15 +110,15 @@ mod tests {
         ];
         assert_eq!(listeners(&Listeners::new(all, &[])), "udp:192.0.2.1:5060, udp:[::1]:5060");
         assert_eq!(
-            workers(&seats, &Spread::ByCallId),
+            workers(&placements, &Spread::ByCallId),
             "2 workers on cores 0, 3, steered by Call-ID"
         );
         assert_eq!(
-            workers(&seats, &Spread::BySource),
+            workers(&placements, &Spread::BySource),
             "2 workers on cores 0, 3, spread by source address: steering is off"
         );
         assert_eq!(
-            workers(&[Seat { core: None }], &Spread::OneWorker),
+            workers(&[Placement { core: None }], &Spread::OneWorker),
             "1 worker, not pinned to cores"
         );
         assert_eq!(

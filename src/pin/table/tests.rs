@@ -229,7 +229,7 @@ fn attempt(table: &PinTable, worker: u16, how_far: u8) -> (&[AtomicU64], Pin) {
     let (bucket, tag) = table.place(PinKey(1));
     let pin = Pin {
         tag,
-        slot: table.seat(worker),
+        slot: table.holder(worker),
         clock: clock_of(NOW),
         kind: Kind::Invite,
         state: State::Tentative,
@@ -344,7 +344,7 @@ fn two_processes_on_one_memory_never_put_the_same_word_in() {
 fn clearing_a_slot_spares_the_worker_of_that_number() {
     let table = one_bucket();
     let Claim::Claimed(claimed) = table.claim(NOW, PinKey(1), Kind::Invite, 7) else { panic!() };
-    table.clear_slots(|slot| slot == table.seat(7));
+    table.clear_slots(|slot| slot == table.holder(7));
     claimed.commit(Slot(8), State::None);
     assert_eq!(slot(&table, NOW, 1), Some(Slot(8)));
 }
