@@ -140,12 +140,6 @@ impl PinTable {
         find_in(bucket, tag, is_call, clock).map(|(_, word)| Pin::unpack(word))
     }
 
-    /// Brings the bucket of this key into the cache, without waiting for it.
-    pub(crate) fn touch(&self, key: PinKey) {
-        // The processor goes on while the load is under way, since nothing uses its result.
-        std::hint::black_box(self.place(key).0[0].load(Ordering::Relaxed));
-    }
-
     /// Finds the transaction's pin or starts to store it.
     ///
     /// `worker` is the caller's number, unique in its process. Together with the number of the

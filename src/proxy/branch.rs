@@ -24,23 +24,6 @@ pub(super) struct Branch {
 }
 
 impl Branch {
-    /// Returns the branch that belongs to this message: the one for a request, or the one in the top
-    /// Via of a response, whoever wrote it.
-    pub(super) fn of(
-        keys: &Keys,
-        message: &Message,
-        dialog: &DialogDigest,
-        bytes: &[u8],
-    ) -> Option<Self> {
-        match message.start_line {
-            StartLine::Request { .. } => Self::of_request(keys, message, dialog, bytes),
-            StartLine::Response { .. } => {
-                Self::read(message.via.and_then(|via| via.branch)?.of(bytes))
-            }
-            _ => None,
-        }
-    }
-
     /// Returns the branch for this request: a keyed hash over fields that are the same in every
     /// copy, CANCEL and ACK, so never over the method, the To tag or the source port.
     pub(super) fn of_request(

@@ -208,7 +208,16 @@ impl Core {
     /// Returns the key of the transaction that the message names.
     fn transaction(&self, at: &Arrival) -> Option<PinKey> {
         let message = &self.message;
-        let branch = Branch::of(&at.shared.keys, message, &self.dialog, at.bytes);
+        let branch = match message.start_line {
+            StartLine::Request { .. } => {
+                Branch::of_request(&at.shared.keys, message, &self.dialog, at.bytes)
+            }
+            StartLine::Response { .. } => message
+                .via
+                .and_then(|via| via.branch)
+                .and_then(|branch| Branch::read(branch.of(at.bytes))),
+            _ => None,
+        };
         branch.map(Branch::pin_key)
     }
 

@@ -31,7 +31,6 @@ mod verdict;
 mod via_parameter;
 mod write;
 
-use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -50,7 +49,6 @@ pub use verdict::{Answer, Forwarded, Reason, Verdict};
 pub use crate::destination::SourceMatch;
 pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash, split_host_port};
 
-use self::branch::Branch;
 use self::decision::{Action, Decision};
 use self::in_dialog::Dialog;
 use crate::clock::Now;
@@ -114,21 +112,8 @@ struct Core {
     message: Message,
     /// The dialog of the message, digested under the first key.
     dialog: DialogDigest,
-    /// The branch that we give the request, or gave the request of this response.
-    branch: Option<Branch>,
     routes: Routes,
     edits: Edits,
-    ahead: Ahead,
-}
-
-/// A datagram that was read before its turn: see [`Proxy::read_ahead`].
-#[derive(Debug, Default)]
-struct Ahead {
-    message: Message,
-    dialog: DialogDigest,
-    branch: Option<Branch>,
-    /// Address and length of its bytes; no slice has the length 0 that stands for none.
-    bytes: (usize, usize),
 }
 
 /// One datagram, and everything that the decision depends on.
@@ -175,16 +160,6 @@ impl Proxy {
     /// begins: connections and transactions of the last one are gone.
     pub fn reset(&mut self) {
         self.core = Core::new(self.core.number, self.core.epoch.wrapping_add(1));
-    }
-
-    /// Reads the datagram whose turn is next while the one before it is still to be handled, and
-    /// touches the memory of its pin, which is in no cache: it arrives meanwhile. The pin itself is
-    /// not looked at, since the datagram before may be about to change it.
-    ///
-    /// The next call of [`Proxy::datagram`] must be for these bytes, in this place, or what was read
-    /// is discarded.
-    pub fn read_ahead(&mut self, bytes: &[u8]) {
-        self.core.read_ahead(&self.shared, bytes);
     }
 
     /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one
@@ -240,8 +215,6 @@ impl Core {
             epoch,
             message: Message::default(),
             dialog: DialogDigest::default(),
-            branch: None,
-            ahead: Ahead::default(),
             routes: Routes::default(),
             edits: Edits::default(),
         }
@@ -251,14 +224,10 @@ impl Core {
     fn decide(&mut self, at: &Arrival) -> Decision {
         self.edits.clear();
         let is_datagram = u16::try_from(at.bytes.len()).is_ok();
-        // Whatever was read ahead is for this datagram or for none.
-        let ahead = mem::take(&mut self.ahead.bytes);
-        let is_sip = may_be_sip(at.bytes);
+        let is_sip = is_datagram && at.bytes.first().is_some_and(|byte| *byte > 1);
         if is_sip {
-            if ahead != place_of(at.bytes) {
-                self.read_ahead(at.shared, at.bytes);
-            }
-            self.take_ahead();
+            self.message.read_again(at.bytes);
+            self.dialog = self.message.dialog(at.shared.keys.signing(), at.bytes);
         }
         let may_send = at.is_allowed() || is_sip && self.proves_itself(at);
         if !may_send {
@@ -283,28 +252,6 @@ impl Core {
             },
         };
         Decision::drop(reason)
-    }
-
-    /// Goes on to the message that was read ahead.
-    fn take_ahead(&mut self) {
-        self.ahead.bytes = (0, 0);
-        mem::swap(&mut self.message, &mut self.ahead.message);
-        (self.dialog, self.branch) = (self.ahead.dialog, self.ahead.branch);
-    }
-
-    fn read_ahead(&mut self, shared: &Shared, bytes: &[u8]) {
-        self.ahead.bytes = (0, 0);
-        if !may_be_sip(bytes) {
-            return;
-        }
-        let Ahead { message, dialog, branch, .. } = &mut self.ahead;
-        message.read_again(bytes);
-        *dialog = message.dialog(shared.keys.signing(), bytes);
-        *branch = Branch::of(&shared.keys, message, dialog, bytes);
-        if let Some(branch) = branch {
-            shared.pins.touch(branch.pin_key());
-        }
-        self.ahead.bytes = place_of(bytes);
     }
 
     /// Returns whether a message from an address that is not in `allow` belongs to a call of ours:
@@ -404,15 +351,4 @@ impl Core {
         let via = self.message.via?;
         Some(neighbour::response_address(at.flow.peer, &via, at.force_rport()))
     }
-}
-
-/// Returns whether these bytes are worth reading: not a keep-alive, not STUN (RFC 5626 §4.4.2), and
-/// not longer than any datagram.
-fn may_be_sip(bytes: &[u8]) -> bool {
-    u16::try_from(bytes.len()).is_ok() && bytes.first().is_some_and(|byte| *byte > 1)
-}
-
-/// Returns what tells the bytes of one datagram of a batch from those of another.
-fn place_of(bytes: &[u8]) -> (usize, usize) {
-    (bytes.as_ptr().addr(), bytes.len())
 }

@@ -44,7 +44,8 @@ impl Core {
         if matches!(dialog, Dialog::Loop) {
             return Ok((Action::Drop(Reason::SelfLoop), Note::Nothing));
         }
-        let branch = self.branch.ok_or(Answer::BadRequest)?;
+        let branch = Branch::of_request(&at.shared.keys, &self.message, &self.dialog, at.bytes);
+        let branch = branch.ok_or(Answer::BadRequest)?;
         let sender =
             at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
         let request = Request { branch, from_destination: sender.is_some(), restored_uri };

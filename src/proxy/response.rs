@@ -61,7 +61,7 @@ impl Core {
         if !neighbour::may_send_to(address, &at.shared.listeners) {
             return Err(Reason::BadNextVia);
         }
-        let branch = self.branch.ok_or(Reason::ForgedVia)?;
+        let branch = branch_of(at, &via)?;
         let own = match verify_own(at, &via, branch)? {
             Some(verified) => self.own_via(at, branch, &verified, address)?,
             None => self.own_via_without_parameter(at, branch, &next, address)?,
@@ -137,7 +137,7 @@ impl Core {
             return Note::Nothing;
         }
         let verified = self.our_via(at).and_then(|via| {
-            let branch = self.branch.ok_or(Reason::ForgedVia)?;
+            let branch = branch_of(at, &via)?;
             Ok((branch, verify_own(at, &via, branch)?))
         });
         match verified {
@@ -203,6 +203,10 @@ fn verify_own<'a>(
     let own_via = OwnVia { branch, sent_by };
     let verified = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &own_via);
     verified.map(Some).ok_or(Reason::ForgedVia)
+}
+
+fn branch_of(at: &Arrival, via: &Via) -> Result<Branch, Reason> {
+    via.branch.and_then(|span| Branch::read(span.of(at.bytes))).ok_or(Reason::ForgedVia)
 }
 
 fn slot_of_source(at: &Arrival) -> Slot {

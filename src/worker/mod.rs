@@ -175,16 +175,6 @@ impl Worker {
             if !messages.has_room() {
                 send.flush(messages, stats, socket_of);
             }
-            if i + 1 < received {
-                let next = messages.received(i + 1);
-                if next.source.is_some() && !next.is_truncated {
-                    let (slot, place) = messages.slot_mut(i + 1, next);
-                    // If it panics, it panics again when it is that datagram's turn, and is counted.
-                    if catch(|| proxy.read_ahead(&slot[place])).is_none() {
-                        proxy.reset();
-                    }
-                }
-            }
             let datagram = messages.received(i);
             let verdict = match datagram.source {
                 _ if datagram.is_truncated => Verdict::Dropped(Reason::Truncated),

@@ -203,23 +203,3 @@ fn what_is_no_message() {
         assert_eq!(relay.send(CALLER, bytes).summary(), wants, "{says}");
     }
 }
-
-/// What was read ahead is used for that datagram only.
-#[test]
-fn what_is_read_ahead_is_for_the_next_datagram_or_for_none() {
-    let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
-    let (first, other) = (Request::new("MESSAGE", "first").text(), "\r\n\r\n");
-    for skipped in [first.as_str(), other, "hello"] {
-        relay.read_ahead(skipped.as_bytes());
-        let new = Request::new("MESSAGE", &format!("after-{}", skipped.len())).text();
-        let sent = relay.send(CALLER, &new).forwarded();
-        assert!(sent.text().contains(&format!("Call-ID: after-{}\r\n", skipped.len())));
-    }
-    // Neither is it kept over datagrams that need no reading.
-    let mut buffer = first.clone().into_bytes();
-    relay.read_ahead(&buffer);
-    assert_eq!(relay.send(CALLER, other).summary(), "keep_alive");
-    buffer.copy_from_slice(first.replace("first", "other").as_bytes());
-    let sent = relay.send_in_place(CALLER, &mut buffer);
-    assert!(sent.contains("Call-ID: other\r\n"), "{sent}");
-}

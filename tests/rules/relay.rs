@@ -12,7 +12,7 @@ use strowger::destination::{
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Dispatched, Explained, Explainer, Flow, Forwarded, Frame, FrameBuffer, Listener, ListenerId,
+    Dispatched, Explained, Explainer, Flow, Forwarded, FrameBuffer, Listener, ListenerId,
     Listeners, Outbox, Policy, Prefix, Proxy, Reason, SetPolicy, Shared, Snapshot, Transport,
     Verdict,
 };
@@ -33,7 +33,6 @@ pub(crate) struct Relay {
     outbox: Outbox,
     frame: FrameBuffer,
     dispatched: Option<[String; 6]>,
-    reads_ahead: bool,
     explainer: Explainer,
 }
 
@@ -93,7 +92,6 @@ impl Relay {
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
             dispatched: None,
-            reads_ahead: false,
         };
         relay.load(destinations);
         relay
@@ -147,17 +145,11 @@ impl Relay {
         // Operators explain messages, which fit a datagram.
         let explained = u16::try_from(bytes.len()).is_ok().then(|| self.explain_at(flow, bytes));
         let mut dispatched = None;
-        let frame = self.frame.receive(bytes);
-        // A worker reads ahead if more than one datagram came; it must make no difference.
-        self.reads_ahead = !self.reads_ahead;
-        if self.reads_ahead {
-            self.workers[worker].read_ahead(frame.bytes());
-        }
         let verdict = self.workers[worker].datagram_told(
             self.now,
             &self.snapshot,
             flow,
-            frame,
+            self.frame.receive(bytes),
             &mut self.outbox,
             |told| dispatched = Some(words(told)),
         );
@@ -190,24 +182,6 @@ impl Relay {
     /// destination.
     pub(crate) fn dispatched(&self) -> Option<&[String; 6]> {
         self.dispatched.as_ref()
-    }
-
-    /// Has the first worker read this ahead.
-    pub(crate) fn read_ahead(&mut self, bytes: &[u8]) {
-        self.workers[0].read_ahead(bytes);
-        self.reads_ahead = true;
-    }
-
-    /// One datagram to the first worker and listener, without headroom; returns what left.
-    pub(crate) fn send_in_place(&mut self, from: &str, bytes: &mut [u8]) -> String {
-        let flow = self.flow(0, from);
-        let place = 0..bytes.len();
-        let frame = Frame::new(bytes, place);
-        let verdict =
-            self.workers[0].datagram(self.now, &self.snapshot, flow, frame, &mut self.outbox);
-        assert!(matches!(verdict, Verdict::Forwarded(_)), "{verdict:?}");
-        let entry = &self.outbox.entries()[0];
-        String::from_utf8(self.outbox.bytes(entry, bytes).to_vec()).unwrap()
     }
 
     fn flow(&self, listener: u16, from: &str) -> Flow {
