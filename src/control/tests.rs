@@ -422,7 +422,7 @@ fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
     let running = Running::with(&long_list(1..101));
     let inner = &running.relay.inner;
     let mut builds = 0;
-    let records = inner.in_force().records()[1..].to_vec();
+    let records: Arc<[_]> = inner.in_force().records()[1..].into();
     let version = inner.change_all(100, |in_force| {
         builds += 1;
         if builds == 1 {
@@ -433,7 +433,7 @@ fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
         }
         let config = Arc::clone(in_force.config());
         let listeners = running.relay.listeners();
-        in_force.with_records(config, records.clone(), monotonic_now(), listeners).map(Some)
+        in_force.with_records(config, Arc::clone(&records), monotonic_now(), listeners).map(Some)
     });
     assert_eq!((builds, version.unwrap()), (2, Some(4)));
     let listed = running.listed();

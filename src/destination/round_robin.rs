@@ -32,7 +32,7 @@ impl Turns {
 /// The turns of a set's active records.
 #[derive(Clone, Debug)]
 pub(crate) struct RoundRobin {
-    pub(crate) places: Box<[Place]>,
+    pub(crate) places: Arc<[Place]>,
     pub(crate) turns: Arc<Turns>,
     /// The number of the turn that the first place has, for INVITE and for other methods.
     pub(crate) invite_offset: u64,

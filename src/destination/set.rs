@@ -1,5 +1,7 @@
 //! A set, and how a destination is chosen from it.
 
+use std::sync::Arc;
+
 use super::{RoundRobin, Slot};
 
 /// A destination set, ready to choose from.
@@ -9,7 +11,7 @@ pub struct Set {
     pub id: u32,
     pub(crate) chooser: Chooser,
     /// The slots of the active records, sorted.
-    pub(crate) active_members: Box<[Slot]>,
+    pub(crate) active_members: Arc<[Slot]>,
 }
 
 /// The table of the set's algorithm. It is prepared when the set is built, so that a choice takes

@@ -80,6 +80,21 @@ impl Registry {
             .retain(|id, memory| !memory.states.is_empty() || with_slots.contains(id));
     }
 
+    /// Continues the rounds after the turns that workers have taken from the table of `before` since
+    /// this was built from it.
+    pub(crate) fn continue_rounds(&mut self, before: &Self) {
+        let late: Vec<_> = self
+            .sets
+            .iter()
+            .filter_map(|(id, memory)| Some((*id, memory.after_turns(before.sets.get(id)?)?)))
+            .collect();
+        if !late.is_empty() {
+            let sets = Arc::make_mut(&mut self.sets);
+            sets.extend(late.into_iter().map(|(id, memory)| (id, Arc::new(memory))));
+            self.collect_sets();
+        }
+    }
+
     fn sets_with_slots(&self) -> HashSet<u32> {
         self.slots.in_use.iter().flatten().map(|slot| slot.identity.set).collect()
     }
@@ -146,14 +161,12 @@ impl SetMemory {
 
     fn new(id: u32, before: Option<&Self>, roster: Arc<Roster>, states: Vec<RecordState>) -> Self {
         let (mut active, mut places, mut active_members) = (Vec::new(), Vec::new(), Vec::new());
-        let mut place_of = vec![None; states.len()];
         for (at, (member, state)) in roster.members.iter().zip(&states).enumerate() {
             let reached = member.reached.iter().copied();
             let chosen_from: Vec<_> = reached
                 .filter(|(address, _)| state.flags(address.socket).is_selectable())
                 .collect();
             if !chosen_from.is_empty() {
-                place_of[at] = Some(active.len() as u64);
                 active.push(at);
                 places.push(place(&chosen_from, state));
                 // Includes those with a higher priority number: they may serve calls in progress.
@@ -164,15 +177,7 @@ impl SetMemory {
         active_members.dedup();
 
         let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
-        let go_on = |is_invite| {
-            let turn = turns.taken(is_invite);
-            let before = before.map(|memory| {
-                let round = if is_invite { &memory.invite } else { &memory.other };
-                (round, &*memory.roster, &*memory.active)
-            });
-            Round::go_on(turn, before, &roster, &place_of)
-        };
-        let (invite, other) = (go_on(true), go_on(false));
+        let (invite, other) = rounds(&turns, before, &roster, &active);
         let chooser = Chooser::RoundRobin(RoundRobin {
             places: places.into(),
             turns: Arc::clone(&turns),
@@ -182,6 +187,48 @@ impl SetMemory {
         let set = Arc::new(Set { id, chooser, active_members: active_members.into() });
         Self { roster, states, turns, active, invite, other, set }
     }
+
+    /// Continues the round after the turns that were taken while this was built; `None` if there
+    /// were none.
+    fn after_turns(&self, before: &Self) -> Option<Self> {
+        let is_up_to_date = |is_invite, round: &Round| self.turns.taken(is_invite) == round.turn;
+        if is_up_to_date(true, &self.invite) && is_up_to_date(false, &self.other) {
+            return None;
+        }
+        let (invite, other) = rounds(&self.turns, Some(before), &self.roster, &self.active);
+        let Chooser::RoundRobin(round_robin) = &self.set.chooser;
+        let chooser = Chooser::RoundRobin(RoundRobin {
+            invite_offset: invite.offset,
+            other_offset: other.offset,
+            ..round_robin.clone()
+        });
+        Some(Self {
+            roster: Arc::clone(&self.roster),
+            states: self.states.clone(),
+            turns: Arc::clone(&self.turns),
+            active: self.active.clone(),
+            invite,
+            other,
+            set: Arc::new(Set { chooser, ..Set::clone(&self.set) }),
+        })
+    }
+}
+
+/// Returns the rounds of INVITE and of the other methods for these records, continued from `before`.
+fn rounds(
+    turns: &Turns,
+    before: Option<&SetMemory>,
+    roster: &Roster,
+    active: &[usize],
+) -> (Round, Round) {
+    let go_on = |is_invite| {
+        let before = before.map(|memory| {
+            let round = if is_invite { &memory.invite } else { &memory.other };
+            (round, &*memory.roster, &*memory.active)
+        });
+        Round::go_on(turns.taken(is_invite), before, roster, active)
+    };
+    (go_on(true), go_on(false))
 }
 
 impl Roster {

@@ -445,3 +445,20 @@ fn a_peek_is_the_next_choice() {
         }
     }
 }
+
+#[test]
+fn turns_that_are_taken_during_a_build_count() {
+    let mut bench = Bench::new();
+    let set = [at(1), at(2), at(3)];
+    let before = bench.load(NOW, &set).unwrap();
+    let more = [at(1), at(2), at(3), at(4), in_set(2, 5)];
+    let mut next = bench.registry.loaded(NOW, &more, &bench.listeners).unwrap();
+    next.continue_rounds(&bench.registry);
+    let early = next.table();
+    assert!(Arc::ptr_eq(&early.sets()[0], &next.table().sets()[0]), "no turn was taken");
+    // The last of five turns goes to the second one, so the third comes next.
+    assert_eq!(turns(&before, 5), [1, 2, 3, 1, 2]);
+    next.continue_rounds(&bench.registry);
+    assert_eq!(turns(&next.table(), 5), [3, 4, 1, 2, 3]);
+    assert!(Arc::ptr_eq(&early.sets()[1], &next.table().sets()[1]), "the other set stays");
+}

@@ -85,7 +85,8 @@ impl Inner {
         edit: impl Fn(&[Resolved]) -> Vec<Resolved> + Sync,
     ) -> Result<Option<u64>, Vec<Error>> {
         self.change_all(self.in_force().records().len(), |in_force| {
-            let (config, records) = (Arc::clone(in_force.config()), edit(in_force.records()));
+            let (config, records) =
+                (Arc::clone(in_force.config()), edit(in_force.records()).into());
             let listeners = &self.shared.listeners;
             in_force.with_records(config, records, monotonic_now(), listeners).map(Some)
         })

@@ -76,7 +76,7 @@ impl Inner {
         let mut took = Took { read: begin.elapsed(), ..Took::default() };
         let count = in_force.records().len().max(records.len());
         drop(in_force);
-        let config = Arc::new(config);
+        let (config, records) = (Arc::new(config), Arc::<[Resolved]>::from(records));
         let (mut plan, mut refused) = (Plan::default(), Vec::new());
         let version = self.change_all(count, |in_force| {
             (plan, refused) = self.compare(in_force, &config, &records, &mut took)?;
@@ -89,7 +89,7 @@ impl Inner {
             let begin = Instant::now();
             let (config, listeners) = (Arc::clone(&config), &self.shared.listeners);
             let next =
-                in_force.with_records(config, records.clone(), monotonic_now(), listeners)?;
+                in_force.with_records(config, Arc::clone(&records), monotonic_now(), listeners)?;
             took.build = begin.elapsed();
             Ok(Some(next))
         })?;

@@ -101,10 +101,6 @@ impl Inner {
         records: usize,
         mut build: impl FnMut(&InForce) -> Result<Option<InForce>, Vec<Error>> + Send,
     ) -> Result<Option<u64>, Vec<Error>> {
-        let mut build = |before: &InForce| {
-            let next = build(before)?;
-            Ok::<_, Vec<Error>>(next.map(|next| (next.snapshot(), next)))
-        };
         let mut ready = None;
         if records > limits::BUILD_AT_ONCE_MAX {
             let before = self.current.get();
@@ -113,10 +109,13 @@ impl Inner {
         let turn = self.current.turn();
         let before = self.current.get();
         let next = match ready {
-            Some((next, built_from)) if Arc::ptr_eq(&built_from, &before) => next,
+            Some((next, built_from)) if Arc::ptr_eq(&built_from, &before) => {
+                next.map(|next: InForce| next.with_rounds_after(&before))
+            }
             _ => build(&before)?,
         };
-        let Some((snapshot, next)) = next else { return Ok(None) };
+        let Some(next) = next else { return Ok(None) };
+        let snapshot = next.snapshot();
         // Here, so that nobody changes the slots meanwhile.
         next.registry().write_slots(&self.shared.pins);
         Ok(Some(self.current.swap(next, snapshot, &turn)))

@@ -38,7 +38,7 @@ impl InForce {
             draining: false,
             version: 0,
         };
-        nothing.with_records(Arc::new(config), records, now, listeners)
+        nothing.with_records(Arc::new(config), records.into(), now, listeners)
     }
 
     pub(in crate::control) fn config(&self) -> &Arc<Config> {
@@ -77,12 +77,12 @@ impl InForce {
     pub(in crate::control) fn with_records(
         &self,
         config: Arc<Config>,
-        records: Vec<Resolved>,
+        records: Arc<[Resolved]>,
         now: Now,
         listeners: &Listeners,
     ) -> Result<Self, Vec<Error>> {
         let registry = self.registry.loaded(now, &records, listeners).map_err(error::all)?;
-        Ok(Self { config, records: records.into(), registry, ..self.next() })
+        Ok(Self { config, records, registry, ..self.next() })
     }
 
     /// Returns the next one, with another state of the selected destinations of this set.
@@ -116,6 +116,13 @@ impl InForce {
         let mut next = self.next();
         next.registry.free(unused);
         next
+    }
+
+    /// Returns the same, with the rounds continued after the turns taken from `before` since this was
+    /// built from it.
+    pub(in crate::control) fn with_rounds_after(mut self, before: &Self) -> Self {
+        self.registry.continue_rounds(&before.registry);
+        self
     }
 
     fn next(&self) -> Self {

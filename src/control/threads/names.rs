@@ -56,7 +56,7 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     if found[..] == records[..] {
         return Some(());
     }
-    match publish(&inner, records, &found) {
+    match publish(&inner, records, &found.into()) {
         Ok(true) => {
             let in_force = inner.in_force();
             let sets = ready::sets(in_force.records(), in_force.registry());
@@ -104,7 +104,7 @@ fn without_ourselves(
 fn publish(
     inner: &Inner,
     asked_for: &Arc<[Resolved]>,
-    found: &[Resolved],
+    found: &Arc<[Resolved]>,
 ) -> Result<bool, Vec<Error>> {
     let version = inner.change_all(found.len(), |in_force| {
         if !Arc::ptr_eq(in_force.records(), asked_for) {
@@ -112,7 +112,7 @@ fn publish(
         }
         let config = Arc::clone(in_force.config());
         let (now, listeners) = (monotonic_now(), &inner.shared.listeners);
-        in_force.with_records(config, found.to_vec(), now, listeners).map(Some)
+        in_force.with_records(config, Arc::clone(found), now, listeners).map(Some)
     })?;
     Ok(version.is_some())
 }
