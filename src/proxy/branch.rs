@@ -116,7 +116,7 @@ mod tests {
         let keys = Keys::new(&[MasterKey { id: 1, secret: [1; 32] }]);
         let message = Message::read(text.as_bytes());
         let dialog = message.dialog(keys.signing(), text.as_bytes());
-        let branch = Branch::of(&keys, &message, &dialog, text.as_bytes()).unwrap();
+        let branch = Branch::of_request(&keys, &message, &dialog, text.as_bytes()).unwrap();
         assert_eq!(Branch::read(&branch.text()), Some(branch));
         String::from_utf8(branch.text().to_vec()).unwrap()
     }
