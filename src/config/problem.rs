@@ -10,7 +10,7 @@ use crate::limits;
 pub struct Problem {
     /// The file as it was named, or the flag (`--listen`).
     pub file: String,
-    /// The line, from 1; `None` when the whole file is meant, or a flag.
+    /// The line, from 1; `None` for the whole file, or for a flag.
     pub line: Option<usize>,
     /// The column in characters, from 1.
     pub column: Option<usize>,

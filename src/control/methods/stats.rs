@@ -38,13 +38,13 @@ fn wanted(call: &Call<'_>) -> Result<Vec<Counter>, Fault> {
         let Some(text) = value.text() else {
             return Err(Fault::new(400, "Invalid Parameters"));
         };
-        wanted.extend(all.iter().filter(|counter| is_meant(counter, &text)).cloned());
+        wanted.extend(all.iter().filter(|counter| matches_text(counter, &text)).cloned());
     }
     Ok(wanted)
 }
 
 /// Matches `all`, a group such as `core:`, a name, or a group and a name.
-fn is_meant((group, name, _): &Counter, text: &str) -> bool {
+fn matches_text((group, name, _): &Counter, text: &str) -> bool {
     let of_group = text.strip_prefix(group).and_then(|rest| rest.strip_prefix([':', '.']));
     text == "all" || text == name || of_group.is_some_and(|rest| rest.is_empty() || rest == name)
 }
@@ -79,7 +79,7 @@ mod tests {
             ("fwd", false),
             ("", false),
         ] {
-            assert_eq!(is_meant(&counter, text), is, "{text}");
+            assert_eq!(matches_text(&counter, text), is, "{text}");
         }
     }
 }
