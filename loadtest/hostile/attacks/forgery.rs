@@ -30,7 +30,8 @@ pub(super) fn run(stage: &mut Stage) -> io::Result<Vec<Row>> {
     let us = format!("SIP/2.0/UDP {RELAY};branch=z9hG4bK");
     let random_tag = |n: &mut Random| {
         let digits = |n: &mut Random| format!("{:016x}{:016x}", n.next(), n.next());
-        let parameter = format!("01010000{}{:06x}", digits(n), n.next() & 0xff_ffff);
+        // As long as ours, of our version and a usual key.
+        let parameter = format!("0201{}{}", digits(n), &digits(n)[..22]);
         format!("{us}{}0;sw={parameter}", digits(n))
     };
     let aimed = |host: &str| {
