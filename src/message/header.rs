@@ -36,18 +36,13 @@ pub enum HeaderName {
 impl HeaderName {
     /// The header field that this name means, long or compact (§7.3.3), in any case (§7.3.1).
     pub fn of(name: &[u8]) -> Self {
-        Self::at(name, name.len())
-    }
-
-    /// The same for the first `len` bytes of `rest`, a token.
-    fn at(rest: &[u8], len: usize) -> Self {
-        if len > NAME_LEN_MAX {
-            let is_credentials = rest[..len].eq_ignore_ascii_case(b"proxy-authorization");
+        if name.len() > NAME_LEN_MAX {
+            let is_credentials = name.eq_ignore_ascii_case(b"proxy-authorization");
             return if is_credentials { Self::Authorization } else { Self::Other };
         }
         let mut block = [0; BLOCK];
-        block[..len].copy_from_slice(&rest[..len]);
-        Self::in_block(&block, len)
+        block[..name.len()].copy_from_slice(name);
+        Self::in_block(&block, name.len())
     }
 
     /// The same for the first `len` bytes of a block, at most [`NAME_LEN_MAX`].
@@ -62,7 +57,7 @@ impl HeaderName {
 
 /// The names by the place that their hash gives them; no two have the same.
 static KNOWN_NAMES: [(u128, HeaderName); PLACES] = {
-    const NAMES: [(&[u8], HeaderName); 17] = [
+    const NAMES: [(&[u8], HeaderName); 16] = [
         (b"v", HeaderName::Via),
         (b"via", HeaderName::Via),
         (b"f", HeaderName::From),
@@ -79,7 +74,6 @@ static KNOWN_NAMES: [(u128, HeaderName); PLACES] = {
         (b"max-breadth", HeaderName::MaxBreadth),
         (b"proxy-require", HeaderName::ProxyRequire),
         (b"authorization", HeaderName::Authorization),
-        (b"", HeaderName::Other),
     ];
     let mut table = [(0, HeaderName::Other); PLACES];
     let mut at = 0;
@@ -225,7 +219,7 @@ impl Rows<'_> {
         self.at = end.after;
         Some(Row {
             name: if has_name {
-                HeaderName::at(&self.bytes[start..], name_len)
+                HeaderName::of(&self.bytes[start..start + name_len])
             } else {
                 HeaderName::Other
             },

@@ -69,18 +69,11 @@ pub(super) fn token_len(bytes: &[u8], at: usize) -> usize {
     end - at
 }
 
-/// Returns how many bytes from `at` up to `end` may stand in the value of a parameter: printable ones except
-/// `;` `,` `"` `<` `>`, and all above ASCII.
+/// Returns how many bytes from `at` up to `end` may stand in the value of a parameter: printable
+/// ones except `;` `,` `"` `<` `>`, and all above ASCII.
 #[inline]
 pub(super) fn value_len(bytes: &[u8], at: usize, end: usize) -> usize {
-    run_len(bytes, at, end, |bytes| {
-        is_graphic(bytes)
-            & !(is(bytes, b';')
-                | is(bytes, b',')
-                | is(bytes, b'"')
-                | is(bytes, b'<')
-                | is(bytes, b'>'))
-    })
+    run_len(bytes, at, end, |bytes| is_graphic(bytes) & !is_delimiter(bytes))
 }
 
 /// Returns how many bytes from `at` up to `end` are neither blanks nor control bytes.
@@ -89,15 +82,15 @@ pub(super) fn word_len(bytes: &[u8], at: usize, end: usize) -> usize {
     run_len(bytes, at, end, is_graphic)
 }
 
-/// Returns how many bytes from `at` up to `end` may stand in a URI: those of a word except `<` `>` `"`.
+/// Returns how many bytes from `at` up to `end` may stand in a URI: those of a word except
+/// `<` `>` `"`.
 #[inline]
 pub(super) fn uri_len(bytes: &[u8], at: usize, end: usize) -> usize {
-    run_len(bytes, at, end, |bytes| {
-        is_graphic(bytes) & !(is(bytes, b'"') | is(bytes, b'<') | is(bytes, b'>'))
-    })
+    run_len(bytes, at, end, |bytes| is_graphic(bytes) & !is_bracket_or_quote(bytes))
 }
 
-/// Returns how many bytes from `at` up to `end` may stand in a host name: letters, digits, `-` `.` `_`.
+/// Returns how many bytes from `at` up to `end` may stand in a host name: letters, digits,
+/// `-` `.` `_`.
 #[inline]
 pub(super) fn host_name_len(bytes: &[u8], at: usize, end: usize) -> usize {
     run_len(bytes, at, end, |bytes| is_plain(bytes) | is(bytes, b'.') | is(bytes, b'_'))
@@ -106,9 +99,7 @@ pub(super) fn host_name_len(bytes: &[u8], at: usize, end: usize) -> usize {
 /// Returns how many bytes from `at` up to `end` come before the next `<` `>` `"` `,` or `;`.
 #[inline]
 pub(super) fn display_name_len(bytes: &[u8], at: usize, end: usize) -> usize {
-    run_len(bytes, at, end, |bytes| {
-        !(is(bytes, b'<') | is(bytes, b'>') | is(bytes, b'"') | is(bytes, b',') | is(bytes, b';'))
-    })
+    run_len(bytes, at, end, |bytes| !is_delimiter(bytes))
 }
 
 /// Returns the offset of the first `byte` from `at` up to `end`.
@@ -141,18 +132,7 @@ const WINDOW: usize = 4 * BLOCK;
 /// Returns the sixteen bytes from `at` on.
 #[inline]
 fn block(bytes: &[u8], at: usize) -> u8x16 {
-    match block_at(bytes, at) {
-        Some(block) => u8x16::new(*block),
-        None => last_block(bytes, at),
-    }
-}
-
-#[cold]
-fn last_block(bytes: &[u8], at: usize) -> u8x16 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let mut block = [0; BLOCK];
-    block[..rest.len()].copy_from_slice(rest);
-    u8x16::new(block)
+    u8x16::new(block_at(bytes, at).copied().unwrap_or_else(|| padded(bytes, at)))
 }
 
 /// Returns one bit per byte of the window from `at` on that is a CR or LF.
@@ -160,8 +140,17 @@ fn last_block(bytes: &[u8], at: usize) -> u8x16 {
 fn line_ends(bytes: &[u8], at: usize) -> u64 {
     match bytes.get(at..).and_then(<[u8]>::first_chunk) {
         Some(window) => line_ends_in(window),
-        None => last_line_ends(bytes, at),
+        None => line_ends_in(&padded(bytes, at)),
     }
+}
+
+/// Returns the bytes from `at` on, which are fewer, and zeros behind them.
+#[cold]
+fn padded<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let mut padded = [0; N];
+    padded[..rest.len()].copy_from_slice(rest);
+    padded
 }
 
 #[inline]
@@ -172,14 +161,6 @@ fn line_ends_in(window: &[u8; WINDOW]) -> u64 {
         u64::from(is_end.to_bitmask()) << (number * BLOCK)
     });
     ends.fold(0, |all, ends| all | ends)
-}
-
-#[cold]
-fn last_line_ends(bytes: &[u8], at: usize) -> u64 {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let mut window = [0; WINDOW];
-    window[..rest.len()].copy_from_slice(rest);
-    line_ends_in(&window)
 }
 
 /// Letters, digits and hyphens.
@@ -194,6 +175,18 @@ fn is_plain(bytes: u8x16) -> u8x16 {
 #[inline]
 fn is_graphic(bytes: u8x16) -> u8x16 {
     is_within(bytes, b'!', u8::MAX) & !is(bytes, 0x7f)
+}
+
+/// `<` `>` `"`
+#[inline]
+fn is_bracket_or_quote(bytes: u8x16) -> u8x16 {
+    is(bytes, b'<') | is(bytes, b'>') | is(bytes, b'"')
+}
+
+/// What ends a display name or the value of a parameter: `<` `>` `"` `,` `;`.
+#[inline]
+fn is_delimiter(bytes: u8x16) -> u8x16 {
+    is_bracket_or_quote(bytes) | is(bytes, b',') | is(bytes, b';')
 }
 
 #[inline]
