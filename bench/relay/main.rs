@@ -93,17 +93,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// The words of the configuration's `relay.poll`.
-const POLL_MODES: [(&str, PollMode); 3] =
-    [("wait", PollMode::Wait), ("adaptive", PollMode::Adaptive), ("spin", PollMode::Spin)];
-
 fn poll_mode(word: &str) -> Result<PollMode, String> {
-    let known = POLL_MODES.iter().find(|(known, _)| *known == word);
+    let known = PollMode::WORDS.iter().find(|(known, _)| *known == word);
     known.map(|(_, mode)| *mode).ok_or_else(|| "write wait, adaptive or spin".to_owned())
 }
 
 fn poll_word(mode: PollMode) -> &'static str {
-    POLL_MODES.iter().find(|(_, known)| *known == mode).map_or("", |(word, _)| word)
+    PollMode::WORDS.iter().find(|(_, known)| *known == mode).map_or("", |(word, _)| word)
 }
 
 /// What to measure: these subjects in these modes, as far as they are here and have modes.

@@ -136,6 +136,12 @@ pub enum Poll {
     Spin,
 }
 
+impl Poll {
+    /// The words of `relay.poll`.
+    pub const WORDS: &'static [(&'static str, Self)] =
+        &[("wait", Self::Wait), ("adaptive", Self::Adaptive), ("spin", Self::Spin)];
+}
+
 /// `[log]`
 #[derive(Clone, Debug)]
 pub struct LogConfig {

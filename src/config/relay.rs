@@ -106,8 +106,7 @@ pub(super) fn read(
             relay.state_dir = Some(path.into());
         }
     }
-    let words = &[("wait", Poll::Wait), ("adaptive", Poll::Adaptive), ("spin", Poll::Spin)];
-    if let Some(poll) = section.word(document, "poll", words, &[]) {
+    if let Some(poll) = section.word(document, "poll", Poll::WORDS, &[]) {
         relay.poll = poll;
     }
     if let Some(us) =
