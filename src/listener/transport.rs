@@ -20,13 +20,6 @@ impl Transport {
         }
     }
 
-    /// Returns the port that is meant if none is written (RFC 3261 §19.1.2).
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Udp => 5060,
-        }
-    }
-
     /// Returns the length in bytes of the longest message to this address.
     pub const fn payload_max(self, peer: &SocketAddr) -> usize {
         match (self, peer) {

@@ -1,13 +1,13 @@
 //! The only place where a destination is chosen: for a request seen for the first time.
 //!
 //! [`Core::choose`] takes a turn and pins the choice; [`Core::peek`] returns the same without doing
-//! either.
+//! either. [`Core::record`] records in the pins what needs no choice.
 
 use super::decision::{Action, CallNote, Decision, Note, Request, Rule};
 use super::request::hop_to;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core};
-use crate::destination::Slot;
+use crate::destination::{Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
 
@@ -36,14 +36,8 @@ impl Core {
                 return;
             }
         };
-        let set = at.snapshot.destinations.set(decision.set);
-        let offer = self.offer(
-            at,
-            |key, cseq_bits| at.shared.pins.take_challenge(at.now, key, cseq_bits),
-            |slot| set.is_some_and(|set| set.is_active(slot)),
-            || set.and_then(|set| set.choose(is_invite)),
-            request,
-        );
+        let take = |key, cseq_bits| at.shared.pins.take_challenge(at.now, key, cseq_bits);
+        let offer = self.offer(at, request, decision.set, take, Set::choose);
         decision.action = self.accept(at, request, &offer);
         match offer {
             Offer::To(slot, _) => claimed.commit(slot, State::None),
@@ -58,15 +52,8 @@ impl Core {
 
     /// Returns what [`Core::choose`] would do with this request now.
     pub(super) fn peek(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
-        let is_invite = self.message.method == Method::Invite;
-        let set = at.snapshot.destinations.set(decision.set);
-        let offer = self.offer(
-            at,
-            |key, cseq_bits| at.shared.pins.find_challenge(at.now, key, cseq_bits),
-            |slot| set.is_some_and(|set| set.is_active(slot)),
-            || set.and_then(|set| set.peek(is_invite)),
-            request,
-        );
+        let find = |key, cseq_bits| at.shared.pins.find_challenge(at.now, key, cseq_bits);
+        let offer = self.offer(at, request, decision.set, find, Set::peek);
         decision.action = self.accept(at, request, &offer);
     }
 
@@ -75,22 +62,27 @@ impl Core {
     fn offer(
         &self,
         at: &Arrival,
-        challenge: impl FnOnce(PinKey, u8) -> Option<Slot>,
-        is_active: impl FnOnce(Slot) -> bool,
-        turn: impl FnOnce() -> Option<Slot>,
         request: &Request,
+        set: u32,
+        challenge: impl FnOnce(PinKey, u8) -> Option<Slot>,
+        turn: impl FnOnce(&Set, bool) -> Option<Slot>,
     ) -> Offer {
         if at.snapshot.draining {
             return Offer::Nothing(Answer::Unavailable);
         }
+        let set = at.snapshot.destinations.set(set);
         if self.message.has_credentials {
             let key = self.call_key(at, request.from_destination, false);
             let slot = challenge(key, self.message.cseq_number as u8);
-            if let Some(slot) = slot.filter(|slot| is_active(*slot)) {
+            if let Some(slot) = slot.filter(|slot| set.is_some_and(|set| set.is_active(*slot))) {
                 return Offer::To(slot, Rule::Challenge);
             }
         }
-        turn().map_or(Offer::Nothing(Answer::NoDestination), |slot| Offer::To(slot, Rule::Turn))
+        let is_invite = self.message.method == Method::Invite;
+        match set.and_then(|set| turn(set, is_invite)) {
+            Some(slot) => Offer::To(slot, Rule::Turn),
+            None => Offer::Nothing(Answer::NoDestination),
+        }
     }
 
     fn accept(&self, at: &Arrival, request: &Request, offer: &Offer) -> Action {
@@ -102,18 +94,7 @@ impl Core {
             },
         }
     }
-}
 
-/// Returns what is pinned instead of a destination for a request that we answer this way.
-fn pinned_answer(answer: Answer) -> Slot {
-    if answer == Answer::NoDestination {
-        pin::ANSWERED_NO_DESTINATION
-    } else {
-        pin::ANSWERED_UNAVAILABLE
-    }
-}
-
-impl Core {
     /// Records in the pins what was decided.
     pub(super) fn record(&self, at: &Arrival, note: Note) {
         let pins = &at.shared.pins;
@@ -131,5 +112,14 @@ impl Core {
                 pins.set_call(at.now, key, kind, slot, cseq_bits, self.number);
             }
         }
+    }
+}
+
+/// Returns what is pinned instead of a destination for a request that we answer this way.
+fn pinned_answer(answer: Answer) -> Slot {
+    if answer == Answer::NoDestination {
+        pin::ANSWERED_NO_DESTINATION
+    } else {
+        pin::ANSWERED_UNAVAILABLE
     }
 }

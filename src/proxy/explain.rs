@@ -131,15 +131,12 @@ impl Explainer {
         });
 
         // No datagram is longer; the core itself says what becomes of one that is.
-        let message = Message::read(&bytes[..bytes.len().min(usize::from(u16::MAX))]);
-        let mut reader = Core::new(0, 0);
-        reader.dialog = message.dialog(shared.keys.signing(), bytes);
-        reader.message = message;
+        core.read(shared, &bytes[..bytes.len().min(usize::from(u16::MAX))]);
         let sender = snapshot.destinations.by_source(flow.peer, snapshot.policy.source_match);
-        let transaction = reader.transaction(at).and_then(|key| recall(at, key, false));
-        let call = reader.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
+        let transaction = core.transaction(at).and_then(|key| recall(at, key, false));
+        let call = core.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
         let set = snapshot.policy.set;
-        let is_invite = reader.message.method == Method::Invite;
+        let is_invite = core.message.method == Method::Invite;
         let chooses_from = snapshot.destinations.set(set);
         let rule = match (verdict, decision.action) {
             (Verdict::Forwarded(_), Action::Forward(_, hop)) => hop.rule,
@@ -159,10 +156,10 @@ impl Explainer {
         Explained {
             verdict,
             rule,
-            fault: reader.message.fault,
+            fault: core.message.fault,
             set,
             sender,
-            route: reader.own_route(at),
+            route: core.own_route(at),
             transaction,
             call,
             destination,

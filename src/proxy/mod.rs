@@ -226,8 +226,7 @@ impl Core {
         let is_datagram = u16::try_from(at.bytes.len()).is_ok();
         let is_sip = is_datagram && at.bytes.first().is_some_and(|byte| *byte > 1);
         if is_sip {
-            self.message.read_again(at.bytes);
-            self.dialog = self.message.dialog(at.shared.keys.signing(), at.bytes);
+            self.read(at.shared, at.bytes);
         }
         let may_send = at.is_allowed() || is_sip && self.proves_itself(at);
         if !may_send {
@@ -252,6 +251,11 @@ impl Core {
             },
         };
         Decision::drop(reason)
+    }
+
+    fn read(&mut self, shared: &Shared, bytes: &[u8]) {
+        self.message.read_again(bytes);
+        self.dialog = self.message.dialog(shared.keys.signing(), bytes);
     }
 
     /// Returns whether a message from an address that is not in `allow` belongs to a call of ours:
