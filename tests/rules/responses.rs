@@ -1,5 +1,6 @@
 //! Responses: where they go, and what proves that they may.
 
+use strowger::pin::State;
 use strowger::proxy::{Forwarded, ListenerId, Prefix, Reason, SourceMatch, Verdict};
 
 use crate::messages::{CALLER, Request, invite, response};
@@ -115,6 +116,58 @@ fn other_stacks_write_vias_anew_and_we_still_know_them() {
         let back = back.forwarded();
         assert_eq!(back.to.to_string(), "198.51.100.7:40000");
         assert!(!back.text().contains(";sw="), "our Via is gone: {}", back.text());
+    }
+}
+
+/// Some servers leave out all Vias but ours in a 100. It goes nowhere, but if it verifies, its request
+/// was answered.
+#[test]
+fn a_100_without_a_second_via_marks_its_request_as_answered() {
+    struct Row {
+        says: &'static str,
+        status: &'static str,
+        change: (&'static str, &'static str),
+        wants: State,
+    }
+    let rows = [
+        Row { says: "a 100", status: "100 Trying", change: ("", ""), wants: State::Trying },
+        Row { says: "a 180", status: "180 Ringing", change: ("", ""), wants: State::None },
+        Row {
+            says: "another sent-by of ours",
+            status: "100 Trying",
+            change: ("192.0.2.1:5060", "sip.example.net:5060"),
+            wants: State::None,
+        },
+        Row {
+            says: "of a CANCEL",
+            status: "100 Trying",
+            change: ("1 INVITE", "1 CANCEL"),
+            wants: State::None,
+        },
+        Row {
+            says: "without the parameter",
+            status: "100 Trying",
+            change: (";sw=", ";ws="),
+            wants: State::None,
+        },
+        Row {
+            says: "another time in the parameter",
+            status: "100 Trying",
+            change: ("3b9aca00", "3b9aca01"),
+            wants: State::None,
+        },
+    ];
+    for row in rows {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+        let sent = relay.send(CALLER, invite("lone")).forwarded();
+        let callers = format!("Via: {}\r\n", sent.rows("Via")[1]);
+        let (from, to) = row.change;
+        let lone = response(&sent, row.status, "b").replace(&callers, "");
+        let changed = if from.is_empty() { lone.clone() } else { lone.replacen(from, to, 1) };
+        assert!(from.is_empty() || changed != lone, "{}", row.says);
+        assert_eq!(relay.send(A, changed).dropped(), Reason::NoNextVia, "{}", row.says);
+        let transaction = relay.explain(CALLER, invite("lone")).transaction.unwrap();
+        assert_eq!(transaction.state, row.wants, "{}", row.says);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is written into a message that leaves, to the byte.
 
+use strowger::limits::HEADROOM_BYTES;
 use strowger::proxy::{Listener, Listeners, Rewrite, Sips, Transport};
 
 use crate::messages::{A, BOB, CALLER, Request, by_caller, call, invite, response};
@@ -385,4 +386,30 @@ fn every_route_is_removed_wherever_it_stands() {
         assert_eq!(outcome.summary(), wants, "{count}");
         assert!(outcome.sent.unwrap().rows("Route").is_empty());
     }
+}
+
+/// Two listeners with names as long as names can be: what we add does not fit before the datagram.
+#[test]
+fn what_does_not_fit_the_headroom_leaves_all_the_same() {
+    let names = ["a", "b"].map(|letter| format!("{}:5060", letter.repeat(253)));
+    let listener = |local: &str, sent_by: &str| Listener {
+        name: local.to_owned(),
+        local: local.parse().unwrap(),
+        transport: Transport::Udp,
+        sent_by: sent_by.to_owned(),
+        force_rport: false,
+    };
+    let listeners =
+        Listeners::new(vec![listener(US, &names[0]), listener("10.0.0.254:5060", &names[1])], &[]);
+    let mut relay = Relay::made_of(listeners, 1, &["sip:10.0.0.1:5060 socket=10.0.0.254:5060"]);
+    let text = invite("long");
+    let left = relay.send(CALLER, &text).forwarded().text();
+    let lines: Vec<&str> = left.split("\r\n").collect();
+    let came: Vec<&str> = text.split("\r\n").collect();
+    assert!(left.len() > text.len() + HEADROOM_BYTES);
+    assert_eq!(lines[0], came[0]);
+    assert!(lines[1].starts_with(&format!("Via: SIP/2.0/UDP {};branch=", names[1])));
+    assert!(lines[2].ends_with(&format!("@{};lr>", names[1])));
+    assert!(lines[3].ends_with(&format!("@{};lr>", names[0])));
+    assert_eq!(lines[4..].join("\n"), came[1..].join("\n").replace("s: 70", "s: 69"));
 }
