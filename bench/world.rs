@@ -18,6 +18,7 @@ pub(crate) fn shared(pins: usize) -> Arc<Shared> {
         transport: Transport::Udp,
         sent_by: "192.0.2.1:5060".into(),
         force_rport: false,
+        set: None,
     };
     let listeners = Listeners::new(vec![listener], &[]);
     let keys = Keys::new(&[MasterKey { id: 1, secret: [42; 32] }]);

@@ -60,6 +60,7 @@ fn assert_bounds(config: &Config) {
             transport: Transport::Udp,
             sent_by,
             force_rport: listen.force_rport,
+            set: listen.set,
         }
     });
     let _ = Listeners::new(listeners.collect(), &relay.alias);

@@ -79,6 +79,7 @@ fn assert_loads(list: &List) {
         transport: Transport::Udp,
         sent_by: address.into(),
         force_rport: false,
+        set: None,
     });
     let listeners = Listeners::new(listeners.into(), &[]);
     let resolved: Vec<_> = list.records.iter().map(resolved).collect();

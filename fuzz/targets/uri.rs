@@ -91,6 +91,7 @@ fn listeners() -> Listeners {
         transport: Transport::Udp,
         sent_by: address.into(),
         force_rport: false,
+        set: None,
     };
     Listeners::new(OURS.map(listener).into(), &[("sip.example.net".to_owned(), 5060)])
 }

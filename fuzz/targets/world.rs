@@ -44,6 +44,7 @@ pub(crate) fn listeners() -> Listeners {
         transport: Transport::Udp,
         sent_by: sent_by.into(),
         force_rport,
+        set: None,
     };
     let all = vec![
         listener("192.0.2.1:5060", "192.0.2.1:5060", false),

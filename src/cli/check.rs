@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
-use strowger::config::{Config, Draft, Flags, Problem, Source, Workers, keyfile};
+use strowger::config::{Config, Draft, Flags, ListenConfig, Problem, Source, Workers, keyfile};
 use strowger::control;
 use strowger::destination::Resolved;
 use strowger::{resolve, source};
@@ -158,7 +158,11 @@ impl Report {
 
     fn listeners(&self) -> Vec<String> {
         let listen = &self.config.relay.listen;
-        listen.iter().map(|entry| format!("udp:{}", entry.address)).collect()
+        let text = |entry: &ListenConfig| {
+            let set = entry.set.map(|set| format!(" (set {set})")).unwrap_or_default();
+            format!("udp:{}{set}", entry.address)
+        };
+        listen.iter().map(text).collect()
     }
 
     fn workers(&self) -> String {

@@ -82,6 +82,7 @@ pub(super) fn overlay(
                 name: None,
                 advertise: None,
                 force_rport: false,
+                set: None,
             }),
             Err(mistake) => wrong("--listen", mistake),
         }

@@ -226,25 +226,29 @@ fn read_log(document: &mut Document, section: &Section, log: &mut LogConfig) {
 
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    let in_use = config.sets.get(&config.policy.set).unwrap_or(&config.set_default);
-    if !in_use.record_route {
+    let sets_in_use = config.sets_in_use();
+    let in_use =
+        || sets_in_use.iter().map(|set| config.sets.get(set).unwrap_or(&config.set_default));
+    if in_use().any(|set| !set.record_route) {
         warnings.push(
             "record_route = false: a caller's requests in a dialog find their destination only while \
              the call is remembered, at most 240 s after its last message"
                 .into(),
         );
     }
-    if in_use.in_dialog == InDialog::Route && config.policy.in_dialog_to == Policy::default().allow
+    if in_use().any(|set| set.in_dialog == InDialog::Route)
+        && config.policy.in_dialog_to == Policy::default().allow
     {
         warnings.push(
             "in_dialog = \"route\" without in_dialog_to: requests in a dialog may be sent to any address"
                 .into(),
         );
     }
-    for set in config.sets.keys().filter(|set| **set != config.policy.set) {
+    for set in config.sets.keys().filter(|set| !sets_in_use.contains(set)) {
+        let in_use: Vec<_> = sets_in_use.iter().map(u32::to_string).collect();
         warnings.push(format!(
             "[set.{set}] has no effect: requests are dispatched to set {}",
-            config.policy.set
+            in_use.join(", ")
         ));
     }
     warnings

@@ -30,7 +30,7 @@ pub use problem::Problem;
 pub(crate) use problem::in_order;
 pub use state_dir::{state_directories, state_directory};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +58,17 @@ pub struct Config {
     pub log: LogConfig,
     /// What is allowed but perhaps not meant, one sentence each.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Returns the sets that requests are dispatched to: those of the listeners, and `dispatch.set`
+    /// unless every listener has its own.
+    pub fn sets_in_use(&self) -> BTreeSet<u32> {
+        let listen = &self.relay.listen;
+        let sets: BTreeSet<_> =
+            listen.iter().map(|entry| entry.set.unwrap_or(self.policy.set)).collect();
+        if sets.is_empty() { BTreeSet::from([self.policy.set]) } else { sets }
+    }
 }
 
 /// `[relay]`
@@ -102,6 +113,8 @@ pub struct ListenConfig {
     pub advertise: Option<(String, u16)>,
     /// `force_rport`
     pub force_rport: bool,
+    /// `set`: the set for requests to it; `None`: `dispatch.set`.
+    pub set: Option<u32>,
 }
 
 /// How many workers there are.

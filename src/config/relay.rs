@@ -247,7 +247,14 @@ fn listen_text(
 ) -> Option<ListenConfig> {
     match values::listen_address(text) {
         Ok(address) => {
-            Some(ListenConfig { address, name: None, advertise: None, force_rport: false })
+            let entry = ListenConfig {
+                address,
+                name: None,
+                advertise: None,
+                force_rport: false,
+                set: None,
+            };
+            Some(entry)
         }
         Err((what, right)) => {
             document.wrong(place, section.what(&format!("listen: {what}")), right);
@@ -257,8 +264,10 @@ fn listen_text(
 }
 
 fn listen_table(document: &mut Document, table: &Section, place: &Place) -> Option<ListenConfig> {
-    table.only(document, &["address", "name", "advertise", "force_rport"], &[]);
+    table.only(document, &["address", "name", "advertise", "force_rport", "set"], &[]);
     let force_rport = table.boolean(document, "force_rport").unwrap_or(false);
+    let sets = 0..=u64::from(limits::SET_MAX);
+    let set = table.integer(document, "set", &sets, "").map(|set| set as u32);
     let name = table.string(document, "name");
     let advertise = table.string(document, "advertise");
     if table.get("address").is_none() {
@@ -297,7 +306,7 @@ fn listen_table(document: &mut Document, table: &Section, place: &Place) -> Opti
         let right = "write the address that this name belongs to";
         document.wrong(&address_place, what, right);
     }
-    Some(ListenConfig { address, name, advertise, force_rport })
+    Some(ListenConfig { address, name, advertise, force_rport, set })
 }
 
 fn read_alias(document: &mut Document, section: &Section) -> Vec<(String, u16)> {

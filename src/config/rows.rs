@@ -44,7 +44,7 @@ fn defaults() {
 fn every_key() {
     let text = r#"
 [relay]
-listen = ["udp:192.0.2.1:5060", { address = "udp:[2001:db8::1]:5070", name = "west", advertise = "sip.example.com", force_rport = true }]
+listen = ["udp:192.0.2.1:5060", { address = "udp:[2001:db8::1]:5070", name = "west", advertise = "sip.example.com", force_rport = true, set = 3 }]
 alias = ["example.com", "[2001:db8::2]:5061"]
 workers = 4
 steering = "off"
@@ -77,6 +77,7 @@ record_route = true
 no_destination.code = 503
 [set.3]
 foreign_route = "refuse"
+[set.4]
 
 [destinations]
 source = "list:/etc/d.list"
@@ -91,6 +92,8 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(relay.listen[1].name.as_deref(), Some("west"));
     assert_eq!(relay.listen[1].advertise, Some(("sip.example.com".into(), 5070)));
     assert!(relay.listen[1].force_rport && !relay.listen[0].force_rport);
+    assert_eq!((relay.listen[0].set, relay.listen[1].set), (None, Some(3)));
+    assert_eq!(config.sets_in_use(), [2, 3].into());
     assert_eq!(relay.alias[0], ("example.com".into(), 5060));
     assert_eq!(relay.alias[1], ("[2001:db8::2]".into(), 5061));
     assert_eq!(relay.workers, Workers::Count(4));
@@ -121,7 +124,9 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(config.destinations.source, Source::List("/etc/d.list".into()));
     assert_eq!((config.log.level, config.log.json), (tracing::Level::WARN, true));
     assert!(config.log.dispatch.is_some());
-    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    let [route, unused] = &*config.warnings else { panic!("{:?}", config.warnings) };
+    assert!(route.starts_with("record_route = false"), "{route}");
+    assert_eq!(unused, "[set.4] has no effect: requests are dispatched to set 2, 3");
     assert!(!format!("{config:?}").contains("secret: ["));
 }
 

@@ -28,6 +28,8 @@ pub struct Listener {
     pub sent_by: String,
     /// Answer to the packet's source port even if the Via has no `rport` (RFC 3581).
     pub force_rport: bool,
+    /// The set that requests to this listener are dispatched to, instead of the policy's.
+    pub set: Option<u32>,
 }
 
 /// All listeners, and all names that refer to us.

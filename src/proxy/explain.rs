@@ -135,7 +135,7 @@ impl Explainer {
         let sender = snapshot.destinations.by_source(flow.peer, snapshot.policy.source_match);
         let transaction = core.transaction(at).and_then(|key| recall(at, key, false));
         let call = core.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
-        let set = snapshot.policy.set;
+        let set = at.set_for_new();
         let is_invite = core.message.method == Method::Invite;
         let chooses_from = snapshot.destinations.set(set);
         let rule = match (verdict, decision.action) {

@@ -143,6 +143,11 @@ impl Arrival<'_> {
             || self.snapshot.destinations.by_source(self.flow.peer, policy.source_match).is_some()
     }
 
+    /// Returns the set that a request is dispatched to unless it was seen before.
+    fn set_for_new(&self) -> u32 {
+        self.shared.listeners.get(self.flow.listener).set.unwrap_or(self.snapshot.policy.set)
+    }
+
     fn force_rport(&self) -> bool {
         self.shared.listeners.get(self.flow.listener).force_rport
     }

@@ -12,7 +12,7 @@ use super::{Arrival, Core, Flow, ForeignRoute, Sips};
 use crate::destination::{Set, Slot};
 use crate::hex;
 use crate::keys::Keys;
-use crate::message::{MaxBreadth, Message, Method, StartLine, UriScheme};
+use crate::message::{MaxBreadth, Method, StartLine, UriScheme};
 use crate::pin::{self, Kind, Pin, PinKey};
 
 /// Where a pin leads.
@@ -27,7 +27,7 @@ enum Led {
 
 impl Core {
     pub(super) fn decide_request(&mut self, at: &Arrival) -> Decision {
-        let set = set_of_request(at, &self.message);
+        let set = at.set_for_new();
         let (action, note) = match self.decide_checked(at, set) {
             Ok(decided) => decided,
             Err(answer) => (self.refuse(answer), Note::Nothing),
@@ -217,11 +217,6 @@ impl Core {
         }
         Action::Answer(with)
     }
-}
-
-/// Returns the set that a request is dispatched to unless it was seen before.
-fn set_of_request(at: &Arrival, _message: &Message) -> u32 {
-    at.snapshot.policy.set
 }
 
 fn answer_to_options(at: &Arrival, set: u32) -> Answer {

@@ -178,7 +178,7 @@ fn set_policy<'a>(at: &Arrival<'a>, hop: &Hop) -> Option<&'a SetPolicy> {
         return None;
     }
     debug_assert!(pin::is_destination(hop.slot));
-    let set = at.snapshot.destinations.set_of(hop.slot).unwrap_or(at.snapshot.policy.set);
+    let set = at.snapshot.destinations.set_of(hop.slot).unwrap_or_else(|| at.set_for_new());
     Some(at.snapshot.set_policy(set))
 }
 

@@ -26,6 +26,7 @@ impl Bench {
             transport: Transport::Udp,
             sent_by: "192.0.2.1:5060".into(),
             force_rport: false,
+            set: None,
         };
         Self {
             registry: Registry::default(),

@@ -91,15 +91,16 @@ fn take(mut records: Records, config: &Config) -> Result<Loaded, Vec<Problem>> {
     let tolerated = kept.tolerated.iter().map(|p| format!("used all the same: {p}"));
     let mut warnings = left_out.chain(tolerated).collect::<Vec<_>>();
     warnings.extend(warn(&kept.records, &name));
-    let set = config.policy.set;
-    let in_use = kept.records.iter().filter(|record| record.set == set);
-    if !in_use.clone().any(|record| record.flags.is_selectable()) {
-        let what = if in_use.count() == 0 {
-            "no destination"
-        } else {
-            "no destination that may be chosen"
-        };
-        warnings.push(format!("{name}: {what} in set {set}: every call is refused"));
+    for set in config.sets_in_use() {
+        let in_use = kept.records.iter().filter(|record| record.set == set);
+        if !in_use.clone().any(|record| record.flags.is_selectable()) {
+            let what = if in_use.count() == 0 {
+                "no destination"
+            } else {
+                "no destination that may be chosen"
+            };
+            warnings.push(format!("{name}: {what} in set {set}: every call is refused"));
+        }
     }
     Ok(Loaded { records: kept.records, warnings, is_blank: false })
 }
@@ -141,6 +142,7 @@ fn listeners_as_written(config: &Config) -> Option<Listeners> {
         transport: Transport::Udp,
         sent_by: entry.address.to_string(),
         force_rport: false,
+        set: None,
     };
     let all: Vec<_> =
         config.relay.listen.iter().take(limits::LISTENERS_MAX).map(listener).collect();

@@ -161,6 +161,7 @@ struct Plan {
     name: Option<String>,
     advertise: Option<(String, u16)>,
     force_rport: bool,
+    set: Option<u32>,
 }
 
 impl Plan {
@@ -176,6 +177,7 @@ impl Plan {
             transport: Transport::Udp,
             sent_by,
             force_rport: self.force_rport,
+            set: self.set,
         }
     }
 }
@@ -226,6 +228,7 @@ fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
         name: entry.name.clone(),
         advertise: entry.advertise.clone(),
         force_rport: entry.force_rport,
+        set: entry.set,
     };
     let wildcard = entry.address.ip();
     if !wildcard.is_unspecified() {
@@ -327,6 +330,7 @@ mod tests {
             name: None,
             advertise: None,
             force_rport: false,
+            set: None,
         }
     }
 

@@ -67,6 +67,7 @@ impl Relay {
             transport: Transport::Udp,
             sent_by: (*address).to_owned(),
             force_rport: options.force_rport,
+            set: None,
         };
         let listeners = Listeners::new(
             addresses.iter().map(listener).collect(),

@@ -6,6 +6,8 @@ use strowger::destination::{
     Address, DestinationState, DestinationUri, Flags, Host, Slot, SourceMatch, Table, UriError,
 };
 
+use strowger::proxy::{Listener, Listeners, Transport};
+
 use crate::messages::{A, BOB, CALLER, Request, invite};
 use crate::relay::{Relay, TRUST_MS, record};
 
@@ -288,4 +290,30 @@ fn a_retired_destination_is_trusted_and_reached_for_1800_s_and_then_a_stranger()
         .map(|address| by_source(&relay, address).unwrap().0);
     slots.sort_unstable();
     assert_eq!(slots, [1, 2, 3]);
+}
+
+#[test]
+fn a_listener_dispatches_to_its_own_set() {
+    let listener = |local: &str, set| Listener {
+        name: local.to_owned(),
+        local: local.parse().unwrap(),
+        transport: Transport::Udp,
+        sent_by: local.to_owned(),
+        force_rport: false,
+        set,
+    };
+    let own = ["192.0.2.1:5060", "192.0.2.1:5070", "192.0.2.1:5080"];
+    let all = vec![listener(own[0], None), listener(own[1], Some(2)), listener(own[2], Some(3))];
+    let mut relay = Relay::made_of(Listeners::new(all, &[]), 1, &[]);
+    relay.load_records(&[record("sip:10.0.0.1", 0), record("set=2 sip:10.0.0.2", 1)]);
+    for (call_id, arrival, wants) in [
+        ("a", 0, "chosen 10.0.0.1:5060"),
+        ("b", 1, "chosen 10.0.0.2:5060"),
+        ("c", 1, "chosen 10.0.0.2:5060"),
+        ("d", 0, "chosen 10.0.0.1:5060"),
+        ("e", 2, "no_destination"),
+    ] {
+        let outcome = relay.send_to(0, arrival, CALLER, invite(call_id).as_bytes());
+        assert_eq!(outcome.summary(), wants, "{call_id}");
+    }
 }

@@ -294,6 +294,7 @@ pub(crate) fn listeners(addresses: &[&str]) -> Listeners {
         transport: Transport::Udp,
         sent_by: (*address).to_owned(),
         force_rport: false,
+        set: None,
     };
     Listeners::new(
         addresses.iter().map(listener).collect(),

@@ -30,6 +30,7 @@ fn relay(force_rport: bool) -> Relay {
         transport: Transport::Udp,
         sent_by: local.to_owned(),
         force_rport,
+        set: None,
     };
     let listeners = Listeners::new(vec![listener(US), listener("[2001:db8::1]:5060")], &[]);
     Relay::made_of(listeners, 1, &["sip:10.0.0.1:5060"])
@@ -398,6 +399,7 @@ fn what_does_not_fit_the_headroom_leaves_all_the_same() {
         transport: Transport::Udp,
         sent_by: sent_by.to_owned(),
         force_rport: false,
+        set: None,
     };
     let listeners =
         Listeners::new(vec![listener(US, &names[0]), listener("10.0.0.254:5060", &names[1])], &[]);

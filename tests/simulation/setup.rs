@@ -367,6 +367,7 @@ fn listeners(random: &mut Random, relay: usize, has_ipv6: bool) -> Vec<Listener>
             transport: Transport::Udp,
             sent_by,
             force_rport: random.chance(15),
+            set: None,
         });
     }
     listeners

@@ -154,7 +154,7 @@ impl InForce {
             return None;
         }
         let StatusLine { code, reason } = self.no_destination(set);
-        let follows = if set == self.config.policy.set {
+        let follows = if self.config.sets_in_use().contains(&set) {
             format!("every new call gets {code} {reason}")
         } else {
             "it can take no new call".into()

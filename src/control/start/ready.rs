@@ -100,6 +100,7 @@ mod tests {
             transport: Transport::Udp,
             sent_by: local.into(),
             force_rport: false,
+            set: None,
         };
         let all = vec![listener("192.0.2.1:5060"), listener("[::1]:5060")];
         let placements: Vec<_> = [0, 3].map(|id| Placement { core: Some(CoreId { id }) }).into();
