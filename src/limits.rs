@@ -455,3 +455,24 @@ const _: () = assert!(REPLY_BYTES_MAX >= SLOTS_MAX * 4_000);
 /// for 10,000 requests a second, on its own thread. Also how long a relay that shuts down continues
 /// after the last INVITE was answered: a lost response or ACK is sent again after 500 ms (T1).
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Changes of state that wait for a program outside: all destinations of a large list at once, while
+/// the program is away for as long as it is tried again. Others are lost and counted.
+pub(crate) const EVENTS_QUEUED_MAX: usize = 10_000;
+
+/// Events that are delivered together. Their JSON fits a pipe (64 KiB): an event has at most 1,300
+/// bytes, of which its URI has [`URI_BYTES_MAX`] and the reason about as many.
+pub(crate) const EVENT_BATCH_MAX: usize = 50;
+
+/// Milliseconds that a program may take for events.
+pub const EVENT_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+
+/// The default: a program that starts an interpreter, or a webhook on another continent.
+pub const EVENT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Changes of state that are kept of each destination: a flapping server's last minutes. 10,000
+/// destinations that all flapped take some 60 MB.
+pub(crate) const HISTORY_MAX: usize = 32;
+
+/// Lines that are logged of destinations which change their state at the same moment.
+pub(crate) const HISTORY_LINES_MAX: usize = 20;

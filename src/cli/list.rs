@@ -22,12 +22,24 @@ pub(crate) struct ListArgs {
     /// Only this set
     #[arg(long, value_name = "N")]
     set: Option<u32>,
+    /// Show the last changes of state and their reasons instead
+    #[arg(long)]
+    history: bool,
     /// Answer as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &ListArgs) -> ExitCode {
+    if args.history {
+        let mut reply = args.socket.ask("strowger.history", &json!({}));
+        if let (Some(wanted), Ok(history)) = (args.set, &mut reply)
+            && let Some(changes) = history["changes"].as_array_mut()
+        {
+            changes.retain(|change| change["set"] == wanted);
+        }
+        return show::reply(reply, args.json, changes);
+    }
     let reply = args.socket.ask("strowger.list", &json!({}));
     let reply = reply.and_then(|listing| match args.set {
         Some(wanted) => only(wanted, listing),
@@ -58,6 +70,39 @@ fn text(listing: &Value) -> String {
     format!("{drained}{}", rows(listing))
 }
 
+/// One row for each change, those of one destination together.
+fn changes(history: &Value) -> String {
+    let header = ["set", "destination", "address", "time", "from", "to", "state", "reason"];
+    let mut table = show::table(&header);
+    let changes = all(history, "changes");
+    if changes.is_empty() {
+        return "no changes".into();
+    }
+    let mut before = None;
+    for change in changes {
+        let of = ["set", "destination", "address"].map(|name| field(change, name));
+        let is_first = before.as_ref() != Some(&of);
+        let [set, destination, address] =
+            of.clone().map(|text| if is_first { text } else { String::new() });
+        let state = show::state(&field(change, "state"), "");
+        let [time, from, to, reason] =
+            ["time", "from", "to", "reason"].map(|name| cell(&field(change, name)));
+        table.add_row([
+            cell(&set),
+            cell(&destination),
+            cell(&address),
+            time,
+            from,
+            to,
+            state,
+            reason,
+        ]);
+        before = Some(of);
+    }
+    show::right(&mut table, &[0]);
+    show::text(&table)
+}
+
 fn rows(listing: &Value) -> String {
     let header = ["set", "destination", "address", "state", "priority", "attributes", "from"];
     let mut table = show::table(&header);
@@ -81,8 +126,8 @@ fn rows(listing: &Value) -> String {
             for (at, address) in addresses.iter().enumerate() {
                 let letters = field(address, "flags");
                 let is_reached = address["reached"] != false;
-                let word = if is_reached { show::state_word(&letters) } else { "not reached" };
-                let state = show::state(word, &letters);
+                let word = if is_reached { field(address, "state") } else { "not reached".into() };
+                let state = show::state(&word, &letters);
                 row(&field(address, "address"), state, at == 0);
             }
             if addresses.is_empty() {
@@ -113,22 +158,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_line_for_each_change() {
+        let change = |address: &str, time: &str, from: Value, to: &str, state: &str| {
+            json!({ "set": 1, "destination": "sip:ms", "address": address, "time": time,
+                    "from": from, "to": to, "state": state, "reason": "why" })
+        };
+        let history = json!({ "changes": [
+            change("10.0.0.1:5060", "T1", Value::Null, "AP", "active"),
+            change("10.0.0.1:5060", "T2", json!("AP"), "IP", "inactive"),
+            change("10.0.0.2:5060", "T1", Value::Null, "AX", "active") ] });
+        let wants = " set  destination  address        time  from  to  state     reason
+   1  sip:ms       10.0.0.1:5060  T1          AP  active    why
+                                  T2    AP    IP  inactive  why
+   1  sip:ms       10.0.0.2:5060  T1          AX  active    why";
+        assert_eq!(changes(&history), wants, "\n{}", changes(&history));
+        assert_eq!(changes(&json!({ "changes": [] })), "no changes");
+    }
+
+    #[test]
     fn one_line_for_each_address() {
-        let address = |socket: &str, flags: &str, is_reached: bool| json!({ "address": socket, "flags": flags, "reached": is_reached });
+        let address = |socket: &str, state: &str, flags: &str, is_reached: bool| json!({ "address": socket, "state": state, "flags": flags, "reached": is_reached });
         let listing = json!({ "sets": [
             { "set": 1, "records": [
                 { "uri": "sip:10.0.0.1:5060", "priority": 10, "attributes": "weight=50",
                   "origin": "line 1", "flags": "AX",
-                  "addresses": [address("10.0.0.1:5060", "AX", true)] },
+                  "addresses": [address("10.0.0.1:5060", "full", "AX", true)] },
                 { "uri": "sip:ms.example.com", "priority": 0, "attributes": "", "origin": "line 2",
                   "flags": "AP",
-                  "addresses": [address("10.0.0.2:5060", "DX", true),
-                                address("[::2]:5060", "AP", false)] } ] },
+                  "addresses": [address("10.0.0.2:5060", "disabled", "DX", true),
+                                address("[::2]:5060", "active", "AP", false)] } ] },
             { "set": 20, "records": [
                 { "uri": "sip:gone.example.com", "priority": 0, "attributes": "a=\u{1b}[2J",
                   "origin": "added by a command", "flags": "AX", "addresses": [] } ] } ] });
         let wants = " set  destination           address        state             priority  attributes   from
-   1  sip:10.0.0.1:5060     10.0.0.1:5060  active (AX)             10  weight=50    line 1
+   1  sip:10.0.0.1:5060     10.0.0.1:5060  full (AX)               10  weight=50    line 1
    1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2
                             [::2]:5060     not reached (AP)
   20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command

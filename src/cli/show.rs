@@ -81,21 +81,10 @@ pub(super) fn state(word: &str, letters: &str) -> Cell {
     let cell = Cell::new(shown(&text));
     match word {
         "active" => cell.fg(Color::Green),
-        "trying" => cell.fg(Color::Yellow),
+        "trying" | "full" => cell.fg(Color::Yellow),
         "inactive" | "unresolved" | "not reached" => cell.fg(Color::Red),
         "disabled" => cell.fg(Color::DarkGrey),
         _ => cell,
-    }
-}
-
-/// The word for Kamailio's letters.
-pub(super) fn state_word(letters: &str) -> &'static str {
-    match letters.chars().next() {
-        Some('A') => "active",
-        Some('T') => "trying",
-        Some('I') => "inactive",
-        Some('D') => "disabled",
-        _ => "unknown",
     }
 }
 

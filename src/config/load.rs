@@ -12,15 +12,15 @@ use super::document::{Document, Later, Section};
 use super::flags::{self, FORMATS, Flags, LEVELS};
 use super::problem::in_order;
 use super::{
-    Config, ControlConfig, DestinationsConfig, LogConfig, Problem, RelayConfig, Source, control,
-    destinations, dispatch, relay, values,
+    Config, ControlConfig, DestinationsConfig, EventsConfig, LogConfig, Problem, RelayConfig,
+    Source, control, destinations, dispatch, events, relay, values,
 };
 use crate::limits;
 use crate::log::Template;
 use crate::proxy::{InDialog, Policy, SetPolicy};
 use crate::words::remedy;
 
-const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "control", "log"];
+const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "control", "events", "log"];
 
 const SECTIONS_LATER: Later = &[
     ("metrics", "leave the section out"),
@@ -166,6 +166,7 @@ impl Default for Config {
             sets: BTreeMap::new(),
             destinations: DestinationsConfig::default(),
             control: ControlConfig::default(),
+            events: EventsConfig::default(),
             log: LogConfig { level: tracing::Level::INFO, json: false, dispatch: None },
             warnings: Vec::new(),
         }
@@ -198,6 +199,9 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
     }
     if let Some(section) = top.section(document, "control") {
         config.control = control::read(document, &section);
+    }
+    if let Some(section) = top.section(document, "events") {
+        config.events = events::read(document, &section);
     }
     if let Some(section) = top.section(document, "log") {
         read_log(document, &section, &mut config.log);

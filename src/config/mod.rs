@@ -8,6 +8,7 @@ mod database_url;
 mod destinations;
 mod dispatch;
 mod document;
+mod events;
 mod flags;
 pub mod keyfile;
 mod load;
@@ -23,6 +24,7 @@ pub use control::{ControlConfig, ControlSocket};
 pub use database_url::DatabaseUrl;
 pub(crate) use database_url::UrlParts;
 pub use destinations::{DestinationsConfig, LoadMode, Source, TableNames};
+pub use events::EventsConfig;
 pub use flags::Flags;
 pub use load::Draft;
 pub(crate) use load::{blank, read_at_most};
@@ -54,6 +56,8 @@ pub struct Config {
     pub destinations: DestinationsConfig,
     /// `[control]`
     pub control: ControlConfig,
+    /// `[events]`
+    pub events: EventsConfig,
     /// `[log]`
     pub log: LogConfig,
     /// What is allowed but perhaps not meant, one sentence each.

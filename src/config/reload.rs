@@ -27,6 +27,7 @@ impl Config {
         let kept = Self {
             relay: self.relay.clone(),
             control: self.control.clone(),
+            events: self.events.clone(),
             log: self.log.clone(),
             ..new
         };
@@ -69,6 +70,7 @@ impl Config {
             ("relay.poll_gather_us", *poll_gather != new.relay.poll_gather),
             ("relay.keys", !same_keys),
             ("control", self.control != new.control),
+            ("events", self.events != new.events),
             ("log.level", self.log.level != new.log.level),
             ("log.format", self.log.json != new.log.json),
             ("log.dispatch", self.log.dispatch != new.log.dispatch),

@@ -82,6 +82,11 @@ foreign_route = "refuse"
 [destinations]
 source = "list:/etc/d.list"
 
+[events]
+command = ["/bin/true", "--site", "west"]
+webhook = "https://monitoring.example.com/hook"
+timeout_ms = 100
+
 [log]
 level = "warn"
 format = "json"
@@ -124,6 +129,12 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(config.destinations.source, Source::List("/etc/d.list".into()));
     assert_eq!((config.log.level, config.log.json), (tracing::Level::WARN, true));
     assert!(config.log.dispatch.is_some());
+    let events = EventsConfig {
+        command: ["/bin/true", "--site", "west"].map(str::to_owned).into(),
+        webhook: Some("https://monitoring.example.com/hook".into()),
+        timeout: Duration::from_millis(100),
+    };
+    assert_eq!(config.events, events);
     let [route, unused] = &*config.warnings else { panic!("{:?}", config.warnings) };
     assert!(route.starts_with("record_route = false"), "{route}");
     assert_eq!(unused, "[set.4] has no effect: requests are dispatched to set 2, 3");
@@ -395,14 +406,15 @@ fn a_reload_takes_what_it_can_and_names_the_rest() {
     write(MINIMAL);
     let config = Config::load(&flags).unwrap();
     let more = "[relay]\nworkers = 3\nallow = [\"192.0.2.0/24\"]\nlisten = [\"udp:192.0.2.1:5060\"]\n\
-                [dispatch]\nset = 5\n[destinations]\nsource = \"list:e.list\"\n[log]\nlevel = \"debug\"\n";
+                [dispatch]\nset = 5\n[destinations]\nsource = \"list:e.list\"\n[events]\ntimeout_ms = 500\n[log]\nlevel = \"debug\"\n";
     write(more);
     let (new, changed) = config.reload(&flags).unwrap();
     let wants = [
         "relay.workers changed: takes effect at the next start",
+        "events changed: takes effect at the next start",
         "log.level changed: takes effect at the next start",
     ];
-    assert_eq!(changed, wants);
+    assert_eq!((changed, &new.events), (wants.map(str::to_owned).into(), &config.events));
     assert_eq!((new.policy.set, new.policy.allow.len()), (5, 1));
     assert_eq!(new.relay.workers, Workers::PerCore);
     assert_eq!(new.destinations.source, Source::List(directory.path().join("e.list")));
@@ -536,6 +548,25 @@ fn control_sockets() {
         ("fifos = \"/x\"", "did you mean \"fifo\"?"),
     ] {
         let told = told(&with(lines), &Flags::default());
+        assert_eq!(told.len(), 1, "{lines}: {told:?}");
+        assert!(told[0].contains(wants), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn mistakes_about_events() {
+    for (lines, wants) in [
+        ("command = []", "command: an empty list: write the path of a program"),
+        ("command = [\"notify\"]", "command: notify is not an absolute path: write the path"),
+        ("command = [\"/no/such\"]", "command: /no/such is not a file"),
+        ("command = \"/bin/true\"", "write a list: command = [\"/usr/local/bin/on-change\""),
+        ("webhook = \"ftp://h/\"", "webhook: \"ftp://h/\" is not a URL of HTTP: write https://"),
+        ("webhook = \"http:///p\"", "is not a URL of HTTP"),
+        ("webhook = \"http://h/a b\"", "is not a URL of HTTP"),
+        ("timeout_ms = 99", "100 to 60000 (milliseconds)"),
+        ("comand = []", "did you mean \"command\"?"),
+    ] {
+        let told = told(&format!("{MINIMAL}[events]\n{lines}\n"), &Flags::default());
         assert_eq!(told.len(), 1, "{lines}: {told:?}");
         assert!(told[0].contains(wants), "{lines}: {told:?}");
     }

@@ -3,8 +3,10 @@
 mod admin;
 mod commands;
 mod error;
+mod events;
 mod explain;
 mod finish;
+mod history;
 mod methods;
 mod snapshot;
 mod start;
@@ -34,11 +36,14 @@ use crate::config::{Config, Flags};
 use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
+use crate::registry::Registry;
 use crate::resolve::Resolver;
 use crate::stats::{Totals, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Placement, Pool, Supplies};
 use admin::{AdminSockets, ServedSockets};
+use events::Notifier;
+use history::{Cause, History};
 use snapshot::change::Current;
 use snapshot::in_force::InForce;
 use snapshot::publisher::Publisher;
@@ -99,6 +104,7 @@ struct Inner {
     /// The highest use of the pin table seen by a query, in bytes.
     memory_used_max: AtomicU64,
     started: Instant,
+    history: History,
     /// Set if it started without the content of its source and has not read it since.
     is_stale: AtomicBool,
 }
@@ -148,6 +154,8 @@ impl Relay {
             (0..placements.len()).map(|_| WorkerStats::default()).collect();
         let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
         first.registry().write_slots(&shared.pins);
+        let history = History::new(Notifier::start(&config.events)?);
+        history.record(&first.registry().differences(&Registry::default()), Cause::Start);
         let publisher = Publisher::new(first.snapshot());
         let dispatch_log = config.log.dispatch.clone();
         let dispatch_log =
@@ -182,6 +190,7 @@ impl Relay {
             ping_active: AtomicBool::new(true),
             memory_used_max: AtomicU64::new(0),
             started: Instant::now(),
+            history,
             is_stale: AtomicBool::new(stale.is_some()),
         });
         let (alive, gone) = channel::bounded(0);
@@ -315,6 +324,7 @@ impl Inner {
         totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
+        totals.events_lost = self.history.events_lost();
         totals
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
 
+use super::history::Cause;
 use super::*;
 use crate::destination::DestinationState;
 use crate::limits;
@@ -423,7 +424,7 @@ fn a_build_that_another_change_overtook_is_done_once_more_and_delays_nobody() {
     let inner = &running.relay.inner;
     let mut builds = 0;
     let records: Arc<[_]> = inner.in_force().records()[1..].into();
-    let version = inner.change_all(100, |in_force| {
+    let version = inner.change_all(Cause::Reload, 100, |in_force| {
         builds += 1;
         if builds == 1 {
             // Neither a command nor a listing waits for this build.
@@ -450,7 +451,7 @@ fn a_build_that_nothing_overtook_is_done_once() {
     for count in [limits::BUILD_AT_ONCE_MAX, limits::BUILD_AT_ONCE_MAX + 1] {
         let running = Running::with(&long_list(1..count + 1));
         let mut builds = 0;
-        let version = running.relay.inner.change_all(count, |in_force| {
+        let version = running.relay.inner.change_all(Cause::Reload, count, |in_force| {
             builds += 1;
             Ok(Some(in_force.with_draining(true)))
         });
@@ -492,4 +493,61 @@ fn a_retired_destination_is_forgotten_with_its_pins_and_its_slot_is_used_again()
     let version = inner.in_force().version();
     inner.end_trust(late).unwrap();
     assert_eq!(inner.in_force().version(), version, "nothing is left to do");
+}
+
+#[test]
+fn every_change_of_state_is_kept_with_its_reason() {
+    let running = Running::with("1 sip:192.0.2.1\n1 sip:192.0.2.2 8\n");
+    let history = |of: &str| -> Vec<String> {
+        let history = running.commands().history();
+        let of = history.iter().filter(|event| event.uri == of);
+        let letters = |flags: Option<_>| flags.map_or("-", crate::destination::Flags::letters);
+        of.map(|e| format!("{} {} {} {}", letters(e.from), letters(e.to), e.cause, e.reason))
+            .collect()
+    };
+    let first = "- AX start loaded at the start".to_owned();
+    assert_eq!(history("sip:192.0.2.1"), [first.clone()]);
+    running.put(&uri("sip:192.0.2.1"), DestinationState::Disabled).unwrap();
+    running.put(&uri("sip:192.0.2.1"), DestinationState::Disabled).unwrap();
+    running.reload("1 sip:192.0.2.1 1\n1 sip:192.0.2.3\n").unwrap();
+    let wants =
+        [&first, "AX DX command by a command", "DX IX reload its flags changed in the source"];
+    assert_eq!(history("sip:192.0.2.1"), wants);
+    assert_eq!(history("sip:192.0.2.2"), [""; 0], "it is no longer listed");
+    assert_eq!(history("sip:192.0.2.3"), ["- AX reload added to the source"]);
+    running.add(1, "sip:192.0.2.4").unwrap();
+    assert_eq!(history("sip:192.0.2.4"), ["- AX command by a command"]);
+    for _ in 0..limits::HISTORY_MAX {
+        running.put(&uri("sip:192.0.2.3"), DestinationState::Disabled).unwrap();
+        running.put(&uri("sip:192.0.2.3"), DestinationState::Active).unwrap();
+    }
+    let last = history("sip:192.0.2.3");
+    assert_eq!(last.len(), limits::HISTORY_MAX);
+    assert_eq!(last.last().unwrap(), "DX AX command by a command");
+}
+
+#[test]
+fn a_program_is_told_of_every_change() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("told");
+    let script = format!("cat >> {}", file.display());
+    let running = Running::at("127.0.0.1", "1 sip:192.0.2.1\n", |config| {
+        config.events.command = ["/bin/sh", "-c", &script].map(str::to_owned).into();
+    });
+    running.put(&uri("sip:192.0.2.1"), DestinationState::Inactive).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    let told = loop {
+        let told = fs::read_to_string(&file).unwrap_or_default();
+        if told.lines().count() == 2 || Instant::now() > end {
+            break told;
+        }
+        thread::sleep(Duration::from_millis(10));
+    };
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(lines[0].contains(r#""from":null,"to":"AX","state":"active""#), "{told}");
+    assert!(
+        lines[1].contains(r#""to":"IX","state":"inactive","selectable":false,"cause":"command""#)
+    );
+    assert_eq!(running.relay.totals().events_lost, 0);
 }

@@ -27,8 +27,14 @@ impl RecordIdentity {
         }
     }
 
-    pub(super) fn set(&self) -> u32 {
+    /// Returns the number of its set.
+    pub fn set(&self) -> u32 {
         self.set
+    }
+
+    /// Returns its URI as listed.
+    pub fn uri(&self) -> &str {
+        &self.uri
     }
 
     /// Returns a short name for logs and lists: Kamailio's IUID. Here it is a hash and therefore

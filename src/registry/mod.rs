@@ -2,6 +2,7 @@
 //! and builds the tables that workers read.
 
 mod checks;
+mod difference;
 mod identity;
 mod index;
 mod round;
@@ -16,7 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use checks::{LoadError, error_of, leads_to_us, record_error, what_of_ours};
+pub use difference::Difference;
 pub use identity::RecordIdentity;
+pub use states::FlagChange;
 
 use crate::clock::Now;
 use crate::destination::{Resolved, Slot, Table};

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::round::Round;
-use super::states::RecordState;
+use super::states::{FlagChange, RecordState};
 use super::{RecordIdentity, Registry};
 use crate::destination::{
-    Address, Chooser, DestinationState, Place, Resolved, RoundRobin, Set, Slot, Turns, wheel,
+    Address, Chooser, DestinationState, Flags, Place, Resolved, RoundRobin, Set, Slot, Turns, wheel,
 };
 
 /// A record of a load.
@@ -115,6 +115,43 @@ impl Registry {
                 states[*at].set(*address, state, is_probed);
             }
         }
+        self.put_states(set, states);
+    }
+
+    /// Replaces the flags of these destinations and returns the changes that took effect. Builds their
+    /// sets anew and nothing else.
+    pub fn change_flags(&mut self, changes: &[FlagChange]) -> Vec<FlagChange> {
+        let mut by_set: BTreeMap<u32, HashMap<Slot, &FlagChange>> = BTreeMap::new();
+        for change in changes {
+            if let Some(Some(slot)) = self.slots.in_use.get(usize::from(change.slot.0)) {
+                by_set.entry(slot.identity.set).or_default().insert(change.slot, change);
+            }
+        }
+        let mut changed = HashSet::new();
+        for (set, changes) in by_set {
+            let Some(memory) = self.sets.get(&set) else { continue };
+            let mut states = memory.states.clone();
+            let before = changed.len();
+            // Records with one URI that differ only in `duid` share a slot.
+            for (member, state) in memory.roster.members.iter().zip(&mut states) {
+                for (address, slot) in &member.reached {
+                    if let Some(change) = changes.get(slot)
+                        && state.replace(address.socket, change)
+                    {
+                        changed.insert(*slot);
+                    }
+                }
+            }
+            if changed.len() > before {
+                self.put_states(set, states);
+            }
+        }
+        changes.iter().filter(|change| changed.contains(&change.slot)).copied().collect()
+    }
+
+    /// Builds a set anew with these states of its records.
+    fn put_states(&mut self, set: u32, states: Vec<RecordState>) {
+        let Some(memory) = self.sets.get(&set) else { return };
         let memory = SetMemory::new(set, Some(memory), Arc::clone(&memory.roster), states);
         if let Ok(at) = self.table.set_ids.binary_search(&set) {
             self.table.sets[at] = Arc::clone(&memory.set);
@@ -132,6 +169,24 @@ impl Registry {
 impl SetMemory {
     pub(super) fn set(&self) -> &Arc<Set> {
         &self.set
+    }
+
+    /// Returns the flags of every address of every record.
+    pub(super) fn addresses(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<RecordIdentity>, SocketAddr, Flags)> {
+        let records = self.roster.members.iter().zip(&self.states);
+        records.flat_map(|(member, state)| {
+            let addresses = state.addresses().iter();
+            addresses.map(|(address, flags)| (&member.identity, *address, *flags))
+        })
+    }
+
+    /// Returns the slot of an address that a listener reaches.
+    pub(super) fn slot_of(&self, identity: &RecordIdentity, address: SocketAddr) -> Option<Slot> {
+        let member = &self.roster.members[self.roster.index_of(identity)?];
+        let reached = member.reached.iter().find(|(reached, _)| reached.socket == address);
+        reached.map(|(_, slot)| *slot)
     }
 
     fn follow(id: u32, before: Option<&Self>, listed: &[Listed<'_>]) -> Self {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{RecordIdentity, Registry};
-use crate::destination::{DestinationState, Flags, Resolved};
+use crate::destination::{DestinationState, Flags, Resolved, Slot};
 use crate::sync::AtomicU64;
 
 /// The state of one record, besides what its source says.
@@ -61,6 +61,35 @@ impl RecordState {
             }
         }
     }
+
+    /// Returns the flags of every address.
+    pub(super) fn addresses(&self) -> &[(SocketAddr, Flags)] {
+        &self.addresses
+    }
+
+    /// Replaces the flags of one address if it has those that are expected; returns whether.
+    pub(super) fn replace(&mut self, socket: SocketAddr, change: &FlagChange) -> bool {
+        let mut expected = self.addresses.iter_mut().filter(|(_, flags)| *flags == change.from);
+        match expected.find(|(known, _)| *known == socket) {
+            Some((_, flags)) => {
+                *flags = change.to;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// New flags for one destination.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FlagChange {
+    /// The destination.
+    pub slot: Slot,
+    /// The flags that it is expected to have. Records with other flags do not change: an operator
+    /// has changed them meanwhile.
+    pub from: Flags,
+    /// The new ones.
+    pub to: Flags,
 }
 
 impl Registry {

@@ -463,3 +463,80 @@ fn turns_that_are_taken_during_a_build_count() {
     assert_eq!(turns(&next.table(), 5), [3, 4, 1, 2, 3]);
     assert!(Arc::ptr_eq(&early.sets()[1], &next.table().sets()[1]), "the other set stays");
 }
+
+#[test]
+fn flags_change_only_from_what_they_are_expected_to_be() {
+    let mut bench = Bench::new();
+    let named = |duid: &str| {
+        let mut record = at(1);
+        record.record.attributes.duid = Some(duid.into());
+        record
+    };
+    let all = [named("a"), named("b"), at(2), in_set(2, 1)];
+    let table = bench.load(NOW, &all).unwrap();
+    let slot_of = |bench: &Bench, r: &Resolved| {
+        bench.registry.slot(&r.record, r.addresses[0].socket).unwrap()
+    };
+    let (one, two) = (slot_of(&bench, &all[0]), slot_of(&bench, &all[2]));
+    let other_set = slot_of(&bench, &all[3]);
+    bench.set_state(&all[1], None, crate::destination::DestinationState::Disabled);
+    let flags = |bits| Flags::from_bits(bits).unwrap();
+    let change = |slot, from, to| FlagChange { slot, from: flags(from), to: flags(to) };
+
+    let changes =
+        [change(one, 0, 9), change(two, 8, 9), change(other_set, 0, 2), change(Slot(4_000), 0, 1)];
+    assert_eq!(bench.registry.change_flags(&changes), [changes[0], changes[2]]);
+    let bits: Vec<_> = all.iter().map(|r| bench.registry.flags(r).1[0].bits()).collect();
+    assert_eq!(bits, [9, Flags::DISABLED, 0, 2], "the second is disabled, the third never had 8");
+    let now = bench.registry.table();
+    assert_eq!(now.set(1).unwrap().round(true), [two]);
+    assert!(now.set(2).unwrap().is_active(other_set), "trying is chosen");
+    assert!(!Arc::ptr_eq(&now.sets()[0], &table.sets()[0]));
+
+    let before = bench.registry.table();
+    assert_eq!(bench.registry.change_flags(&[change(one, 4, 0)]), [change(one, 4, 0)]);
+    assert_eq!(bench.registry.change_flags(&[change(two, 4, 0)]), []);
+    assert!(Arc::ptr_eq(&bench.registry.table().sets()[1], &before.sets()[1]), "set 2 is the same");
+}
+
+#[test]
+fn differences_are_what_changed() {
+    let mut bench = Bench::new();
+    let none = Registry::default();
+    let all = [at(1), at(2), in_set(2, 1), in_set(3, 3)];
+    bench.load(NOW, &all).unwrap();
+    let say = |now: &Registry, before: &Registry| -> Vec<String> {
+        let bits = |flags: Option<Flags>| flags.map_or("-".into(), |f| f.bits().to_string());
+        let say = |d: Difference| {
+            let slot = d.slot.map_or("-".into(), |slot| slot.0.to_string());
+            let (set, uri) = (d.identity.set(), d.identity.uri());
+            format!("{set} {uri} {} {slot} {}->{}", d.address, bits(d.from), bits(d.to))
+        };
+        now.differences(before).into_iter().map(say).collect()
+    };
+    assert_eq!(
+        say(&bench.registry, &none),
+        [
+            "1 sip:10.0.0.1 10.0.0.1:5060 0 -->0",
+            "1 sip:10.0.0.2 10.0.0.2:5060 1 -->0",
+            "2 sip:10.0.0.1 10.0.0.1:5060 2 -->0",
+            "3 sip:10.0.0.3 10.0.0.3:5060 3 -->0",
+        ]
+    );
+    let before = bench.registry.clone();
+    assert_eq!(say(&bench.registry, &before), [""; 0]);
+    bench.set_state(&all[1], None, crate::destination::DestinationState::Inactive);
+    assert_eq!(say(&bench.registry, &before), ["1 sip:10.0.0.2 10.0.0.2:5060 1 0->1"]);
+
+    let before = bench.registry.clone();
+    bench.load(NOW, &[at(2), at(4), in_set(2, 1)]).unwrap();
+    assert_eq!(
+        say(&bench.registry, &before),
+        [
+            "1 sip:10.0.0.4 10.0.0.4:5060 4 -->0",
+            "1 sip:10.0.0.1 10.0.0.1:5060 - 0->-",
+            "3 sip:10.0.0.3 10.0.0.3:5060 - 0->-",
+        ],
+        "the state of the second stays"
+    );
+}

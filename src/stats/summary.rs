@@ -27,6 +27,7 @@ impl fmt::Display for Totals {
             ("reads failed", self.receive_failed),
             ("live pins evicted", self.pins.evicted_live),
             ("dispatch lines lost", self.log_lost),
+            ("events lost", self.events_lost),
             ("workers restarted", self.worker_restarts),
         ] {
             if value > 0 {

@@ -34,6 +34,8 @@ pub struct Totals {
     /// Dispatch lines that were lost: the log was behind, or standard error could not be written
     /// to.
     pub log_lost: u64,
+    /// Changes of state that a program outside was not told of.
+    pub events_lost: u64,
     /// Recoveries of workers from a panic outside datagram handling.
     pub worker_restarts: u64,
     /// Whether new requests are refused now.
@@ -142,6 +144,7 @@ impl Totals {
             ("pins_evicted_live", self.pins.evicted_live),
             ("pins_contended", self.pins.contended),
             ("log_lost", self.log_lost),
+            ("events_lost", self.events_lost),
             ("worker_restarts", self.worker_restarts),
             ("draining", self.draining.into()),
         ];

@@ -8,6 +8,7 @@ use crate::control::Inner;
 use crate::control::commands::NewRecord;
 use crate::control::commands::selector::has_uri;
 use crate::control::error::{self, Error};
+use crate::control::history::Cause;
 use crate::control::start::load;
 use crate::destination::{Record, Resolved};
 use crate::source;
@@ -84,7 +85,7 @@ impl Inner {
         &self,
         edit: impl Fn(&[Resolved]) -> Vec<Resolved> + Sync,
     ) -> Result<Option<u64>, Vec<Error>> {
-        self.change_all(self.in_force().records().len(), |in_force| {
+        self.change_all(Cause::Command, self.in_force().records().len(), |in_force| {
             let (config, records) =
                 (Arc::clone(in_force.config()), edit(in_force.records()).into());
             let listeners = &self.shared.listeners;

@@ -20,6 +20,8 @@ use tracing::{info, warn};
 
 use crate::control::Inner;
 use crate::control::error::Error;
+use crate::control::events::StateEvent;
+use crate::control::history::Cause;
 use crate::destination::{Address, Attributes, DestinationState, Flags, Origin, Resolved, Slot};
 use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
@@ -173,6 +175,19 @@ impl Commands {
         listing
     }
 
+    /// Returns the last changes of state of every destination that is listed, the oldest first, in
+    /// the order of the list.
+    pub(in crate::control) fn history(&self) -> Vec<Arc<StateEvent>> {
+        let in_force = self.inner.in_force();
+        let addresses = in_force.records().iter().flat_map(|resolved| {
+            let identity = RecordIdentity::of(&resolved.record);
+            let addresses = resolved.addresses.iter();
+            addresses.map(move |address| (identity.clone(), address.socket))
+        });
+        let history = &self.inner.history;
+        addresses.flat_map(|(identity, address)| history.of(identity, address)).collect()
+    }
+
     /// Reads configuration and destinations again, puts both in force together and logs the result.
     /// All workers use them when it returns.
     ///
@@ -199,7 +214,7 @@ impl Commands {
         guarded("a change of state", || {
             let inner = &self.inner;
             let mut changed = Changed::default();
-            let version = inner.change(|in_force| {
+            let version = inner.change(Cause::Command, |in_force| {
                 let selected =
                     selector::find(in_force.records(), set, which).map_err(|error| vec![error])?;
                 let next = in_force.with_state(set, &selected, state, is_probed);
@@ -257,7 +272,7 @@ impl Commands {
         guarded("the draining", || {
             let inner = &self.inner;
             let mut before = false;
-            let version = inner.change(|in_force| {
+            let version = inner.change(Cause::Command, |in_force| {
                 before = in_force.is_draining();
                 Ok(Some(in_force.with_draining(on)))
             })?;

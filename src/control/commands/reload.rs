@@ -11,6 +11,7 @@ use crate::control::Inner;
 use crate::control::commands::plan::{self, Plan};
 use crate::control::commands::{ReloadHow, Reloaded, Took};
 use crate::control::error::{self, Error};
+use crate::control::history::Cause;
 use crate::control::snapshot::in_force::InForce;
 use crate::control::snapshot::low_priority::at_low_priority;
 use crate::control::start::check::leave_out_unusable;
@@ -78,7 +79,7 @@ impl Inner {
         drop(in_force);
         let (config, records) = (Arc::new(config), Arc::<[Resolved]>::from(records));
         let (mut plan, mut refused) = (Plan::default(), Vec::new());
-        let version = self.change_all(count, |in_force| {
+        let version = self.change_all(Cause::Reload, count, |in_force| {
             (plan, refused) = self.compare(in_force, &config, &records, &mut took)?;
             if how.dry_run {
                 return Ok(None);

@@ -134,6 +134,11 @@ pub(super) const ALL: &[Method] = &[
         run: watch::explain,
     },
     Method {
+        name: "strowger.history",
+        help: "The last changes of state of each destination, and their reasons",
+        run: own::history,
+    },
+    Method {
         name: "strowger.list",
         help: "The destinations in force with their addresses",
         run: own::list,

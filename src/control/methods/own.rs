@@ -1,7 +1,7 @@
 //! `strowger.*`: what has no Kamailio equivalent. Names are in lower case, values by name.
 
 use super::{Call, failed};
-use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, ReloadHow};
+use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, ReloadHow, state_word};
 use crate::rpc::{Answer, Fault, Value};
 
 pub(super) fn list(call: &Call<'_>) -> Answer {
@@ -14,11 +14,17 @@ pub(super) fn list(call: &Call<'_>) -> Answer {
     Ok(Value::object([("draining", listing.draining.into()), ("sets", sets)]))
 }
 
+pub(super) fn history(call: &Call<'_>) -> Answer {
+    let changes = call.commands.history().iter().map(|event| event.value()).collect();
+    Ok(Value::object([("changes", Value::Array(changes))]))
+}
+
 fn record(listed: &ListedRecord) -> Value {
     let addresses = listed.addresses.iter().map(address).collect();
     Value::object([
         ("uri", listed.uri.as_str().into()),
         ("flags", listed.flags.letters().into()),
+        ("state", state_word(listed.flags).into()),
         ("flag_bits", listed.flags.bits().into()),
         ("priority", listed.priority.into()),
         ("attributes", listed.attributes.text.as_str().into()),
@@ -33,6 +39,7 @@ fn address(listed: &ListedAddress) -> Value {
     Value::object([
         ("address", listed.address.socket.to_string().into()),
         ("flags", listed.flags.letters().into()),
+        ("state", state_word(listed.flags).into()),
         ("priority", u32::from(listed.address.priority).into()),
         ("weight", u32::from(listed.address.weight).into()),
         ("reached", listed.slot.is_some().into()),

@@ -12,6 +12,7 @@ use mio::Waker;
 use crate::clock::Now;
 use crate::control::Inner;
 use crate::control::error::Error;
+use crate::control::history::Cause;
 use crate::control::snapshot::in_force::InForce;
 use crate::control::snapshot::low_priority::at_low_priority;
 use crate::control::snapshot::publisher::Publisher;
@@ -86,18 +87,35 @@ impl Inner {
     /// `build` returns nothing.
     pub(in crate::control) fn change(
         &self,
+        cause: Cause<'_>,
         build: impl FnOnce(&InForce) -> Result<Option<InForce>, Vec<Error>>,
     ) -> Result<Option<u64>, Vec<Error>> {
         let turn = self.current.turn();
-        let Some(next) = build(&self.current.get())? else { return Ok(None) };
+        let before = self.current.get();
+        let Some(next) = build(&before)? else { return Ok(None) };
+        Ok(Some(self.put_in_force(&before, next, cause, &turn)))
+    }
+
+    fn put_in_force(
+        &self,
+        before: &InForce,
+        next: InForce,
+        cause: Cause<'_>,
+        turn: &Turn<'_>,
+    ) -> u64 {
         let snapshot = next.snapshot();
-        Ok(Some(self.current.swap(next, snapshot, &turn)))
+        let version = self.current.swap(next, snapshot, turn);
+        // Still in turn, so that changes are recorded in their order.
+        let now = self.current.get();
+        self.history.record(&now.registry().differences(before.registry()), cause);
+        version
     }
 
     /// Does the same with all records, of which there are so many. `build` runs a second time if
     /// something else has changed meanwhile.
     pub(in crate::control) fn change_all(
         &self,
+        cause: Cause<'_>,
         records: usize,
         mut build: impl FnMut(&InForce) -> Result<Option<InForce>, Vec<Error>> + Send,
     ) -> Result<Option<u64>, Vec<Error>> {
@@ -115,10 +133,9 @@ impl Inner {
             _ => build(&before)?,
         };
         let Some(next) = next else { return Ok(None) };
-        let snapshot = next.snapshot();
         // Here, so that nobody changes the slots meanwhile.
         next.registry().write_slots(&self.shared.pins);
-        Ok(Some(self.current.swap(next, snapshot, &turn)))
+        Ok(Some(self.put_in_force(&before, next, cause, &turn)))
     }
 
     /// Ends the trust in destinations that were retired long ago, and frees the slots of those for
@@ -134,10 +151,10 @@ impl Inner {
             }
             let pins = &self.shared.pins;
             pins.clear_slots(|slot| is_unused.get(usize::from(slot.0)) == Some(&true));
-            self.change(|in_force| Ok(Some(in_force.with_free(unused))))?;
+            self.change(Cause::Upkeep, |in_force| Ok(Some(in_force.with_free(unused))))?;
         }
         if in_force.registry().has_ended(now) {
-            self.change(|in_force| Ok(Some(in_force.without_ended(now))))?;
+            self.change(Cause::Upkeep, |in_force| Ok(Some(in_force.without_ended(now))))?;
         }
         Ok(())
     }

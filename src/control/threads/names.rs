@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Receiver;
 use tracing::{error, info, warn};
 
+use crate::control::history::Cause;
 use crate::control::threads::{self, is_alive};
 use crate::control::{Error, Inner, ready};
 use crate::destination::Resolved;
@@ -106,7 +107,7 @@ fn publish(
     asked_for: &Arc<[Resolved]>,
     found: &Arc<[Resolved]>,
 ) -> Result<bool, Vec<Error>> {
-    let version = inner.change_all(found.len(), |in_force| {
+    let version = inner.change_all(Cause::Names, found.len(), |in_force| {
         if !Arc::ptr_eq(in_force.records(), asked_for) {
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::{Fault, Frame, Id, Params, Request, Value};
 
-pub use write::{Style, answer};
+pub use write::{Style, answer, line};
 
 /// A text that is not a request, and where to send the error.
 #[derive(Clone, Debug, PartialEq)]

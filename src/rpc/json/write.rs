@@ -42,6 +42,13 @@ pub fn answer(answer: &Answer, id: Option<&Id>, style: Style) -> String {
     writer.text
 }
 
+/// Writes a value by itself, on one line.
+pub fn line(value: &Value) -> String {
+    let mut writer = Writer { text: String::new(), style: Style::Compact };
+    writer.value(value, 0);
+    writer.text
+}
+
 fn of_fault(fault: &Fault) -> Value {
     let mut members = vec![
         ("code".to_owned(), Value::Int(fault.code.into())),
