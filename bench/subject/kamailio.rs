@@ -6,8 +6,8 @@ use std::path::Path;
 /// Where Debian puts it.
 pub(super) const PROGRAM: &str = "/usr/sbin/kamailio";
 
-/// A configuration with the dispatcher module and this list: UDP only, no names, and what
-/// `settings` and `route` say.
+/// A configuration with the dispatcher module and this list: UDP only, no names; `settings` before
+/// that module, which must be loaded after those that it uses, and `route` behind it.
 pub(super) fn config(
     listen: SocketAddrV4,
     children: usize,
@@ -18,9 +18,10 @@ pub(super) fn config(
     format!(
         "#!KAMAILIO\nlog_stderror=yes\nchildren={children}\ndisable_tcp=yes\nauto_aliases=no\n\
          dns=no\nrev_dns=no\nlisten=udp:{listen}\n\
+         {settings}\
          loadmodule \"dispatcher.so\"\n\
          modparam(\"dispatcher\", \"list_file\", \"{list}\")\n\
-         {settings}{route}"
+         {route}"
     )
 }
 

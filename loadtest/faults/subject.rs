@@ -1,0 +1,193 @@
+//! The relays that are compared, each in a process of its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::kamailio;
+use super::server::Server;
+
+/// Which relay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum Kind {
+    /// `strowger run` with its defaults; every destination is probed.
+    Strowger,
+    /// `ds_select_dst("1","4"); forward();`, every destination probed each second.
+    Kamailio,
+    /// `t_relay()` and a failure route that marks a destination inactive and tries the next.
+    KamailioFailover,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Strowger, Self::Kamailio, Self::KamailioFailover];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Strowger => "Strowger",
+            Self::Kamailio => "Kamailio, forward()",
+            Self::KamailioFailover => "Kamailio, failure route",
+        }
+    }
+
+    pub(super) fn is_here(self) -> bool {
+        self == Self::Strowger || Path::new(kamailio::PROGRAM).exists()
+    }
+}
+
+/// A relay that runs.
+pub(super) struct Subject {
+    child: Child,
+    folder: TempDir,
+    pub(super) listen: SocketAddr,
+}
+
+impl Subject {
+    /// Starts it with these servers as destinations, and returns when it answers.
+    pub(super) fn start(kind: Kind, servers: &[Server]) -> io::Result<Self> {
+        let folder = TempDir::new()?;
+        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let list = folder.path().join("dispatcher.list");
+        // Flag 8: probed.
+        let lines: String =
+            servers.iter().map(|server| format!("1 sip:{} 8\n", server.address())).collect();
+        fs::write(&list, lines)?;
+        let list = list.display().to_string();
+        let arguments = match kind {
+            Kind::Strowger => strowger(folder.path(), listen, &list)?,
+            _ => {
+                let config = folder.path().join("kamailio.cfg");
+                let (settings, route) = match kind {
+                    Kind::KamailioFailover => (FAILOVER_SETTINGS, FAILOVER_ROUTE),
+                    _ => ("", FORWARD_ROUTE),
+                };
+                let route = format!("{PROBING}{settings}{route}");
+                let text = kamailio::config(listen, 2, &list, MODULES, &route);
+                fs::write(&config, text)?;
+                kamailio::arguments(&config, folder.path())
+            }
+        };
+        let log = File::create(folder.path().join(LOG))?;
+        let (program, arguments) = arguments.split_first().expect("a command line");
+        let child = Command::new(program)
+            .args(arguments)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut subject = Self { child, folder, listen: listen.into() };
+        subject.wait_bound()?;
+        Ok(subject)
+    }
+
+    /// What it wrote.
+    pub(super) fn log(&self) -> String {
+        let bytes = fs::read(self.folder.path().join(LOG)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn wait_bound(&mut self) -> io::Result<()> {
+        let port = format!(":{:04X} ", self.listen.port());
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end && self.child.try_wait()?.is_none() {
+            if fs::read_to_string("/proc/net/udp")?.contains(&port) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(io::Error::other(format!("the relay does not start: {}", self.log())))
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn strowger(folder: &Path, listen: SocketAddrV4, list: &str) -> io::Result<Vec<String>> {
+    let config = folder.join("strowger.toml");
+    let text = format!(
+        "[relay]\nlisten = [\"udp:{listen}\"]\ngrace_s = 0\nstate_dir = \"{}\"\n\
+         [destinations]\nsource = \"list:{list}\"\n",
+        folder.display()
+    );
+    fs::write(&config, text)?;
+    let binary = std::env::var("STROWGER_TEST_BINARY")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").into());
+    Ok([&*binary, "run", "--config", &config.display().to_string()].map(str::to_owned).to_vec())
+}
+
+const LOG: &str = "log";
+
+/// Two seconds without a response are a failure, also of a probe; the default is 30 s.
+const MODULES: &str = "\
+loadmodule \"tm.so\"
+loadmodule \"tmx.so\"
+loadmodule \"sl.so\"
+loadmodule \"pv.so\"
+loadmodule \"rr.so\"
+loadmodule \"textops.so\"
+loadmodule \"siputils.so\"
+modparam(\"tm\", \"fr_timer\", 2000)
+modparam(\"rr\", \"enable_full_lr\", 1)
+";
+
+/// What an operator configures who wants it quick; the sample has 10 s.
+const PROBING: &str = "\
+modparam(\"dispatcher\", \"ds_ping_interval\", 1)
+modparam(\"dispatcher\", \"ds_probing_mode\", 1)
+";
+
+/// A copy of an INVITE gets the next destination; requests in a dialog follow their Route.
+const FORWARD_ROUTE: &str = "\
+request_route {
+    if (has_totag()) { loose_route(); forward(); exit; }
+    if (is_method(\"INVITE\")) record_route();
+    if (!ds_select_dst(\"1\", \"4\")) { sl_send_reply(\"404\", \"No destination\"); exit; }
+    forward();
+}
+";
+
+const FAILOVER_SETTINGS: &str = "\
+modparam(\"dispatcher\", \"flags\", 2)
+modparam(\"dispatcher\", \"xavp_dst\", \"_dsdst_\")
+modparam(\"tm\", \"failure_reply_mode\", 3)
+";
+
+const FAILOVER_ROUTE: &str = "\
+request_route {
+    if (has_totag()) {
+        if (loose_route()) { t_relay(); exit; }
+        if (is_method(\"ACK\")) { if (t_check_trans()) t_relay(); exit; }
+        sl_send_reply(\"404\", \"Not here\");
+        exit;
+    }
+    if (!is_method(\"ACK\") && t_precheck_trans()) { t_check_trans(); exit; }
+    t_check_trans();
+    if (is_method(\"INVITE\")) record_route();
+    if (!ds_select_dst(\"1\", \"4\")) { sl_send_reply(\"404\", \"No destination\"); exit; }
+    t_on_failure(\"NEXT\");
+    if (!t_relay()) sl_reply_error();
+}
+failure_route[NEXT] {
+    if (t_is_canceled()) exit;
+    if (t_check_status(\"5[0-9][0-9]\") || (t_branch_timeout() && !t_branch_replied())) {
+        ds_mark_dst(\"ip\");
+        if (ds_next_dst()) { t_on_failure(\"NEXT\"); t_relay(); exit; }
+    }
+}
+";
