@@ -228,6 +228,7 @@ pub fn state_word(flags: Flags) -> &'static str {
     match flags.state() {
         DestinationState::Active => "active",
         DestinationState::Trying => "trying",
+        DestinationState::Full => "full",
         DestinationState::Inactive => "inactive",
         DestinationState::Disabled => "disabled",
     }
@@ -236,8 +237,9 @@ pub fn state_word(flags: Flags) -> &'static str {
 fn not_chosen(flags: Flags) -> &'static str {
     match flags.state() {
         DestinationState::Disabled => "disabled by the operator",
-        DestinationState::Inactive => "inactive",
-        DestinationState::Active | DestinationState::Trying => {
+        DestinationState::Full => "full: it answered a probe with 503",
+        DestinationState::Inactive if !flags.is_last_resort() => "inactive",
+        DestinationState::Active | DestinationState::Trying | DestinationState::Inactive => {
             "not used: other addresses of its record have priority"
         }
     }
