@@ -10,6 +10,7 @@
 //! | [`destination`] | which destinations can be chosen now |
 //! | [`pin`] | what did we choose before |
 //! | [`registry`] | which destination is which, from one load to the next |
+//! | [`health`] | which destinations are alive |
 //! | [`dialog`] | what does our Record-Route say |
 //! | [`proxy`] | what do we do with the message; RFC 3261 §16 |
 //! | [`log`], [`config`], [`stats`] | what is logged, configured and counted |
@@ -35,6 +36,7 @@ pub mod demo;
 pub mod destination;
 pub mod dialog;
 mod disk;
+pub mod health;
 mod hex;
 pub mod import;
 mod keyed;

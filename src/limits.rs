@@ -476,3 +476,66 @@ pub(crate) const HISTORY_MAX: usize = 32;
 
 /// Lines that are logged of destinations which change their state at the same moment.
 pub(crate) const HISTORY_LINES_MAX: usize = 20;
+
+/// How often workers' counters are read for signs of a destination that fails: a read of 65,520
+/// counters of four workers takes some 5 ms, 5 % of a core at the very worst.
+pub const WINDOW_MS: u64 = 100;
+
+/// The time over which shares of failed calls are taken, in milliseconds: 20 calls in it are 2 calls
+/// a second.
+pub(crate) const SHARES_MS: u64 = 10_000;
+
+/// How long a destination that passive detection took out, and that never answered a probe, waits
+/// for its trial; also the first pause of one that flaps. Doubled each time, up to 8 minutes.
+pub(crate) const PAUSE_MS: u64 = 30_000;
+
+/// How long a trial lasts, in milliseconds: a server that answers no request shows it within T1.
+pub(crate) const TRIAL_MS: u64 = 10_000;
+
+/// How long a destination that went out is probed as quickly as one in doubt, in milliseconds: a
+/// server restarts in less.
+pub(crate) const QUICK_MS: u64 = 30_000;
+
+/// The time in which changes of state are counted as flapping.
+pub(crate) const FLAP_WINDOW_MS: u64 = 60_000;
+
+/// How long a destination must stay up until its pauses are short again, in milliseconds: longer
+/// than the longest pause.
+pub(crate) const CALM_MS: u64 = 600_000;
+
+const _: () = assert!(CALM_MS > PAUSE_MS << 4);
+
+/// Milliseconds from one probe of a destination to the next: a tenth of a second to an hour.
+pub const PROBE_INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
+
+/// Milliseconds until a probe has failed: up to Timer F (64*T1, RFC 3261 §17.1.2.2).
+pub const PROBE_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=32_000;
+
+/// Milliseconds between probes of a destination in doubt.
+pub const PROBE_DOUBT_INTERVAL_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
+
+/// Consecutive probes that must fail or succeed.
+pub const PROBES_IN_A_ROW: std::ops::RangeInclusive<u64> = 1..=100;
+
+/// Seconds for which a destination may be full. 0 means that 503 is a failure like any other.
+pub const FULL_S: std::ops::RangeInclusive<u64> = 0..=3_600;
+
+/// Probes per second over all destinations, repeated ones included. A probe costs the control
+/// thread some 5 us, so the most are half a core.
+pub const PROBES_PER_SECOND: std::ops::RangeInclusive<u64> = 1..=100_000;
+
+/// The default: 10,000 destinations, each every 10 s.
+pub const PROBES_PER_SECOND_DEFAULT: u32 = 1_000;
+
+/// Bytes of a probe's method: the longest registered ones have nine.
+pub const PROBE_METHOD_BYTES_MAX: usize = 32;
+
+/// Status codes and classes of `accept`: there are no more than some 80 codes.
+pub const PROBE_CODES_MAX: usize = 64;
+
+/// Unanswered requests that are silence, and calls of which a share counts: a set that needs more
+/// is better off with probes alone.
+pub const PASSIVE_REQUESTS_MAX: u64 = 100_000;
+
+/// Changes of state in a minute that may be the limit: one a second.
+pub const FLAP_CHANGES_MAX: u64 = 60;
