@@ -24,13 +24,6 @@ const KEYS: &[&str] = &[
 ];
 
 const LATER: Later = &[
-    ("ds_ping_interval", NOT_PROBED),
-    ("ds_ping_method", NOT_PROBED),
-    ("ds_ping_from", NOT_PROBED),
-    ("ds_probing_mode", NOT_PROBED),
-    ("ds_probing_threshold", NOT_PROBED),
-    ("ds_inactive_threshold", NOT_PROBED),
-    ("ds_ping_reply_codes", NOT_PROBED),
     ("ds_hash_size", "leave it out: calls are not counted per destination"),
     ("use_default", "leave it out: no destination is a last resort"),
     ("dst_avp", NO_FAILOVER),
@@ -40,7 +33,6 @@ const LATER: Later = &[
     ("flags", NO_FAILOVER),
 ];
 
-const NOT_PROBED: &str = "leave it out: destinations are not probed";
 const NO_FAILOVER: &str = "leave it out: a request goes to one destination";
 
 /// What Kamailio's module calls the same.
@@ -50,6 +42,13 @@ const KAMAILIO: &[(&str, &str)] = &[
     ("table_name", "write table = \"dispatcher\""),
     ("ds_db_extra_attrs", "write db_extra_attrs = \"ATTRIBUTE=COLUMN;…\""),
     ("ds_load_mode", "write load_mode = \"skip\" for 0, \"all\" for 1"),
+    ("ds_ping_interval", "write interval_ms under [dispatch.probing], in milliseconds"),
+    ("ds_ping_method", "write method under [dispatch.probing]"),
+    ("ds_ping_from", "write from under [dispatch.probing]"),
+    ("ds_probing_mode", "write mode under [dispatch.probing]"),
+    ("ds_probing_threshold", "write failures under [dispatch.probing]"),
+    ("ds_inactive_threshold", "write successes under [dispatch.probing]"),
+    ("ds_ping_reply_codes", "write accept = [404, \"5xx\"] under [dispatch.probing]"),
     ("reload_delta", "leave it out: reloads wait for one another"),
     ("ds_dns_mode", "leave it out: names are asked for again by themselves"),
     ("ds_dns_interval", "leave it out: names are asked for again by themselves"),

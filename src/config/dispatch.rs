@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::document::{Document, Later, Section};
 use super::relay::read_prefixes;
-use super::values;
+use super::{health, values};
 use crate::limits;
 use crate::proxy::{
     ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, Sips, SourceMatch, StatusLine,
@@ -22,6 +22,8 @@ const SET_KEYS: &[&str] = &[
     "rewrite",
     "sips",
     "in_dialog",
+    "probing",
+    "passive",
 ];
 
 /// Keys for the whole relay.
@@ -30,7 +32,6 @@ const RELAY_KEYS: &[&str] = &["set", "in_dialog_to", "source_match", "options", 
 const SET_KEYS_LATER: Later = &[
     ("stateless_retry", "leave it out: a request is tried once"),
     ("failover", "leave it out: a request is tried once"),
-    ("probing", "leave it out: destinations are not probed"),
 ];
 
 /// Reads `[dispatch]` into the choices for the whole relay and the defaults of every set.
@@ -61,6 +62,7 @@ pub(super) fn read(
     if let Some(value) = section.integer(document, "max_breadth", &(1..=65_535), "") {
         policy.max_breadth = Some(value as u32);
     }
+    health::read_relay(document, section, policy);
     read_set_keys(document, section, defaults);
 }
 
@@ -94,6 +96,7 @@ pub(super) fn read_sets(
                 document.wrong(&section.place(key), what, "write it under [dispatch]");
             }
         }
+        health::not_of_a_set(document, &section);
         let known = [SET_KEYS, RELAY_KEYS].concat();
         section.only(document, &known, SET_KEYS_LATER);
         let mut set = defaults.clone();
@@ -136,6 +139,7 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
     if let Some(value) = section.word(document, "in_dialog", words, &[]) {
         set.in_dialog = value;
     }
+    health::read(document, section, set);
 }
 
 fn read_algorithm(document: &mut Document, section: &Section, set: &mut SetPolicy) {

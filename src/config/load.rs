@@ -24,7 +24,7 @@ const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "control
 
 const SECTIONS_LATER: Later = &[
     ("metrics", "leave the section out"),
-    ("probing", "leave the section out: destinations are not probed"),
+    ("probing", "write [dispatch.probing], or [set.N.probing] for one set"),
 ];
 
 impl Config {
@@ -247,6 +247,23 @@ fn warnings(config: &Config) -> Vec<String> {
             "in_dialog = \"route\" without in_dialog_to: requests in a dialog may be sent to any address"
                 .into(),
         );
+    }
+    let of_sets = config.sets.iter().map(|(set, policy)| (format!("[set.{set}.probing]"), policy));
+    let all =
+        std::iter::once(("[dispatch.probing]".to_owned(), &config.set_default)).chain(of_sets);
+    for (name, policy) in all {
+        let Some(socket) = policy.probing.socket else { continue };
+        let is_ours = config.relay.listen.iter().any(|listen| {
+            let (local, ip) = (listen.address, listen.address.ip());
+            let is_same_ip =
+                ip == socket.ip() || ip.is_unspecified() && local.is_ipv4() == socket.is_ipv4();
+            is_same_ip && local.port() == socket.port()
+        });
+        if !is_ours {
+            warnings.push(format!(
+                "{name} socket = \"udp:{socket}\" is not one of relay.listen: probes leave as requests do"
+            ));
+        }
     }
     for set in config.sets.keys().filter(|set| !sets_in_use.contains(set)) {
         let in_use: Vec<_> = sets_in_use.iter().map(u32::to_string).collect();

@@ -10,6 +10,7 @@ mod dispatch;
 mod document;
 mod events;
 mod flags;
+mod health;
 pub mod keyfile;
 mod load;
 mod problem;

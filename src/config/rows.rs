@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::destination::Algorithm;
+use crate::health::{Codes, Mode, Passive, Probing};
 use crate::proxy::{ForeignRoute, InDialog, Rewrite, SourceMatch};
 
 const MINIMAL: &str =
@@ -142,6 +143,81 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
 }
 
 #[test]
+fn how_destinations_are_watched() {
+    let text = r#"
+[dispatch]
+passive = false
+[dispatch.probing]
+mode = "all"
+method = "info"
+interval_ms = 5_000
+timeout_ms = 700
+doubt_interval_ms = 300
+failures = 3
+successes = 2
+accept = ["4xx", 503, 404]
+full_s = 20
+full_s_max = 30
+from = "sip:relay@example.com"
+max_forwards = 0
+socket = "udp:192.0.2.1"
+outbound_proxy = "sip:192.0.2.9:5070"
+probes_per_second_max = 77
+[set.2.probing]
+mode = 0
+[set.2.passive]
+icmp = false
+silence_requests = 0
+failure_percent = 75
+failure_calls = 7
+flap_changes = 0
+panic_percent = 30
+[set.3]
+passive = true
+"#;
+    let config = read(&format!("{MINIMAL}{text}")).unwrap();
+    let wants = Probing {
+        mode: Mode::All,
+        method: "INFO".into(),
+        interval_ms: 5_000,
+        timeout_ms: 700,
+        doubt_interval_ms: 300,
+        failures: 3,
+        successes: 2,
+        accept: Codes::parse("4xx,503,404").unwrap(),
+        full_s: 20,
+        full_s_max: 30,
+        from: "sip:relay@example.com".into(),
+        max_forwards: 0,
+        socket: Some("192.0.2.1:5060".parse().unwrap()),
+        outbound_proxy: Some("192.0.2.9:5070".parse().unwrap()),
+    };
+    assert_eq!(*config.set_default.probing, wants);
+    assert_eq!(config.policy.probes_per_second_max, 77);
+    assert!(!config.set_default.passive.is_on && config.sets[&3].passive.is_on);
+    assert_eq!(*config.sets[&2].probing, Probing { mode: Mode::FlaggedOnce, ..wants });
+    let wants = Passive {
+        is_on: true,
+        icmp: false,
+        silence_requests: 0,
+        failure_percent: 75,
+        failure_calls: 7,
+        flap_changes: 0,
+        panic_percent: 30,
+    };
+    assert_eq!(*config.sets[&2].passive, wants);
+    assert!(!config.warnings.iter().any(|warning| warning.contains("socket")));
+    let text = format!("{MINIMAL}[set.1.probing]\nsocket = \"udp:192.0.2.1:5070\"\n");
+    let warnings = read(&text).unwrap().warnings;
+    let wants = "[set.1.probing] socket = \"udp:192.0.2.1:5070\" is not one of relay.listen";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(wants), "{warnings:?}");
+    let config = read(MINIMAL).unwrap();
+    assert_eq!(*config.set_default.probing, Probing::default());
+    assert_eq!(*config.set_default.passive, Passive::default());
+    assert_eq!(config.policy.probes_per_second_max, 1_000);
+}
+
+#[test]
 fn who_may_be_sent_to_in_a_dialog_is_who_may_send() {
     for dispatch in ["", "[dispatch]\nset = 1\n"] {
         let text = format!(
@@ -246,7 +322,91 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "forwarding = \"statefull\"",
         "[dispatch] forwarding: \"stateful\" is not available in this version",
     ),
-    ("probing", "interval_s = 5", "\"probing\" is not available in this version"),
+    (
+        "probing",
+        "interval_ms = 5",
+        "\"probing\" is not available in this version: write [dispatch.probing], or [set.N.probing]",
+    ),
+    (
+        "dispatch.probing",
+        "mode = 4",
+        "[dispatch] probing mode: \"4\" is not a mode: write one of \"off\", \"flagged-once\", \"all\"",
+    ),
+    (
+        "dispatch.probing",
+        "mode = \"flaged\"",
+        "[dispatch] probing mode: \"flaged\" is not a mode: did you mean \"flagged\"?",
+    ),
+    (
+        "dispatch.probing",
+        "interval_s = 5",
+        "[dispatch] probing \"interval_s\" is Kamailio's word: write interval_ms, in milliseconds",
+    ),
+    (
+        "dispatch.probing",
+        "interval_ms = 99",
+        "[dispatch] probing interval_ms: 99 is out of range: write a number from 100 to 3600000 (milliseconds)",
+    ),
+    (
+        "dispatch.probing",
+        "failures = 0",
+        "[dispatch] probing failures: 0 is out of range: write a number from 1 to 100",
+    ),
+    (
+        "dispatch.probing",
+        "failure = 1",
+        "[dispatch] probing unknown key \"failure\": did you mean \"failures\"?",
+    ),
+    (
+        "dispatch.probing",
+        "method = \"INVITE\"",
+        "[dispatch] probing method: \"INVITE\" cannot be probed with: write \"OPTIONS\"",
+    ),
+    (
+        "dispatch.probing",
+        "accept = [199]",
+        "[dispatch] probing accept: \"199\" is not a status code: write 200 to 699, or a class",
+    ),
+    (
+        "dispatch.probing",
+        "accept = [true]",
+        "[dispatch] probing accept: true or false where a status code belongs: write accept = ",
+    ),
+    (
+        "dispatch.probing",
+        "from = \"<sip:a@b>\"",
+        "[dispatch] probing from: \"<sip:a@b>\" is not a SIP URI: write \"sip:USER@HOST\"",
+    ),
+    (
+        "dispatch.probing",
+        "socket = \"192.0.2.1:5060\"",
+        "[dispatch] probing socket: \"192.0.2.1:5060\" lacks the transport",
+    ),
+    (
+        "dispatch.probing",
+        "outbound_proxy = \"sip:proxy.example.com\"",
+        "[dispatch] probing outbound_proxy: \"sip:proxy.example.com\" does not name an address: write",
+    ),
+    (
+        "set.2.probing",
+        "probes_per_second_max = 5",
+        "[set.2] probing probes_per_second_max holds for the whole relay: write it under [dispatch.probing]",
+    ),
+    (
+        "set.2",
+        "passive = 0",
+        "[set.2] passive: a whole number where true, false or a table belongs: write true, false or {",
+    ),
+    (
+        "set.2.passive",
+        "panic_percent = 101",
+        "[set.2] passive panic_percent: 101 is out of range: write a number from 0 to 100 (%)",
+    ),
+    (
+        "set.2.passive",
+        "silence = 5",
+        "[set.2] passive unknown key \"silence\": write one of \"icmp\", \"silence_requests\"",
+    ),
     ("dispach", "set = 1", "unknown key \"dispach\": did you mean \"dispatch\"?"),
     (
         "log",
@@ -459,7 +619,7 @@ proptest! {
 
     #[test]
     fn any_value_of_any_key(
-        key in "relay\\.(listen|alias|workers|allow|keys|grace_s)|dispatch\\.(set|algorithm|no_destination|max_breadth)|log\\.dispatch|set\\.[0-9]{1,12}\\.algorithm",
+        key in "relay\\.(listen|alias|workers|allow|keys|grace_s)|dispatch\\.(set|algorithm|no_destination|max_breadth|passive)|dispatch\\.probing\\.(mode|accept|from|socket|failures)|log\\.dispatch|set\\.[0-9]{1,12}\\.algorithm",
         value in "\"[ -!#-~]{0,20}\"|\\[\"[ -!#-~]{0,20}\"\\]|-?[0-9]{1,25}|0x[0-9a-f]{1,20}|true|[0-9]\\.[0-9]|\\{ code = [0-9]{1,4} \\}|1979-05-27"
     ) {
         let _ = read(&format!("{key} = {value}\n"));
@@ -593,7 +753,7 @@ fn mistakes_about_databases() {
         ("source = \"x\"", "does not say its kind: write list:PATH, sqlite:PATH, mysql://"),
         (
             "ds_ping_interval = 1",
-            "not available in this version: leave it out: destinations are not probed",
+            "\"ds_ping_interval\" is Kamailio's word: write interval_ms under [dispatch.probing], in",
         ),
     ] {
         let text = format!("[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n[destinations]\n{lines}\n");

@@ -2,8 +2,11 @@
 //! them together.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::destination::{Algorithm, SourceMatch};
+use crate::health::{Passive, Probing};
+use crate::limits;
 
 /// A prefix of addresses, `192.0.2.0/24` or `2001:db8::/32`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -113,6 +116,8 @@ pub struct Policy {
     /// Max-Breadth (RFC 5393 §5.3.3): the greatest value forwarded; `None` does not change the
     /// field.
     pub max_breadth: Option<u32>,
+    /// Probes per second over all destinations.
+    pub probes_per_second_max: u32,
 }
 
 /// Settings that each set may override.
@@ -132,6 +137,10 @@ pub struct SetPolicy {
     pub sips: Sips,
     /// Where the caller's requests in a dialog go.
     pub in_dialog: InDialog,
+    /// How destinations are probed.
+    pub probing: Arc<Probing>,
+    /// How live traffic tells that a destination fails.
+    pub passive: Arc<Passive>,
 }
 
 impl Default for Policy {
@@ -147,6 +156,7 @@ impl Default for Policy {
             source_match: SourceMatch::default(),
             options_always_ok: false,
             max_breadth: None,
+            probes_per_second_max: limits::PROBES_PER_SECOND_DEFAULT,
         }
     }
 }
@@ -161,6 +171,8 @@ impl Default for SetPolicy {
             rewrite: Rewrite::default(),
             sips: Sips::default(),
             in_dialog: InDialog::default(),
+            probing: Arc::default(),
+            passive: Arc::default(),
         }
     }
 }

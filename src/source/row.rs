@@ -11,6 +11,7 @@ use crate::config::values;
 use crate::destination::{
     Attributes, DestinationUri, Flags, Host, Origin, Record, SocketName, UriError,
 };
+use crate::health::{Codes, probe_method, proxy_address};
 use crate::limits;
 use crate::words::nearest;
 
@@ -285,9 +286,15 @@ enum ValueType {
     /// The listener that a destination is reached through, by its address or its name.
     Socket,
     SocketName,
-    /// A socket for probes, read but not used.
+    /// The listener that probes leave from.
     OtherSocket,
     Uri,
+    /// Where probes are sent instead.
+    Proxy,
+    /// The method of probes.
+    Method,
+    /// Status codes that are good answers to probes.
+    Codes,
 }
 
 impl ValueType {
@@ -306,6 +313,18 @@ impl ValueType {
             }
             Self::Id | Self::SocketName => Ok(None),
             Self::Socket | Self::OtherSocket => socket_address(value),
+            Self::Proxy => match proxy_address(value) {
+                Some(_) => Ok(None),
+                None => Err(("does not name an address".into(), "write sip:ADDRESS:PORT".into())),
+            },
+            Self::Method => match probe_method(value) {
+                Some(_) => Ok(None),
+                None => Err(("cannot be probed with".into(), "write OPTIONS or INFO".into())),
+            },
+            Self::Codes => match Codes::parse(value) {
+                Some(_) => Ok(None),
+                None => Err(("not a list of status codes".into(), "write 404,5xx".into())),
+            },
             Self::Uri => {
                 let has_scheme = ["sip:", "sips:"].iter().any(|scheme| {
                     value
@@ -334,6 +353,11 @@ fn number(text: &str) -> Option<u64> {
     is_decimal.then(|| text.parse().ok()).flatten()
 }
 
+const PING_INTERVAL_MS: (u64, u64) =
+    (*limits::PROBE_INTERVAL_MS.start(), *limits::PROBE_INTERVAL_MS.end());
+const PING_TIMEOUT_MS: (u64, u64) =
+    (*limits::PROBE_TIMEOUT_MS.start(), *limits::PROBE_TIMEOUT_MS.end());
+
 const ATTRIBUTES: &[(&str, ValueType)] = &[
     ("duid", ValueType::Id),
     ("maxload", ValueType::Number(0, i32::MAX as u64)),
@@ -345,7 +369,11 @@ const ATTRIBUTES: &[(&str, ValueType)] = &[
     ("sockname", ValueType::SocketName),
     ("ping_socket", ValueType::OtherSocket),
     ("ping_from", ValueType::Uri),
-    ("obproxy", ValueType::Uri),
+    ("obproxy", ValueType::Proxy),
+    ("ping_method", ValueType::Method),
+    ("ping_interval_ms", ValueType::Number(PING_INTERVAL_MS.0, PING_INTERVAL_MS.1)),
+    ("ping_timeout_ms", ValueType::Number(PING_TIMEOUT_MS.0, PING_TIMEOUT_MS.1)),
+    ("ping_reply_codes", ValueType::Codes),
     ("ocmin", ValueType::Number(0, 100)),
     ("ocmax", ValueType::Number(0, 100)),
     ("ocrate", ValueType::Number(0, 100)),
@@ -396,7 +424,8 @@ mod tests {
             "weight=x;cc=2;maxload=-1;latency=1.5",
             "ocmin=900;ocmax=;ocrate=-1",
             "rweight=50,maxload=80",
-            "ping_socket=eth0;ping_from=nobody;obproxy=x",
+            "ping_socket=eth0;ping_from=nobody;obproxy=sip:proxy.example.com",
+            "ping_interval_ms=50;ping_timeout_ms=x;ping_reply_codes=501;403;ping_method=INVITE",
             "duid=a;duid=a",
             "duid=",
             "=5",
