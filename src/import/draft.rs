@@ -39,7 +39,8 @@ pub(super) struct Draft {
     pub(super) left: Vec<Left>,
 }
 
-const SECTIONS: [&str; 5] = ["relay", "dispatch", "destinations", "control", "log"];
+const SECTIONS: [&str; 6] =
+    ["relay", "dispatch", "dispatch.probing", "destinations", "control", "log"];
 const LISTS: [&str; 2] = ["listen", "alias"];
 
 impl Draft {
@@ -83,6 +84,10 @@ impl Draft {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    pub(super) fn has_in(&self, section: &str, key: &str) -> bool {
+        self.entries.iter().any(|entry| (entry.section, entry.key) == (section, key))
     }
 
     /// Takes out what our reader would refuse, and says so.

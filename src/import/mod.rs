@@ -12,6 +12,7 @@ mod draft;
 mod flow;
 mod lexer;
 mod modules;
+mod probing;
 mod reader;
 mod routes;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Modules that are loaded, and the parameters of the dispatcher.
 
 use super::draft::{Draft, quoted};
+use super::probing;
 use super::routes::NO_TIMERS;
 use super::script::{Modparam, Script, Value};
 use crate::config::DatabaseUrl;
@@ -27,22 +28,10 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
     ("ds_attrs_none", NO_SCRIPT),
     ("event_callback", NO_SCRIPT),
     ("event_callback_mode", NO_SCRIPT),
-    ("ds_ping_method", PROBING),
-    ("ds_ping_from", PROBING),
-    ("ds_ping_interval", PROBING),
-    ("ds_ping_fr_timer", PROBING),
-    ("ds_ping_fr_timeout", PROBING),
-    ("ds_ping_reply_codes", PROBING),
-    ("ds_ping_latency_stats", PROBING),
-    ("ds_ping_socket", PROBING),
-    ("ds_probing_mode", PROBING),
-    ("ds_probing_threshold", PROBING),
-    ("ds_probing_threshhold", PROBING),
-    ("ds_inactive_threshold", PROBING),
-    ("ds_latency_estimator_alpha", PROBING),
-    ("ds_retain_latency_stats", PROBING),
-    ("ds_timer_mode", PROBING),
-    ("outbound_proxy", PROBING),
+    ("ds_ping_latency_stats", LATENCY),
+    ("ds_latency_estimator_alpha", LATENCY),
+    ("ds_retain_latency_stats", LATENCY),
+    ("ds_timer_mode", TIMER_PROCESS),
     ("ds_hash_size", CALL_LOAD),
     ("ds_hash_expire", CALL_LOAD),
     ("ds_hash_initexpire", CALL_LOAD),
@@ -57,8 +46,8 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
 ];
 
 const FAILOVER: &str = "it holds the next tries, and there is no failover in this version: a request goes to one destination";
-const PROBING: &str =
-    "destinations are not probed in this version: take one out with set_state or drain";
+const LATENCY: &str = "latency does not choose destinations in this version";
+const TIMER_PROCESS: &str = "probes have a thread of their own";
 const CALL_LOAD: &str = "calls are not counted per destination in this version: round robin";
 const SOCKET: &str = "a call leaves by the listener it came to, or by the one in the destination's attribute socket=udp:ADDRESS:PORT";
 const NO_SCRIPT: &str = "it is for the script, and there is none";
@@ -192,6 +181,7 @@ fn dispatcher(script: &Script, draft: &mut Draft) {
             "flags_col" => "flags_col",
             "priority_col" => "priority_col",
             "attrs_col" => "attrs_col",
+            _ if probing::parameter(parameter, draft) => continue,
             name => {
                 special(name, parameter, what, draft);
                 continue;
@@ -205,6 +195,9 @@ fn dispatcher(script: &Script, draft: &mut Draft) {
     let is_there =
         script.module("dispatcher").is_some() || script.modparams_of("dispatcher").next().is_some();
     source(script, is_there, draft);
+    if is_there {
+        probing::defaults(script, draft);
+    }
     if is_there && !draft.has("load_mode") {
         let what = "ds_load_mode is not set: bad records are left out";
         draft.set("destinations", "load_mode", quoted("skip"), None, what);
@@ -232,8 +225,7 @@ fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
         }
         // The first two become the source; flag 1 is about hashes, which have their own line.
         "db_url" | "list_file" | "flags" | "force_dst" => {}
-        "use_default" | "ds_ping_interval" | "ds_hash_size" | "ds_probing_mode"
-            if number == Some(0) => {}
+        "use_default" | "ds_hash_size" if number == Some(0) => {}
         _ => {
             let known = DISPATCHER_LEFT.iter().find(|(known, _)| *known == name);
             let why = known

@@ -96,6 +96,57 @@ const ROWS: &[Row] = &[
             "k.cfg:1 modparam(\"dispatcher\", \"ds_ping_intervall\", 3): not a parameter of the dispatcher",
         ],
     ),
+    // Probing.
+    Row(
+        "loadmodule \"dispatcher\"\nmodparam(\"dispatcher\", \"ds_probing_mode\", 1)",
+        &["[dispatch.probing]", "mode = \"off\""],
+        &[],
+    ),
+    Row(
+        "modparam(\"dispatcher\", \"ds_ping_interval\", 15)",
+        &["interval_ms = 15000", "mode = 0"],
+        &[],
+    ),
+    Row(
+        "modparam(\"dispatcher\", \"ds_ping_interval\", 5)\n\
+         modparam(\"dispatcher\", \"ds_probing_mode\", 1)\n\
+         modparam(\"dispatcher\", \"ds_ping_method\", \"INFO\")\n\
+         modparam(\"dispatcher\", \"ds_ping_from\", \"sip:proxy@example.com\")\n\
+         modparam(\"dispatcher\", \"ds_probing_threshold\", 3)\n\
+         modparam(\"dispatcher\", \"ds_inactive_threshold\", 2)\n\
+         modparam(\"dispatcher\", \"ds_ping_reply_codes\", \"class=2;code=403;class=5;\")\n\
+         modparam(\"dispatcher\", \"ds_ping_fr_timer\", 1500)\n\
+         modparam(\"dispatcher\", \"outbound_proxy\", \"sip:192.0.2.9:5070\")\n\
+         modparam(\"dispatcher\", \"ds_ping_socket\", \"udp:192.0.2.1:5060\")",
+        &[
+            "interval_ms = 5000",
+            "mode = 1",
+            "method = \"INFO\"",
+            "from = \"sip:proxy@example.com\"",
+            "failures = 3",
+            "successes = 2",
+            "accept = [\"2xx\", 403, \"5xx\"]",
+            "timeout_ms = 1500",
+            "outbound_proxy = \"sip:192.0.2.9:5070\"",
+            "socket = \"udp:192.0.2.1:5060\"",
+        ],
+        &[],
+    ),
+    Row(
+        "modparam(\"dispatcher\", \"ds_ping_reply_codes\", \"501,403\")\n\
+         modparam(\"dispatcher\", \"outbound_proxy\", \"sip:proxy.example.com\")\n\
+         modparam(\"dispatcher\", \"ds_probing_mode\", 7)\n\
+         modparam(\"dispatcher\", \"ds_ping_interval\", 9000)\n\
+         modparam(\"dispatcher\", \"ds_timer_mode\", 1)",
+        &["load_mode = \"skip\""],
+        &[
+            "k.cfg:1 modparam(\"dispatcher\", \"ds_ping_reply_codes\", \"501,403\"): its value cannot be read",
+            "k.cfg:2 modparam(\"dispatcher\", \"outbound_proxy\", \"sip:proxy.example.com\"): [dispatch] probing outbound_proxy: \"sip:proxy.example.com\" does not name an address",
+            "k.cfg:3 modparam(\"dispatcher\", \"ds_probing_mode\", 7): [dispatch] probing mode: \"7\" is not a mode",
+            "k.cfg:4 modparam(\"dispatcher\", \"ds_ping_interval\", 9000): [dispatch] probing interval_ms: 9000000 is out of range",
+            "k.cfg:5 modparam(\"dispatcher\", \"ds_timer_mode\", 1): probes have a thread",
+        ],
+    ),
     // Choices.
     Row(
         "route { if (!ds_select_dst(2, 4)) { send_reply(404, \"No destination\"); } }",
