@@ -477,8 +477,8 @@ pub(crate) const HISTORY_MAX: usize = 32;
 /// Lines that are logged of destinations which change their state at the same moment.
 pub(crate) const HISTORY_LINES_MAX: usize = 20;
 
-/// How often workers' counters are read for signs of a destination that fails: a read of 65,520
-/// counters of four workers takes some 5 ms, 5 % of a core at the very worst.
+/// How often workers' counters are read for signs of a destination that fails, in milliseconds: a
+/// cache line for each of 65,520 slots of four workers is 16 MB, some 3 ms at 5 GB/s.
 pub const WINDOW_MS: u64 = 100;
 
 /// The time over which shares of failed calls are taken, in milliseconds: 20 calls in it are 2 calls
@@ -520,8 +520,8 @@ pub const PROBES_IN_A_ROW: std::ops::RangeInclusive<u64> = 1..=100;
 /// Seconds for which a destination may be full. 0 means that 503 is a failure like any other.
 pub const FULL_S: std::ops::RangeInclusive<u64> = 0..=3_600;
 
-/// Probes per second over all destinations, repeated ones included. A probe costs the control
-/// thread some 5 us, so the most are half a core.
+/// Probes per second over all destinations, repeated ones included. A probe is a system
+/// call of some 5 us, so the most are half a core.
 pub const PROBES_PER_SECOND: std::ops::RangeInclusive<u64> = 1..=100_000;
 
 /// The default: 10,000 destinations, each every 10 s.

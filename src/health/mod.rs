@@ -344,7 +344,7 @@ impl Health {
         if !is_proven {
             self.counters.unproven_errors += 1;
             for slot in self.at(address) {
-                self.doubt(now, slot, Member::hears_icmp);
+                self.doubt(now, slot, |member| member.is_watched() && member.hears_icmp());
             }
             return;
         }

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::destination::{Attributes, DestinationUri, Host};
+use crate::destination::{Attributes, DestinationUri, Host, NextHop};
 use crate::limits;
+use crate::listener::{ListenerId, Listeners};
 
 /// Which destinations are probed, as Kamailio's `ds_probing_mode`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -180,6 +181,23 @@ impl Probing {
     }
 }
 
+impl Probing {
+    /// Returns the listener that probes to this destination leave from: the one of `socket`, or else
+    /// the one that requests to it leave from, or else the first of its address family.
+    pub fn listener(&self, hop: &NextHop, listeners: &Listeners) -> Option<ListenerId> {
+        let to = self.outbound_proxy.unwrap_or(hop.address);
+        let is_possible = |id: &ListenerId| listeners.get(*id).local.is_ipv4() == to.is_ipv4();
+        let first = |is_wanted: &dyn Fn(SocketAddr) -> bool| {
+            listeners.iter().find(|(_, listener)| is_wanted(listener.local)).map(|(id, _)| id)
+        };
+        let own = self.socket.and_then(|socket| first(&|local| local == socket));
+        own.filter(is_possible)
+            .or(hop.listener.filter(is_possible))
+            .or(hop.fallback_listener.filter(is_possible))
+            .or_else(|| first(&|local| local.is_ipv4() == to.is_ipv4()))
+    }
+}
+
 /// Returns the method of a probe as written on the wire; `None` if it cannot be one.
 ///
 /// An INVITE would start a call, and an ACK or CANCEL has no answer of its own.
@@ -244,6 +262,7 @@ impl Default for Passive {
 mod tests {
     use super::*;
     use crate::destination::SocketName;
+    use crate::listener::{Listener, Transport};
 
     #[test]
     fn codes() {
@@ -292,6 +311,51 @@ mod tests {
         ] {
             assert_eq!(proxy_address(text), wants.map(|text| text.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn listeners() {
+        let listener = |local: &str| Listener {
+            name: local.into(),
+            local: local.parse().unwrap(),
+            transport: Transport::Udp,
+            sent_by: local.into(),
+            force_rport: false,
+        };
+        let all = ["192.0.2.1:5060", "192.0.2.1:5070", "[2001:db8::1]:5060", "192.0.2.1:5080"];
+        let listeners = Listeners::new(all.map(listener).to_vec(), &[]);
+        // The destination, its socket, what the kernel says, the setting, the proxy.
+        for (to, socket, route, setting, proxy, wants) in [
+            ("192.0.2.9:5060", None, None, None, None, Some(0)),
+            ("[2001:db8::9]:5060", None, None, None, None, Some(2)),
+            ("192.0.2.9:5060", None, Some(3), None, None, Some(3)),
+            ("192.0.2.9:5060", Some(1), Some(3), None, None, Some(1)),
+            ("192.0.2.9:5060", Some(1), Some(3), Some(all[0]), None, Some(0)),
+            ("192.0.2.9:5060", Some(1), None, Some(all[2]), None, Some(1)),
+            ("192.0.2.9:5060", Some(1), None, Some("192.0.2.1:9"), None, Some(1)),
+            ("192.0.2.9:5060", Some(1), None, None, Some("[2001:db8::9]:5060"), Some(2)),
+        ] {
+            let probing = Probing {
+                socket: setting.map(|setting: &str| setting.parse().unwrap()),
+                outbound_proxy: proxy.map(|proxy: &str| proxy.parse().unwrap()),
+                ..Probing::default()
+            };
+            let hop = NextHop {
+                address: to.parse().unwrap(),
+                listener: socket.map(ListenerId),
+                fallback_listener: route.map(ListenerId),
+                set: 1,
+            };
+            assert_eq!(probing.listener(&hop, &listeners), wants.map(ListenerId), "{to}");
+        }
+        let hop = NextHop {
+            address: "[2001:db8::9]:5060".parse().unwrap(),
+            listener: None,
+            fallback_listener: None,
+            set: 1,
+        };
+        let only_ipv4 = Listeners::new(vec![listener(all[0])], &[]);
+        assert_eq!(Probing::default().listener(&hop, &only_ipv4), None);
     }
 
     #[test]

@@ -79,6 +79,8 @@ proptest! {
         let mut limit = limits::PROBES_PER_SECOND_DEFAULT;
         for event in events {
             let before = world.flags.clone();
+            let is_out = |slot: &Slot| world.health.view(*slot).unwrap().out_since.is_some();
+            let mut out: BTreeSet<_> = before.keys().copied().filter(is_out).collect();
             let sent = world.sent.len();
             let began = world.now;
             match event {
@@ -109,6 +111,18 @@ proptest! {
                 Event::Limit(per_second) => {
                     limit = per_second;
                     world.health.limit_probes(per_second);
+                }
+            }
+            // Only what was made inactive here, or what its mode probes, comes back.
+            let mut flags_of = before.clone();
+            for (_, Change { slot, flags, .. }) in &world.told {
+                let was = flags_of.insert(*slot, *flags).unwrap();
+                let mode = setups[usize::from(slot.0) - 1].probing.mode;
+                if is_inactive(was) && !is_inactive(*flags) {
+                    prop_assert!(out.remove(slot) || rule::is_probed(mode, was));
+                }
+                if is_inactive(*flags) {
+                    out.insert(*slot);
                 }
             }
             check(&mut world, &before, &setups);

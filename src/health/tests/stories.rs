@@ -317,6 +317,65 @@ fn an_error_for_a_probe_ends_it() {
     }
 }
 
+#[test]
+fn what_an_operator_made_inactive_stays_so() {
+    for passive in [Passive::default(), Passive { is_on: false, ..Passive::default() }] {
+        let mut world =
+            World::new(&[Setup { flags: Flags::INACTIVE, passive, ..Setup::default() }]);
+        world.answer(1, 200);
+        for is_proven in [false, true, false] {
+            world.icmp(1, libc::ECONNREFUSED, is_proven);
+            world.calls(1, 10, 0, 0b111);
+            world.pass(5_000);
+            world.calls(1, 1, 1, 1);
+            world.pass(30_000);
+        }
+        assert!(world.sent.is_empty() && world.changes().is_empty());
+    }
+}
+
+#[test]
+fn an_answer_from_one_that_is_out_asks_for_a_probe() {
+    let probing = Probing { interval_ms: 3_600_000, ..Probing::default() };
+    let mut world = World::new(&[Setup { probing, ..Setup::default() }]);
+    world.icmp(1, libc::ECONNREFUSED, false);
+    world.answer(1, 200);
+    world.pass(2_000);
+    world.answers.clear();
+    world.icmp(1, libc::ECONNREFUSED, true);
+    // The quick probes are over.
+    world.pass(40_000);
+    world.answer(1, 200);
+    world.pass(60_000);
+    assert_eq!(world.changes().len(), 1);
+    // A response in a dialog.
+    world.traffic.entry(Slot(1)).or_default().heard += 1;
+    world.pass(1_000);
+    assert!(world.changes()[0].ends_with("1 AX probe_answered"));
+}
+
+#[test]
+fn one_that_is_out_comes_back_although_its_set_is_watched_no_more() {
+    for (probing, passive) in [
+        (Probing::default(), Passive { is_on: false, ..Passive::default() }),
+        (Probing { mode: Mode::Off, ..Probing::default() }, Passive::default()),
+    ] {
+        // Out because of traffic, and out because of probes.
+        let mut world = World::new(&[Setup::default(), Setup { flags: 8, ..Setup::default() }]);
+        world.icmp(1, libc::ECONNREFUSED, true);
+        world.pass(14_000);
+        assert!(!world.flags.values().any(|flags| flags.is_selectable()));
+        for setup in &mut world.setups {
+            (setup.probing, setup.passive) = (probing.clone(), passive);
+        }
+        world.follow(&[]);
+        world.answer(1, 200);
+        world.answer(2, 200);
+        world.pass(14_000);
+        assert!(world.flags.values().all(|flags| flags.is_selectable()), "{probing:?}");
+    }
+}
+
 /// Silence.
 #[test]
 fn silence_counts_by_itself_or_asks_for_a_probe() {
