@@ -179,15 +179,22 @@ impl PinTable {
         Claim::Contended
     }
 
-    /// Records that a request or response of this transaction was seen; returns false if it has no
-    /// pin.
-    pub fn renew(&self, now: Now, key: PinKey, is_call: bool, state: Option<State>) -> bool {
+    /// Records that a request or response of this transaction was seen, and returns the state that
+    /// the pin had before; `None` if there is no pin.
+    ///
+    /// Of several workers that change a pin, only one sees each state as the one before its own.
+    #[inline]
+    pub fn renew(
+        &self,
+        now: Now,
+        key: PinKey,
+        is_call: bool,
+        state: Option<State>,
+    ) -> Option<State> {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
         for _ in 0..limits::CLAIM_TRIES {
-            let Some((way, word)) = find_in(bucket, tag, is_call, clock) else {
-                return false;
-            };
+            let (way, word) = find_in(bucket, tag, is_call, clock)?;
             let pin = Pin::unpack(word);
             // A late 1xx does not reopen a transaction after its final response, and a late 100
             // does not reset a ringing one.
@@ -199,10 +206,11 @@ impl PinTable {
             // Within one unit of the clock the word rarely changes, and the cache line stays
             // shared.
             if new == word || swap(way, word, new).is_ok() {
-                return true;
+                return Some(pin.state);
             }
         }
-        true
+        // Others have changed it each time, so nothing that we saw is news.
+        Some(State::Final)
     }
 
     /// Stores a call pin, or overwrites the existing one; `worker` is the same as in

@@ -140,6 +140,26 @@ fn a_100_does_not_ring_and_does_not_stop_the_ringing() {
 }
 
 #[test]
+fn only_the_first_response_finds_the_state_before_it() {
+    let table = one_bucket();
+    put(&table, NOW, 1, 7);
+    let renew = |key, state| table.renew(NOW, PinKey(key), false, state);
+    let rows = [
+        (None, State::None),
+        (Some(State::Trying), State::None),
+        (Some(State::Trying), State::Trying),
+        (Some(State::Ringing), State::Trying),
+        (Some(State::Final), State::Ringing),
+        (Some(State::Final), State::Final),
+        (Some(State::Ringing), State::Final),
+    ];
+    for (new, before) in rows {
+        assert_eq!(renew(1, new), Some(before), "{new:?}");
+    }
+    assert_eq!(renew(2, Some(State::Final)), None);
+}
+
+#[test]
 fn memory_without_pins_is_not_swept() {
     let table = PinTable::new(PinMemory::on_heap(8 * 64 * 100));
     assert_eq!(table.blocks_in_use(), 0);
@@ -176,7 +196,7 @@ fn a_committed_pin_is_found_behind_one_that_is_being_put_in() {
     let (bucket, copy) = attempt(&table, 5, TENTATIVE);
     bucket[0].store(copy.pack(), Ordering::Relaxed);
     assert_eq!(slot(&table, NOW, 1), Some(Slot(7)));
-    assert!(table.renew(NOW, PinKey(1), false, Some(State::Final)));
+    assert!(table.renew(NOW, PinKey(1), false, Some(State::Final)).is_some());
     assert_eq!(table.find(NOW, PinKey(1), false).unwrap().state, State::Final);
     assert!(matches!(table.claim(NOW, PinKey(1), Kind::Invite, 0), Claim::Found(_)));
 }
