@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// How old, in milliseconds, a message of ours may be that an ICMP error quotes: a router that finds
+/// no neighbour reports it after three tries of one second.
+pub(crate) const REPORT_AGE_MAX_MS: u32 = 5_000;
+
 /// Listeners of one process.
 ///
 /// Their numbers are 16 bits wide. Each needs a socket per worker: 64 workers x 256 is within the

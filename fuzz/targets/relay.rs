@@ -15,8 +15,8 @@ use strowger::log::{DispatchRecord, Template};
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Answer, Cause, Dispatched, Flow, ForeignRoute, Forwarded, FrameBuffer, ListenerId, Outbox,
-    Proxy, Reason, Rewrite, Shared, Snapshot, Verdict, split_host_port,
+    Answer, Cause, Event, Flow, ForeignRoute, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy,
+    Reason, Rewrite, Shared, Snapshot, Verdict, split_host_port,
 };
 use strowger::registry::Registry;
 use strowger::source::parse;
@@ -149,7 +149,7 @@ impl Relay {
                 flow,
                 frame.receive(bytes),
                 outbox,
-                |new| assert_told(new, flow),
+                |event| assert_told(event, flow),
             );
             let entries = outbox.entries();
             assert!(entries.len() <= limits::OUTBOX_MAX, "{} messages for one", entries.len());
@@ -310,7 +310,8 @@ impl Relay {
 }
 
 /// Every value of a dispatch line is printable, whatever the request held.
-fn assert_told(new: &Dispatched<'_>, flow: Flow) {
+fn assert_told(event: &Event<'_>, flow: Flow) {
+    let Event::Dispatched(new) = event else { return };
     thread_local! {
         static TEMPLATE: Template = Template::parse(
             "$rm $ru $rU $rd $rp $fu $fU $fd $tu $tU $td $du $dd $dp $ci $si $sp $pr",

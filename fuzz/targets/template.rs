@@ -3,6 +3,7 @@
 //!
 //! The input up to the first zero byte is the template, then each value up to the next one.
 
+use strowger::destination::Slot;
 use strowger::log::{DispatchRecord, Template};
 use strowger::proxy::{Dispatched, Flow, ListenerId, Transport};
 
@@ -22,9 +23,18 @@ pub(crate) fn run(input: &[u8]) {
     let mut next = || parts.next().unwrap_or_default();
     let (method, request_uri, from, to, call_id) = (next(), next(), next(), next(), next());
     let destination = String::from_utf8_lossy(next());
-    let dispatched =
-        Dispatched { method, request_uri, from, to, call_id, destination: &destination };
     let peer = "[2001:db8::7]:5062".parse().unwrap();
+    let dispatched = Dispatched {
+        method,
+        request_uri,
+        from,
+        to,
+        call_id,
+        destination: &destination,
+        slot: Slot(0),
+        source: peer,
+        is_invite: true,
+    };
     let record = DispatchRecord::new(
         &dispatched,
         &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },

@@ -209,6 +209,9 @@ mod tests {
             to: b"<sip:b>",
             call_id: call_id.as_bytes(),
             destination: "sip:192.0.2.9",
+            slot: crate::destination::Slot(0),
+            source: "192.0.2.1:5061".parse().unwrap(),
+            is_invite: true,
         };
         let peer = "192.0.2.1:5061".parse().unwrap();
         DispatchRecord::new(

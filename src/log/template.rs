@@ -261,6 +261,9 @@ mod tests {
             to: b"<sip:bob@b.example>",
             call_id: b"1@a",
             destination: "sip:192.0.2.9:5080",
+            slot: crate::destination::Slot(0),
+            source: "192.0.2.1:5061".parse().unwrap(),
+            is_invite: true,
         };
         let peer = "192.0.2.1:5061".parse().unwrap();
         DispatchRecord::new(

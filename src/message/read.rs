@@ -204,6 +204,24 @@ impl Message {
         Some(Via::read(bytes, span).filter(|via| via.is_well_formed).ok_or(Fault::Via))
     }
 
+    // Retry-After = "Retry-After" HCOLON delta-seconds [ comment ] *( SEMI retry-param )
+    /// Returns the seconds of Retry-After (§20.33), if there is one that can be read. It reads the
+    /// header again, because only a 503 is asked for it.
+    #[cold]
+    pub(crate) fn retry_after_s(&self, bytes: &[u8]) -> Option<u32> {
+        let row = Rows::new(bytes, self.rows_start).find(|row| {
+            let end = row.value.start().saturating_sub(1);
+            let name = trim(bytes, Span::new(row.whole.start(), end.max(row.whole.start())));
+            name.of(bytes).eq_ignore_ascii_case(b"retry-after")
+        })?;
+        let value = trim(bytes, row.value).of(bytes);
+        let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !matches!(value.get(digits), None | Some(b' ' | b'\t' | b'(' | b';' | b'\r')) {
+            return None;
+        }
+        number(&value[..digits], u64::from(u32::MAX)).map(|seconds| seconds as u32)
+    }
+
     /// What is left out when the topmost Via is removed: its row, or the value and its comma.
     pub fn top_via_whole(&self, bytes: &[u8]) -> Option<Span> {
         let via = self.via?;

@@ -65,6 +65,16 @@ impl Branch {
         Some(Self::finish(fields, message, dialog))
     }
 
+    /// Returns the branch of the probe with this number, sent at this time by this process.
+    pub(super) fn of_probe(keys: &Keys, incarnation: u16, number: u32, sent_ms: u32) -> Self {
+        let mut fields = keys.branch();
+        fields.fixed([2]);
+        fields.fixed(incarnation.to_be_bytes());
+        fields.fixed(number.to_be_bytes());
+        fields.fixed(sent_ms.to_be_bytes());
+        Self { hash: fields.spread128(), try_number: 0 }
+    }
+
     fn finish(mut fields: Fields, message: &Message, dialog: &DialogDigest) -> Self {
         fields.fixed(dialog.call_id.to_be_bytes());
         fields.fixed(dialog.from_tag.to_be_bytes());

@@ -3,7 +3,7 @@
 //! [`Core::choose`] takes a turn and pins the choice; [`Core::peek`] returns the same without doing
 //! either. [`Core::record`] records in the pins what needs no choice.
 
-use super::decision::{Action, CallNote, Decision, Note, Request, Rule};
+use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule};
 use super::request::hop_to;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core};
@@ -95,23 +95,22 @@ impl Core {
         }
     }
 
-    /// Records in the pins what was decided.
-    pub(super) fn record(&self, at: &Arrival, note: Note) {
+    /// Records in the pins what was decided. Returns the progress of the transaction if this is a
+    /// response to its request.
+    pub(super) fn record(&self, at: &Arrival, note: Note) -> Option<Progress> {
         let pins = &at.shared.pins;
-        match note {
-            Note::Nothing => {}
-            Note::Transaction(key, state) => {
-                pins.renew(at.now, key, false, state);
-            }
-            Note::Call(key) => {
-                pins.renew(at.now, key, true, None);
-            }
+        let (before, state) = match note {
+            Note::Nothing => return None,
+            Note::Transaction(key, state) => (pins.renew(at.now, key, false, state), state),
+            Note::Call(key) => (pins.renew(at.now, key, true, None), None),
             Note::Response { transaction, state, call } => {
-                pins.renew(at.now, transaction, false, state);
+                let before = pins.renew(at.now, transaction, false, state);
                 let CallNote { key, kind, slot, cseq_bits } = call;
                 pins.set_call(at.now, key, kind, slot, cseq_bits, self.number);
+                (before, state)
             }
-        }
+        };
+        Some(Progress { before: before?, now: state? })
     }
 }
 

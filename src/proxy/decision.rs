@@ -13,6 +13,8 @@ use crate::pin::{Kind, PinKey, State};
 pub(super) struct Decision {
     pub(super) action: Action,
     pub(super) note: Note,
+    /// Whose response it is.
+    pub(super) voice: Voice,
     /// The set whose settings apply to the request, if it is not in a dialog.
     pub(super) set: u32,
 }
@@ -64,6 +66,27 @@ pub(super) enum Note {
     Response { transaction: PinKey, state: Option<State>, call: CallNote },
 }
 
+/// How a response changes its transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The state before it.
+    pub(super) before: State,
+    /// The state that it asks for.
+    pub(super) now: State,
+}
+
+impl Progress {
+    /// Returns whether it is the first response.
+    pub(super) fn is_first(self) -> bool {
+        self.before == State::None
+    }
+
+    /// Returns whether it is the first final response.
+    pub(super) fn is_final(self) -> bool {
+        self.now == State::Final && self.before != State::Final
+    }
+}
+
 /// A call pin to store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallNote {
@@ -71,6 +94,17 @@ pub(super) struct CallNote {
     pub(super) kind: Kind,
     pub(super) slot: Slot,
     pub(super) cseq_bits: u8,
+}
+
+/// Whose response a message is. It says nothing of where the response goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Voice {
+    /// Nobody's that is watched.
+    Nobody,
+    /// A destination's, to a request that we relayed this many milliseconds ago.
+    Destination { slot: Slot, code: u16, age_ms: Option<u32> },
+    /// It answers this probe of ours, sent this many milliseconds ago.
+    Probe { number: u32, code: u16, age_ms: u32 },
 }
 
 /// How a message finds its next hop.
@@ -120,6 +154,6 @@ impl Rule {
 impl Decision {
     /// Sends nothing.
     pub(super) const fn drop(reason: Reason) -> Self {
-        Self { action: Action::Drop(reason), note: Note::Nothing, set: 0 }
+        Self { action: Action::Drop(reason), note: Note::Nothing, voice: Voice::Nobody, set: 0 }
     }
 }

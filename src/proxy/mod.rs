@@ -11,22 +11,25 @@
 //! | record what was seen | `choice` | pins |
 //! | collect the edits, check the length | `write` | nothing |
 //! | answer, if that was decided | `answer` | the outbox |
-//! | tell who wants to know of it | [`Proxy::datagram`] | nothing |
+//! | tell who wants to know of it: [`Event`] | [`Proxy::datagram_told`] | nothing |
 //! | edit the message where it lies | [`crate::message::Edits`] | the frame |
 
 mod answer;
 mod branch;
 mod choice;
 mod decision;
+mod event;
 mod explain;
 mod flow;
 mod in_dialog;
 mod neighbour;
 mod outbox;
 mod policy;
+pub mod probe;
 mod request;
 mod response;
 mod snapshot;
+mod unreachable;
 mod verdict;
 mod via_parameter;
 mod write;
@@ -36,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 pub use decision::Rule;
+pub use event::{Dispatched, Event, Heard, ProbeAnswer, Unreachable};
 pub use explain::{
     Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
     likely_source,
@@ -49,7 +53,7 @@ pub use verdict::{Answer, Forwarded, Reason, Verdict};
 pub use crate::destination::SourceMatch;
 pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash, split_host_port};
 
-use self::decision::{Action, Decision};
+use self::decision::{Action, Decision, Progress, Voice};
 use self::in_dialog::Dialog;
 use crate::clock::Now;
 use crate::destination::Slot;
@@ -76,23 +80,6 @@ impl Shared {
     pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
         Self { listeners, keys, pins, incarnation, cores: AtomicU16::new(0) }
     }
-}
-
-/// A new request that got a destination, for the dispatch log.
-#[derive(Clone, Copy, Debug)]
-pub struct Dispatched<'a> {
-    /// The method.
-    pub method: &'a [u8],
-    /// The Request-URI.
-    pub request_uri: &'a [u8],
-    /// The whole From value.
-    pub from: &'a [u8],
-    /// The whole To value.
-    pub to: &'a [u8],
-    /// The Call-ID.
-    pub call_id: &'a [u8],
-    /// The URI of the destination.
-    pub destination: &'a str,
 }
 
 /// The core of one worker.
@@ -180,7 +167,7 @@ impl Proxy {
         self.datagram_told(now, snapshot, flow, frame, outbox, |_| {})
     }
 
-    /// The same; calls `on_dispatch` for a new request that got a destination, before it is edited.
+    /// The same; calls `tell` with what others want to know of it, before the message is edited.
     #[inline]
     pub fn datagram_told(
         &mut self,
@@ -189,7 +176,7 @@ impl Proxy {
         flow: Flow,
         frame: Frame<'_>,
         outbox: &mut Outbox,
-        on_dispatch: impl FnOnce(&Dispatched<'_>),
+        tell: impl FnOnce(&Event<'_>),
     ) -> Verdict {
         outbox.clear();
         let core = &mut self.core;
@@ -198,13 +185,17 @@ impl Proxy {
         if let Action::Choose(request) = decision.action {
             core.choose(at, &request, &mut decision);
         }
-        core.record(at, decision.note);
+        let progress = core.record(at, decision.note);
         let (verdict, leaving) = core.prepare(at, &decision, outbox);
         if verdict == Verdict::Forwarded(Forwarded::Chosen)
             && let Action::Forward(_, hop) = decision.action
             && let Some(dispatched) = core.dispatched(at, hop.slot)
         {
-            on_dispatch(&dispatched);
+            tell(&Event::Dispatched(dispatched));
+        } else if let Voice::Destination { slot, code, age_ms } = decision.voice {
+            tell(&Event::Heard(core.heard(at, slot, code, age_ms, progress)));
+        } else if let Voice::Probe { number, code, age_ms } = decision.voice {
+            tell(&Event::ProbeAnswered(core.probe_answer(at, number, code, age_ms)));
         }
         if let Some(leaving) = leaving {
             core.send(frame, &leaving, outbox);
@@ -269,7 +260,9 @@ impl Core {
     fn proves_itself(&mut self, at: &Arrival) -> bool {
         match self.message.start_line {
             _ if self.message.fault.is_some() => false,
-            StartLine::Response { .. } => self.verify_response(at).is_ok(),
+            StartLine::Response { .. } => {
+                self.verify_response(at).is_ok() || matches!(self.verify_probe(at), Ok(Some(_)))
+            }
             StartLine::Request { .. } => {
                 self.routes.read(&self.message, at.bytes)
                     && matches!(self.take_own_routes(at), (Dialog::Verified(..), _))
@@ -344,7 +337,36 @@ impl Core {
             to: message.to?.of(at.bytes),
             call_id: message.call_id?.of(at.bytes),
             destination: &destination.uri,
+            slot,
+            source: at.flow.peer,
+            is_invite: message.method == Method::Invite,
         })
+    }
+
+    #[inline]
+    fn heard(
+        &self,
+        at: &Arrival,
+        slot: Slot,
+        code: u16,
+        age_ms: Option<u32>,
+        progress: Option<Progress>,
+    ) -> Heard {
+        let is_final = progress.is_some_and(Progress::is_final);
+        Heard {
+            slot,
+            method: self.message.cseq_method,
+            code,
+            is_first: progress.is_some_and(Progress::is_first),
+            is_final,
+            age_ms,
+            retry_after_s: retry_after_s(at, &self.message, is_final && code == 503),
+        }
+    }
+
+    fn probe_answer(&self, at: &Arrival, number: u32, code: u16, age_ms: u32) -> ProbeAnswer {
+        let retry_after_s = retry_after_s(at, &self.message, code == 503);
+        ProbeAnswer { number, code, age_ms, retry_after_s, source: at.flow.peer }
     }
 
     /// Returns the dialog of the message, digested under the key with this number.
@@ -360,4 +382,9 @@ impl Core {
         let via = self.message.via?;
         Some(neighbour::response_address(at.flow.peer, &via, at.force_rport()))
     }
+}
+
+/// Returns the Retry-After of a response whose code is 503.
+fn retry_after_s(at: &Arrival, message: &Message, is_503: bool) -> Option<u32> {
+    if is_503 { message.retry_after_s(at.bytes) } else { None }
 }

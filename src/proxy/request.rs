@@ -5,7 +5,7 @@
 //! next destination of their set: see [`super::choice`].
 
 use super::branch::Branch;
-use super::decision::{Action, Decision, Hop, Note, Request, Rule};
+use super::decision::{Action, Decision, Hop, Note, Request, Rule, Voice};
 use super::in_dialog::Dialog;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core, Flow, ForeignRoute, Sips};
@@ -32,7 +32,7 @@ impl Core {
             Ok(decided) => decided,
             Err(answer) => (self.refuse(answer), Note::Nothing),
         };
-        Decision { action, note, set }
+        Decision { action, note, voice: Voice::Nobody, set }
     }
 
     fn decide_checked(&mut self, at: &Arrival, set: u32) -> Result<(Action, Note), Answer> {

@@ -4,10 +4,11 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
-use super::decision::{Action, CallNote, Decision, Note, Rule};
+use super::decision::{Action, CallNote, Decision, Note, Rule, Voice};
 use super::neighbour;
+use super::probe::Probe;
 use super::verdict::Reason;
-use super::via_parameter::{Bound, OwnVia, Verified, ViaParameter};
+use super::via_parameter::{Bound, OwnVia, Purpose, Verified, ViaParameter};
 use super::{Arrival, Core, Flow, ListenerId};
 use crate::destination::Slot;
 use crate::limits;
@@ -20,17 +21,20 @@ pub(super) struct Own {
     branch: Branch,
     from_destination: bool,
     slot: Slot,
+    age_ms: Option<u32>,
     arrival: Option<ListenerId>,
     rule: Rule,
 }
 
+impl Own {
+    fn voice(&self, code: u16) -> Voice {
+        voice_of(self.slot, code, self.age_ms)
+    }
+}
+
 impl Core {
     pub(super) fn decide_response(&self, at: &Arrival, code: u16) -> Decision {
-        self.route_response(at, code).unwrap_or_else(|reason| Decision {
-            action: Action::Drop(reason),
-            note: self.note_of_lone_trying(at, code, reason),
-            set: 0,
-        })
+        self.route_response(at, code).unwrap_or_else(|reason| self.end_response(at, code, reason))
     }
 
     fn route_response(&self, at: &Arrival, code: u16) -> Result<Decision, Reason> {
@@ -46,7 +50,28 @@ impl Core {
             Some(listener) => Action::Return(Flow::new(listeners, listener, address), own.rule),
             None => Action::Drop(Reason::NoListener),
         };
-        Ok(Decision { action, note, set: 0 })
+        let voice = own.voice(code);
+        Ok(Decision { action, note, voice, set: 0 })
+    }
+
+    /// Decides about a response that goes no further, for this reason.
+    #[cold]
+    fn end_response(&self, at: &Arrival, code: u16, reason: Reason) -> Decision {
+        if !matches!(reason, Reason::NoNextVia | Reason::ProbeReply) {
+            return Decision::drop(reason);
+        }
+        match self.verify_probe(at) {
+            Ok(Some(probe)) => {
+                let Probe { number, age_ms } = probe;
+                let voice = match number {
+                    Some(number) => Voice::Probe { number, code, age_ms },
+                    None => Voice::Nobody,
+                };
+                Decision { voice, ..Decision::drop(Reason::ProbeReply) }
+            }
+            Ok(None) => self.lone_trying(at, code).unwrap_or(Decision::drop(reason)),
+            Err(reason) => Decision::drop(reason),
+        }
     }
 
     /// Returns whether we sent the request, and where the response goes next.
@@ -63,6 +88,7 @@ impl Core {
         }
         let branch = branch_of(at, &via)?;
         let own = match verify_own(at, &via, branch)? {
+            Some(verified) if verified.is_probe() => return Err(Reason::ProbeReply),
             Some(verified) => self.own_via(at, branch, &verified, address)?,
             None => self.own_via_without_parameter(at, branch, &next, address)?,
         };
@@ -70,7 +96,7 @@ impl Core {
     }
 
     /// Returns the top Via if it has one of our names.
-    fn our_via(&self, at: &Arrival) -> Result<Via, Reason> {
+    pub(super) fn our_via(&self, at: &Arrival) -> Result<Via, Reason> {
         if self.message.fault.is_some() {
             return Err(Reason::MalformedResponse);
         }
@@ -94,15 +120,16 @@ impl Core {
             return Err(Reason::ForgedVia);
         }
         let parameter = &verified.parameter;
-        // This long after it was sent, its slot may have been given to another destination.
-        let age_ms = (at.now.ms() as u32).wrapping_sub(parameter.sent_ms);
-        let is_ours = parameter.incarnation == at.shared.incarnation
-            && u64::from(age_ms) < limits::SLOT_QUARANTINE_MS;
+        let (slot, age_ms) = sent_to(at, parameter);
         Ok(Own {
             branch,
             from_destination: parameter.from_destination,
-            slot: if is_ours { parameter.slot } else { slot_of_source(at) },
-            arrival: at.shared.listeners.by_hash(parameter.arrival),
+            slot,
+            age_ms,
+            arrival: match parameter.purpose {
+                Purpose::Relayed(arrival) => at.shared.listeners.by_hash(arrival),
+                Purpose::Probe(_) => None,
+            },
             rule: Rule::Via,
         })
     }
@@ -126,24 +153,26 @@ impl Core {
         if !is_proven {
             return Err(Reason::ForgedVia);
         }
-        Ok(Own { branch, from_destination: false, slot, arrival: None, rule: Rule::Branch })
+        let rule = Rule::Branch;
+        Ok(Own { branch, from_destination: false, slot, age_ms: None, arrival: None, rule })
     }
 
     /// Some servers leave out all Vias but ours in a 100. It cannot be forwarded, but the own tag of
     /// our Via proves that the request was answered.
-    fn note_of_lone_trying(&self, at: &Arrival, code: u16, reason: Reason) -> Note {
-        if reason != Reason::NoNextVia || code != 100 || self.message.cseq_method == Method::Cancel
-        {
-            return Note::Nothing;
+    fn lone_trying(&self, at: &Arrival, code: u16) -> Option<Decision> {
+        if code != 100 || self.message.cseq_method == Method::Cancel {
+            return None;
         }
-        let verified = self.our_via(at).and_then(|via| {
-            let branch = branch_of(at, &via)?;
-            Ok((branch, verify_own(at, &via, branch)?))
-        });
-        match verified {
-            Ok((branch, Some(_))) => Note::Transaction(branch.pin_key(), Some(State::Trying)),
-            _ => Note::Nothing,
-        }
+        let via = self.our_via(at).ok()?;
+        let branch = branch_of(at, &via).ok()?;
+        let verified = verify_own(at, &via, branch).ok()??;
+        let (slot, age_ms) = sent_to(at, &verified.parameter);
+        let note = Note::Transaction(branch.pin_key(), Some(State::Trying));
+        Some(Decision {
+            note,
+            voice: voice_of(slot, code, age_ms),
+            ..Decision::drop(Reason::NoNextVia)
+        })
     }
 
     /// Returns what the response means for later messages.
@@ -189,8 +218,34 @@ impl Core {
     }
 }
 
+/// Returns the destination that our message with this parameter went to, and how many milliseconds
+/// ago if it was this process that sent it. The destination is known by its address otherwise.
+fn sent_to(at: &Arrival, parameter: &ViaParameter) -> (Slot, Option<u32>) {
+    // This long after it was sent, its slot may have been given to another destination.
+    match age_of_own(at, parameter) {
+        Some(age_ms) if u64::from(age_ms) < limits::SLOT_QUARANTINE_MS => {
+            (parameter.slot, Some(age_ms))
+        }
+        _ => (slot_of_source(at), None),
+    }
+}
+
+/// Returns how many milliseconds ago this process wrote the parameter; `None` if another did.
+pub(super) fn age_of_own(at: &Arrival, parameter: &ViaParameter) -> Option<u32> {
+    let age_ms = (at.now.ms() as u32).wrapping_sub(parameter.sent_ms);
+    (parameter.incarnation == at.shared.incarnation).then_some(age_ms)
+}
+
+fn voice_of(slot: Slot, code: u16, age_ms: Option<u32>) -> Voice {
+    if pin::is_destination(slot) {
+        Voice::Destination { slot, code, age_ms }
+    } else {
+        Voice::Nobody
+    }
+}
+
 /// Verifies that we wrote this Via; `None` if its parameter was lost.
-fn verify_own<'a>(
+pub(super) fn verify_own<'a>(
     at: &Arrival<'a>,
     via: &Via,
     branch: Branch,
@@ -205,7 +260,7 @@ fn verify_own<'a>(
     verified.map(Some).ok_or(Reason::ForgedVia)
 }
 
-fn branch_of(at: &Arrival, via: &Via) -> Result<Branch, Reason> {
+pub(super) fn branch_of(at: &Arrival, via: &Via) -> Result<Branch, Reason> {
     via.branch.and_then(|span| Branch::read(span.of(at.bytes))).ok_or(Reason::ForgedVia)
 }
 

@@ -114,6 +114,8 @@ closed_set! {
         ForgedVia = "forged_via",
         /// A response that ends here, because it has no next Via.
         NoNextVia = "no_next_via",
+        /// The response to a probe of ours: the prober takes it.
+        ProbeReply = "probe_reply",
         /// A response whose next Via names no address that may be sent to.
         BadNextVia = "bad_next_via",
         /// A response to a try that is no longer the current one.

@@ -16,6 +16,8 @@
 //! response is forwarded only to where its request came from (RFC 6026 §10 describes the abuse), and
 //! affects only its own call.
 //!
+//! In a probe of our own, the place of the arrival listener holds the number of the probe.
+//!
 //! Epoch and connection are there if the request arrived by a connection: see [`Connection`].
 
 use std::net::SocketAddr;
@@ -36,8 +38,10 @@ const TAG_BYTES: usize = 8;
 const BYTES_MIN: usize = FIXED_BYTES + OWN_TAG_BYTES + TAG_BYTES;
 const BYTES_MAX: usize = BYTES_MIN + CONNECTION_BYTES;
 
-/// The low bits of the kind: a relayed request. Our own probes and stateful tries get other values.
+/// The low bits of the kind: a relayed request. Stateful tries get other values.
 const RELAYED: u8 = 0;
+/// A probe of ours.
+const PROBE: u8 = 1;
 const FROM_DESTINATION: u8 = 0x80;
 const HAS_CONNECTION: u8 = 0x40;
 
@@ -52,10 +56,19 @@ pub(super) struct ViaParameter {
     pub(super) slot: Slot,
     /// The send time, in milliseconds of our clock.
     pub(super) sent_ms: u32,
-    /// The hash of the listener that the request arrived at.
-    pub(super) arrival: u32,
+    /// What was sent.
+    pub(super) purpose: Purpose,
     /// The connection that the request arrived by; `None` without connections.
     pub(super) connection: Option<Connection>,
+}
+
+/// What carries our Via.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Purpose {
+    /// A relayed request; with the hash of the listener that it arrived at.
+    Relayed(u32),
+    /// A probe with this number.
+    Probe(u32),
 }
 
 /// What stands in our own Via besides the parameter.
@@ -104,12 +117,16 @@ impl ViaParameter {
         bytes[0] = VERSION;
         bytes[1] = key.id;
         bytes[2..4].copy_from_slice(&self.incarnation.to_be_bytes());
-        bytes[4] = RELAYED
+        let (kind, number) = match self.purpose {
+            Purpose::Relayed(arrival) => (RELAYED, arrival),
+            Purpose::Probe(number) => (PROBE, number),
+        };
+        bytes[4] = kind
             | if self.from_destination { FROM_DESTINATION } else { 0 }
             | if self.connection.is_some() { HAS_CONNECTION } else { 0 };
         bytes[5..7].copy_from_slice(&self.slot.0.to_be_bytes());
         bytes[7..11].copy_from_slice(&self.sent_ms.to_be_bytes());
-        bytes[11..15].copy_from_slice(&self.arrival.to_be_bytes());
+        bytes[11..15].copy_from_slice(&number.to_be_bytes());
         let mut len = FIXED_BYTES;
         if let Some(Connection { epoch, number }) = self.connection {
             bytes[len] = epoch;
@@ -135,9 +152,6 @@ impl ViaParameter {
         let bytes = hex::decode(value, &mut bytes)?;
         let [version, key_id, _, _, kind, ..] = *bytes.first_chunk::<FIXED_BYTES>()?;
         let key = keys.verifying(key_id).filter(|_| version == VERSION)?;
-        if kind & !(FROM_DESTINATION | HAS_CONNECTION) != RELAYED {
-            return None;
-        }
         let connection_len = if kind & HAS_CONNECTION == 0 { 0 } else { CONNECTION_BYTES };
         let (signed, tags) = bytes.split_at_checked(FIXED_BYTES + connection_len)?;
         let (found, tag) = tags.split_first_chunk::<OWN_TAG_BYTES>()?;
@@ -153,7 +167,11 @@ impl ViaParameter {
             from_destination: kind & FROM_DESTINATION != 0,
             slot: Slot(u16_at(5)),
             sent_ms: u32_at(7),
-            arrival: u32_at(11),
+            purpose: match kind & !(FROM_DESTINATION | HAS_CONNECTION) {
+                RELAYED => Purpose::Relayed(u32_at(11)),
+                PROBE => Purpose::Probe(u32_at(11)),
+                _ => return None,
+            },
             connection: (connection_len > 0).then(|| Connection {
                 epoch: signed[FIXED_BYTES],
                 number: u32_at(FIXED_BYTES + 1),
@@ -163,7 +181,19 @@ impl ViaParameter {
     }
 }
 
+/// Returns whether this value claims to be of a probe; it may be forged.
+pub(super) fn claims_probe(value: &[u8]) -> bool {
+    let mut bytes = [0; 5];
+    let kind = value.get(..10).and_then(|digits| hex::decode(digits, &mut bytes)).map(|b| b[4]);
+    kind.is_some_and(|kind| kind & !(FROM_DESTINATION | HAS_CONNECTION) == PROBE)
+}
+
 impl Verified<'_> {
+    /// Returns whether it is of a probe of ours.
+    pub(super) fn is_probe(&self) -> bool {
+        matches!(self.parameter.purpose, Purpose::Probe(_))
+    }
+
     /// Returns the number of the key that signed it.
     pub(super) fn key_id(&self) -> u8 {
         self.key.id
@@ -221,7 +251,7 @@ mod tests {
             from_destination: true,
             slot: Slot(513),
             sent_ms: u32::MAX,
-            arrival: 0xdead_beef,
+            purpose: Purpose::Relayed(0xdead_beef),
             connection: None,
         }
     }
@@ -241,6 +271,7 @@ mod tests {
                 connection: Some(Connection { epoch: 9, number: 0x0102_0304 }),
                 ..parameter()
             },
+            ViaParameter { purpose: Purpose::Probe(0xdead_beef), ..parameter() },
         ] {
             let text = parameter.sign(&keys, &via(), &bound);
             let value = text.as_bytes();

@@ -3,7 +3,7 @@
 
 use super::decision::{Hop, Request};
 use super::neighbour;
-use super::via_parameter::{Bound, OwnVia, ViaParameter};
+use super::via_parameter::{Bound, OwnVia, Purpose, ViaParameter};
 use super::{Arrival, Core, ForeignRoute, Rewrite, SetPolicy};
 use crate::destination::Slot;
 use crate::dialog::{Connection, Token, TokenText};
@@ -95,7 +95,7 @@ impl Core {
             from_destination: request.from_destination,
             slot: hop.slot,
             sent_ms: at.now.ms() as u32,
-            arrival: listeners.hash_of(at.flow.listener),
+            purpose: Purpose::Relayed(listeners.hash_of(at.flow.listener)),
             connection: self.connection(at),
         };
         let sent_by = *listeners.sent_by_key(hop.flow.listener);

@@ -32,7 +32,7 @@ use crate::config::Poll as PollMode;
 use crate::limits::BATCH;
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
-    Dispatched, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
+    Event, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
 };
 use crate::stats::WorkerStats;
 use crate::transport::send::SendQueue;
@@ -188,13 +188,12 @@ impl Worker {
                             fault.check(&slot[place.clone()]);
                         }
                         let frame = Frame::new(slot, place);
-                        let on_dispatch = |new: &Dispatched<'_>| {
-                            if let Some(log) = log {
+                        let tell = |event: &Event<'_>| {
+                            if let (Some(log), Event::Dispatched(new)) = (log, event) {
                                 log.push(DispatchRecord::new(new, &flow));
                             }
                         };
-                        let verdict =
-                            proxy.datagram_told(now, snapshot, flow, frame, outbox, on_dispatch);
+                        let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
                         send.push(messages, i, outbox);
                         verdict
                     });

@@ -12,9 +12,9 @@ use strowger::destination::{
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Dispatched, Explained, Explainer, Flow, Forwarded, FrameBuffer, Listener, ListenerId,
-    Listeners, Outbox, Policy, Prefix, Proxy, Reason, SetPolicy, Shared, Snapshot, Transport,
-    Verdict,
+    Dispatched, Event, Explained, Explainer, Flow, Forwarded, FrameBuffer, Heard, Listener,
+    ListenerId, Listeners, Outbox, Policy, Prefix, ProbeAnswer, Proxy, Reason, SetPolicy, Shared,
+    Snapshot, Transport, Unreachable, Verdict,
 };
 use strowger::registry::Registry;
 
@@ -33,6 +33,8 @@ pub(crate) struct Relay {
     outbox: Outbox,
     frame: FrameBuffer,
     dispatched: Option<[String; 6]>,
+    heard: Option<Heard>,
+    probe_answer: Option<ProbeAnswer>,
     explainer: Explainer,
 }
 
@@ -92,6 +94,8 @@ impl Relay {
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
             dispatched: None,
+            heard: None,
+            probe_answer: None,
         };
         relay.load(destinations);
         relay
@@ -144,16 +148,29 @@ impl Relay {
         let flow = self.flow(listener, from);
         // Operators explain messages, which fit a datagram.
         let explained = u16::try_from(bytes.len()).is_ok().then(|| self.explain_at(flow, bytes));
-        let mut dispatched = None;
+        let pins = self.shared.pins.count();
+        (self.dispatched, self.heard, self.probe_answer) = (None, None, None);
         let verdict = self.workers[worker].datagram_told(
             self.now,
             &self.snapshot,
             flow,
             self.frame.receive(bytes),
             &mut self.outbox,
-            |told| dispatched = Some(words(told)),
+            |event| match event {
+                Event::Dispatched(told) => {
+                    assert_eq!(told.source, flow.peer);
+                    assert_eq!(told.is_invite, told.method == b"INVITE");
+                    let destination = self.snapshot.destinations.get(told.slot).unwrap();
+                    assert_eq!(destination.uri, told.destination);
+                    self.dispatched = Some(words(told));
+                }
+                Event::Heard(heard) => self.heard = Some(*heard),
+                Event::ProbeAnswered(answer) => self.probe_answer = Some(*answer),
+            },
         );
-        self.dispatched = dispatched;
+        let is_probe_reply = verdict == Verdict::Dropped(Reason::ProbeReply);
+        assert!(self.probe_answer.is_none() || is_probe_reply);
+        assert!(!is_probe_reply || pins == self.shared.pins.count());
         assert_eq!(self.dispatched.is_some(), verdict == Verdict::Forwarded(Forwarded::Chosen));
         let entries = self.outbox.entries();
         assert!(entries.len() <= 1, "stateless forwarding sends at most one message");
@@ -182,6 +199,22 @@ impl Relay {
     /// destination.
     pub(crate) fn dispatched(&self) -> Option<&[String; 6]> {
         self.dispatched.as_ref()
+    }
+
+    /// What was told of the last datagram if it was a destination's response.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        self.heard
+    }
+
+    /// What was told of the last datagram if it was a probe's reply.
+    pub(crate) fn probe_answer(&self) -> Option<ProbeAnswer> {
+        self.probe_answer
+    }
+
+    /// What the core says of a report.
+    pub(crate) fn report(&mut self, to: &str, errno: i32, quote: &[u8]) -> Option<Unreachable> {
+        let to = to.parse().unwrap();
+        self.workers[0].send_failed(self.now, &self.snapshot, to, errno, quote)
     }
 
     fn flow(&self, listener: u16, from: &str) -> Flow {

@@ -197,6 +197,9 @@ impl Facts<'_> {
                  this call"
             }
             Reason::NoNextVia => "a response without a second Via: it has nowhere to go",
+            Reason::ProbeReply => {
+                "it answers a probe of the relay itself: the prober takes it, and it goes nowhere"
+            }
             Reason::BadNextVia => {
                 "a response whose second Via has no address that the relay may send to"
             }
