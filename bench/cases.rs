@@ -13,6 +13,8 @@ use strowger::proxy::{
     Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict,
 };
 use strowger::registry::Registry;
+use strowger::stats::Traffic;
+use strowger::transport::sys::Mapping;
 
 use super::messages::{self, Template};
 use super::world;
@@ -27,6 +29,7 @@ pub(crate) struct Core {
     shared: Arc<Shared>,
     outbox: Outbox,
     frame: FrameBuffer,
+    traffic: Traffic,
     now: Now,
 }
 
@@ -47,6 +50,7 @@ impl Core {
             shared,
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
+            traffic: traffic(),
             now,
         }
     }
@@ -55,7 +59,8 @@ impl Core {
     pub(crate) fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Verdict {
         let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
         let frame = self.frame.receive(bytes);
-        self.proxy.datagram(self.now, &self.snapshot, flow, frame, &mut self.outbox)
+        let Self { proxy, snapshot, outbox, traffic, now, .. } = self;
+        proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
     }
 
     /// The message that was sent last and where it went.
@@ -281,6 +286,11 @@ fn check_read(case: Case, bytes: &[u8]) -> Message {
         assert_eq!(from_tag, b"8d5f2a7c");
     }
     read
+}
+
+/// The counters of one worker.
+fn traffic() -> Traffic {
+    Traffic::new(Mapping::private(Traffic::words_for(1)).expect("memory"), 1)
 }
 
 /// Puts in `living` pins, evenly over the time that a pin lives.

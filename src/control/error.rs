@@ -40,6 +40,9 @@ pub enum Error {
         "no memory for the table of calls: {0}; relay.peak_requests_per_second says how large it is"
     )]
     Pins(io::Error),
+    /// No memory for counters.
+    #[error("no address space for the counters of destinations: {0}; use fewer workers")]
+    Traffic(io::Error),
     /// A command that panicked.
     #[error("a bug, please report it: {0} panicked")]
     Panicked(&'static str),

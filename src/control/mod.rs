@@ -38,7 +38,7 @@ use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
 use crate::registry::Registry;
 use crate::resolve::Resolver;
-use crate::stats::{Totals, WorkerStats};
+use crate::stats::{Totals, Traffic, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Placement, Pool, Supplies};
 use admin::{AdminSockets, ServedSockets};
@@ -90,6 +90,8 @@ struct Inner {
     shared: Arc<Shared>,
     sockets: Arc<Sockets>,
     stats: Arc<[WorkerStats]>,
+    /// What happens at each destination.
+    traffic: Arc<Traffic>,
     dispatch_log: Option<Arc<DispatchLog>>,
     current: Current,
     flags: Option<Flags>,
@@ -152,6 +154,7 @@ impl Relay {
         let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
         let counters: Arc<[WorkerStats]> =
             (0..placements.len()).map(|_| WorkerStats::default()).collect();
+        let traffic = Arc::new(load::traffic(placements.len()).map_err(|e| vec![e])?);
         let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
         first.registry().write_slots(&shared.pins);
         let history = History::new(Notifier::start(&config.events)?);
@@ -167,6 +170,7 @@ impl Relay {
             sockets: Arc::clone(&sockets),
             snapshot: publisher.current(),
             stats: Arc::clone(&counters),
+            traffic: Arc::clone(&traffic),
             stop: Arc::new(AtomicBool::new(false)),
             dispatch_log: dispatch_log.clone(),
             fault: options.fault.clone(),
@@ -180,6 +184,7 @@ impl Relay {
             shared,
             sockets,
             stats: counters,
+            traffic,
             dispatch_log,
             current,
             flags: options.flags,
@@ -264,6 +269,11 @@ impl Relay {
     /// Returns the current counters.
     pub fn totals(&self) -> Totals {
         self.inner.totals()
+    }
+
+    /// Returns what happens at each destination.
+    pub fn traffic(&self) -> &Traffic {
+        &self.inner.traffic
     }
 
     /// Returns the oldest version of the snapshot that some worker still uses; each reload adds

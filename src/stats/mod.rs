@@ -5,11 +5,13 @@
 mod failure;
 mod summary;
 mod totals;
+mod traffic;
 
 use crossbeam::utils::CachePadded;
 
 pub use failure::SendFailure;
 pub use totals::{PinTotals, Totals};
+pub use traffic::{SlotTraffic, Traffic};
 
 use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
 use crate::sync::{AtomicU64, Ordering};

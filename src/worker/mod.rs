@@ -34,7 +34,7 @@ use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
     Event, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
 };
-use crate::stats::WorkerStats;
+use crate::stats::{Traffic, WorkerStats};
 use crate::transport::send::SendQueue;
 use crate::transport::sys::Batch;
 use crate::transport::{Sockets, monotonic};
@@ -50,6 +50,8 @@ pub(crate) struct Supplies {
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     /// All counters; each worker writes only those with its number.
     pub(crate) stats: Arc<[WorkerStats]>,
+    /// What happens at each destination; each worker writes only its own part.
+    pub(crate) traffic: Arc<Traffic>,
     /// Set to end the workers.
     pub(crate) stop: Arc<AtomicBool>,
     /// Where new calls are logged, if the operator asked for it.
@@ -189,6 +191,7 @@ impl Worker {
                         }
                         let frame = Frame::new(slot, place);
                         let tell = |event: &Event<'_>| {
+                            supplies.traffic.count(*number, event);
                             if let (Some(log), Event::Dispatched(new)) = (log, event) {
                                 log.push(DispatchRecord::new(new, &flow));
                             }

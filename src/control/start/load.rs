@@ -9,6 +9,7 @@ use crate::keys::Keys;
 use crate::pin::{PinMemory, PinTable};
 use crate::resolve::{self, Resolver};
 use crate::source::{self, AtStart, Loaded, Stale};
+use crate::stats::Traffic;
 use crate::transport::sys::Mapping;
 
 /// What a relay starts with.
@@ -89,6 +90,12 @@ pub(in crate::control) fn pins(config: &Config, keys: &Keys) -> Result<PinTable,
         words.populate().map_err(Error::Pins)?;
     }
     Ok(PinTable::new(PinMemory::new(words, keys.signing().id)))
+}
+
+/// Creates the counters of what happens at each destination, for this many workers.
+pub(in crate::control) fn traffic(workers: usize) -> Result<Traffic, Error> {
+    let words = Mapping::private(Traffic::words_for(workers)).map_err(Error::Traffic)?;
+    Ok(Traffic::new(words, workers))
 }
 
 /// Returns a number by which this process recognises the Vias that it wrote.

@@ -39,6 +39,15 @@ impl Mapping {
         Ok(Self { region, words })
     }
 
+    /// Maps `words` zeroed words of this process alone, in ordinary pages.
+    ///
+    /// # Errors
+    /// The kernel's error if there is no address space.
+    pub fn private(words: usize) -> io::Result<Self> {
+        let bytes = words.checked_mul(size_of::<AtomicU64>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { region: Region::private(bytes)?, words })
+    }
+
     /// Makes the kernel allocate all of the memory now, so that none has to be allocated while
     /// messages arrive (Linux 5.14).
     ///
@@ -55,7 +64,7 @@ impl Deref for Mapping {
     fn deref(&self) -> &[AtomicU64] {
         // SAFETY: the region is at least `words * 8` bytes long, page-aligned and initialised (the
         // kernel zeroes it), any bit pattern is a valid AtomicU64, and no other kind of reference
-        // into it is ever created. The file behind it never shrinks: its only descriptor was closed
+        // into it is ever created. A file behind it never shrinks: its only descriptor was closed
         // after the size was set.
         unsafe { slice::from_raw_parts(self.region.start.as_ptr().cast(), self.words) }
     }
@@ -168,11 +177,13 @@ mod tests {
 
     #[test]
     fn a_mapping_is_zero_and_keeps_what_is_stored() {
-        let mapping = Mapping::anonymous_shared(1000).unwrap();
-        assert_eq!(mapping.len(), 1000);
-        assert!(mapping.iter().all(|w| w.load(Ordering::Relaxed) == 0));
-        mapping[999].store(7, Ordering::Relaxed);
-        mapping.populate().unwrap();
-        assert_eq!(mapping[999].load(Ordering::Relaxed), 7);
+        for mapping in [Mapping::anonymous_shared(1000), Mapping::private(1000)] {
+            let mapping = mapping.unwrap();
+            assert_eq!(mapping.len(), 1000);
+            assert!(mapping.iter().all(|w| w.load(Ordering::Relaxed) == 0));
+            mapping[999].store(7, Ordering::Relaxed);
+            mapping.populate().unwrap();
+            assert_eq!(mapping[999].load(Ordering::Relaxed), 7);
+        }
     }
 }

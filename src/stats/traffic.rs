@@ -1,0 +1,355 @@
+//! What happens at each destination: counted by the workers without a lock, read by who watches the
+//! destinations.
+//!
+//! Each worker has one cache line for each slot, which it alone writes. The memory is mapped and not
+//! touched: a slot without traffic costs nothing.
+//!
+//! The numbers only grow, also when a slot is given to another destination, so a reader takes
+//! differences ([`SlotTraffic::since`]). Who starts to watch a destination looks once and counts from
+//! there. What is late for the destination that had the slot before cannot follow: a slot is given
+//! away long after the last response that counts for it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
+
+use crate::destination::Slot;
+use crate::limits::SLOTS_MAX;
+use crate::message::Method;
+use crate::pin::is_destination;
+use crate::proxy::{Dispatched, Event, Heard};
+use crate::sync::{AtomicU64, Ordering};
+
+/// The traffic of all destinations, by worker.
+pub struct Traffic {
+    /// A line for each slot, for each worker.
+    words: Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>,
+    workers: usize,
+}
+
+/// What was counted for one slot until some moment, by all workers together. Its numbers wrap.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SlotTraffic {
+    /// New requests that were sent to it. Copies, and requests in a dialog, are not counted.
+    pub requests: u64,
+    /// INVITEs among them.
+    pub calls: u64,
+    /// How many of the requests have had a response, provisional or final.
+    pub answered: u64,
+    /// How many of the calls have had a response.
+    pub calls_answered: u64,
+    /// Responses of every kind, copies included, to requests in a dialog, too.
+    pub heard: u64,
+    /// Calls that were answered with 503.
+    pub busy: u32,
+    /// Calls that were answered with another 5xx.
+    pub failed: u32,
+    /// The time from a call to its first response, summed over `calls_answered`, in milliseconds.
+    pub answer_ms: u64,
+    /// The addresses that requests came from since it was last heard: each sets one of 64 bits. Not
+    /// a number: differences leave it as it is.
+    pub sources: u64,
+}
+
+impl Traffic {
+    /// Returns how many words of memory are needed for this many workers.
+    pub const fn words_for(workers: usize) -> usize {
+        workers * SLOTS_MAX * LINE_WORDS
+    }
+
+    /// Creates the counters in this memory, which must be zero.
+    ///
+    /// # Panics
+    /// If there is less memory than [`Traffic::words_for`] says.
+    pub fn new(
+        words: impl Deref<Target = [AtomicU64]> + Send + Sync + 'static,
+        workers: usize,
+    ) -> Self {
+        assert!(words.len() >= Self::words_for(workers));
+        Self { words: Box::new(words), workers }
+    }
+
+    /// Counts what a worker's core told. Only the worker with this number calls it.
+    #[inline]
+    pub fn count(&self, worker: usize, event: &Event<'_>) {
+        match event {
+            Event::Dispatched(dispatched) => self.count_request(worker, dispatched),
+            Event::Heard(heard) => self.count_response(worker, heard),
+            Event::ProbeAnswered(_) => {}
+        }
+    }
+
+    /// Returns what all workers counted for this slot until now.
+    pub fn of(&self, slot: Slot) -> SlotTraffic {
+        let mut sum = SlotTraffic::default();
+        for worker in 0..self.workers {
+            let Some(line) = self.line(worker, slot) else { break };
+            let get = |word: usize| line[word].load(Ordering::Relaxed);
+            let failures = get(FAILURES);
+            sum.requests = sum.requests.wrapping_add(get(REQUESTS));
+            sum.calls = sum.calls.wrapping_add(get(CALLS));
+            sum.answered = sum.answered.wrapping_add(get(ANSWERED));
+            sum.calls_answered = sum.calls_answered.wrapping_add(get(CALLS_ANSWERED));
+            sum.heard = sum.heard.wrapping_add(get(HEARD));
+            sum.busy = sum.busy.wrapping_add(failures as u32);
+            sum.failed = sum.failed.wrapping_add((failures >> 32) as u32);
+            sum.answer_ms = sum.answer_ms.wrapping_add(get(ANSWER_MS));
+            sum.sources |= get(SOURCES);
+        }
+        sum
+    }
+
+    /// Forgets the sources of this slot at all workers: the destination was heard, or the slot has
+    /// another one. A worker that hears it forgets only its own.
+    pub fn forget_sources(&self, slot: Slot) {
+        for worker in 0..self.workers {
+            let Some(line) = self.line(worker, slot) else { break };
+            if line[SOURCES].load(Ordering::Relaxed) != 0 {
+                line[SOURCES].store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[inline]
+    fn count_request(&self, worker: usize, dispatched: &Dispatched<'_>) {
+        let Some(line) = self.line(worker, dispatched.slot) else { return };
+        add(&line[REQUESTS], 1);
+        add(&line[CALLS], u64::from(dispatched.is_invite));
+        let sources = line[SOURCES].load(Ordering::Relaxed);
+        line[SOURCES].store(sources | source_bit(dispatched.source), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn count_response(&self, worker: usize, heard: &Heard) {
+        let Some(line) = self.line(worker, heard.slot) else { return };
+        add(&line[HEARD], 1);
+        if line[SOURCES].load(Ordering::Relaxed) != 0 {
+            line[SOURCES].store(0, Ordering::Relaxed);
+        }
+        let is_call = heard.method == Method::Invite;
+        if heard.is_first {
+            add(&line[ANSWERED], 1);
+            if let Some(age_ms) = heard.age_ms.filter(|_| is_call) {
+                add(&line[ANSWER_MS], u64::from(age_ms));
+                add(&line[CALLS_ANSWERED], 1);
+            }
+        }
+        if heard.is_final && is_call && (500..600).contains(&heard.code) {
+            let failures = line[FAILURES].load(Ordering::Relaxed);
+            let (busy, failed) = (failures as u32, (failures >> 32) as u32);
+            let is_busy = heard.code == 503;
+            let busy = busy.wrapping_add(u32::from(is_busy));
+            let failed = failed.wrapping_add(u32::from(!is_busy));
+            line[FAILURES].store(u64::from(failed) << 32 | u64::from(busy), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the line of a slot; `None` for a reserved number.
+    #[inline]
+    fn line(&self, worker: usize, slot: Slot) -> Option<&[AtomicU64; LINE_WORDS]> {
+        if !is_destination(slot) || worker >= self.workers {
+            return None;
+        }
+        let start = (worker * SLOTS_MAX + usize::from(slot.0)) * LINE_WORDS;
+        self.words[start..].first_chunk()
+    }
+}
+
+impl std::fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Traffic").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+impl SlotTraffic {
+    /// Returns what was counted after `before`, an earlier look at the same slot.
+    #[must_use]
+    pub const fn since(&self, before: &Self) -> Self {
+        Self {
+            requests: self.requests.wrapping_sub(before.requests),
+            calls: self.calls.wrapping_sub(before.calls),
+            answered: self.answered.wrapping_sub(before.answered),
+            calls_answered: self.calls_answered.wrapping_sub(before.calls_answered),
+            heard: self.heard.wrapping_sub(before.heard),
+            busy: self.busy.wrapping_sub(before.busy),
+            failed: self.failed.wrapping_sub(before.failed),
+            answer_ms: self.answer_ms.wrapping_sub(before.answer_ms),
+            sources: self.sources,
+        }
+    }
+}
+
+/// Words of one line: one cache line.
+const LINE_WORDS: usize = 8;
+
+// What each word counts.
+const REQUESTS: usize = 0;
+const CALLS: usize = 1;
+const ANSWERED: usize = 2;
+const CALLS_ANSWERED: usize = 3;
+const HEARD: usize = 4;
+/// The calls answered with 503 in the low half, with another 5xx in the high half.
+const FAILURES: usize = 5;
+const ANSWER_MS: usize = 6;
+/// A worker and who forgets may both write it. If a write is lost, a bit of an earlier time stays
+/// until the next response, or one request's bit is missing.
+const SOURCES: usize = 7;
+
+#[inline]
+fn add(word: &AtomicU64, n: u64) {
+    // Only one thread writes, so nothing is lost between load and store. Relaxed: numbers, which
+    // order nothing.
+    word.store(word.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+/// Returns the bit of an address, without its port: one sender has many ports, and over IPv6 many
+/// addresses of one network, so only the first 64 bits count there.
+fn source_bit(source: SocketAddr) -> u64 {
+    let number = match source.ip() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+    };
+    // Neighbouring addresses get different bits: the golden ratio's fraction.
+    1 << (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const SLOT: Slot = Slot(7);
+
+    fn traffic(workers: usize) -> Traffic {
+        let words: Vec<_> = (0..Traffic::words_for(workers)).map(|_| AtomicU64::new(0)).collect();
+        Traffic::new(words, workers)
+    }
+
+    fn request(slot: Slot, source: &str, is_invite: bool) -> Event<'static> {
+        Event::Dispatched(Dispatched {
+            method: b"",
+            request_uri: b"",
+            from: b"",
+            to: b"",
+            call_id: b"",
+            destination: "",
+            slot,
+            source: source.parse().unwrap(),
+            is_invite,
+        })
+    }
+
+    fn response(code: u16, (is_first, is_final): (bool, bool)) -> Heard {
+        Heard {
+            slot: SLOT,
+            method: Method::Invite,
+            code,
+            is_first,
+            is_final,
+            age_ms: Some(20),
+            retry_after_s: None,
+        }
+    }
+
+    #[test]
+    fn what_each_event_counts() {
+        let nothing = SlotTraffic::default();
+        let heard = SlotTraffic { heard: 1, ..nothing };
+        let answered = SlotTraffic { answered: 1, calls_answered: 1, answer_ms: 20, ..heard };
+        let bit = source_bit("192.0.2.1:1".parse().unwrap());
+        let call = SlotTraffic { requests: 1, calls: 1, sources: bit, ..nothing };
+        let options = Method::Options;
+        let rows = [
+            ("a call", request(SLOT, "192.0.2.1:1", true), call),
+            ("a request", request(SLOT, "192.0.2.1:2", false), SlotTraffic { calls: 0, ..call }),
+            ("a first 100", Event::Heard(response(100, (true, false))), answered),
+            ("a 180 after it", Event::Heard(response(180, (false, false))), heard),
+            ("a 200 after it", Event::Heard(response(200, (false, true))), heard),
+            ("a copy of a 503", Event::Heard(response(503, (false, false))), heard),
+            ("a 503", Event::Heard(response(503, (false, true))), SlotTraffic { busy: 1, ..heard }),
+            (
+                "a 500 at once",
+                Event::Heard(response(500, (true, true))),
+                SlotTraffic { failed: 1, ..answered },
+            ),
+            (
+                "a 599",
+                Event::Heard(response(599, (false, true))),
+                SlotTraffic { failed: 1, ..heard },
+            ),
+            ("a 499", Event::Heard(response(499, (false, true))), heard),
+            ("a 600", Event::Heard(response(600, (false, true))), heard),
+            (
+                "a 500 to an OPTIONS",
+                Event::Heard(Heard { method: options, ..response(500, (true, true)) }),
+                SlotTraffic { answered: 1, ..heard },
+            ),
+            (
+                "an answer to a request of unknown age",
+                Event::Heard(Heard { age_ms: None, ..response(200, (true, true)) }),
+                SlotTraffic { answered: 1, ..heard },
+            ),
+        ];
+        for (says, event, wants) in rows {
+            let traffic = traffic(1);
+            traffic.count(0, &event);
+            assert_eq!(traffic.of(SLOT), wants, "{says}");
+            assert_eq!(traffic.of(Slot(6)), nothing, "{says}");
+            assert_eq!(traffic.of(Slot(8)), nothing, "{says}");
+        }
+    }
+
+    #[test]
+    fn workers_count_apart_and_are_added_up() {
+        let traffic = traffic(3);
+        for worker in 0..3 {
+            for _ in 0..=worker {
+                traffic.count(worker, &request(SLOT, "192.0.2.1:1", true));
+                traffic.count(worker, &Event::Heard(response(503, (true, true))));
+                traffic.count(worker, &Event::Heard(response(500, (true, true))));
+            }
+        }
+        let all = traffic.of(SLOT);
+        assert_eq!((all.requests, all.heard, all.busy, all.failed), (6, 12, 6, 6));
+        traffic.count(2, &request(Slot(SLOTS_MAX as u16 - 1), "192.0.2.1:1", true));
+        traffic.count(2, &request(Slot(SLOTS_MAX as u16), "192.0.2.1:1", true));
+        assert_eq!(traffic.of(Slot(SLOTS_MAX as u16 - 1)).requests, 1);
+        assert_eq!(traffic.of(Slot(SLOTS_MAX as u16)), SlotTraffic::default());
+        assert_eq!(traffic.of(SLOT).since(&all), SlotTraffic { sources: 0, ..Default::default() });
+    }
+
+    #[test]
+    fn a_difference_survives_the_wrap() {
+        let traffic = traffic(1);
+        let line = traffic.line(0, SLOT).unwrap();
+        line[FAILURES].store(u64::from(u32::MAX) << 32 | u64::from(u32::MAX), Ordering::Relaxed);
+        line[HEARD].store(u64::MAX, Ordering::Relaxed);
+        let before = traffic.of(SLOT);
+        traffic.count(0, &Event::Heard(response(503, (false, true))));
+        traffic.count(0, &Event::Heard(response(500, (false, true))));
+        let since = traffic.of(SLOT).since(&before);
+        assert_eq!((since.heard, since.busy, since.failed), (2, 1, 1));
+    }
+
+    #[test]
+    fn sources_are_those_since_it_was_last_heard() {
+        let traffic = traffic(2);
+        let many = |worker| {
+            for host in 0..200 {
+                traffic.count(worker, &request(SLOT, &format!("192.0.2.{host}:5060"), true));
+            }
+        };
+        many(0);
+        assert!(traffic.of(SLOT).sources.count_ones() > 40);
+        for port in 1..100 {
+            traffic.count(1, &request(Slot(9), &format!("192.0.2.1:{port}"), true));
+            traffic.count(1, &request(Slot(9), &format!("[2001:db8::{port}]:5060"), true));
+        }
+        assert_eq!(traffic.of(Slot(9)).sources.count_ones(), 2, "two senders");
+        many(1);
+        traffic.count(0, &Event::Heard(response(200, (false, false))));
+        assert!(traffic.of(SLOT).sources != 0, "those of the other worker");
+        traffic.forget_sources(SLOT);
+        assert_eq!(traffic.of(SLOT).sources, 0);
+        assert_eq!(traffic.of(SLOT).requests, 400);
+        assert_ne!(traffic.of(Slot(9)).sources, 0);
+    }
+}
