@@ -53,6 +53,28 @@ pub(crate) const SEND_BUFFER_BYTES: usize = 256 << 20;
 
 const _: () = assert!(SEND_BUFFER_BYTES >= 1_024 * 212_992);
 
+/// Bytes of a message that are read from an ICMP error: over IPv6 one has at most 1,280 with its
+/// headers, over IPv4 routers quote up to 576 or much less.
+pub(crate) const QUOTE_BYTES: usize = 1_280;
+
+/// ICMP errors that a worker takes from one socket before it turns to messages: some 1 us each, so
+/// a storm of them delays messages by less than 0.1 ms.
+pub(crate) const ERRORS_MAX: usize = 64;
+
+/// How often one message is sent again because ICMP errors for others made its sending fail. Between
+/// two attempts errors are taken off the queue, so each further failure is one that came within a few
+/// microseconds: in a storm of 100,000 a second, 16 in a row happen once in 10^6.
+pub(crate) const SEND_AGAIN_MAX: u32 = 16;
+
+/// Answers to probes and proven reports that may wait for the control thread, which wakes up for the
+/// first: if 65,520 destinations are probed once a second, 655 answers come in the 10 ms that it
+/// takes to get a turn on a busy machine. They are 0.8 MB.
+pub(crate) const SIGHTINGS_MAX: usize = 8_192;
+
+/// Unproven reports that may wait for the control thread. A storm of forged ones fills this queue and
+/// not the other, and 256 of them already ask for more probes than are sent at once.
+pub(crate) const HINTS_MAX: usize = 256;
+
 /// How long, in milliseconds, a worker waits for a full send buffer to accept another message, and
 /// how often in one batch: a buffer of 200 KiB drains in under 2 ms at 1 Gbit/s, and a pause of 4
 /// ms does not fill a receive buffer of 4 MiB below 1,000,000 messages/s.

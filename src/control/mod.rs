@@ -40,7 +40,7 @@ use crate::registry::Registry;
 use crate::resolve::Resolver;
 use crate::stats::{Totals, Traffic, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
-use crate::worker::{Fault, OnStart, Placement, Pool, Supplies};
+use crate::worker::{Fault, OnStart, Placement, Pool, Sightings, Supplies};
 use admin::{AdminSockets, ServedSockets};
 use events::Notifier;
 use history::{Cause, History};
@@ -92,6 +92,8 @@ struct Inner {
     stats: Arc<[WorkerStats]>,
     /// What happens at each destination.
     traffic: Arc<Traffic>,
+    /// What the workers see of destinations.
+    sightings: Arc<Sightings>,
     dispatch_log: Option<Arc<DispatchLog>>,
     current: Current,
     flags: Option<Flags>,
@@ -155,6 +157,7 @@ impl Relay {
         let counters: Arc<[WorkerStats]> =
             (0..placements.len()).map(|_| WorkerStats::default()).collect();
         let traffic = Arc::new(load::traffic(placements.len()).map_err(|e| vec![e])?);
+        let sightings = Arc::new(Sightings::new());
         let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
         first.registry().write_slots(&shared.pins);
         let history = History::new(Notifier::start(&config.events)?);
@@ -171,6 +174,7 @@ impl Relay {
             snapshot: publisher.current(),
             stats: Arc::clone(&counters),
             traffic: Arc::clone(&traffic),
+            sightings: Arc::clone(&sightings),
             stop: Arc::new(AtomicBool::new(false)),
             dispatch_log: dispatch_log.clone(),
             fault: options.fault.clone(),
@@ -185,6 +189,7 @@ impl Relay {
             sockets,
             stats: counters,
             traffic,
+            sightings,
             dispatch_log,
             current,
             flags: options.flags,
@@ -331,6 +336,7 @@ impl Inner {
         let mut totals: Totals = self.stats.iter().collect();
         totals.socket_drops = self.sockets.drops();
         totals.pins = self.shared.pins.counters().into();
+        totals.sightings_lost = self.sightings.lost();
         totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();

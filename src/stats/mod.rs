@@ -35,6 +35,9 @@ struct Counters {
     send_retried: Counter,
     send_failed: [Counter; SendFailure::COUNT],
     restarts: Counter,
+    reports_proven: Counter,
+    reports_unproven: Counter,
+    reports_other: Counter,
     snapshot_version: AtomicU64,
 }
 
@@ -72,6 +75,16 @@ impl WorkerStats {
     /// Counts a message that the kernel refused for good.
     pub(crate) fn send_failed(&self, failure: SendFailure) {
         self.counters.send_failed[failure as usize].add(1);
+    }
+
+    /// Counts a report that a message was not delivered: whether it is proven, or `None` if it is
+    /// not about a destination.
+    pub(crate) fn reported(&self, is_proven: Option<bool>) {
+        match is_proven {
+            Some(true) => self.counters.reports_proven.add(1),
+            Some(false) => self.counters.reports_unproven.add(1),
+            None => self.counters.reports_other.add(1),
+        }
     }
 
     /// Counts a recovery of the worker from a panic outside datagram handling.

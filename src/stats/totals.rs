@@ -36,6 +36,14 @@ pub struct Totals {
     pub log_lost: u64,
     /// Changes of state that a program outside was not told of.
     pub events_lost: u64,
+    /// ICMP errors that quote a message of ours to a destination.
+    pub icmp_proven: u64,
+    /// Other ICMP errors for the address of a destination; they may be forged.
+    pub icmp_unproven: u64,
+    /// ICMP errors for other addresses, or that say nothing about a destination.
+    pub icmp_other: u64,
+    /// Answers to probes, and reports of unreachable destinations, that did not fit their queue.
+    pub sightings_lost: u64,
     /// Recoveries of workers from a panic outside datagram handling.
     pub worker_restarts: u64,
     /// Whether new requests are refused now.
@@ -143,6 +151,10 @@ impl Totals {
             ("pins_evicted_final", self.pins.evicted_final),
             ("pins_evicted_live", self.pins.evicted_live),
             ("pins_contended", self.pins.contended),
+            ("icmp.proven", self.icmp_proven),
+            ("icmp.unproven", self.icmp_unproven),
+            ("icmp.other", self.icmp_other),
+            ("sightings_lost", self.sightings_lost),
             ("log_lost", self.log_lost),
             ("events_lost", self.events_lost),
             ("worker_restarts", self.worker_restarts),
@@ -169,6 +181,9 @@ impl Totals {
             (&mut self.sent_answer, &c.sent_answer),
             (&mut self.send_retried, &c.send_retried),
             (&mut self.worker_restarts, &c.restarts),
+            (&mut self.icmp_proven, &c.reports_proven),
+            (&mut self.icmp_unproven, &c.reports_unproven),
+            (&mut self.icmp_other, &c.reports_other),
         ];
         for (sum, counter) in single {
             *sum += counter.get();

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
-use socket2::Socket;
+use socket2::{SockAddr, Socket};
 use thiserror::Error;
 use tracing::warn;
 
@@ -16,7 +16,7 @@ use super::socket::{self, Share};
 use super::steering::{self, Spread};
 use super::sys;
 use crate::config::{ListenConfig, Steering};
-use crate::limits;
+use crate::limits::{self, SEND_AGAIN_MAX};
 use crate::proxy::{Listener, ListenerId, Listeners, Transport, name_hash};
 use crate::words::with_remedy;
 
@@ -131,6 +131,31 @@ impl Sockets {
     /// Returns the socket of this worker at this listener.
     pub(crate) fn get(&self, listener: ListenerId, worker: usize) -> BorrowedFd<'_> {
         self.groups[usize::from(listener.0)][worker].as_fd()
+    }
+
+    /// Sends a message of the control thread, such as a probe, from a socket of this listener,
+    /// without waiting. Its answer comes to any worker.
+    ///
+    /// # Errors
+    /// The kernel's error if it refuses the message twice: the first time it may be an ICMP error for
+    /// an earlier message, which the worker takes off the socket's queue.
+    ///
+    /// # Panics
+    /// If there is no such listener.
+    pub fn send_probe(&self, listener: ListenerId, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        let socket = &self.groups[usize::from(listener.0)][0];
+        let to = SockAddr::from(to);
+        let mut sent = socket.send_to(bytes, &to);
+        for _ in 1..SEND_AGAIN_MAX {
+            let is_stale = sent.as_ref().is_err_and(|error| {
+                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::InvalidInput)
+            });
+            if !is_stale {
+                break;
+            }
+            sent = socket.send_to(bytes, &to);
+        }
+        sent.map(|_| ())
     }
 
     /// Returns the number of listeners.

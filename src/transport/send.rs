@@ -4,10 +4,11 @@
 //! request arrived at. Messages of one listener are sent in the order in which they were added.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 use super::sys::{self, Batch};
-use crate::limits::{BATCH, SEND_WAIT_MS, SEND_WAITS_MAX};
+use crate::limits::{BATCH, SEND_AGAIN_MAX, SEND_WAIT_MS, SEND_WAITS_MAX};
 use crate::proxy::{Cause, ListenerId, Outbox, Place};
 use crate::stats::{SendFailure, WorkerStats};
 
@@ -64,11 +65,14 @@ impl SendQueue {
 
     /// Sends everything; afterwards the queue is empty. Counts messages that the kernel refuses
     /// twice.
+    ///
+    /// `reports` hears of each failure.
     pub(crate) fn flush<'s>(
         &mut self,
         batch: &mut Batch,
         stats: &WorkerStats,
         socket_of: impl Fn(ListenerId) -> BorrowedFd<'s>,
+        reports: &mut impl Reports,
     ) {
         if batch.len() == 0 {
             return;
@@ -77,7 +81,8 @@ impl SendQueue {
             if order.len > 0 {
                 let socket = socket_of(ListenerId(listener as u16));
                 let messages = &order.messages[..order.len];
-                send_in_order(batch, socket, messages, &self.causes, stats);
+                let listener = ListenerId(listener as u16);
+                send_in_order(batch, (listener, socket), messages, &self.causes, stats, reports);
                 order.len = 0;
             }
         }
@@ -85,17 +90,30 @@ impl SendQueue {
     }
 }
 
-/// Sends these messages. A refused message is tried once more, then dropped; the rest continues.
+/// Who hears of failures while messages are sent.
+pub(crate) trait Reports {
+    /// Takes ICMP errors off the queue of this listener's socket; returns whether there were any.
+    /// With one pending, the next message fails, whoever it is for.
+    fn take_errors(&mut self, listener: ListenerId) -> bool;
+
+    /// A message to this address was refused for good.
+    fn refused(&mut self, to: SocketAddr, error: &io::Error);
+}
+
+/// Sends these messages. A refused message is tried once more, then dropped; the rest continues. It is
+/// tried more often if ICMP errors for other messages made it fail.
 fn send_in_order(
     batch: &mut Batch,
-    socket: BorrowedFd<'_>,
+    (listener, socket): (ListenerId, BorrowedFd<'_>),
     messages: &[u8],
     causes: &[Cause; BATCH],
     stats: &WorkerStats,
+    reports: &mut impl Reports,
 ) {
     let mut at = 0;
     let mut head_was_refused = false;
     let mut waits_left = SEND_WAITS_MAX;
+    let mut again_left = SEND_AGAIN_MAX;
     while at < messages.len() {
         match batch.send(socket, &messages[at..]) {
             Ok(sent) if sent > 0 => {
@@ -107,6 +125,8 @@ fn send_in_order(
                 head_was_refused = at < messages.len();
                 if head_was_refused {
                     stats.send_retried();
+                    again_left = SEND_AGAIN_MAX;
+                    reports.take_errors(listener);
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -115,15 +135,24 @@ fn send_in_order(
                 // The next send shows whether the socket is writable now.
                 let _ = sys::wait_writable(socket, SEND_WAIT_MS);
             }
+            Err(_) if again_left > 0 && reports.take_errors(listener) => {
+                again_left -= 1;
+                head_was_refused = true;
+                stats.send_retried();
+            }
             Err(_) if !head_was_refused => {
                 head_was_refused = true;
                 stats.send_retried();
             }
             refused => {
-                let failure = refused.map_or_else(|e| SendFailure::of(&e), |_| SendFailure::Other);
-                stats.send_failed(failure);
+                let error = refused.err().unwrap_or_else(|| io::ErrorKind::Other.into());
+                stats.send_failed(SendFailure::of(&error));
+                if let Some(to) = batch.next_hop(usize::from(messages[at])) {
+                    reports.refused(to, &error);
+                }
                 at += 1;
                 head_was_refused = false;
+                again_left = SEND_AGAIN_MAX;
             }
         }
     }
@@ -131,7 +160,7 @@ fn send_in_order(
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, UdpSocket};
+    use std::net::UdpSocket;
     use std::os::fd::AsFd;
 
     use super::*;
@@ -149,6 +178,17 @@ mod tests {
         let flow = Flow { transport: Transport::Udp, listener, peer, connection: 0 };
         assert!(outbox.finish(flow, Cause::Answer, usize::MAX));
         queue.push(batch, 0, &outbox);
+    }
+
+    /// Hears of nothing.
+    struct Nobody;
+
+    impl Reports for Nobody {
+        fn take_errors(&mut self, _: ListenerId) -> bool {
+            false
+        }
+
+        fn refused(&mut self, _: SocketAddr, _: &io::Error) {}
     }
 
     fn read(socket: &UdpSocket) -> Vec<u8> {
@@ -171,7 +211,7 @@ mod tests {
         {
             push(&mut queue, &mut batch, (message.0, message.1, message.2));
         }
-        queue.flush(&mut batch, &stats, |l| sockets[usize::from(l.0)].as_fd());
+        queue.flush(&mut batch, &stats, |l| sockets[usize::from(l.0)].as_fd(), &mut Nobody);
         assert_eq!(read(&peer), b"a");
         assert_eq!(read(&peer), b"d");
         assert_eq!(read(&peer), b"b");
@@ -193,7 +233,7 @@ mod tests {
         push(&mut queue, &mut batch, (0, to, b"b"));
         queue.truncate(&mut batch, 1);
         push(&mut queue, &mut batch, (0, to, b"c"));
-        queue.flush(&mut batch, &stats, |_| socket.as_fd());
+        queue.flush(&mut batch, &stats, |_| socket.as_fd(), &mut Nobody);
         assert_eq!(read(&peer), b"a");
         assert_eq!(read(&peer), b"c");
     }
@@ -217,7 +257,7 @@ mod tests {
             outbox.forward(flow, place.start - 1..place.end);
             queue.push(&mut batch, slot, &outbox);
         }
-        queue.flush(&mut batch, &stats, |_| relay.as_fd());
+        queue.flush(&mut batch, &stats, |_| relay.as_fd(), &mut Nobody);
         assert_eq!((read(&to), read(&to)), (b">other".to_vec(), b">first".to_vec()));
         assert_eq!([&stats].into_iter().collect::<Totals>().sent_forward, 2);
     }

@@ -36,6 +36,7 @@ pub(crate) fn open(
         socket.set_freebind_v6(true)?;
     }
     sys::allow_fragments(socket.as_fd(), address.is_ipv4())?;
+    sys::queue_errors(socket.as_fd(), address.is_ipv4())?;
     // Try the privileged option first, which exceeds net.core.rmem_max. Without the privilege the
     // kernel grants less, and the caller asks how much.
     if sys::force_receive_buffer(socket.as_fd(), receive_buffer_bytes).is_err() {

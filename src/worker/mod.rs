@@ -8,6 +8,10 @@ mod gather;
 mod guard;
 mod handover;
 mod pool;
+mod report;
+mod sightings;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::io;
@@ -25,6 +29,8 @@ pub(crate) use guard::{catch, catch_here, mark_this_thread};
 pub use handover::HandOvers;
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Placement, Pool, wake};
+use report::Reporter;
+pub use sightings::{Sighting, Sightings};
 use waiting::Waiting;
 
 use crate::clock::Now;
@@ -36,8 +42,8 @@ use crate::proxy::{
 };
 use crate::stats::{Traffic, WorkerStats};
 use crate::transport::send::SendQueue;
-use crate::transport::sys::Batch;
-use crate::transport::{Sockets, monotonic};
+use crate::transport::sys::{Batch, ErrorReader};
+use crate::transport::{Sockets, monotonic, monotonic_now};
 
 /// What every worker gets.
 #[derive(Clone, Debug)]
@@ -52,6 +58,8 @@ pub(crate) struct Supplies {
     pub(crate) stats: Arc<[WorkerStats]>,
     /// What happens at each destination; each worker writes only its own part.
     pub(crate) traffic: Arc<Traffic>,
+    /// Where answers to probes and reports of unreachable destinations go.
+    pub(crate) sightings: Arc<Sightings>,
     /// Set to end the workers.
     pub(crate) stop: Arc<AtomicBool>,
     /// Where new calls are logged, if the operator asked for it.
@@ -75,6 +83,9 @@ pub(crate) struct Worker {
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
+    errors: ErrorReader,
+    /// By listener: the number of the last ICMP error that was taken, until a read fails with it.
+    taken: Box<[Option<i32>]>,
 }
 
 impl Worker {
@@ -92,6 +103,8 @@ impl Worker {
             send: SendQueue::new(listeners),
             outbox: Outbox::new(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
+            errors: ErrorReader::new(),
+            taken: vec![None; listeners].into(),
             supplies,
         };
         Ok((worker, waker))
@@ -104,6 +117,14 @@ impl Worker {
             // Nothing that the core keeps has a deadline.
             self.waiting.wait(None);
             self.take_snapshot();
+            let mut at = 0;
+            while let Some(listener) = self.waiting.failing.get(at) {
+                if self.reporter(monotonic_now()).take_errors(listener).is_more {
+                    at += 1;
+                } else {
+                    self.waiting.failing.remove(at);
+                }
+            }
             // One batch per listener in turn, so that a flooded one takes no more than its share.
             let mut at = 0;
             while let Some(listener) = self.waiting.ready.get(at) {
@@ -125,6 +146,7 @@ impl Worker {
         // Events may be lost, so every socket counts as ready until a read says otherwise.
         for listener in 0..self.supplies.sockets.listeners() {
             self.waiting.ready.add(ListenerId(listener as u16));
+            self.waiting.failing.add(ListenerId(listener as u16));
         }
     }
 
@@ -157,17 +179,24 @@ impl Worker {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
-            Err(_) => {
+            Err(error) => {
                 // A socket error that was pending; reading has cleared it.
-                self.stats().receive_failed();
-                self.waiting.read_failed();
+                let taken = self.taken[usize::from(listener.0)].take();
+                let is_icmp = self.reporter(monotonic_now()).take_errors(listener).is_any
+                    || taken.is_some() && taken == error.raw_os_error();
+                if !is_icmp {
+                    self.stats().receive_failed();
+                    self.waiting.read_failed();
+                }
                 return true;
             }
         };
         let precise = monotonic();
         let now = Now::from_ms(precise.as_millis() as u64);
         self.waiting.read(precise, received);
-        let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
+        let Self {
+            number, supplies, snapshots, messages, send, outbox, proxy, errors, taken, ..
+        } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
         let listeners = &supplies.shared.listeners;
@@ -175,7 +204,9 @@ impl Worker {
         let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
         for i in 0..received {
             if !messages.has_room() {
-                send.flush(messages, stats, socket_of);
+                let mut reporter =
+                    Reporter { now, number: *number, supplies, snapshot, proxy, errors, taken };
+                send.flush(messages, stats, socket_of, &mut reporter);
             }
             let datagram = messages.received(i);
             let verdict = match datagram.source {
@@ -192,8 +223,16 @@ impl Worker {
                         let frame = Frame::new(slot, place);
                         let tell = |event: &Event<'_>| {
                             supplies.traffic.count(*number, event);
-                            if let (Some(log), Event::Dispatched(new)) = (log, event) {
-                                log.push(DispatchRecord::new(new, &flow));
+                            match event {
+                                Event::Dispatched(new) => {
+                                    if let Some(log) = log {
+                                        log.push(DispatchRecord::new(new, &flow));
+                                    }
+                                }
+                                Event::ProbeAnswered(answer) => {
+                                    supplies.sightings.push(Sighting::ProbeAnswered(*answer));
+                                }
+                                Event::Heard(_) => {}
                             }
                         };
                         let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
@@ -210,7 +249,15 @@ impl Worker {
             };
             stats.received(datagram.len, verdict);
         }
-        send.flush(messages, stats, socket_of);
+        let mut reporter =
+            Reporter { now, number: *number, supplies, snapshot, proxy, errors, taken };
+        send.flush(messages, stats, socket_of, &mut reporter);
         received == BATCH
+    }
+
+    fn reporter(&mut self, now: Now) -> Reporter<'_> {
+        let Self { number, supplies, snapshots, proxy, errors, taken, .. } = self;
+        let snapshot = snapshots.load();
+        Reporter { now, number: *number, supplies, snapshot, proxy, errors, taken }
     }
 }

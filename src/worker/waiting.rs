@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     gather: Gather,
     /// The listeners to read from.
     pub(super) ready: ReadyList,
+    /// The listeners whose error queues may hold something.
+    pub(super) failing: ReadyList,
     /// Failed reads since the last successful one.
     failed_reads: u32,
 }
@@ -56,13 +58,15 @@ impl Waiting {
             mode,
             gather: Gather::new(bound),
             ready: ReadyList::new(listeners),
+            failing: ReadyList::new(listeners),
             failed_reads: 0,
         };
         Ok((waiting, waker))
     }
 
     /// Waits until a socket is readable, the waker fires or the deadline is reached; only polls
-    /// while there is work. Afterwards [`Waiting::ready`] lists the readable listeners.
+    /// while there is work. Afterwards [`Waiting::ready`] lists the readable listeners, and
+    /// [`Waiting::failing`] those with errors.
     pub(super) fn wait(&mut self, deadline: Option<Now>) {
         // The clock is read only if something is due.
         let due_in =
@@ -77,7 +81,11 @@ impl Waiting {
         }
         for event in &self.events {
             if event.token() != WAKER {
-                self.ready.add(ListenerId(event.token().0 as u16));
+                let listener = ListenerId(event.token().0 as u16);
+                self.ready.add(listener);
+                if event.is_error() {
+                    self.failing.add(listener);
+                }
             }
         }
     }
@@ -85,7 +93,7 @@ impl Waiting {
     /// Lets messages gather if that pays and nothing else is to be done; returns for how long.
     fn gather(&self, due_in: Option<Duration>) -> Duration {
         match self.gather.pause(due_in) {
-            Some(pause) if self.ready.is_empty() => {
+            Some(pause) if self.ready.is_empty() && self.failing.is_empty() => {
                 thread::sleep(pause);
                 pause
             }
@@ -95,6 +103,9 @@ impl Waiting {
 
     /// Returns how long to wait for events if nothing is due.
     fn timeout(&self) -> Option<Duration> {
+        if !self.failing.is_empty() {
+            return Some(Duration::ZERO);
+        }
         if !self.ready.is_empty() {
             // A first failure may be a stale socket error, so retry at once; after repeated
             // failures, pause.

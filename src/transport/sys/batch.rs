@@ -211,6 +211,17 @@ impl Batch {
         self.slots_in_use |= slot_bit;
     }
 
+    /// Returns where a queued message goes.
+    ///
+    /// # Panics
+    /// If there is no such message.
+    pub(crate) fn next_hop(&self, message: usize) -> Option<SocketAddr> {
+        let name_len = self.queued[message].name_len;
+        // SAFETY: the message is queued, so its name was written; nothing writes it meanwhile.
+        let name = unsafe { *self.next_hops.at(message) };
+        name.to_socket_addr(name_len)
+    }
+
     /// Removes all queued messages except the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         if let Some(first) = self.queued.get(len) {

@@ -1,4 +1,4 @@
-//! The interface to the kernel: mappings, `recvmmsg`, `sendmmsg`, `bpf` and the socket options that
+//! The interface to the kernel: mappings, `recvmmsg`, `sendmmsg`, error queues, `bpf` and the socket options that
 //! no safe library offers.
 //!
 //! All `unsafe` of the project is in this folder. The memory that the kernel reads and writes is in
@@ -8,6 +8,7 @@
 
 mod batch;
 mod bpf;
+mod errors;
 mod memory;
 mod name;
 mod options;
@@ -15,6 +16,7 @@ mod thread;
 
 pub(crate) use batch::Batch;
 pub(crate) use bpf::{MapKind, bpf_load_reuseport, bpf_map, bpf_map_put_socket};
+pub(crate) use errors::{ErrorReader, queue_errors};
 pub use memory::Mapping;
 pub(crate) use options::{
     allow_fragments, attach_reuseport, force_receive_buffer, force_send_buffer, socket_drops,

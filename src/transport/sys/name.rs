@@ -15,6 +15,12 @@ pub(super) union Name {
 }
 
 impl Name {
+    /// Returns the name of nothing, for the kernel to write to.
+    pub(super) fn zeroed() -> Self {
+        // SAFETY: all members are made of integers, for which zero is valid.
+        unsafe { std::mem::zeroed() }
+    }
+
     pub(super) fn from_socket_addr(address: &SocketAddr) -> (Self, libc::socklen_t) {
         match address {
             SocketAddr::V4(v4) => {

@@ -81,7 +81,12 @@ pub(crate) fn attach_reuseport(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) 
     set_option(socket, libc::SOL_SOCKET, option, program.as_raw_fd())
 }
 
-fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+pub(super) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    name: i32,
+    value: i32,
+) -> io::Result<()> {
     // SAFETY: the kernel reads four bytes from `value`, which lives until the call is over.
     let result = unsafe {
         libc::setsockopt(
