@@ -164,6 +164,7 @@ impl Relay {
             assert_eq!(entry.len(), sent.bytes.len());
             (verdict, Some(entry.cause), Some(sent))
         });
+        self.assert_reports(way, bytes, verdict, sent.as_ref());
         match (verdict, &sent) {
             (Verdict::Dropped(reason), None) => {
                 assert_ne!(reason, Reason::Panicked);
@@ -207,6 +208,27 @@ impl Relay {
                 .map(|(message, bytes)| message.call_id.expect("no fault").of(bytes));
             assert_eq!(call_id, theirs);
             assert!(read.to_tag.is_some(), "§8.2.6.2: an answer has a To tag");
+        }
+    }
+
+    /// An ICMP error proves something only if it quotes what was sent to a destination.
+    fn assert_reports(&mut self, way: Way, bytes: &[u8], verdict: Verdict, sent: Option<&Sent>) {
+        const ECONNREFUSED: i32 = 111;
+        let Self { now, snapshot, workers, .. } = self;
+        let mut report = |to, quote: &[u8]| {
+            workers[way.worker].send_failed(*now, snapshot, to, ECONNREFUSED, quote)
+        };
+        if let Some(report) = report(way.peer, bytes) {
+            assert_eq!(report.address, way.peer);
+        }
+        if let (Verdict::Forwarded(Forwarded::Chosen), Some(Sent { to, bytes, .. })) =
+            (verdict, sent)
+        {
+            let proven = report(*to, bytes).expect("a destination");
+            assert!(proven.is_proven && proven.probe.is_none(), "{proven:?}");
+            assert_eq!(proven.address, *to);
+            // As much as the shortest useful quote has.
+            report(*to, &bytes[..bytes.len().min(548)]);
         }
     }
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
+use nix::errno::Errno;
 use socket2::{SockAddr, Socket};
 use thiserror::Error;
 use tracing::warn;
@@ -137,8 +138,8 @@ impl Sockets {
     /// without waiting. Its answer comes to any worker.
     ///
     /// # Errors
-    /// The kernel's error if it refuses the message twice: the first time it may be an ICMP error for
-    /// an earlier message, which the worker takes off the socket's queue.
+    /// The kernel's error. An ICMP error for an earlier message is none: the message is sent again, and
+    /// the worker takes the error off the socket's queue.
     ///
     /// # Panics
     /// If there is no such listener.
@@ -147,10 +148,7 @@ impl Sockets {
         let to = SockAddr::from(to);
         let mut sent = socket.send_to(bytes, &to);
         for _ in 1..SEND_AGAIN_MAX {
-            let is_stale = sent.as_ref().is_err_and(|error| {
-                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::InvalidInput)
-            });
-            if !is_stale {
+            if !sent.as_ref().is_err_and(may_be_stale) {
                 break;
             }
             sent = socket.send_to(bytes, &to);
@@ -177,6 +175,26 @@ impl Sockets {
         }
         *total
     }
+}
+
+/// Returns whether this error may be an ICMP error for an earlier message.
+fn may_be_stale(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(
+            Errno::ECONNREFUSED
+                | Errno::EHOSTUNREACH
+                | Errno::ENETUNREACH
+                | Errno::EHOSTDOWN
+                | Errno::ENONET
+                | Errno::ENOPROTOOPT
+                | Errno::EOPNOTSUPP
+                | Errno::EPROTO
+                | Errno::EMSGSIZE
+                | Errno::EACCES
+        )
+    )
 }
 
 /// A listener before its socket is bound.

@@ -52,7 +52,15 @@ fn forged_errors_stop_no_call_and_cut_no_message() {
     let longest = caller.headers("INVITE ").iter().map(|header| header.len()).max();
     assert!(longest > Some(300), "an INVITE that the relay makes longer than 552");
     assert_eq!(pieces_sent(&relays) - pieces, 0, "fragments");
-    relay.stop().assert(&[("chosen", 30), ("dropped", 0), ("answered", 0), ("receive_failed", 0)]);
+    let summary = relay.stop();
+    summary.assert(&[("chosen", 30), ("dropped", 0), ("answered", 0), ("receive_failed", 0)]);
+    // Nothing that is forged proves anything.
+    summary.assert(&[("icmp.proven", 0), ("worker_restarts", 0)]);
+    assert!(summary.get("icmp.unproven") > 100, "those for the server's address");
+    assert!(summary.get("icmp.other") > 100, "those for the caller's address");
+    for why in ["refused", "unreachable", "too_long", "not_permitted", "other"] {
+        summary.assert(&[(&format!("send_failed.{why}"), 0)]);
+    }
 }
 
 /// Fragments that the hosts of this namespace made so far.

@@ -12,7 +12,8 @@ use super::name::Name;
 use super::options::set_option;
 use crate::limits::QUOTE_BYTES;
 
-/// Makes the kernel queue ICMP errors for this socket (`ip(7)`, `ipv6(7)`).
+/// Makes the kernel queue ICMP errors for this socket (`ip(7)`, `ipv6(7)`). Sending from it then also
+/// fails with `ENOBUFS` if a queue of the network interface drops the message.
 pub(crate) fn queue_errors(socket: BorrowedFd<'_>, is_ipv4: bool) -> io::Result<()> {
     if is_ipv4 {
         set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
