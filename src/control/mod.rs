@@ -13,6 +13,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -77,7 +78,8 @@ pub struct Relay {
     spread: Spread,
     /// Dropping it ends the control threads.
     alive: Option<Sender<()>>,
-    keeper: Option<JoinHandle<()>>,
+    /// The threads that end with the relay, each with its name.
+    control_threads: Vec<(&'static str, JoinHandle<()>)>,
     /// Closed first, so that no more commands come.
     admin: Option<ServedSockets>,
     /// Its tasks end first, without waiting for them.
@@ -205,6 +207,7 @@ impl Relay {
         });
         let (alive, gone) = channel::bounded(0);
         let keeper = threads::spawn_keeper(Arc::clone(&inner), gone.clone())?;
+        let watch = watch::spawn(Arc::clone(&inner), gone.clone())?;
         names::spawn(Arc::downgrade(&inner), gone.clone())?;
         if stale.is_some() {
             retry::spawn(Arc::downgrade(&inner), gone)?;
@@ -218,7 +221,7 @@ impl Relay {
             placements,
             spread,
             alive: Some(alive),
-            keeper: Some(keeper),
+            control_threads: vec![("control", keeper), ("watch", watch)],
             admin: Some(admin),
             runtime: Some(runtime),
         })
@@ -301,10 +304,11 @@ impl Relay {
         self.admin = None;
         self.runtime = None;
         self.alive = None;
-        if let Some(keeper) = self.keeper.take()
-            && keeper.join().is_err()
-        {
-            error!("the control thread panicked");
+        self.inner.sightings.wake();
+        for (name, thread) in self.control_threads.drain(..) {
+            if thread.join().is_err() {
+                error!("the {name} thread panicked");
+            }
         }
     }
 }

@@ -75,8 +75,6 @@ pub struct Target {
     pub probing: Arc<Probing>,
     /// How its live traffic counts.
     pub passive: Arc<Passive>,
-    /// Its name in logs.
-    pub name: Arc<str>,
 }
 
 /// A probe to send. Copies of a probe have the same number, and are the same message.
@@ -84,6 +82,10 @@ pub struct Target {
 pub struct Probe {
     /// Its number, which comes back with the answer.
     pub number: u32,
+    /// When it was sent first.
+    pub started_at: Now,
+    /// The destination that it is for; the first of those that share it.
+    pub slot: Slot,
     /// The listener that it leaves from.
     pub listener: ListenerId,
     /// Where it goes.
@@ -464,12 +466,6 @@ impl Health {
             answer_ms: self.prober.get(member.endpoint).and_then(|endpoint| endpoint.answer_ms),
             history: &member.history,
         })
-    }
-
-    /// Returns the name of a destination for logs.
-    pub fn name(&self, slot: Slot) -> Option<&Arc<str>> {
-        let member = self.members.get(usize::from(slot.0))?.as_deref()?;
-        Some(&member.target.name)
     }
 
     /// Returns what happened so far.

@@ -17,6 +17,7 @@ use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits;
 use crate::listener::ListenerId;
+use crate::pin::NO_SLOT;
 
 /// The number of an endpoint.
 pub(super) type EndpointId = u32;
@@ -311,6 +312,8 @@ impl Prober {
         endpoint.open = Some(open);
         probes.push(Probe {
             number: open.number,
+            started_at: open.started_at,
+            slot: endpoint.members.first().copied().unwrap_or(NO_SLOT),
             listener: endpoint.listener,
             to: endpoint.to(),
             uri: Arc::clone(&endpoint.uri),

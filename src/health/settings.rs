@@ -321,6 +321,7 @@ mod tests {
             transport: Transport::Udp,
             sent_by: local.into(),
             force_rport: false,
+            set: None,
         };
         let all = ["192.0.2.1:5060", "192.0.2.1:5070", "[2001:db8::1]:5060", "192.0.2.1:5080"];
         let listeners = Listeners::new(all.map(listener).to_vec(), &[]);

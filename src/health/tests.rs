@@ -70,7 +70,6 @@ impl World {
             from_operator,
             probing: Arc::new(setup.probing.clone()),
             passive: Arc::new(setup.passive),
-            name: format!("ms{number}").into(),
         }
     }
 

@@ -35,6 +35,8 @@ pub struct ProbeRequest<'a> {
     pub uri: &'a str,
     /// The URI in From.
     pub from: &'a str,
+    /// Max-Forwards.
+    pub max_forwards: u8,
     /// The destination's slot, so that an ICMP error for the probe can be attributed to it.
     pub slot: Slot,
     /// The listener that sends it.
@@ -53,11 +55,12 @@ pub(super) struct Probe {
 /// Writes a probe into `out`, which is cleared first. Returns false if one of the texts has a
 /// character that would break the message, and then `out` is empty.
 ///
-/// The probe is complete: it is sent as it is, from a socket of its listener.
+/// The probe is complete: it is sent as it is, from a socket of its listener. A copy of it is written
+/// with the time of the first one, so that both are the same message.
 #[must_use]
 pub fn write(shared: &Shared, request: &ProbeRequest<'_>, now: Now, out: &mut Vec<u8>) -> bool {
     out.clear();
-    let &ProbeRequest { number, method, uri, from, slot, listener } = request;
+    let &ProbeRequest { number, method, uri, from, max_forwards, slot, listener } = request;
     let is_writable = [uri, from].iter().all(|text| is_plain_uri(text)) && is_token(method);
     if !is_writable {
         return false;
@@ -96,7 +99,9 @@ pub fn write(shared: &Shared, request: &ProbeRequest<'_>, now: Now, out: &mut Ve
         &branch.text(),
         b";sw=",
         parameter.as_bytes(),
-        b"\r\nMax-Forwards: 70\r\nFrom: <",
+        b"\r\nMax-Forwards: ",
+        max_forwards.to_string().as_bytes(),
+        b"\r\nFrom: <",
         from.as_bytes(),
         b">;tag=",
         &tag,

@@ -65,6 +65,13 @@ impl Sightings {
         watcher.unpark();
     }
 
+    /// Wakes the thread: something else than a sighting is to be looked at.
+    pub fn wake(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.unpark();
+        }
+    }
+
     /// Takes the oldest sighting, proven ones first. The thread takes all before it parks.
     pub fn pop(&self) -> Option<Sighting> {
         self.proven.pop().or_else(|| self.hints.pop())

@@ -30,6 +30,7 @@ impl Running {
             name: None,
             advertise: None,
             force_rport: false,
+            set: None,
         };
         let (sockets, listeners) = Sockets::bind(&[listen], &[], workers, 1 << 20).unwrap();
         let keys = Keys::new(&[MasterKey { id: 1, secret: [7; 32] }]);
@@ -98,6 +99,7 @@ impl Running {
             method: "OPTIONS",
             uri: &format!("sip:{to}"),
             from: "sip:dispatcher@localhost",
+            max_forwards: 70,
             slot: Slot(0),
             listener: ListenerId(0),
         };

@@ -14,6 +14,7 @@ const REQUEST: ProbeRequest<'static> = ProbeRequest {
     method: "OPTIONS",
     uri: "sip:10.0.0.1:5060",
     from: "sip:dispatcher@localhost",
+    max_forwards: 70,
     slot: Slot(0),
     listener: ListenerId(0),
 };

@@ -115,6 +115,7 @@ fn a_probe_names_itself() {
         method: "OPTIONS",
         uri: "sip:10.0.0.2:5060",
         from: "sip:dispatcher@localhost",
+        max_forwards: 70,
         slot: Slot(1),
         listener: ListenerId(0),
     };

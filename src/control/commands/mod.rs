@@ -261,7 +261,10 @@ impl Commands {
     pub fn ping_active(&self, now: Option<bool>) -> bool {
         // Relaxed: the flag carries nothing but itself.
         let flag = &self.inner.ping_active;
-        now.map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed))
+        let before = now
+            .map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed));
+        self.inner.sightings.wake();
+        before
     }
 
     /// Refuses new requests, or accepts them again. Returns the setting before.

@@ -108,6 +108,7 @@ impl Inner {
         // Still in turn, so that changes are recorded in their order.
         let now = self.current.get();
         self.history.record(&now.registry().differences(before.registry()), cause);
+        self.sightings.wake();
         version
     }
 

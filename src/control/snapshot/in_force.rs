@@ -9,7 +9,7 @@ use crate::control::error::{self, Error};
 use crate::destination::{DestinationState, Resolved, Slot};
 use crate::listener::Listeners;
 use crate::proxy::{Snapshot, StatusLine};
-use crate::registry::{RecordIdentity, Registry};
+use crate::registry::{FlagChange, RecordIdentity, Registry};
 
 /// What is in force from one change to the next. It never changes: whoever holds it can read it
 /// without a lock, and build what comes next from it.
@@ -99,6 +99,13 @@ impl InForce {
             selected.iter().map(|(at, address)| (identity(*at), *address)).collect();
         next.registry.set_state(set, &selected, state, is_probed);
         next
+    }
+
+    /// Returns the next one, with other flags of these destinations, and the changes that took effect.
+    pub(in crate::control) fn with_flags(&self, changes: &[FlagChange]) -> (Self, Vec<FlagChange>) {
+        let mut next = self.next();
+        let changed = next.registry.change_flags(changes);
+        (next, changed)
     }
 
     /// Returns the next one, which refuses new requests or accepts them again.

@@ -1,0 +1,206 @@
+//! The thread that watches the destinations: it feeds [`Health`] with what the workers see and
+//! count, sends the probes that it asks for, and puts the changes that it decides in force.
+//!
+//! It makes no decision itself. It never waits for a worker, and no worker waits for it.
+
+mod targets;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, TryRecvError};
+use tracing::{error, warn};
+
+use super::error::Error;
+use super::history::{Cause, Reason};
+use super::{Inner, threads};
+use crate::clock::Now;
+use crate::destination::{Flags, Slot};
+use crate::health::{Actions, Change, Health, Probe, SlotTraffic};
+use crate::limits::{HINTS_MAX, SIGHTINGS_MAX, WINDOW_MS};
+use crate::log::Limited;
+use crate::proxy::probe::{self, ProbeRequest};
+use crate::registry::FlagChange;
+use crate::transport::monotonic_now;
+use crate::worker::{Sighting, catch};
+
+/// What the thread keeps.
+struct Watch {
+    health: Health,
+    /// The version of what is in force that `health` follows.
+    version: Option<u64>,
+    /// The flags of each destination, as far as `health` knows of them.
+    flags: HashMap<Slot, Flags>,
+    read_at: Now,
+    actions: Actions,
+    datagram: Vec<u8>,
+}
+
+/// Starts it.
+pub(in crate::control) fn spawn(
+    inner: Arc<Inner>,
+    gone: Receiver<()>,
+) -> Result<JoinHandle<()>, Vec<Error>> {
+    let seed = getrandom::u64().map_err(|source| vec![Error::Random(source)])?;
+    threads::spawn("watch", move || {
+        inner.sightings.watch_here();
+        let mut watch = Watch::new(seed);
+        while gone.try_recv() != Err(TryRecvError::Disconnected) {
+            let due = catch(|| watch.step(&inner)).unwrap_or_else(|| {
+                // The hook has reported the panic. What is known of the destinations is lost; their
+                // states are not.
+                watch = Watch::new(seed);
+                monotonic_now().plus_ms(WINDOW_MS)
+            });
+            let wait = due.ms().saturating_sub(monotonic_now().ms());
+            thread::park_timeout(Duration::from_millis(wait));
+        }
+    })
+}
+
+impl Watch {
+    fn new(seed: u64) -> Self {
+        Self {
+            health: Health::new(seed),
+            version: None,
+            flags: HashMap::new(),
+            read_at: Now::from_ms(0),
+            actions: Actions::default(),
+            datagram: Vec::new(),
+        }
+    }
+
+    /// Does what is due, and returns when to do so again.
+    fn step(&mut self, inner: &Inner) -> Now {
+        inner.fault_point(b"strowger watch");
+        let now = monotonic_now();
+        self.follow(inner, now);
+        // Bounded, so that a flood of reports does not keep probes from being sent.
+        for _ in 0..SIGHTINGS_MAX + HINTS_MAX {
+            match inner.sightings.pop() {
+                Some(sighting) => self.see(now, sighting),
+                None => break,
+            }
+        }
+        if now >= self.read_at.plus_ms(WINDOW_MS) {
+            self.read_at = now;
+            self.health.traffic(now, |slot| traffic_of(inner, slot));
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        self.health.tick(now, &mut actions);
+        for probe in actions.probes.drain(..) {
+            self.send(inner, now, &probe);
+        }
+        self.apply(inner, &actions.changes);
+        actions.changes.clear();
+        self.actions = actions;
+        let window = self.read_at.plus_ms(WINDOW_MS);
+        self.health.next_due().map_or(window, |due| due.min(window))
+    }
+
+    /// Takes over what others have put in force.
+    fn follow(&mut self, inner: &Inner, now: Now) {
+        // Relaxed: the flag carries nothing but itself.
+        self.health.set_probing(now, inner.ping_active.load(Ordering::Relaxed));
+        let in_force = inner.in_force();
+        if self.version == Some(in_force.version()) {
+            return;
+        }
+        self.version = Some(in_force.version());
+        self.health.limit_probes(in_force.config().policy.probes_per_second_max);
+        let targets = targets::of(&in_force, &inner.shared.listeners, &self.flags);
+        self.flags = targets.iter().map(|target| (target.slot, target.flags)).collect();
+        for target in targets.iter().filter(|target| self.health.view(target.slot).is_none()) {
+            inner.traffic.forget_sources(target.slot);
+        }
+        self.health.follow(now, targets);
+    }
+
+    fn see(&mut self, now: Now, sighting: Sighting) {
+        match sighting {
+            Sighting::ProbeAnswered(answer) => {
+                let (number, code, source) = (answer.number, answer.code, answer.source);
+                self.health.probe_answered(now, number, code, answer.retry_after_s, source);
+            }
+            Sighting::Unreachable(report) => {
+                let (address, errno) = (report.address, report.errno);
+                self.health.unreachable(now, address, errno, report.is_proven, report.probe);
+            }
+        }
+    }
+
+    fn send(&mut self, inner: &Inner, now: Now, probe: &Probe) {
+        let Probe { number, started_at, slot, listener, to, uri, settings } = probe;
+        let request = ProbeRequest {
+            number: *number,
+            method: &settings.method,
+            uri,
+            from: &settings.from,
+            max_forwards: settings.max_forwards,
+            slot: *slot,
+            listener: *listener,
+        };
+        let is_written = probe::write(&inner.shared, &request, *started_at, &mut self.datagram);
+        debug_assert!(is_written, "the configuration was checked: {request:?}");
+        let result = inner.sockets.send_probe(*listener, &self.datagram, *to);
+        if let Err(error) = result
+            && let Some(more) = NOT_SENT.allow(now)
+        {
+            warn!("a probe to {to} could not be sent: {error}{more}");
+        }
+    }
+
+    /// Puts changes in force, except where an operator has changed the destination meanwhile.
+    fn apply(&mut self, inner: &Inner, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let reason = |change: &Change| {
+            let (word, text) = (change.reason.word(), change.reason.to_string());
+            (change.slot, Reason { word, text })
+        };
+        let reasons = changes.iter().map(reason).collect();
+        let changes: Vec<_> = changes
+            .iter()
+            .filter_map(|change| {
+                let from = *self.flags.get(&change.slot)?;
+                Some(FlagChange { slot: change.slot, from, to: change.flags })
+            })
+            .collect();
+        let (mut took_effect, mut before) = (Vec::new(), 0);
+        let result = inner.change(Cause::Health(&reasons), |in_force| {
+            before = in_force.version();
+            let (next, changed) = in_force.with_flags(&changes);
+            took_effect = changed;
+            Ok((!took_effect.is_empty()).then_some(next))
+        });
+        match result {
+            // Nothing else has changed, so there is nothing to follow.
+            Ok(version) if took_effect.len() == changes.len() && self.version == Some(before) => {
+                self.version = version;
+            }
+            Ok(_) => self.version = None,
+            Err(errors) => errors.iter().for_each(|error| error!("{error}")),
+        }
+        self.flags.extend(took_effect.iter().map(|change| (change.slot, change.to)));
+    }
+}
+
+fn traffic_of(inner: &Inner, slot: Slot) -> SlotTraffic {
+    let counted = inner.traffic.of(slot);
+    SlotTraffic {
+        requests: counted.requests,
+        answered: counted.answered,
+        heard: counted.heard,
+        calls: counted.calls,
+        busy: counted.busy.into(),
+        failed: counted.failed.into(),
+        sources: counted.sources,
+        first_response_ms_sum: counted.answer_ms,
+    }
+}
+
+static NOT_SENT: Limited = Limited::new();
