@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// How much later, in milliseconds, a message may have been sent than the time by which we look at it.
+/// A worker reads the clock once for a batch, and others send meanwhile; it may be interrupted for
+/// some seconds on a machine that is overloaded.
+pub(crate) const CLOCK_BEHIND_MAX_MS: u32 = 10_000;
+
 /// How old, in milliseconds, a message of ours may be that an ICMP error quotes: a router that finds
 /// no neighbour reports it after three tries of one second.
 pub(crate) const REPORT_AGE_MAX_MS: u32 = 5_000;

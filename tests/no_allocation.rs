@@ -53,7 +53,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Rounds of the 16 messages below.
+/// Rounds of the 17 messages below.
 const ROUNDS: u64 = 80;
 
 #[test]
@@ -82,13 +82,14 @@ fn a_thousand_messages_of_every_kind_and_a_reload() {
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), 0);
     let totals = relay.stop();
     assert!(totals.received >= 1000);
+    assert_eq!(totals.icmp_other, ROUNDS, "errors for the port of nobody");
     assert_eq!(totals.unaccounted(), 0);
     for (verdict, a_round) in [
         (Verdict::Forwarded(Forwarded::Chosen), 2),
         (Verdict::Forwarded(Forwarded::Pinned), 2),
         (Verdict::Forwarded(Forwarded::Token), 2),
         (Verdict::Forwarded(Forwarded::Response), 4),
-        (Verdict::Answered(Answer::Ok), 1),
+        (Verdict::Answered(Answer::Ok), 2),
         (Verdict::Answered(Answer::NoTransaction), 1),
         (Verdict::Answered(Answer::TooManyHops), 1),
         (Verdict::Answered(Answer::BadRequest), 1),
@@ -163,6 +164,16 @@ fn play(relay: &Relay, caller: &End, server: &End, round: u64) {
         caller.send(to, &message);
         let answer = caller.receive();
         assert!(answer.starts_with(&format!("SIP/2.0 {wants} ")), "{answer}");
+    }
+
+    // An answer to a port that nobody has: the kernel reports an error.
+    let closed = End::new().address();
+    let ping = request("OPTIONS", 2, "nobody").replace("sip:us@example.com", &format!("sip:{to}"));
+    let errors = relay.totals().icmp_other;
+    caller.send(to, &ping.replace(&format!("UDP {}", caller.address()), &format!("UDP {closed}")));
+    let begin = Instant::now();
+    while relay.totals().icmp_other == errors {
+        assert!(begin.elapsed() < Duration::from_secs(5), "no error was reported");
     }
 
     // Silence.

@@ -15,7 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::branch::Branch;
-use super::response::{age_of_own, branch_of, verify_own};
+use super::response::{age_ms, age_of_own, branch_of, verify_own};
 use super::verdict::Reason;
 use super::via_parameter::{Bound, OwnVia, Purpose, ViaParameter, claims_probe};
 use super::{Arrival, Core, ListenerId, Shared};
@@ -141,7 +141,7 @@ impl Core {
             if expected.hash != branch.hash {
                 return Err(Reason::ForgedVia);
             }
-            let age_ms = (at.now.ms() as u32).wrapping_sub(sent_ms);
+            let age_ms = age_ms(at, sent_ms);
             return Ok(Some(Probe { number: Some(number), age_ms }));
         };
         let dialog = self.dialog_under(at, verified.key_id()).ok_or(Reason::ForgedVia)?;

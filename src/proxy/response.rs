@@ -232,8 +232,14 @@ fn sent_to(at: &Arrival, parameter: &ViaParameter) -> (Slot, Option<u32>) {
 
 /// Returns how many milliseconds ago this process wrote the parameter; `None` if another did.
 pub(super) fn age_of_own(at: &Arrival, parameter: &ViaParameter) -> Option<u32> {
-    let age_ms = (at.now.ms() as u32).wrapping_sub(parameter.sent_ms);
-    (parameter.incarnation == at.shared.incarnation).then_some(age_ms)
+    (parameter.incarnation == at.shared.incarnation).then(|| age_ms(at, parameter.sent_ms))
+}
+
+/// Returns how many milliseconds ago this was. Another thread may have read its clock a little later
+/// than we read ours; that is now.
+pub(super) fn age_ms(at: &Arrival, sent_ms: u32) -> u32 {
+    let age_ms = (at.now.ms() as u32).wrapping_sub(sent_ms);
+    if age_ms > u32::MAX - limits::CLOCK_BEHIND_MAX_MS { 0 } else { age_ms }
 }
 
 fn voice_of(slot: Slot, code: u16, age_ms: Option<u32>) -> Voice {

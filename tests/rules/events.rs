@@ -166,6 +166,20 @@ fn after_a_restart_the_age_is_unknown() {
 }
 
 #[test]
+fn a_response_that_overtakes_our_clock_has_no_age() {
+    for (ms, wants) in [(1, "0ms"), (10_000, "0ms"), (10_001, "unknown")] {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+        relay.pass_ms(20_000);
+        let sent = forwarded(&mut relay, "INVITE", "call");
+        // A worker that read the clock earlier than the one that sent the request.
+        relay.now = strowger::clock::Now::from_ms(relay.now.ms() - ms);
+        relay.send(A, response(&sent, "200 OK", "b")).forwarded();
+        let age = relay.heard().unwrap().age_ms;
+        assert_eq!(age.map_or("unknown".into(), |age| format!("{age}ms")), wants, "{ms}");
+    }
+}
+
+#[test]
 fn retry_after_of_a_503() {
     for (status, rows, wants) in [
         ("503 Busy", "Retry-After: 7\r\n", Some(7)),

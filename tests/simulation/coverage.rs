@@ -84,6 +84,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
         "takes two workers at the same instruction: one thread runs all of them here",
     ),
     ("panicked", "is the worker's verdict about the core, not the core's"),
+    ("probe_reply", "no relay sends probes here: the control thread does, which is not simulated"),
     ("other_try", "nothing writes a try number yet, and a changed one does not verify"),
     (
         "no_listener",

@@ -10,6 +10,7 @@ use super::*;
 use crate::config::{Config, Flags as ConfigFlags};
 use crate::control::{Options, Relay, Which};
 use crate::destination::DestinationState;
+use crate::proxy::probe::{self, ProbeRequest};
 use crate::proxy::{Answer, Forwarded, Reason};
 
 const LIST: &str = "1 sip:127.0.0.1:5071 0 0
@@ -145,6 +146,29 @@ fn a_call_in_progress_stays_where_it_is_said_to_be() {
     assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Pinned));
     let totals = running.relay.stop();
     assert_eq!((totals.received, totals.forwarded_all()), (1, 1));
+}
+
+#[test]
+fn the_reply_to_a_probe_is_the_probers() {
+    let running = running(LIST);
+    let shared = &running.relay.inner.shared;
+    let request = ProbeRequest {
+        number: 1,
+        method: "OPTIONS",
+        uri: "sip:127.0.0.1:5071",
+        from: "sip:dispatcher@localhost",
+        slot: Slot(0),
+        listener: ListenerId(0),
+    };
+    let mut probe = Vec::new();
+    assert!(probe::write(shared, &request, monotonic_now(), &mut probe));
+    let reply = String::from_utf8(probe).unwrap();
+    let (_, rows) = reply.split_once("\r\n").unwrap();
+    let told = running.explain(&format!("SIP/2.0 200 OK\r\n{rows}"));
+    assert_eq!(told.verdict, Verdict::Dropped(Reason::ProbeReply));
+    assert_eq!(told.says, "dropped (probe_reply): nothing is sent");
+    let wants = "it answers a probe of the relay itself: the prober takes it, and it goes nowhere";
+    assert_eq!(told.because, [wants]);
 }
 
 #[test]
