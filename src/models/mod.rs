@@ -16,6 +16,8 @@
 //! | the snapshot in force (arc-swap), counts of the old ones | a thread with the new one sees everything done before it was published; the last count is ours | [`slots`] with a replacement for arc-swap; `control::snapshot::publisher` tests the real one |
 //! | `WorkerStats` | nothing: one writer each | by argument |
 //! | `WorkerStats::snapshot_version` | nothing: it is shown, and a reload waits for it and then touches no memory of the worker | by argument |
+//! | `Traffic` | nothing: one writer each; of a set of sources that two write, a bit may be late or missing | by argument |
+//! | `Sightings`: crossbeam's rings, the handle of its thread | a push, then an unpark; the thread takes all before it parks | its test with real threads |
 //! | `Supplies::stop` | nothing: a flag; the threads are joined | by argument |
 //! | `Shared::cores` | nothing: numbers differ | by argument |
 //! | `DispatchLog`: crossbeam's ring, `stop` | release and acquire: what was pushed before the stop is written or counted | its test with real threads |

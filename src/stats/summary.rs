@@ -26,6 +26,7 @@ impl fmt::Display for Totals {
             ("lost in full socket buffers", self.socket_drops),
             ("reads failed", self.receive_failed),
             ("live pins evicted", self.pins.evicted_live),
+            ("answers to probes and ICMP errors lost", self.sightings_lost),
             ("dispatch lines lost", self.log_lost),
             ("events lost", self.events_lost),
             ("workers restarted", self.worker_restarts),
