@@ -456,6 +456,26 @@ pub const CONTROL_IDLE_S: u64 = 600;
 /// Seconds in which a client must read some part of its answer.
 pub const REPLY_TIME_MAX_S: u64 = 5;
 
+/// Turns of one round by weight that are prepared: enough for 1,300 destinations with a mean weight of
+/// 50. They are 128 KiB, and preparing them takes some 10 ms.
+pub(crate) const WEIGHT_TURNS_MAX: usize = 65_536;
+
+/// Bits of the number of buckets of the algorithm `consistent`, for a set of at most
+/// [`CONSISTENT_SMALL_MAX`] records: with 65,536, a share of one in 64 is exact to 3 %. They are 128
+/// KiB for each set of two records or more, and 5 ms.
+pub(crate) const CONSISTENT_BITS: u32 = 16;
+
+/// The same for a larger set: of 262,144 buckets, each of 10,000 records has some 26. 512 KiB.
+pub(crate) const CONSISTENT_BITS_LARGE: u32 = 18;
+
+/// See [`CONSISTENT_BITS`]. The list decides, not the states, because another number of buckets moves
+/// most calls.
+pub(crate) const CONSISTENT_SMALL_MAX: usize = 1_024;
+
+/// Parts of `hash_over`: real keys have one or two. A header field among them costs a search through
+/// the header, some 2 us.
+pub const HASH_OVER_PARTS_MAX: usize = 8;
+
 /// Answers of one control socket that wait for their readers: as many as connections.
 pub const REPLIES_MAX: usize = 64;
 

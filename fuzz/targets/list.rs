@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use strowger::clock::Now;
 use strowger::config::Problem;
-use strowger::destination::{Host, Origin, Record, Resolved};
+use strowger::destination::{Ask, Host, Origin, Record, Resolved};
 use strowger::limits;
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{Listener, Listeners, Transport};
@@ -107,7 +107,7 @@ fn assert_loads(list: &List) {
             members.iter().filter(is_active).flat_map(|r| &r.addresses).map(|a| a.socket).collect();
         assert_eq!(set.has_active(), !active.is_empty());
         for _ in 0..active.len().min(8) {
-            let slot = set.choose(true).expect("it has active ones");
+            let slot = set.choose(&Ask::default()).expect("it has active ones");
             assert!(set.is_active(slot));
             assert!(active.contains(&table.get(slot).expect("listed").address));
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strowger::clock::Now;
-use strowger::destination::Slot;
+use strowger::destination::{Algorithm, Choosing, Slot};
 use strowger::keys::{Keys, MasterKey};
 use strowger::limits;
 use strowger::log::{DispatchRecord, Template};
@@ -18,7 +18,7 @@ use strowger::proxy::{
     Answer, Cause, Event, Flow, ForeignRoute, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy,
     Reason, Rewrite, Shared, Snapshot, Verdict, split_host_port,
 };
-use strowger::registry::Registry;
+use strowger::registry::{Choosings, Registry};
 use strowger::source::parse;
 
 use super::list::resolved;
@@ -100,6 +100,10 @@ impl Relay {
         let list = parse("list", list.as_bytes()).expect("a good list");
         let records: Vec<_> = list.records.iter().map(resolved).collect();
         let Shared { listeners, pins, .. } = &*self.shared;
+        // Each life has another algorithm, beginning with round robin.
+        let algorithm = Algorithm::ALL[(self.lives + 4) % Algorithm::ALL.len()].0;
+        let choosing = Choosing { algorithm, ..Choosing::default() };
+        self.registry.choose_by(Choosings::new(&choosing, []));
         self.snapshot.version += 1;
         self.snapshot.destinations =
             self.registry.load(self.now, &records, listeners, pins).expect("a good list");
@@ -247,6 +251,10 @@ impl Relay {
             Forwarded::Chosen => {
                 assert!(self.active.contains(to), "{to} is not active");
                 assert!(!self.snapshot.draining);
+            }
+            Forwarded::Hash => {
+                assert!(self.active.contains(to), "{to} is not active");
+                assert!(came.to_tag.is_some() || came.method == Method::Cancel);
             }
             Forwarded::Pinned | Forwarded::CallPin | Forwarded::RequestUri => {
                 assert!(self.destinations.contains(to), "{to} was never listed");

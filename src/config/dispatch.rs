@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::document::{Document, Later, Section};
+use super::hash_over::hash_over;
 use super::relay::read_prefixes;
 use super::{health, values};
+use crate::destination::Algorithm;
 use crate::limits;
 use crate::proxy::{
     ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, Sips, SourceMatch, StatusLine,
@@ -15,6 +17,10 @@ use crate::proxy::{
 /// Keys that a set may have for itself.
 const SET_KEYS: &[&str] = &[
     "algorithm",
+    "compat",
+    "hash_over",
+    "hash_user_only",
+    "use_default",
     "forwarding",
     "record_route",
     "no_destination",
@@ -107,7 +113,7 @@ pub(super) fn read_sets(
 }
 
 fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy) {
-    read_algorithm(document, section, set);
+    read_choosing(document, section, set);
     let later: Later = &[(
         "stateful",
         "write \"stateless\": each request goes to one destination, without failover",
@@ -142,7 +148,28 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
     health::read(document, section, set);
 }
 
-fn read_algorithm(document: &mut Document, section: &Section, set: &mut SetPolicy) {
+fn read_choosing(document: &mut Document, section: &Section, set: &mut SetPolicy) {
+    let choosing = &mut set.choosing;
+    let words = &[("kamailio", true), ("none", false)];
+    if let Some(value) = section.word(document, "compat", words, &[]) {
+        choosing.is_kamailio = value;
+    }
+    if let Some(value) = section.boolean(document, "hash_user_only") {
+        choosing.hash_user_only = value;
+    }
+    if let Some(value) = section.boolean(document, "use_default") {
+        choosing.use_default = value;
+    }
+    let mut is_read = true;
+    if let Some((text, place)) = section.string(document, "hash_over") {
+        match hash_over(text) {
+            Ok(parts) => choosing.hash_over = parts,
+            Err((what, right)) => {
+                is_read = false;
+                document.wrong(&place, section.what(&format!("hash_over: {what}")), right);
+            }
+        }
+    }
     let Some(value) = section.get("algorithm") else {
         return;
     };
@@ -150,18 +177,22 @@ fn read_algorithm(document: &mut Document, section: &Section, set: &mut SetPolic
         DeValue::String(text) => text.to_string(),
         DeValue::Integer(number) => number.to_string(),
         other => {
-            let right = "write \"round-robin\" or 4";
+            let right = "write a name such as \"round-robin\", or Kamailio's number";
             let wanted = "a name or number";
             section.wrong_type(document, "algorithm", value, other, wanted, right);
             return;
         }
     };
     match values::algorithm(&text) {
-        Ok(algorithm) => set.algorithm = algorithm,
+        Ok(algorithm) => choosing.algorithm = algorithm,
         Err((what, right)) => {
             let what = section.what(&format!("algorithm: {what}"));
             document.wrong(&value.span(), what, right);
         }
+    }
+    if choosing.algorithm == Algorithm::KeyHash && choosing.hash_over.is_empty() && is_read {
+        let what = section.what("algorithm: key-hash has nothing to hash");
+        document.wrong(&value.span(), what, values::HASH_OVER);
     }
 }
 

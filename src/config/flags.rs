@@ -7,6 +7,7 @@ use clap::Args;
 use super::problem::Problem;
 use super::relay::listen_conflict;
 use super::{Config, ListenConfig, Source, Workers, values};
+use crate::destination::Algorithm;
 use crate::limits;
 use crate::log::Template;
 
@@ -123,9 +124,16 @@ pub(super) fn overlay(
     if let Some(text) = &flags.algorithm {
         match values::algorithm(text) {
             Ok(algorithm) => {
-                config.set_default.algorithm = algorithm;
-                for set in config.sets.values_mut() {
-                    set.algorithm = algorithm;
+                let sets = config.sets.values_mut().chain([&mut config.set_default]);
+                let mut lacks_key = false;
+                for set in sets {
+                    set.choosing.algorithm = algorithm;
+                    lacks_key |=
+                        algorithm == Algorithm::KeyHash && set.choosing.hash_over.is_empty();
+                }
+                if lacks_key {
+                    let what = "key-hash has nothing to hash".to_owned();
+                    wrong("--algorithm", (what, values::HASH_OVER.to_owned()));
                 }
             }
             Err(mistake) => wrong("--algorithm", mistake),

@@ -265,6 +265,19 @@ fn warnings(config: &Config) -> Vec<String> {
             ));
         }
     }
+    for set in in_use() {
+        let choosing = &set.choosing;
+        let algorithm = choosing.algorithm;
+        for (key, is_set, is_read) in [
+            ("hash_over", !choosing.hash_over.is_empty(), algorithm.reads_hash_over()),
+            ("hash_user_only", choosing.hash_user_only, algorithm.reads_user_only()),
+        ] {
+            if is_set && !is_read {
+                warnings
+                    .push(format!("{key} has no effect with the algorithm {}", algorithm.name()));
+            }
+        }
+    }
     for set in config.sets.keys().filter(|set| !sets_in_use.contains(set)) {
         let in_use: Vec<_> = sets_in_use.iter().map(u32::to_string).collect();
         warnings.push(format!(

@@ -10,6 +10,7 @@ mod dispatch;
 mod document;
 mod events;
 mod flags;
+mod hash_over;
 mod health;
 pub mod keyfile;
 mod load;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::destination::Algorithm;
+use crate::destination::{Algorithm, Choosing, Part, UriOf};
 use crate::health::{Codes, Mode, Passive, Probing};
 use crate::proxy::{ForeignRoute, InDialog, Rewrite, SourceMatch};
 
@@ -118,7 +118,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(policy.source_match, SourceMatch::Address);
     assert!(policy.options_always_ok);
     let default = &config.set_default;
-    assert_eq!(default.algorithm, Algorithm::RoundRobin);
+    assert_eq!(default.choosing.algorithm, Algorithm::RoundRobin);
     assert!(!default.record_route);
     assert_eq!((default.foreign_route, default.rewrite), (ForeignRoute::Keep, Rewrite::Domain));
     assert_eq!(default.in_dialog, InDialog::Route);
@@ -218,6 +218,45 @@ passive = true
 }
 
 #[test]
+fn how_sets_choose() {
+    let text = "[relay]\nlisten = [\"udp:192.0.2.1\"]\n[destinations]\nsource = \"list:d\"\n[dispatch]\nalgorithm = \"from-hash\"\ncompat = \"kamailio\"\nhash_user_only = true\n[set.1]\nalgorithm = \"consistent\"\nhash_over = \"from.user+to.user\"\ncompat = \"none\"\n[set.2]\nuse_default = true\n";
+    let config = read(text).unwrap();
+    let default = Choosing {
+        algorithm: Algorithm::FromHash,
+        is_kamailio: true,
+        hash_user_only: true,
+        ..Choosing::default()
+    };
+    assert_eq!(config.set_default.choosing, default);
+    let consistent = Choosing {
+        algorithm: Algorithm::Consistent,
+        is_kamailio: false,
+        hash_over: vec![Part::User(UriOf::From), Part::User(UriOf::To)],
+        ..default.clone()
+    };
+    assert_eq!(config.sets[&1].choosing, consistent);
+    assert_eq!(config.sets[&2].choosing, Choosing { use_default: true, ..default });
+    let told = config.warnings.join("\n");
+    assert!(told.contains("hash_user_only has no effect with the algorithm consistent"), "{told}");
+    let text = text.replace("consistent", "weighted");
+    let told = read(&text).unwrap().warnings.join("\n");
+    assert!(told.contains("hash_over has no effect with the algorithm weighted"), "{told}");
+}
+
+#[test]
+fn a_key_that_is_missing_is_told_of_the_flag_too() {
+    let flags = Flags { algorithm: Some("7".into()), ..Flags::default() };
+    let told = told(MINIMAL, &flags);
+    assert!(
+        told[0].starts_with("--algorithm: key-hash has nothing to hash: add hash_over"),
+        "{told:?}"
+    );
+    let text = format!("{MINIMAL}[dispatch]\nhash_over = \"call-id\"\n");
+    let config = Config::from_text(Path::new("/etc/strowger.toml"), &text, &flags).unwrap();
+    assert_eq!(config.set_default.choosing.algorithm, Algorithm::KeyHash);
+}
+
+#[test]
 fn who_may_be_sent_to_in_a_dialog_is_who_may_send() {
     for dispatch in ["", "[dispatch]\nset = 1\n"] {
         let text = format!(
@@ -238,13 +277,43 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     ),
     (
         "dispatch",
-        "algorithm = 9",
-        "[dispatch] algorithm: algorithm 9 (weight) is not available in this version: write \"round-robin\" or 4",
+        "algorithm = 10",
+        "[dispatch] algorithm: algorithm 10 (call-load) is not available in this version: write \"weighted\": calls in progress are not counted",
+    ),
+    (
+        "dispatch",
+        "algorithm = 16",
+        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 9, 11, 14, 15) or a name",
+    ),
+    (
+        "dispatch",
+        "algorithm = 7",
+        "[dispatch] algorithm: key-hash has nothing to hash: add hash_over, such as hash_over = \"from.user\"",
+    ),
+    (
+        "dispatch",
+        "hash_over = \"call_id\"",
+        "[dispatch] hash_over: \"call_id\" is not a part of a message: did you mean \"call-id\"?",
+    ),
+    (
+        "dispatch",
+        "compat = \"opensips\"",
+        "[dispatch] compat: \"opensips\" is not a compat: write one of \"kamailio\", \"none\"",
+    ),
+    (
+        "dispatch",
+        "use_default = 1",
+        "[dispatch] use_default: a whole number where true or false belongs",
+    ),
+    (
+        "set.2",
+        "hash_user_only = 1",
+        "[set.2] hash_user_only: a whole number where true or false belongs",
     ),
     (
         "dispatch",
         "algorithm = true",
-        "[dispatch] algorithm: true or false where a name or number belongs: write \"round-robin\" or 4",
+        "[dispatch] algorithm: true or false where a name or number belongs: write a name such as \"round-robin\", or Kamailio's number",
     ),
     (
         "dispatch",
@@ -315,7 +384,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     (
         "set.2",
         "algorithm = 12",
-        "[set.2] algorithm: algorithm 12 (parallel forking) is not available",
+        "[set.2] algorithm: algorithm 12 (parallel) is not available in this version: write \"first\"",
     ),
     (
         "dispatch",

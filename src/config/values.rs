@@ -128,17 +128,23 @@ fn first_of(ip: IpAddr, bits: u8) -> IpAddr {
 /// An algorithm's name, or its number in Kamailio.
 pub(crate) fn algorithm(text: &str) -> Result<Algorithm, Mistake> {
     let Ok(number) = text.parse::<u64>() else {
-        return choose(text, "algorithm", ALGORITHMS, ALGORITHMS_LATER);
+        let words: Vec<_> = Algorithm::ALL.iter().map(|(of, name, _)| (*name, *of)).collect();
+        return choose(text, "algorithm", &words, ALGORITHMS_LATER);
     };
-    if number == 4 {
-        return Ok(Algorithm::RoundRobin);
+    let is_it = |known: &Option<u8>| known.is_some_and(|known| u64::from(known) == number);
+    if let Some((algorithm, ..)) = Algorithm::ALL.iter().find(|(.., known)| is_it(known)) {
+        return Ok(*algorithm);
     }
-    Err(match KAMAILIO.iter().find(|(known, _)| *known == number) {
-        Some((_, name)) => (
+    let later = NUMBERS_LATER.iter().find(|(known, _)| *known == number).and_then(|(_, name)| {
+        let (_, right) = ALGORITHMS_LATER.iter().find(|(later, _)| later == name)?;
+        Some((name, right))
+    });
+    Err(match later {
+        Some((name, right)) => (
             format!("algorithm {number} ({name}) is not available in this version"),
-            ONLY_ROUND_ROBIN.into(),
+            (*right).into(),
         ),
-        None => (format!("{number} is not the number of an algorithm"), ONLY_ROUND_ROBIN.into()),
+        None => (format!("{number} is not the number of an algorithm"), NUMBERS.into()),
     })
 }
 
@@ -250,46 +256,32 @@ pub(crate) fn key(text: &str) -> Result<MasterKey, Mistake> {
     Ok(MasterKey { id, secret })
 }
 
-const ONLY_ROUND_ROBIN: &str = "write \"round-robin\" or 4";
+/// What `key-hash` needs.
+pub(super) const HASH_OVER: &str =
+    "add hash_over, such as hash_over = \"from.user\" or \"header(X-Account)\"";
 
-const ALGORITHMS: &[(&str, Algorithm)] =
-    &[("round-robin", Algorithm::RoundRobin), ("4", Algorithm::RoundRobin)];
+/// What is right instead of a number or name that is not one.
+const NUMBERS: &str =
+    "write a number of Kamailio's (0 to 9, 11, 14, 15) or a name, such as 4 or \"round-robin\"";
 
 const ALGORITHMS_LATER: Later = &[
-    ("weighted", ONLY_ROUND_ROBIN),
-    ("weight", ONLY_ROUND_ROBIN),
-    ("relative-weight", ONLY_ROUND_ROBIN),
-    ("random", ONLY_ROUND_ROBIN),
-    ("hash", ONLY_ROUND_ROBIN),
-    ("serial", ONLY_ROUND_ROBIN),
-    ("priority", ONLY_ROUND_ROBIN),
-    ("call-load", ONLY_ROUND_ROBIN),
-    ("least-calls", ONLY_ROUND_ROBIN),
-    ("parallel", ONLY_ROUND_ROBIN),
-    ("latency", ONLY_ROUND_ROBIN),
+    ("call-load", CALLS),
+    ("least-calls", CALLS),
+    ("parallel", "write \"first\": a stateless relay cannot fork, it sends to the first one"),
+    ("latency", LATENCY),
+    ("fastest", LATENCY),
+    ("overload-control", "write \"round-robin\": no overload reports are read"),
 ];
 
-const KAMAILIO: &[(u64, &str)] = &[
-    (0, "hash over Call-ID"),
-    (1, "hash over From URI"),
-    (2, "hash over To URI"),
-    (3, "hash over Request-URI"),
-    (5, "hash over authorization user name"),
-    (6, "random"),
-    (7, "hash over a pseudo-variable"),
-    (8, "serial"),
-    (9, "weight"),
-    (10, "call load"),
-    (11, "relative weight"),
-    (12, "parallel forking"),
-    (13, "latency"),
-    (14, "round robin or serial"),
-    (15, "priority and weight"),
-    (64, "round robin with overload control"),
-];
+const CALLS: &str = "write \"weighted\": calls in progress are not counted";
+const LATENCY: &str = "write \"weighted\": latencies are not measured";
+
+const NUMBERS_LATER: &[(u64, &str)] =
+    &[(10, "call-load"), (12, "parallel"), (13, "latency"), (64, "overload-control")];
 
 #[cfg(test)]
 mod tests {
+    use super::algorithm as algorithm_of;
     use super::*;
 
     #[test]
@@ -362,15 +354,26 @@ mod tests {
 
     #[test]
     fn algorithms() {
+        for (algorithm, name, number) in Algorithm::ALL {
+            assert_eq!(algorithm_of(name), Ok(*algorithm));
+            assert_eq!(algorithm.name(), *name);
+            if let Some(number) = number {
+                assert_eq!(algorithm_of(&number.to_string()), Ok(*algorithm));
+            }
+        }
         for (text, wants) in [
             ("round-robin", None),
             ("4", None),
             ("round-robn", Some("\"round-robn\" is not an algorithm")),
-            ("9", Some("algorithm 9 (weight) is not available")),
-            ("weighted", Some("\"weighted\" is not available")),
+            ("10", Some("algorithm 10 (call-load) is not available in this version")),
+            ("12", Some("algorithm 12 (parallel) is not available")),
+            ("13", Some("algorithm 13 (latency) is not available")),
+            ("64", Some("algorithm 64 (overload-control) is not available")),
+            ("least-calls", Some("\"least-calls\" is not available")),
             ("63", Some("63 is not the number")),
+            ("-1", Some("\"-1\" is not an algorithm")),
         ] {
-            let what = algorithm(text).err().map(|(what, _)| what);
+            let what = algorithm_of(text).err().map(|(what, _)| what);
             match (what, wants) {
                 (None, None) => {}
                 (Some(what), Some(part)) => assert!(what.contains(part), "{text}: {what}"),

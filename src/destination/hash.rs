@@ -6,18 +6,49 @@
 /// Kamailio reads characters as C's `char`, which is signed on x86: bytes from 0x80 on are negative
 /// numbers. On ARM it is unsigned, so Kamailio's hash of such a key differs there.
 pub fn kamailio(key1: &[u8], key2: &[u8]) -> u32 {
-    let hash = words(key1).wrapping_add(words(key2));
-    let mixed = hash.wrapping_add(hash >> 11).wrapping_add((hash >> 13).wrapping_add(hash >> 23));
-    mixed.max(1)
+    let mut hash = KamailioHash::default();
+    hash.write(key1);
+    hash.end_key();
+    hash.write(key2);
+    hash.finish()
 }
 
-/// Adds up the words of four bytes and the remaining bytes, each mixed into its lower bits.
-fn words(key: &[u8]) -> u32 {
-    let word = |bytes: &[u8]| {
-        let signed = |byte: &u8| i32::from(byte.cast_signed()).cast_unsigned();
-        bytes.iter().fold(0_u32, |word, byte| (word << 8).wrapping_add(signed(byte)))
-    };
-    key.chunks(4).map(word).fold(0, |sum, word| sum.wrapping_add(word ^ (word >> 3)))
+/// The same hash over keys that come in pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KamailioHash {
+    sum: u32,
+    /// The bytes of the word that is not complete, and how many they are.
+    word: u32,
+    len: u8,
+}
+
+impl KamailioHash {
+    /// Adds a piece of the key.
+    pub fn write(&mut self, piece: &[u8]) {
+        for byte in piece {
+            let signed = i32::from(byte.cast_signed()).cast_unsigned();
+            self.word = (self.word << 8).wrapping_add(signed);
+            self.len += 1;
+            if self.len == 4 {
+                self.end_key();
+            }
+        }
+    }
+
+    /// Ends a key: the next one begins with a word of its own.
+    pub fn end_key(&mut self) {
+        self.sum = self.sum.wrapping_add(self.word ^ (self.word >> 3));
+        (self.word, self.len) = (0, 0);
+    }
+
+    /// Returns the hash over everything so far.
+    pub fn finish(mut self) -> u32 {
+        self.end_key();
+        let hash = self.sum;
+        let mixed =
+            hash.wrapping_add(hash >> 11).wrapping_add((hash >> 13).wrapping_add(hash >> 23));
+        mixed.max(1)
+    }
 }
 
 #[cfg(test)]

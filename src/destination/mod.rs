@@ -1,24 +1,30 @@
 //! The destinations: the operator's records, the sets made of them, and how one is chosen.
 
+mod algorithm;
+mod choose;
 mod flags;
 pub mod hash;
+mod key;
 mod record;
-mod round_robin;
 mod set;
 mod table;
+mod turns;
 mod wheel;
 
+pub use algorithm::{Algorithm, Choosing};
+pub use choose::Ask;
 pub use flags::{DestinationState, Flags};
+pub use key::{HeaderField, Key, Part, UriOf};
 pub use record::{
-    Address, Algorithm, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName,
-    UriError,
+    Address, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName, UriError,
 };
 pub use set::Set;
 pub use table::{Destination, Known, NextHop, SourceMatch, Table};
 
-pub(crate) use round_robin::{Place, RoundRobin, Turns};
-pub(crate) use set::Chooser;
+pub(crate) use choose::{Candidate, Chooser, Standing};
+pub(crate) use key::{KeyHasher, identity};
 pub(crate) use table::Index;
+pub(crate) use turns::{Place, Turns};
 pub(crate) use wheel::wheel;
 
 /// The number of a destination in this process: of one URI, one socket and one resolved address in

@@ -8,14 +8,6 @@ use thiserror::Error;
 
 use super::Flags;
 
-/// How a set chooses.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Algorithm {
-    /// One after the other; Kamailio's algorithm 4.
-    #[default]
-    RoundRobin,
-}
-
 /// A `socket=` attribute: the listener that a destination is reached through.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct SocketName(pub SocketAddr);
@@ -29,6 +21,16 @@ pub struct Attributes {
     pub sockname: Option<String>,
     /// `duid`: distinguishes it from another destination with the same URI.
     pub duid: Option<String>,
+    /// `weight`: its share, 1 to 100.
+    pub weight: Option<u8>,
+    /// `rweight`: its share by the algorithm `relative-weight`, 1 to 100.
+    pub rweight: Option<u8>,
+    /// `maxload`: the most calls that it takes at a time; 0 is any number.
+    pub maxload: Option<u32>,
+    /// `latency`: how long it takes to answer, in milliseconds, before it is measured.
+    pub latency_ms: Option<u32>,
+    /// `cc`: its share follows its latency.
+    pub congestion_control: bool,
     /// All attributes as written, including unknown ones.
     pub text: String,
     /// The unknown names. They are kept, because operators store their own attributes there.

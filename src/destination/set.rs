@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{RoundRobin, Slot};
+use super::Slot;
+use super::choose::{Ask, Choice, Chooser};
+use super::key::Key;
+use super::turns::{Place, look, take};
+use crate::sync::AtomicU64;
 
 /// A destination set, ready to choose from.
 #[derive(Clone, Debug)]
@@ -10,32 +14,44 @@ pub struct Set {
     /// Its number.
     pub id: u32,
     pub(crate) chooser: Chooser,
+    /// The record that is used only if no other can be.
+    pub(crate) last_resort: Option<Place>,
+    /// What the algorithm hashes.
+    pub(crate) key: Option<Arc<Key>>,
     /// The slots of the active records, sorted.
     pub(crate) active_members: Arc<[Slot]>,
-}
-
-/// The table of the set's algorithm. It is prepared when the set is built, so that a choice takes
-/// the same short time in a small set and in a large one.
-#[derive(Clone, Debug)]
-pub(crate) enum Chooser {
-    RoundRobin(RoundRobin),
 }
 
 impl Set {
     /// Returns the next destination; `None` if none is active.
     ///
-    /// Each call takes a turn, so call it only for requests seen for the first time.
-    pub fn choose(&self, is_invite: bool) -> Option<Slot> {
-        match &self.chooser {
-            Chooser::RoundRobin(round) => round.choose(is_invite),
-        }
+    /// Each call may take a turn, so call it only for requests seen for the first time.
+    pub fn choose(&self, ask: &Ask) -> Option<Slot> {
+        self.pick(ask, take)
     }
 
     /// Returns what [`Set::choose`] would return now, and takes no turn.
-    pub fn peek(&self, is_invite: bool) -> Option<Slot> {
-        match &self.chooser {
-            Chooser::RoundRobin(round) => round.peek(is_invite),
+    pub fn peek(&self, ask: &Ask) -> Option<Slot> {
+        self.pick(ask, look)
+    }
+
+    fn pick(&self, ask: &Ask, turn: impl Fn(&AtomicU64) -> u64 + Copy) -> Option<Slot> {
+        match self.chooser.pick(ask, turn) {
+            Choice::To(slot) => Some(slot),
+            Choice::NoneActive => self.last_resort.as_ref()?.slot(ask.key, turn),
+            Choice::NoKey => None,
         }
+    }
+
+    /// Returns the destination that the key of a request alone decides; `None` if the algorithm
+    /// decides by something else. Takes no turn.
+    pub fn by_key(&self, ask: &Ask) -> Option<Slot> {
+        self.chooser.draws_key(ask).then(|| self.peek(ask))?
+    }
+
+    /// Returns the key whose hash a choice needs: see [`Ask::key`].
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_deref()
     }
 
     /// Returns whether it has an active destination.
@@ -48,11 +64,13 @@ impl Set {
         self.active_members.binary_search(&slot).is_ok()
     }
 
-    /// Returns the destinations that can be chosen, each once, in the order in which they come next.
-    /// Takes no turn.
-    pub(crate) fn round(&self, is_invite: bool) -> Vec<Slot> {
-        match &self.chooser {
-            Chooser::RoundRobin(round) => round.round(is_invite),
+    /// Returns the destinations that can be chosen, each once, in the order in which they come next;
+    /// the last resort at the end. Takes no turn.
+    pub(crate) fn round(&self, ask: &Ask) -> Vec<Slot> {
+        let mut round = self.chooser.round(ask, look);
+        if let Some(place) = &self.last_resort {
+            round.extend(place.slots(ask.key, look));
         }
+        round
     }
 }

@@ -195,10 +195,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     Row(
-        "route { ds_select_dst(\"1\", \"9\"); }",
+        "route { ds_select_dst(\"1\", \"10\"); }",
         &["set = 1"],
         &[
-            "k.cfg:1 ds_select_dst(\"1\", \"9\"): [dispatch] algorithm: algorithm 9 (weight) is not available",
+            "k.cfg:1 ds_select_dst(\"1\", \"10\"): [dispatch] algorithm: algorithm 10 (call-load) is not available",
         ],
     ),
     Row(

@@ -28,4 +28,5 @@ pub use via::{Rport, Via};
 
 pub(crate) use cursor::trim;
 pub(crate) use host::parse_ip;
+pub(crate) use name_addr::NameAddr;
 pub(crate) use via::MAGIC_COOKIE;

@@ -1,20 +1,21 @@
 //! Counters that hand out numbers: the turns of the round, and one line a second for a log site.
 
 use super::*;
-use crate::destination::{Chooser, Place, RoundRobin, Set, Turns};
+use crate::destination::{Ask, Chooser, Place, Set, Turns};
 use crate::log::Limited;
 
 /// Creates a set of three, of which one record has two addresses; each reload builds its own table.
 fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
     let several =
         Place::Several { wheel: [1, 2].map(Slot).into(), turns: Shared::clone(place_turns) };
-    let chooser = Chooser::RoundRobin(RoundRobin {
-        places: [several, Place::One(Slot(3))].into(),
-        turns: Shared::clone(turns),
-        invite_offset: 0,
-        other_offset: 0,
-    });
-    Set { id: 1, chooser, active_members: [1, 2, 3].map(Slot).into() }
+    let places = [several, Place::One(Slot(3))].into();
+    Set {
+        id: 1,
+        chooser: Chooser::round_robin(places, Shared::clone(turns)),
+        last_resort: None,
+        key: None,
+        active_members: [1, 2, 3].map(Slot).into(),
+    }
 }
 
 #[test]
@@ -24,7 +25,8 @@ fn no_turn_is_lost_or_taken_twice_while_tables_change() {
         // Two workers, one with the old table, one with the new.
         let workers = (0..2).map(|_| {
             let set = set(&turns, &places);
-            thread::spawn(move || [set.choose(true).unwrap().0, set.choose(true).unwrap().0])
+            let ask = Ask { is_invite: true, ..Ask::default() };
+            thread::spawn(move || [set.choose(&ask).unwrap().0, set.choose(&ask).unwrap().0])
         });
         let mut chosen: Vec<u16> = join(workers.collect()).into_iter().flatten().collect();
         chosen.sort_unstable();

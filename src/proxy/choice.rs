@@ -7,7 +7,7 @@ use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule}
 use super::request::hop_to;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core};
-use crate::destination::{Set, Slot};
+use crate::destination::{Ask, Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
 
@@ -65,7 +65,7 @@ impl Core {
         request: &Request,
         set: u32,
         challenge: impl FnOnce(PinKey, u8) -> Option<Slot>,
-        turn: impl FnOnce(&Set, bool) -> Option<Slot>,
+        turn: impl FnOnce(&Set, &Ask) -> Option<Slot>,
     ) -> Offer {
         if at.snapshot.draining {
             return Offer::Nothing(Answer::Unavailable);
@@ -78,8 +78,7 @@ impl Core {
                 return Offer::To(slot, Rule::Challenge);
             }
         }
-        let is_invite = self.message.method == Method::Invite;
-        match set.and_then(|set| turn(set, is_invite)) {
+        match set.and_then(|set| turn(set, &self.ask(at, Some(request.branch), set))) {
             Some(slot) => Offer::To(slot, Rule::Turn),
             None => Offer::Nothing(Answer::NoDestination),
         }

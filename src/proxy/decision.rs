@@ -122,6 +122,11 @@ pub enum Rule {
     Token,
     /// Its Request-URI names a destination.
     RequestUri,
+    /// Nothing is remembered of it, but the hash of the set chooses the destination of its INVITE
+    /// again: a CANCEL or an ACK.
+    Hash,
+    /// The same for another request in a dialog.
+    DialogHash,
     /// A response: our own Via names it.
     Via,
     /// A response whose server dropped our Via parameter: the branch proves it.
@@ -139,6 +144,7 @@ impl Rule {
             Self::Call => Forwarded::CallPin,
             Self::Token => Forwarded::Token,
             Self::RequestUri => Forwarded::RequestUri,
+            Self::Hash | Self::DialogHash => Forwarded::Hash,
             Self::Via => Forwarded::Response,
             Self::Branch => Forwarded::ViaParameterLost,
         }
@@ -147,7 +153,7 @@ impl Rule {
     /// Returns whether its request is dispatched to a set, whose settings then say how it is written:
     /// a request outside a dialog, and its CANCEL and ACK, which must be written the same way.
     pub(super) const fn is_dispatched(self) -> bool {
-        matches!(self, Self::Turn | Self::Challenge | Self::Transaction)
+        matches!(self, Self::Turn | Self::Challenge | Self::Transaction | Self::Hash)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::clock::Now;
 use crate::destination::{Known, Slot};
-use crate::message::{Fault, Message, Method};
+use crate::message::{Fault, Message};
 use crate::pin::{self, Kind, Pin, PinKey, State};
 
 pub use crate::dialog::{Speaker, Token};
@@ -136,8 +136,12 @@ impl Explainer {
         let transaction = core.transaction(at).and_then(|key| recall(at, key, false));
         let call = core.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
         let set = at.set_for_new();
-        let is_invite = core.message.method == Method::Invite;
-        let chooses_from = snapshot.destinations.set(set);
+        let round = snapshot.destinations.set(set).map(|set| {
+            let is_request = matches!(core.message.start_line, StartLine::Request { .. });
+            let branch = is_request
+                .then(|| Branch::of_request(&shared.keys, &core.message, &core.dialog, at.bytes));
+            set.round(&core.ask(at, branch.flatten(), set))
+        });
         let rule = match (verdict, decision.action) {
             (Verdict::Forwarded(_), Action::Forward(_, hop)) => hop.rule,
             (Verdict::Forwarded(_), Action::Return(_, rule)) => rule,
@@ -163,7 +167,7 @@ impl Explainer {
             transaction,
             call,
             destination,
-            round: chooses_from.map(|set| set.round(is_invite)).unwrap_or_default(),
+            round: round.unwrap_or_default(),
             leaves,
         }
     }

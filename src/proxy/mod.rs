@@ -22,6 +22,7 @@ mod event;
 mod explain;
 mod flow;
 mod in_dialog;
+mod key;
 mod neighbour;
 mod outbox;
 mod policy;

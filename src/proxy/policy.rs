@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::destination::{Algorithm, SourceMatch};
+use crate::destination::{Choosing, SourceMatch};
 use crate::health::{Passive, Probing};
 use crate::limits;
 
@@ -124,7 +124,7 @@ pub struct Policy {
 #[derive(Clone, Debug)]
 pub struct SetPolicy {
     /// How destinations are chosen.
-    pub algorithm: Algorithm,
+    pub choosing: Choosing,
     /// Whether to add Record-Route.
     pub record_route: bool,
     /// The response if no destination is active.
@@ -164,7 +164,7 @@ impl Default for Policy {
 impl Default for SetPolicy {
     fn default() -> Self {
         Self {
-            algorithm: Algorithm::RoundRobin,
+            choosing: Choosing::default(),
             record_route: true,
             no_destination: StatusLine { code: 404, reason: "No destination".into() },
             foreign_route: ForeignRoute::default(),

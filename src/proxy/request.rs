@@ -55,11 +55,13 @@ impl Core {
             (Dialog::Verified(speaker, token), _) => {
                 Ok((self.by_token(at, &request, speaker, &token), Note::Nothing))
             }
-            (_, Method::Ack) => Ok(self.ack(at, &request)),
+            (_, Method::Ack) => Ok(self.ack(at, &request, set)),
             _ if self.message.to_tag.is_some() => {
-                self.by_call(at, &request).ok_or(Answer::NoTransaction)
+                let action = self.by_call(at, &request);
+                let by_hash = || Some((self.by_hash(at, &request, set)?, Note::Nothing));
+                action.or_else(by_hash).ok_or(Answer::NoTransaction)
             }
-            (_, Method::Cancel) => self.cancel(at, &request),
+            (_, Method::Cancel) => self.cancel(at, &request, set),
             _ => {
                 let is_listed_sender = sender.is_some_and(|known| known.is_listed);
                 self.out_of_dialog(at, &request, set, is_listed_sender)
@@ -102,7 +104,7 @@ impl Core {
             && at.shared.listeners.is_us(uri.host.of(at.bytes), uri.port_or_default())
     }
 
-    fn ack(&self, at: &Arrival, request: &Request) -> (Action, Note) {
+    fn ack(&self, at: &Arrival, request: &Request, set: u32) -> (Action, Note) {
         let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
         if to_tag.eq_ignore_ascii_case(&own_to_tag(&at.shared.keys, request.branch)) {
             return (Action::Drop(Reason::OwnAck), Note::Nothing);
@@ -115,11 +117,14 @@ impl Core {
             };
             return (action, note);
         }
-        self.by_call(at, request).unwrap_or((Action::Drop(Reason::StrayAck), Note::Nothing))
+        self.by_call(at, request).unwrap_or_else(|| {
+            let by_hash = self.by_hash(at, request, set);
+            (by_hash.unwrap_or(Action::Drop(Reason::StrayAck)), Note::Nothing)
+        })
     }
 
-    /// §16.10: forwards a CANCEL where its INVITE went, which only the pin knows.
-    fn cancel(&self, at: &Arrival, request: &Request) -> Result<(Action, Note), Answer> {
+    /// §16.10: forwards a CANCEL where its INVITE went, which only the pin knows, or a hash.
+    fn cancel(&self, at: &Arrival, request: &Request, set: u32) -> Result<(Action, Note), Answer> {
         if let Some((pin, note)) = find_transaction(at, request) {
             let action = match lead(at, pin.slot, Rule::Transaction) {
                 Led::To(hop) => Action::Forward(*request, hop),
@@ -129,7 +134,9 @@ impl Core {
             };
             return Ok((action, note));
         }
-        let action = self.by_request_uri(at, request).ok_or(Answer::NoTransaction)?;
+        let action = self.by_request_uri(at, request);
+        let action = action.or_else(|| self.by_hash(at, request, set));
+        let action = action.ok_or(Answer::NoTransaction)?;
         Ok((action, Note::Nothing))
     }
 
@@ -195,6 +202,27 @@ impl Core {
             Led::Nowhere(reason) => Some(Action::Drop(reason)),
             Led::Ours => None,
         }
+    }
+
+    /// A request of which nothing is remembered goes where the set's hash sends it, if the hash is the
+    /// same as that of the call's INVITE: for a CANCEL and the ACK to a non-2xx always, because they
+    /// repeat its fields (§9.1, §17.1.1.3); for others only if it is over the Call-ID alone. A
+    /// callee's request has no destination.
+    fn by_hash(&self, at: &Arrival, request: &Request, set: u32) -> Option<Action> {
+        if request.from_destination {
+            return None;
+        }
+        let set = at.snapshot.destinations.set(set)?;
+        let repeats_invite = matches!(self.message.method, Method::Cancel | Method::Ack);
+        if !repeats_invite && !set.key()?.is_same_in_dialog() {
+            return None;
+        }
+        let slot = set.by_key(&self.ask(at, None, set))?;
+        let rule = if repeats_invite { Rule::Hash } else { Rule::DialogHash };
+        Some(match hop_to(at, slot, rule) {
+            Ok(hop) => Action::Forward(*request, hop),
+            Err(reason) => Action::Drop(reason),
+        })
     }
 
     /// Returns the key of the pin of this message's call: the sender of its request, Call-ID, the

@@ -45,6 +45,9 @@ closed_set! {
         CallPin = "call_pin",
         /// To the destination that the Request-URI names.
         RequestUri = "request_uri",
+        /// Of a request that nothing is remembered of, to the destination that the set's hash chooses
+        /// for it.
+        Hash = "hash",
         /// A response, along its next Via.
         Response = "response",
         /// A response whose server dropped our Via parameter.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 pub use checks::{LoadError, error_of, leads_to_us, record_error, what_of_ours};
 pub use difference::Difference;
 pub use identity::RecordIdentity;
+pub use sets::Choosings;
 pub use states::FlagChange;
 
 use crate::clock::Now;
@@ -38,10 +39,16 @@ pub struct Registry {
     slots: Arc<Slots>,
     sets: Arc<BTreeMap<u32, Arc<SetMemory>>>,
     table: Table,
+    choosings: Arc<Choosings>,
     route_lookup: RouteLookup,
 }
 
 impl Registry {
+    /// Makes the sets choose this way from the next load on.
+    pub fn choose_by(&mut self, choosings: Choosings) {
+        self.choosings = Arc::new(choosings);
+    }
+
     /// Builds the table for these records, which are in dispatch order, and puts it in force. If it
     /// fails, nothing changes.
     pub fn load(

@@ -8,7 +8,8 @@ use super::round::Round;
 use super::states::{FlagChange, RecordState};
 use super::{RecordIdentity, Registry};
 use crate::destination::{
-    Address, Chooser, DestinationState, Flags, Place, Resolved, RoundRobin, Set, Slot, Turns, wheel,
+    Address, Candidate, Chooser, Choosing, DestinationState, Flags, Key, Place, Resolved, Set,
+    Slot, Standing, Turns, identity, wheel,
 };
 
 /// A record of a load.
@@ -21,14 +22,37 @@ pub(super) struct Listed<'a> {
     pub(super) slots: &'a [Slot],
 }
 
+/// How each set chooses.
+#[derive(Clone, Debug, Default)]
+pub struct Choosings {
+    default: Arc<Choosing>,
+    sets: BTreeMap<u32, Arc<Choosing>>,
+}
+
+impl Choosings {
+    /// Creates it from the settings of sets that have none of their own, and of those that have.
+    pub fn new<'a>(
+        default: &Choosing,
+        sets: impl IntoIterator<Item = (u32, &'a Choosing)>,
+    ) -> Self {
+        let sets = sets.into_iter().map(|(id, of)| (id, Arc::new(of.clone()))).collect();
+        Self { default: Arc::new(default.clone()), sets }
+    }
+
+    fn of(&self, set: u32) -> &Arc<Choosing> {
+        self.sets.get(&set).unwrap_or(&self.default)
+    }
+}
+
 /// What is kept of a set.
 #[derive(Debug)]
 pub(super) struct SetMemory {
+    choosing: Arc<Choosing>,
     roster: Arc<Roster>,
     /// The states of the records, in their order.
     states: Vec<RecordState>,
     turns: Arc<Turns>,
-    /// The indices of the active records.
+    /// The indices of the active records, without the last resort.
     active: Vec<usize>,
     invite: Round,
     other: Round,
@@ -45,6 +69,7 @@ pub(super) struct Roster {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) identity: Arc<RecordIdentity>,
+    standing: Standing,
     /// The addresses that a listener reaches.
     reached: Box<[(Address, Slot)]>,
 }
@@ -56,11 +81,19 @@ impl Registry {
         for listed in listed {
             by_set.entry(listed.resolved.record.set).or_default().push(*listed);
         }
+        for (id, listed) in &mut by_set {
+            if self.choosings.of(*id).is_kamailio {
+                let priority = |listed: &Listed<'_>| listed.resolved.record.priority;
+                let equal = listed.chunk_by_mut(|a, b| priority(a) == priority(b));
+                equal.for_each(<[_]>::reverse);
+            }
+        }
         let mut next: BTreeMap<_, _> = by_set
             .iter()
             .map(|(id, listed)| {
                 let before = self.sets.get(id).map(AsRef::as_ref);
-                (*id, Arc::new(SetMemory::follow(*id, before, listed)))
+                let choosing = Arc::clone(self.choosings.of(*id));
+                (*id, Arc::new(SetMemory::follow(*id, choosing, before, listed)))
             })
             .collect();
         let with_slots = self.sets_with_slots();
@@ -152,7 +185,8 @@ impl Registry {
     /// Builds a set anew with these states of its records.
     fn put_states(&mut self, set: u32, states: Vec<RecordState>) {
         let Some(memory) = self.sets.get(&set) else { return };
-        let memory = SetMemory::new(set, Some(memory), Arc::clone(&memory.roster), states);
+        let (choosing, roster) = (Arc::clone(&memory.choosing), Arc::clone(&memory.roster));
+        let memory = SetMemory::new(set, choosing, Some(memory), roster, states);
         if let Ok(at) = self.table.set_ids.binary_search(&set) {
             self.table.sets[at] = Arc::clone(&memory.set);
         }
@@ -189,11 +223,17 @@ impl SetMemory {
         reached.map(|(_, slot)| *slot)
     }
 
-    fn follow(id: u32, before: Option<&Self>, listed: &[Listed<'_>]) -> Self {
+    fn follow(
+        id: u32,
+        choosing: Arc<Choosing>,
+        before: Option<&Self>,
+        listed: &[Listed<'_>],
+    ) -> Self {
         let mut roster = Roster::default();
         roster.members.reserve(listed.len());
         roster.index_of.reserve(listed.len());
         let mut states = Vec::with_capacity(listed.len());
+        let mut known = HashSet::new();
         for (Listed { resolved, reached, slots }, at) in listed.iter().zip(0..) {
             let identity = Arc::new(RecordIdentity::of(&resolved.record));
             let before = before.and_then(|before| {
@@ -202,45 +242,64 @@ impl SetMemory {
             states.push(RecordState::follow(before, resolved));
             roster.index_of.insert(Arc::clone(&identity), at);
             let reached = reached.addresses.iter().copied().zip(slots.iter().copied()).collect();
-            roster.members.push(Member { identity, reached });
+            let standing = standing(resolved, &mut known);
+            roster.members.push(Member { identity, standing, reached });
         }
-        Self::new(id, before, Arc::new(roster), states)
+        Self::new(id, choosing, before, Arc::new(roster), states)
     }
 
     fn without_records(id: u32, memory: &Arc<Self>) -> Arc<Self> {
         if memory.states.is_empty() {
             return Arc::clone(memory);
         }
-        Arc::new(Self::new(id, Some(memory), Arc::default(), Vec::new()))
+        let choosing = Arc::clone(&memory.choosing);
+        Arc::new(Self::new(id, choosing, Some(memory), Arc::default(), Vec::new()))
     }
 
-    fn new(id: u32, before: Option<&Self>, roster: Arc<Roster>, states: Vec<RecordState>) -> Self {
-        let (mut active, mut places, mut active_members) = (Vec::new(), Vec::new(), Vec::new());
+    fn new(
+        id: u32,
+        choosing: Arc<Choosing>,
+        before: Option<&Self>,
+        roster: Arc<Roster>,
+        states: Vec<RecordState>,
+    ) -> Self {
+        let has_last_resort = choosing.use_default && roster.members.len() > 1;
+        let last_at = has_last_resort.then(|| roster.members.len() - 1);
+        let (mut active, mut active_members) = (Vec::new(), Vec::new());
+        let mut candidates = Vec::with_capacity(roster.members.len());
+        let mut last_resort = None;
         for (at, (member, state)) in roster.members.iter().zip(&states).enumerate() {
             let reached = member.reached.iter().copied();
             let chosen_from: Vec<_> = reached
                 .filter(|(address, _)| state.flags(address.socket).is_selectable())
                 .collect();
-            if !chosen_from.is_empty() {
-                active.push(at);
-                places.push(place(&chosen_from, state));
-                // Includes those with a higher priority number: they may serve calls in progress.
-                active_members.extend(chosen_from.iter().map(|(_, slot)| *slot));
+            // Includes those with a higher priority number: they may serve calls in progress.
+            active_members.extend(chosen_from.iter().map(|(_, slot)| *slot));
+            let place = (!chosen_from.is_empty()).then(|| place(&chosen_from, state));
+            if Some(at) == last_at {
+                last_resort = place;
+                continue;
             }
+            if place.is_some() {
+                active.push(at);
+            }
+            candidates.push(Candidate { standing: member.standing, place });
         }
         active_members.sort_unstable();
         active_members.dedup();
 
         let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
         let (invite, other) = rounds(&turns, before, &roster, &active);
-        let chooser = Chooser::RoundRobin(RoundRobin {
-            places: places.into(),
-            turns: Arc::clone(&turns),
-            invite_offset: invite.offset,
-            other_offset: other.offset,
+        let offsets = (invite.offset, other.offset);
+        let chooser = Chooser::new(&choosing, candidates, Arc::clone(&turns), offsets);
+        let set = Arc::new(Set {
+            id,
+            chooser,
+            last_resort,
+            key: Key::of(&choosing).map(Arc::new),
+            active_members: active_members.into(),
         });
-        let set = Arc::new(Set { id, chooser, active_members: active_members.into() });
-        Self { roster, states, turns, active, invite, other, set }
+        Self { choosing, roster, states, turns, active, invite, other, set }
     }
 
     /// Continues the round after the turns that were taken while this was built; `None` if there
@@ -251,13 +310,9 @@ impl SetMemory {
             return None;
         }
         let (invite, other) = rounds(&self.turns, Some(before), &self.roster, &self.active);
-        let Chooser::RoundRobin(round_robin) = &self.set.chooser;
-        let chooser = Chooser::RoundRobin(RoundRobin {
-            invite_offset: invite.offset,
-            other_offset: other.offset,
-            ..round_robin.clone()
-        });
+        let chooser = self.set.chooser.with_offsets(invite.offset, other.offset);
         Some(Self {
+            choosing: Arc::clone(&self.choosing),
             roster: Arc::clone(&self.roster),
             states: self.states.clone(),
             turns: Arc::clone(&self.turns),
@@ -289,6 +344,22 @@ fn rounds(
 impl Roster {
     pub(super) fn index_of(&self, identity: &RecordIdentity) -> Option<usize> {
         self.index_of.get(identity).copied()
+    }
+}
+
+/// Returns what a record says about its share. `known` has the identities of the records before it:
+/// two with the same URI are still two.
+fn standing(resolved: &Resolved, known: &mut HashSet<u64>) -> Standing {
+    let attributes = &resolved.record.attributes;
+    let mut identity = identity(&resolved.record.uri.text, attributes.duid.as_deref());
+    while !known.insert(identity) {
+        identity = identity.wrapping_add(1);
+    }
+    Standing {
+        priority: resolved.record.priority,
+        weight: attributes.weight,
+        relative_weight: attributes.rweight,
+        identity,
     }
 }
 

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::destination::{
-    Attributes, DestinationUri, Flags, Known, Origin, Record, SocketName, SourceMatch,
+    Algorithm, Ask, Attributes, Choosing, DestinationUri, Flags, Known, Origin, Record, SocketName,
+    SourceMatch,
 };
 use crate::limits;
 use crate::listener::{Listener, Transport};
 use crate::pin::{Claim, Kind, PinKey, PinMemory, State};
 
 const NOW: Now = Now::from_ms(4_000_000_000);
+const INVITE: Ask = Ask { is_invite: true, entropy: 0, key: None };
 
 struct Bench {
     registry: Registry,
@@ -214,7 +216,7 @@ fn with_flags(resolved: &Resolved, flags: u32) -> Resolved {
 fn turns(table: &Table, count: usize) -> Vec<u8> {
     let set = table.set(1).unwrap();
     (0..count)
-        .map_while(|_| set.choose(true))
+        .map_while(|_| set.choose(&INVITE))
         .map(|slot| match table.get(slot).unwrap().address {
             SocketAddr::V4(address) => address.ip().octets()[3],
             SocketAddr::V6(_) => 0,
@@ -376,7 +378,7 @@ fn a_changed_state_builds_its_own_set_and_nothing_else() {
 fn one_server_in_two_sets_has_two_slots() {
     let mut bench = Bench::new();
     let table = bench.load(NOW, &[in_set(1, 1), in_set(2, 1)]).unwrap();
-    let chosen = [1, 2].map(|set| table.set(set).unwrap().choose(true).unwrap());
+    let chosen = [1, 2].map(|set| table.set(set).unwrap().choose(&INVITE).unwrap());
     assert_eq!(chosen, [Slot(0), Slot(1)]);
     assert_eq!(chosen.map(|slot| table.set_of(slot)), [Some(1), Some(2)]);
     assert_eq!(slot_at(&table, 1), Some(Known { slot: Slot(0), is_listed: true }));
@@ -413,7 +415,7 @@ fn a_set_that_comes_back_before_it_is_forgotten_goes_on_with_its_round() {
     let mut bench = Bench::new();
     let set = [in_set(1, 1), in_set(1, 2)];
     let one_turn =
-        |table: &Table| table.get(table.set(1).unwrap().choose(true).unwrap()).unwrap().address;
+        |table: &Table| table.get(table.set(1).unwrap().choose(&INVITE).unwrap()).unwrap().address;
     assert_eq!(one_turn(&bench.load(NOW, &set).unwrap()), set[0].addresses[0].socket);
     let away = bench.load(NOW, &[in_set(2, 3)]).unwrap();
     assert!(!away.set(1).unwrap().has_active());
@@ -428,18 +430,21 @@ fn a_set_that_comes_back_before_it_is_forgotten_goes_on_with_its_round() {
 fn a_peek_is_the_next_choice() {
     use crate::destination::DestinationState::Disabled;
     let mut bench = Bench::new();
-    assert_eq!(bench.load(NOW, &[with_flags(&at(9), 4)]).unwrap().set(1).unwrap().peek(true), None);
+    assert_eq!(
+        bench.load(NOW, &[with_flags(&at(9), 4)]).unwrap().set(1).unwrap().peek(&INVITE),
+        None
+    );
     let mut weighted = name(&[1, 2, 3]);
     weighted.addresses[1].weight = 3;
     let all = [at(7), weighted, at(8)];
     let mut table = bench.load(NOW, &all).unwrap();
     for turn in 0..40 {
         let set = table.set(1).unwrap();
-        let is_invite = turn % 3 != 0;
-        let peeked = set.peek(is_invite);
-        assert_eq!(set.peek(is_invite), peeked, "it takes no turn");
-        assert_eq!(set.round(is_invite).first().copied(), peeked);
-        assert_eq!(set.choose(is_invite), peeked);
+        let ask = Ask { is_invite: turn % 3 != 0, ..Ask::default() };
+        let peeked = set.peek(&ask);
+        assert_eq!(set.peek(&ask), peeked, "it takes no turn");
+        assert_eq!(set.round(&ask).first().copied(), peeked);
+        assert_eq!(set.choose(&ask), peeked);
         if turn == 20 {
             bench.set_state(&all[2], None, Disabled);
             table = bench.registry.table();
@@ -489,7 +494,7 @@ fn flags_change_only_from_what_they_are_expected_to_be() {
     let bits: Vec<_> = all.iter().map(|r| bench.registry.flags(r).1[0].bits()).collect();
     assert_eq!(bits, [9, Flags::DISABLED, 0, 2], "the second is disabled, the third never had 8");
     let now = bench.registry.table();
-    assert_eq!(now.set(1).unwrap().round(true), [two]);
+    assert_eq!(now.set(1).unwrap().round(&INVITE), [two]);
     assert!(now.set(2).unwrap().is_active(other_set), "trying is chosen");
     assert!(!Arc::ptr_eq(&now.sets()[0], &table.sets()[0]));
 
@@ -539,4 +544,80 @@ fn differences_are_what_changed() {
         ],
         "the state of the second stays"
     );
+}
+
+#[test]
+fn each_set_chooses_in_its_own_way_and_a_reload_may_change_it() {
+    let mut bench = Bench::new();
+    let list = [in_set(1, 1), in_set(1, 2), in_set(2, 3), in_set(2, 4)];
+    let first = Choosing { algorithm: Algorithm::First, ..Choosing::default() };
+    bench.registry.choose_by(Choosings::new(&Choosing::default(), [(1, &first)]));
+    let table = bench.load(NOW, &list).unwrap();
+    assert_eq!(turns(&table, 3), [1, 1, 1]);
+    let other = table.set(2).unwrap();
+    assert_ne!(other.choose(&INVITE), other.choose(&INVITE));
+    bench.set_state(&list[0], None, crate::destination::DestinationState::Inactive);
+    assert_eq!(turns(&bench.registry.table(), 2), [2, 2], "a state keeps the algorithm");
+    bench.registry.choose_by(Choosings::default());
+    assert_eq!(turns(&bench.registry.table(), 1), [2], "until the next load");
+    assert_eq!(turns(&bench.load(NOW, &list[1..]).unwrap(), 2), [2, 2]);
+    let table = bench.load(NOW, &[in_set(1, 2), in_set(1, 9)]).unwrap();
+    assert_eq!(turns(&table, 3), [9, 2, 9]);
+}
+
+#[test]
+fn kamailio_reverses_what_has_one_priority() {
+    let mut bench = Bench::new();
+    let with_priority = |number, priority| {
+        let mut resolved = at(number);
+        resolved.record.priority = priority;
+        resolved
+    };
+    let list = [(1, 9), (2, 5), (3, 5), (4, 5), (5, 0), (6, 0)].map(|(n, p)| with_priority(n, p));
+    for (is_kamailio, wants) in [(false, [1, 2, 3, 4, 5, 6]), (true, [1, 4, 3, 2, 6, 5])] {
+        bench.registry = Registry::default();
+        let choosing = Choosing { is_kamailio, ..Choosing::default() };
+        bench.registry.choose_by(Choosings::new(&choosing, []));
+        assert_eq!(turns(&bench.load(NOW, &list).unwrap(), 6), wants);
+    }
+}
+
+#[test]
+fn the_last_resort_is_used_when_no_other_can_be() {
+    use crate::destination::DestinationState::{Active, Inactive};
+    let choosing = |is_kamailio| Choosing { use_default: true, is_kamailio, ..Choosing::default() };
+    let mut bench = Bench::new();
+    bench.registry.choose_by(Choosings::new(&choosing(false), []));
+    assert_eq!(turns(&bench.load(NOW, &[at(1)]).unwrap(), 2), [1, 1], "the only one is like any");
+    let list = [at(1), at(2), at(3)];
+    let table = bench.load(NOW, &list).unwrap();
+    assert_eq!(turns(&table, 4), [2, 1, 2, 1]);
+    let set = table.set(1).unwrap();
+    assert_eq!(set.round(&INVITE).len(), 3);
+    assert!(set.is_active(*set.round(&INVITE).last().unwrap()), "it may serve calls");
+    bench.set_state(&list[0], None, Inactive);
+    assert_eq!(turns(&bench.registry.table(), 2), [2, 2]);
+    bench.set_state(&list[1], None, Inactive);
+    assert_eq!(turns(&bench.registry.table(), 2), [3, 3]);
+    bench.set_state(&list[2], None, Inactive);
+    assert!(turns(&bench.registry.table(), 2).is_empty());
+    bench.set_state(&list[1], None, Active);
+    assert_eq!(turns(&bench.registry.table(), 2), [2, 2]);
+    // In Kamailio's order, the first line is the last one.
+    bench.registry = Registry::default();
+    bench.registry.choose_by(Choosings::new(&choosing(true), []));
+    assert_eq!(turns(&bench.load(NOW, &list).unwrap(), 3), [3, 2, 3]);
+}
+
+#[test]
+fn two_records_with_one_uri_have_a_share_each() {
+    let mut bench = Bench::new();
+    let choosing = Choosing { algorithm: Algorithm::Consistent, ..Choosing::default() };
+    bench.registry.choose_by(Choosings::new(&choosing, []));
+    let mut twin = at(1);
+    twin.record.attributes.socket = Some(SocketName("192.0.2.1:5060".parse().unwrap()));
+    let table = bench.load(NOW, &[at(1), twin, at(2)]).unwrap();
+    let set = table.set(1).unwrap();
+    let chosen = (0..64).map(|n| set.choose(&Ask { key: Some(n << 58), ..INVITE }).unwrap());
+    assert_eq!(chosen.collect::<std::collections::HashSet<_>>().len(), 3);
 }

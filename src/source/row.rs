@@ -240,6 +240,19 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Attributes
                 Ok(address) => attributes.socket = address.map(SocketName),
                 Err(_) => is_usable = false,
             },
+            ValueType::Number(..) if found.is_ok() => {
+                let number = number(value).unwrap_or(0);
+                // Both fit: they are in range.
+                let (small, large) = (Some(number as u8), Some(number as u32));
+                match &*name {
+                    "weight" => attributes.weight = small,
+                    "rweight" => attributes.rweight = small,
+                    "maxload" => attributes.maxload = large,
+                    "latency" => attributes.latency_ms = large,
+                    "cc" => attributes.congestion_control = number == 1,
+                    _ => {}
+                }
+            }
             _ => {}
         }
     }
@@ -394,6 +407,26 @@ mod tests {
         assert_eq!(record.attributes.duid.as_deref(), Some("a"));
         assert_eq!(record.attributes.unknown, ["own"]);
         assert!(read(fields, Origin::Line(3)).strict().is_err());
+    }
+
+    #[test]
+    fn the_numbers_of_attributes() {
+        let attributes = "Weight=7;rweight=100;maxload=300;latency=20;cc=1";
+        let read = read(Fields { attributes, ..RIGHT }, Origin::Line(1)).strict().unwrap();
+        let wants = Attributes {
+            weight: Some(7),
+            rweight: Some(100),
+            maxload: Some(300),
+            latency_ms: Some(20),
+            congestion_control: true,
+            text: attributes.into(),
+            ..Attributes::default()
+        };
+        assert_eq!(read.attributes, wants);
+        let out_of_range = Fields { attributes: "weight=101;rweight=0;cc=2", ..RIGHT };
+        let attributes = super::read(out_of_range, Origin::Line(1)).record.unwrap().attributes;
+        assert_eq!((attributes.weight, attributes.rweight), (None, None));
+        assert!(!attributes.congestion_control);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod oracle;
 mod messages;
 mod relay;
 
+mod algorithms;
 mod answers;
 mod cannot;
 mod checks;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use strowger::clock::Now;
 use strowger::destination::{
-    Attributes, DestinationUri, Flags, Host, Origin, Record, Resolved, SocketName, Table,
+    Attributes, Choosing, DestinationUri, Flags, Host, Origin, Record, Resolved, SocketName, Table,
 };
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
@@ -16,7 +16,7 @@ use strowger::proxy::{
     ListenerId, Listeners, Outbox, Policy, Prefix, ProbeAnswer, Proxy, Reason, SetPolicy, Shared,
     Snapshot, Transport, Unreachable, Verdict,
 };
-use strowger::registry::Registry;
+use strowger::registry::{Choosings, Registry};
 
 /// How long a destination is trusted after it was retired: the longest life of a pin.
 pub(crate) const TRUST_MS: u64 = 1_800_000;
@@ -55,7 +55,7 @@ pub(crate) struct Sent {
 
 impl Relay {
     /// A relay at 192.0.2.1:5060 with these lines of a list:
-    /// `[flags] [set=N] sip:…[ socket=ADDRESS]`.
+    /// `[flags] [set=N] sip:…[ socket=ADDRESS][ priority=N][ weight=N][ rweight=N]`.
     pub(crate) fn new(destinations: &[&str]) -> Self {
         Self::listening(&[US], destinations)
     }
@@ -106,6 +106,19 @@ impl Relay {
         let records: Vec<_> =
             destinations.iter().enumerate().map(|(at, line)| record(line, at)).collect();
         self.load_records(&records);
+    }
+
+    /// A relay that chooses this way, with these lines.
+    pub(crate) fn choosing(choosing: &Choosing, destinations: &[&str]) -> Self {
+        let mut relay = Self::new(&[]);
+        relay.choose_by(choosing, destinations);
+        relay
+    }
+
+    /// Takes over a new list and another way to choose.
+    pub(crate) fn choose_by(&mut self, choosing: &Choosing, destinations: &[&str]) {
+        self.registry.choose_by(Choosings::new(choosing, []));
+        self.load(destinations);
     }
 
     pub(crate) fn load_records(&mut self, records: &[Resolved]) {
@@ -359,18 +372,27 @@ pub(crate) fn record(line: &str, at: usize) -> Resolved {
         .next_if(|word| word.starts_with("set="))
         .map_or(1, |word| word["set=".len()..].parse().unwrap());
     let uri = DestinationUri::parse(words.next().unwrap()).unwrap();
-    let socket =
-        words.next().map(|word| SocketName(word.strip_prefix("socket=").unwrap().parse().unwrap()));
+    let mut attributes = Attributes::default();
+    let mut priority = 0;
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap();
+        match name {
+            "socket" => attributes.socket = Some(SocketName(value.parse().unwrap())),
+            "priority" => priority = value.parse().unwrap(),
+            "weight" => attributes.weight = Some(value.parse().unwrap()),
+            "rweight" => attributes.rweight = Some(value.parse().unwrap()),
+            _ => panic!("{word}"),
+        }
+    }
     let addresses = match uri.host {
         Host::Address(ip) => vec![SocketAddr::new(ip, uri.port_or_default()).into()],
         Host::Name(_) => ["203.0.113.1:5060", "203.0.113.2:5060"]
             .map(|text| text.parse::<SocketAddr>().unwrap().into())
             .into(),
     };
-    let attributes = Attributes { socket, ..Attributes::default() };
     let flags = Flags::from_bits(flags).unwrap();
     Resolved {
-        record: Record { set, uri, flags, priority: 0, attributes, origin: Origin::Line(at + 1) },
+        record: Record { set, uri, flags, priority, attributes, origin: Origin::Line(at + 1) },
         addresses,
     }
 }

@@ -157,6 +157,7 @@ fn the_reply_to_a_probe_is_the_probers() {
         method: "OPTIONS",
         uri: "sip:127.0.0.1:5071",
         from: "sip:dispatcher@localhost",
+        max_forwards: 70,
         slot: Slot(0),
         listener: ListenerId(0),
     };

@@ -88,6 +88,10 @@ impl Facts<'_> {
                 "the token in its Route, from our Record-Route, names its next hop".into()
             }
             Rule::RequestUri => "its Request-URI names this destination".into(),
+            Rule::Hash | Rule::DialogHash => {
+                "nothing is remembered of it, but the hash of the set chooses this destination"
+                    .into()
+            }
             Rule::Via => {
                 "a response: our own Via on top verifies, and the next Via says where it goes"
                     .into()

@@ -9,7 +9,7 @@ use crate::control::error::{self, Error};
 use crate::destination::{DestinationState, Resolved, Slot};
 use crate::listener::Listeners;
 use crate::proxy::{Snapshot, StatusLine};
-use crate::registry::{FlagChange, RecordIdentity, Registry};
+use crate::registry::{Choosings, FlagChange, RecordIdentity, Registry};
 
 /// What is in force from one change to the next. It never changes: whoever holds it can read it
 /// without a lock, and build what comes next from it.
@@ -81,7 +81,10 @@ impl InForce {
         now: Now,
         listeners: &Listeners,
     ) -> Result<Self, Vec<Error>> {
-        let registry = self.registry.loaded(now, &records, listeners).map_err(error::all)?;
+        let mut registry = self.registry.clone();
+        let sets = config.sets.iter().map(|(id, set)| (*id, &set.choosing));
+        registry.choose_by(Choosings::new(&config.set_default.choosing, sets));
+        let registry = registry.loaded(now, &records, listeners).map_err(error::all)?;
         Ok(Self { config, records, registry, ..self.next() })
     }
 

@@ -1,0 +1,91 @@
+//! The algorithms, by name and by Kamailio's number, and the settings that go with them.
+
+use super::key::Part;
+
+/// How a set chooses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Algorithm {
+    /// By the Call-ID; Kamailio's algorithm 0.
+    CallIdHash,
+    /// By the URI in From; 1.
+    FromHash,
+    /// By the URI in To; 2.
+    ToHash,
+    /// By the Request-URI; 3.
+    RequestUriHash,
+    /// One after the other; 4.
+    #[default]
+    RoundRobin,
+    /// By the user name in the credentials; without credentials, round robin; 5.
+    AuthHash,
+    /// At random; 6.
+    Random,
+    /// By what `hash_over` names; 7.
+    KeyHash,
+    /// The first one that can be chosen; 8.
+    First,
+    /// By `weight`; 9.
+    Weight,
+    /// By `rweight`; 11.
+    RelativeWeight,
+    /// Round robin if all have the same priority and it is above 0, otherwise the first one; 14.
+    RoundRobinOrFirst,
+    /// By `weight` among those with the lowest priority number; 15.
+    PriorityWeight,
+    /// By `weight`, without bursts.
+    Weighted,
+    /// By a hash, such that a change of the list moves as few calls as possible.
+    Consistent,
+}
+
+impl Algorithm {
+    /// All algorithms: name, and number in Kamailio.
+    pub const ALL: &'static [(Self, &'static str, Option<u8>)] = &[
+        (Self::CallIdHash, "call-id-hash", Some(0)),
+        (Self::FromHash, "from-hash", Some(1)),
+        (Self::ToHash, "to-hash", Some(2)),
+        (Self::RequestUriHash, "request-uri-hash", Some(3)),
+        (Self::RoundRobin, "round-robin", Some(4)),
+        (Self::AuthHash, "auth-hash", Some(5)),
+        (Self::Random, "random", Some(6)),
+        (Self::KeyHash, "key-hash", Some(7)),
+        (Self::First, "first", Some(8)),
+        (Self::Weight, "weight", Some(9)),
+        (Self::RelativeWeight, "relative-weight", Some(11)),
+        (Self::RoundRobinOrFirst, "round-robin-or-first", Some(14)),
+        (Self::PriorityWeight, "priority-weight", Some(15)),
+        (Self::Weighted, "weighted", None),
+        (Self::Consistent, "consistent", None),
+    ];
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(known, ..)| *known == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// Returns whether it reads `hash_over`.
+    pub fn reads_hash_over(self) -> bool {
+        matches!(self, Self::KeyHash | Self::Consistent)
+    }
+
+    /// Returns whether it reads `hash_user_only`.
+    pub fn reads_user_only(self) -> bool {
+        matches!(self, Self::FromHash | Self::ToHash | Self::RequestUriHash)
+    }
+}
+
+/// The settings of a set's choice.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Choosing {
+    /// How destinations are chosen.
+    pub algorithm: Algorithm,
+    /// Choose as Kamailio does: with its order, its hash and its defects.
+    pub is_kamailio: bool,
+    /// What [`Algorithm::KeyHash`] and [`Algorithm::Consistent`] hash; empty if it is not set.
+    pub hash_over: Vec<Part>,
+    /// Hash only the user of a URI, not its host: Kamailio's `flags` 1.
+    pub hash_user_only: bool,
+    /// The last destination of the set is the last resort: it gets a request only if no other can be
+    /// chosen.
+    pub use_default: bool,
+}

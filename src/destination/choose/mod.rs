@@ -1,0 +1,198 @@
+//! How a destination is chosen: a number is drawn, and a prepared table says whose it is.
+//!
+//! | Algorithm | The number is | The table |
+//! |---|---|---|
+//! | round robin | the turn | each record in its order |
+//! | weights | the turn | [`weighted`], or Kamailio's 100 [`slots`] |
+//! | random | unpredictable | each record in its order |
+//! | hashes | the hash of the key | [`by_hash`] |
+//! | consistent | the hash of the key | [`consistent`] |
+//! | first | always 0 | each record in its order |
+//!
+//! Everything is prepared when the set changes. A choice is one step, or two, in a set of any size.
+
+mod build;
+mod by_hash;
+mod consistent;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod weighted;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use by_hash::OwnOrAny;
+use weighted::Shares;
+
+pub(crate) use build::{Candidate, Standing};
+
+use super::{Place, Slot, Turns};
+use crate::sync::AtomicU64;
+
+/// What a choice may depend on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ask {
+    /// The request is an INVITE.
+    pub is_invite: bool,
+    /// A number that is the same for every copy of the request, and that nobody can predict.
+    pub entropy: u64,
+    /// The hash of the key, if the set asks for one and the request has it: see
+    /// [`Set::key`](super::Set::key).
+    pub key: Option<u64>,
+}
+
+/// A set's algorithm, ready to choose.
+#[derive(Clone, Debug)]
+pub(crate) struct Chooser {
+    /// The records that can be chosen.
+    places: Arc<[Place]>,
+    draw: Draw,
+    table: Table,
+}
+
+/// Where the number comes from.
+#[derive(Clone, Debug)]
+enum Draw {
+    /// The next turn.
+    Turn(Turn),
+    /// The branch of the request.
+    Entropy,
+    /// The hash of the key.
+    Key,
+    /// The hash of the key, or the next turn of a round without one.
+    KeyOrTurn(Turn),
+    /// Always 0.
+    First,
+}
+
+/// The turns that a set takes.
+#[derive(Clone, Debug)]
+struct Turn {
+    turns: Arc<Turns>,
+    /// The number of the turn that the first record has, for INVITE and for other methods.
+    invite_offset: u64,
+    other_offset: u64,
+}
+
+/// Whose a number is.
+#[derive(Clone, Debug)]
+enum Table {
+    /// One record after the other.
+    Even,
+    /// The records that stand here, one after the other.
+    Steps(Arc<[u16]>),
+    /// The records whose buckets these are; the first bits of the number are the bucket.
+    Buckets(Arc<[u16]>),
+    /// A record's own share, or an even share of one that cannot be chosen.
+    OwnOrAny(OwnOrAny),
+    /// Shares of any size.
+    Shares(Shares),
+}
+
+/// The result of a choice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Choice {
+    /// This destination.
+    To(Slot),
+    /// No destination can be chosen.
+    NoneActive,
+    /// The request does not have the key.
+    NoKey,
+}
+
+impl Chooser {
+    /// Returns the choice. `turn` takes the next number of a counter, or only looks at it.
+    pub(crate) fn pick(&self, ask: &Ask, turn: impl Fn(&AtomicU64) -> u64 + Copy) -> Choice {
+        if self.places.is_empty() {
+            return Choice::NoneActive;
+        }
+        let Some(at) = self.at(ask, turn) else { return Choice::NoKey };
+        let address = self.draws_key(ask).then_some(ask.key).flatten();
+        self.places[at].slot(address, turn).map_or(Choice::NoneActive, Choice::To)
+    }
+
+    /// Returns whether the choice for this request depends on its key alone.
+    pub(crate) fn draws_key(&self, ask: &Ask) -> bool {
+        ask.key.is_some() && matches!(self.draw, Draw::Key | Draw::KeyOrTurn(_))
+    }
+
+    /// Returns the destinations that can be chosen, each once, in the order in which they come next.
+    pub(crate) fn round(&self, ask: &Ask, look: impl Fn(&AtomicU64) -> u64 + Copy) -> Vec<Slot> {
+        let first = self.at(ask, look).unwrap_or(0);
+        let after = (0..self.places.len()).map(|step| (first + step) % self.places.len());
+        let mut order: Vec<_> = match (&self.table, &self.draw) {
+            (Table::Steps(steps), Draw::Turn(turn)) => {
+                let number = turn.number(ask.is_invite, look);
+                let next = (number % steps.len().max(1) as u64) as usize;
+                let steps = steps[next..].iter().chain(&steps[..next]);
+                steps.map(|at| usize::from(*at)).collect()
+            }
+            _ => Vec::new(),
+        };
+        order.extend(after);
+        let mut seen = HashSet::new();
+        let mut listed = vec![false; self.places.len()];
+        order.retain(|at| !std::mem::replace(&mut listed[*at], true));
+        let address = self.draws_key(ask).then_some(ask.key).flatten();
+        order
+            .into_iter()
+            .flat_map(|at| self.places[at].slots(address, look))
+            .filter(|slot| seen.insert(*slot))
+            .collect()
+    }
+
+    /// Returns the position of the record that is chosen; `None` if there is none or the key is
+    /// missing.
+    fn at(&self, ask: &Ask, turn: impl Fn(&AtomicU64) -> u64) -> Option<usize> {
+        let count = self.places.len();
+        let number = match &self.draw {
+            Draw::Turn(of) => of.number(ask.is_invite, turn),
+            Draw::Entropy => ask.entropy,
+            Draw::Key => ask.key?,
+            Draw::KeyOrTurn(of) => match ask.key {
+                Some(key) => key,
+                None => {
+                    return (of.number(ask.is_invite, turn))
+                        .checked_rem(count as u64)
+                        .map(|at| at as usize);
+                }
+            },
+            Draw::First => 0,
+        };
+        match &self.table {
+            Table::Even => number.checked_rem(count as u64).map(|at| at as usize),
+            Table::Steps(steps) => {
+                let step = number.checked_rem(steps.len() as u64)?;
+                Some(usize::from(steps[step as usize]))
+            }
+            Table::Buckets(buckets) => consistent::owner(buckets, number),
+            Table::OwnOrAny(table) => table.at(number, count),
+            Table::Shares(shares) => shares.at(number),
+        }
+    }
+
+    /// Returns the same with its rounds at these turns.
+    pub(crate) fn with_offsets(&self, invite_offset: u64, other_offset: u64) -> Self {
+        let mut next = self.clone();
+        // Where a round goes on matters only to one that gives each record the same share.
+        let is_even = matches!(next.table, Table::Even);
+        match &mut next.draw {
+            Draw::Turn(turn) if is_even => {
+                (turn.invite_offset, turn.other_offset) = (invite_offset, other_offset);
+            }
+            Draw::KeyOrTurn(turn) => {
+                (turn.invite_offset, turn.other_offset) = (invite_offset, other_offset);
+            }
+            _ => {}
+        }
+        next
+    }
+}
+
+impl Turn {
+    fn number(&self, is_invite: bool, turn: impl Fn(&AtomicU64) -> u64) -> u64 {
+        let offset = if is_invite { self.invite_offset } else { self.other_offset };
+        turn(self.turns.of(is_invite)).wrapping_sub(offset)
+    }
+}
