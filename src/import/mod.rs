@@ -10,6 +10,7 @@ mod control_sockets;
 mod core;
 mod draft;
 mod flow;
+mod hash_pvar;
 mod lexer;
 mod modules;
 mod probing;

@@ -1,6 +1,7 @@
 //! Modules that are loaded, and the parameters of the dispatcher.
 
 use super::draft::{Draft, quoted};
+use super::hash_pvar::hash_over;
 use super::probing;
 use super::routes::NO_TIMERS;
 use super::script::{Modparam, Script, Value};
@@ -18,11 +19,6 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
     ("xavp_dst_mode", FAILOVER),
     ("xavp_ctx", FAILOVER),
     ("xavp_ctx_mode", FAILOVER),
-    (
-        "use_default",
-        "no destination is a last resort in this version: take the last one of each set out of it",
-    ),
-    ("hash_pvar", "no hash algorithm in this version"),
     ("setid_pvname", NO_SCRIPT),
     ("attrs_pvname", NO_SCRIPT),
     ("ds_attrs_none", NO_SCRIPT),
@@ -48,7 +44,7 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
 const FAILOVER: &str = "it holds the next tries, and there is no failover in this version: a request goes to one destination";
 const LATENCY: &str = "latency does not choose destinations in this version";
 const TIMER_PROCESS: &str = "probes have a thread of their own";
-const CALL_LOAD: &str = "calls are not counted per destination in this version: round robin";
+const CALL_LOAD: &str = "calls are not counted per destination in this version";
 const SOCKET: &str = "a call leaves by the listener it came to, or by the one in the destination's attribute socket=udp:ADDRESS:PORT";
 const NO_SCRIPT: &str = "it is for the script, and there is none";
 const NAMES: &str = "names are asked for again by themselves";
@@ -213,18 +209,34 @@ fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
             let mode = if number == Some(0) { "skip" } else { "all" };
             draft.set("destinations", "load_mode", quoted(mode), Some(place), what);
         }
-        "flags" if number.is_some_and(|flags| flags & 2 != 0) => {
-            draft.left(
-                place,
-                what,
-                "2 is failover, which is not in this version: a request goes to one destination",
-            );
+        "flags" => {
+            let flags = number.unwrap_or(0);
+            if flags & 1 != 0 {
+                draft.set("dispatch", "hash_user_only", "true".into(), Some(place), what.clone());
+            }
+            if flags & 2 != 0 {
+                let why = "2 is failover, which is not in this version: a request goes to one destination";
+                draft.left(place, what, why);
+            }
+        }
+        "hash_pvar" => match parameter.value.text().map(hash_over) {
+            Some(Ok(over)) => {
+                draft.set("dispatch", "hash_over", quoted(&over), Some(place), what);
+            }
+            Some(Err(piece)) => {
+                let why = format!("nothing hashes {piece:?} here: see [dispatch] hash_over");
+                draft.left(place, what, why);
+            }
+            None => draft.left(place, what, "its value is known only at run time"),
+        },
+        "use_default" if number.is_some_and(|number| number != 0) => {
+            draft.set("dispatch", "use_default", "true".into(), Some(place), what);
         }
         "force_dst" if number == Some(0) => {
             draft.left(place, what, "nothing sets $du before: the destination is always chosen");
         }
-        // The first two become the source; flag 1 is about hashes, which have their own line.
-        "db_url" | "list_file" | "flags" | "force_dst" => {}
+        // The first two become the source.
+        "db_url" | "list_file" | "force_dst" => {}
         "use_default" | "ds_hash_size" if number == Some(0) => {}
         _ => {
             let known = DISPATCHER_LEFT.iter().find(|(known, _)| *known == name);

@@ -314,6 +314,10 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
     draft.set("dispatch", "set", set.to_string(), Some(place), shown.clone());
     if let Some(number) = algorithm {
         draft.set("dispatch", "algorithm", number.to_string(), Some(place), shown.clone());
+        if HASHES.contains(&number) {
+            let what = "each call gets the destination that Kamailio chooses";
+            draft.set("dispatch", "compat", quoted("kamailio"), None, what);
+        }
     } else {
         let why = "the algorithm is known only at run time: round robin is used";
         draft.left(place, shown.clone(), why);
@@ -327,6 +331,9 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
     }
     true
 }
+
+/// The algorithms that hash.
+const HASHES: [i64; 6] = [0, 1, 2, 3, 5, 7];
 
 /// The first line after the choice that says where a call goes.
 fn dispatch_line(call: &Call, draft: &mut Draft) {

@@ -195,6 +195,29 @@ const ROWS: &[Row] = &[
         ],
     ),
     Row(
+        "route { ds_select_dst(\"1\", \"9\"); }",
+        &["set = 1", "algorithm = 9"],
+        &[],
+    ),
+    Row(
+        "modparam(\"dispatcher\", \"flags\", 1)\nmodparam(\"dispatcher\", \"use_default\", 1)\nroute { ds_select_dst(\"1\", \"1\"); }",
+        &["algorithm = 1", "compat = \"kamailio\"", "hash_user_only = true", "use_default = true"],
+        &[],
+    ),
+    Row(
+        "modparam(\"dispatcher\", \"hash_pvar\", \"$fU$hdr(X-A)\")\nroute { ds_select_dst(\"1\", \"7\"); }",
+        &["algorithm = 7", "compat = \"kamailio\"", "hash_over = \"from.user+header(X-A)\""],
+        &[],
+    ),
+    Row(
+        "modparam(\"dispatcher\", \"hash_pvar\", \"$avp(x)\")\nroute { ds_select_dst(\"1\", \"7\"); }",
+        &["set = 1"],
+        &[
+            "\"hash_pvar\", \"$avp(x)\"): nothing hashes \"$avp(x)\" here",
+            "ds_select_dst(\"1\", \"7\"): [dispatch] algorithm: key-hash has nothing to hash",
+        ],
+    ),
+    Row(
         "route { ds_select_dst(\"1\", \"10\"); }",
         &["set = 1"],
         &[
