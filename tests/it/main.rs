@@ -19,6 +19,7 @@ mod hostile_icmp;
 mod hostile_neighbours;
 mod hostile_scanners;
 mod import;
+mod kamailio_choices;
 mod kamcli;
 mod kamcmd;
 mod kamctl;
