@@ -641,6 +641,130 @@ fn one_that_flaps_stays_out() {
     }
 }
 
+#[test]
+fn a_pause_holds_for_any_answer() {
+    for code in [200, 503] {
+        let mut world = World::new(&[Setup::default()]);
+        world.answer(1, 200);
+        world.pass(200);
+        world.icmp(1, libc::ECONNREFUSED, false);
+        // Back because of a probe, and refuted.
+        world.icmp(1, libc::ECONNREFUSED, true);
+        world.answer(1, code);
+        world.pass(2_000);
+        world.changes();
+        world.icmp(1, libc::ECONNREFUSED, true);
+        world.pass(29_000);
+        let changes = world.changes();
+        assert!(changes.len() == 1 && changes[0].ends_with("1 IX unreachable"), "{changes:?}");
+        world.pass(3_000);
+        assert_eq!(world.changes().len(), 1);
+    }
+}
+
+#[test]
+fn an_unanswered_probe_says_nothing_on_trial() {
+    let mut world = World::new(&[Setup { flags: Flags::PROBING, ..Setup::default() }]);
+    world.icmp(1, libc::ECONNREFUSED, true);
+    // Requests that came while it was out do not count on its trial.
+    world.calls(1, 10, 0, 1);
+    world.pass(40_000);
+    let wants = ["0 1 IP unreachable", "30000 1 TP trial", "40000 1 AP trial_over"];
+    assert_eq!(world.changes(), wants);
+    assert!(world.sent.iter().any(|(at, _)| (30_000..38_000).contains(at)), "{:?}", world.sent);
+}
+
+#[test]
+fn there_is_no_trial_for_one_that_answers_probes_unless_none_are_sent() {
+    for (is_probing, wants) in [(true, 1), (false, 2)] {
+        let mut world = World::new(&[Setup::default()]);
+        world.answer(1, 200);
+        world.icmp(1, libc::ECONNREFUSED, false);
+        world.pass(2_000);
+        // What it can do is remembered when an operator sets its state.
+        world.set(1, DestinationState::Active, false);
+        world.answers.clear();
+        world.icmp(1, libc::ECONNREFUSED, true);
+        world.pass(35_000);
+        assert_eq!(world.changes(), ["2000 1 IX unreachable"]);
+        world.health.set_probing(world.now, is_probing);
+        world.pass(31_000);
+        let changes = world.changes();
+        assert_eq!(changes.len(), wants - 1, "{changes:?}");
+        assert!(changes.iter().all(|change| change.ends_with("1 TX trial")));
+    }
+}
+
+#[test]
+fn a_source_of_long_ago_does_not_make_another_one_of_several() {
+    for (pause_ms, wants) in [(5_000, 0), (21_000, 1)] {
+        let mut world = World::new(&vec![Setup::default(); 2]);
+        world.pass(200);
+        world.calls(2, 1, 0, 0b10);
+        world.pass(100);
+        world.calls(2, 0, 1, 0);
+        world.pass(pause_ms);
+        world.calls(1, 5, 0, 0b1);
+        world.pass(700);
+        assert_eq!(world.changes().len(), wants, "{pause_ms}");
+    }
+}
+
+#[test]
+fn readings_at_odd_times_lose_no_window() {
+    let mut world = World::new(&[Setup::default()]);
+    let read = |world: &mut World, ms: u64| {
+        world.now = Now::from_ms(1_000_000 + ms);
+        let traffic = world.traffic.clone();
+        world.health.traffic(world.now, |slot| traffic.get(&slot).copied().unwrap_or_default());
+        world.tick();
+    };
+    read(&mut world, 0);
+    world.calls(1, 5, 0, 0b111);
+    for ms in [100, 250, 400, 550] {
+        read(&mut world, ms);
+        assert_eq!(world.changes(), [""; 0]);
+    }
+    read(&mut world, 700);
+    assert_eq!(world.changes(), ["700 1 IX silent"]);
+}
+
+#[test]
+fn a_bad_sign_breaks_a_row_of_successes() {
+    let probing = Probing { successes: 3, ..Probing::default() };
+    let flags = Flags::PROBING | Flags::INACTIVE;
+    let mut world = World::new(&[Setup { flags, probing, ..Setup::default() }]);
+    world.answer(1, 200);
+    while world.health.view(Slot(1)).unwrap().count < 2 {
+        world.pass(100);
+    }
+    world.icmp(1, libc::ECONNREFUSED, true);
+    assert_eq!(world.health.view(Slot(1)).unwrap().count, 0);
+}
+
+#[test]
+fn disabled_ones_are_not_counted_among_those_that_are_left() {
+    // One of two is half of them, whatever else is disabled.
+    let passive = Passive { panic_percent: 50, ..Passive::default() };
+    let setup = Setup { passive, ..Setup::default() };
+    let disabled = Setup { flags: Flags::DISABLED, ..setup.clone() };
+    let mut world = World::new(&[setup.clone(), setup, disabled.clone(), disabled]);
+    world.icmp(1, libc::ECONNREFUSED, true);
+    assert_eq!(world.changes(), ["0 1 IX unreachable"]);
+    world.icmp(2, libc::ECONNREFUSED, true);
+    assert_eq!(world.changes(), ["0 1 IX! last_resort", "0 2 IX! last_resort"]);
+}
+
+#[test]
+fn a_retry_after_of_0_is_a_second() {
+    let mut world = World::new(&[Setup::probed()]);
+    world.answers.insert(Slot(1), (503, Some(0)));
+    world.pass(10_000);
+    let at = world.sent[0].0;
+    let changes = world.changes();
+    assert_eq!(changes[..2], [format!("{at} 1 AP+ full"), format!("{} 1 AP not_full", at + 1_000)]);
+}
+
 /// Last resort.
 #[test]
 fn too_few_are_left() {
