@@ -665,13 +665,14 @@ fn a_pause_holds_for_any_answer() {
 #[test]
 fn an_unanswered_probe_says_nothing_on_trial() {
     let mut world = World::new(&[Setup { flags: Flags::PROBING, ..Setup::default() }]);
+    world.pass(200);
     world.icmp(1, libc::ECONNREFUSED, true);
     // Requests that came while it was out do not count on its trial.
     world.calls(1, 10, 0, 1);
     world.pass(40_000);
-    let wants = ["0 1 IP unreachable", "30000 1 TP trial", "40000 1 AP trial_over"];
+    let wants = ["200 1 IP unreachable", "30200 1 TP trial", "40200 1 AP trial_over"];
     assert_eq!(world.changes(), wants);
-    assert!(world.sent.iter().any(|(at, _)| (30_000..38_000).contains(at)), "{:?}", world.sent);
+    assert!(world.sent.iter().any(|(at, _)| (30_200..38_000).contains(at)), "{:?}", world.sent);
 }
 
 #[test]
