@@ -11,7 +11,7 @@ use super::show::{self, all, cell, field};
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Letters: A active, T trying, I inactive, D disabled; P probing asked for (flag 8), N never to be
-probed (flag 32), X neither. This version probes nothing.
+probed (flag 32), X neither. Full: alive, but it said that it takes no more calls for now.
 Not reached: no listener has an address of its family. Unresolved: its name has no address yet.
 
 Example:
@@ -140,17 +140,7 @@ fn rows(listing: &Value) -> String {
         return "no destinations".into();
     }
     show::right(&mut table, &[0, 4]);
-    let mut text = show::text(&table);
-    if asks_for_probing(listing) {
-        text.push_str("\n\nP: probing is asked for (flag 8), but this version probes nothing.");
-    }
-    text
-}
-
-fn asks_for_probing(listing: &Value) -> bool {
-    let mut records = all(listing, "sets").iter().flat_map(|set| all(set, "records"));
-    let has_letter = |value: &Value| field(value, "flags").ends_with('P');
-    records.any(|record| has_letter(record) || all(record, "addresses").iter().any(has_letter))
+    show::text(&table)
 }
 
 #[cfg(test)]
@@ -194,9 +184,7 @@ mod tests {
    1  sip:10.0.0.1:5060     10.0.0.1:5060  full (AX)               10  weight=50    line 1
    1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2
                             [::2]:5060     not reached (AP)
-  20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command
-
-P: probing is asked for (flag 8), but this version probes nothing.";
+  20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
         let drained = text(&json!({ "draining": true, "sets": [] }));

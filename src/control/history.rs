@@ -116,6 +116,17 @@ impl History {
         of.get(&(Arc::new(identity), address)).into_iter().flatten().cloned().collect()
     }
 
+    /// Returns why this destination is in its state.
+    pub(in crate::control) fn last_reason(
+        &self,
+        identity: &RecordIdentity,
+        address: SocketAddr,
+    ) -> Option<String> {
+        let of = self.lock();
+        let ring = of.get(&(Arc::new(identity.clone()), address))?;
+        Some(ring.back()?.reason.clone())
+    }
+
     /// Returns how many events did not reach a program that is told of them.
     pub(in crate::control) fn events_lost(&self) -> u64 {
         self.notifier.lost()

@@ -17,7 +17,7 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,7 @@ pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
 pub use start::check::check_destinations;
 
 use crate::config::{Config, Flags};
+use crate::health::Health;
 use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
 use crate::log::{self, DispatchLog, DispatchThread};
 use crate::proxy::{Listeners, Shared};
@@ -111,6 +112,9 @@ struct Inner {
     memory_used_max: AtomicU64,
     started: Instant,
     history: History,
+    /// What is known of each destination. Locked only by control threads, for microseconds to a few
+    /// milliseconds.
+    health: Mutex<Health>,
     /// Set if it started without the content of its source and has not read it since.
     is_stale: AtomicBool,
 }
@@ -163,6 +167,7 @@ impl Relay {
         let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
         first.registry().write_slots(&shared.pins);
         let history = History::new(Notifier::start(&config.events)?);
+        let seed = getrandom::u64().map_err(|source| vec![Error::Random(source)])?;
         history.record(&first.registry().differences(&Registry::default()), Cause::Start);
         let publisher = Publisher::new(first.snapshot());
         let dispatch_log = config.log.dispatch.clone();
@@ -203,6 +208,7 @@ impl Relay {
             memory_used_max: AtomicU64::new(0),
             started: Instant::now(),
             history,
+            health: Mutex::new(Health::new(seed)),
             is_stale: AtomicBool::new(stale.is_some()),
         });
         let (alive, gone) = channel::bounded(0);
@@ -336,6 +342,11 @@ impl Inner {
         }
     }
 
+    fn health(&self) -> MutexGuard<'_, Health> {
+        // After a panic the watching thread starts with a new one.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn totals(&self) -> Totals {
         let mut totals: Totals = self.stats.iter().collect();
         totals.socket_drops = self.sockets.drops();
@@ -345,6 +356,7 @@ impl Inner {
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
         totals.events_lost = self.history.events_lost();
+        totals.watch = self.health().counters();
         totals
     }
 

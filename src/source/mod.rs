@@ -14,7 +14,7 @@ mod start;
 pub mod write_back;
 
 use crate::config::{Config, ListenConfig, Problem, Source, blank};
-use crate::destination::{Flags, Origin, Record, SocketName};
+use crate::destination::{Origin, Record, SocketName};
 use crate::limits;
 use crate::listener::{Listener, Listeners, Transport};
 use crate::registry::record_error;
@@ -149,33 +149,13 @@ fn listeners_as_written(config: &Config) -> Option<Listeners> {
     (!all.is_empty()).then(|| Listeners::new(all, &[]))
 }
 
-/// One sentence for each kind of thing that has no effect here.
-fn warn(records: &[Record], name: &str) -> Vec<String> {
-    let mut warnings = Vec::new();
+/// Names the attributes that have no effect here.
+fn warn(records: &[Record], name: &str) -> Option<String> {
     let unknown = records::unknown_attributes(records);
-    if !unknown.is_empty() {
-        let names = unknown.join(", ");
-        warnings.push(format!("{name}: unknown attributes, kept as they are: {names}"));
+    if unknown.is_empty() {
+        return None;
     }
-    for (bit, says) in [
-        (Flags::INACTIVE, "inactive (1): not chosen, since nothing is probed in this version"),
-        (Flags::PROBING, "probing (8): nothing is probed in this version"),
-    ] {
-        let mut places = records
-            .iter()
-            .filter(|record| record.flags.bits() & bit != 0)
-            .map(|record| record.origin)
-            .collect::<Vec<_>>();
-        places.sort_unstable();
-        if let Some(first) = places.first() {
-            let more = match places.len() {
-                1 => String::new(),
-                n => format!(" and {} more", n - 1),
-            };
-            warnings.push(format!("{name}: {first}{more}: {says}"));
-        }
-    }
-    warnings
+    Some(format!("{name}: unknown attributes, kept as they are: {}", unknown.join(", ")))
 }
 
 #[cfg(test)]

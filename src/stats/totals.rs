@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::Ordering;
 
 use super::{Counter, SendFailure, WorkerStats};
+use crate::health;
 use crate::pin::PinCounters;
 use crate::proxy::{Answer, Forwarded, Reason, Verdict};
 
@@ -44,6 +45,8 @@ pub struct Totals {
     pub icmp_other: u64,
     /// Answers to probes, and reports of unreachable destinations, that did not fit their queue.
     pub sightings_lost: u64,
+    /// What the watching of destinations did.
+    pub watch: health::Counters,
     /// Recoveries of workers from a panic outside datagram handling.
     pub worker_restarts: u64,
     /// Whether new requests are refused now.
@@ -155,6 +158,13 @@ impl Totals {
             ("icmp.unproven", self.icmp_unproven),
             ("icmp.other", self.icmp_other),
             ("sightings_lost", self.sightings_lost),
+            ("probes.sent", self.watch.probes_sent),
+            ("probes.repeated", self.watch.probes_repeated),
+            ("probes.answered", self.watch.probes_answered),
+            ("probes.unanswered", self.watch.probes_unanswered),
+            ("probes.late", self.watch.answers_late),
+            ("probes.contradicted", self.watch.probes_contradicted),
+            ("state_changes", self.watch.changes),
             ("log_lost", self.log_lost),
             ("events_lost", self.events_lost),
             ("worker_restarts", self.worker_restarts),

@@ -79,6 +79,12 @@ pub struct ListedAddress {
     pub flags: Flags,
     /// Its number in this process; `None` when no listener reaches it.
     pub slot: Option<Slot>,
+    /// Kamailio's `PROBING_COUNT`: failures in a row, or successes while it is inactive.
+    pub probing_count: u32,
+    /// How long its last answer to a probe took, in milliseconds.
+    pub answer_ms: Option<u64>,
+    /// Why it is in its state.
+    pub reason: Option<String>,
 }
 
 /// Options of a reload.
@@ -170,9 +176,38 @@ impl Commands {
                 listing.sets.push(ListedSet { id, records: Vec::new() });
             }
             let set = listing.sets.last_mut().expect("there is one now");
-            set.records.push(listed(resolved, in_force.registry()));
+            set.records.push(self.listed(resolved, in_force.registry()));
         }
         listing
+    }
+
+    fn listed(&self, resolved: &Resolved, registry: &Registry) -> ListedRecord {
+        let record = &resolved.record;
+        let identity = RecordIdentity::of(record);
+        let (flags, of_addresses) = registry.flags(resolved);
+        let addresses = resolved.addresses.iter().zip(of_addresses).map(|(address, flags)| {
+            let slot = registry.slot(record, address.socket);
+            let health = self.inner.health();
+            let view = slot.and_then(|slot| health.view(slot));
+            ListedAddress {
+                address: *address,
+                flags,
+                slot,
+                probing_count: view.as_ref().map_or(0, |view| view.count),
+                answer_ms: view.and_then(|view| view.answer_ms),
+                reason: self.inner.history.last_reason(&identity, address.socket),
+            }
+        });
+        let addresses = addresses.collect();
+        ListedRecord {
+            uri: record.uri.text.clone(),
+            flags,
+            priority: record.priority,
+            attributes: record.attributes.clone(),
+            origin: record.origin,
+            iuid: identity.iuid(),
+            addresses,
+        }
     }
 
     /// Returns the last changes of state of every destination that is listed, the oldest first, in
@@ -315,27 +350,6 @@ impl fmt::Display for Which {
             Self::Uri(uri) => f.write_str(uri),
             Self::Duid(duid) => write!(f, "duid={duid}"),
         }
-    }
-}
-
-fn listed(resolved: &Resolved, registry: &Registry) -> ListedRecord {
-    let record = &resolved.record;
-    let (flags, of_addresses) = registry.flags(resolved);
-    let addresses = resolved.addresses.iter().zip(of_addresses);
-    ListedRecord {
-        uri: record.uri.text.clone(),
-        flags,
-        priority: record.priority,
-        attributes: record.attributes.clone(),
-        origin: record.origin,
-        iuid: RecordIdentity::of(record).iuid(),
-        addresses: addresses
-            .map(|(address, flags)| ListedAddress {
-                address: *address,
-                flags,
-                slot: registry.slot(record, address.socket),
-            })
-            .collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tree of `dispatcher.list`: Kamailio's names in Kamailio's order.
 //!
-//! What this relay does not track has its neutral value: no probing count, no overload control, no
-//! lookup time. Kamailio has one address for each name; our further addresses come last in the full
+//! What this relay does not track has its neutral value: no overload control, no load, no lookup
+//! time. Kamailio has one address for each name; our further addresses come last in the full
 //! list.
 
 use crate::control::commands::{ListedAddress, ListedRecord, ListedSet, Listing};
@@ -92,7 +92,7 @@ fn attributes(record: &ListedRecord) -> Value {
     Value::object([
         ("BODY", text.into()),
         ("DUID", word("duid")),
-        ("PROBING_COUNT", Value::Int(0)),
+        ("PROBING_COUNT", record.addresses.first().map_or(0, |first| first.probing_count).into()),
         ("MAXLOAD", number("maxload")),
         ("WEIGHT", number("weight")),
         ("RWEIGHT", number("rweight")),
@@ -167,9 +167,17 @@ mod tests {
         assert!(full.contains(r#""HOST":"ms.example.com","IPADDR":null,"PORT":0"#), "{full}");
         assert!(full.contains(r#""ADDRESSES":[]"#), "{full}");
         let socket: SocketAddr = "[2001:db8::1]:5060".parse().unwrap();
-        let listed = ListedAddress { address: socket.into(), flags: Flags::default(), slot: None };
+        let listed = ListedAddress {
+            address: socket.into(),
+            flags: Flags::default(),
+            slot: None,
+            probing_count: 3,
+            answer_ms: None,
+            reason: None,
+        };
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };
         let full = text(with, Detail::Full);
+        assert!(full.contains(r#""PROBING_COUNT":3,"#), "{full}");
         assert!(full.contains(r#""HOST":"[2001:db8::1]","IPADDR":"2001:db8::1","PORT":5060"#));
         assert!(full.contains(r#""ADDRESS":{"IPADDR":"2001:db8::1""#), "{full}");
     }

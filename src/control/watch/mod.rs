@@ -29,10 +29,9 @@ use crate::worker::{Sighting, catch};
 
 /// What the thread keeps.
 struct Watch {
-    health: Health,
-    /// The version of what is in force that `health` follows.
+    /// The version of what is in force that the health follows.
     version: Option<u64>,
-    /// The flags of each destination, as far as `health` knows of them.
+    /// The flags of each destination, as far as the health knows of them.
     flags: HashMap<Slot, Flags>,
     read_at: Now,
     actions: Actions,
@@ -44,15 +43,15 @@ pub(in crate::control) fn spawn(
     inner: Arc<Inner>,
     gone: Receiver<()>,
 ) -> Result<JoinHandle<()>, Vec<Error>> {
-    let seed = getrandom::u64().map_err(|source| vec![Error::Random(source)])?;
     threads::spawn("watch", move || {
         inner.sightings.watch_here();
-        let mut watch = Watch::new(seed);
+        let mut watch = Watch::new();
         while gone.try_recv() != Err(TryRecvError::Disconnected) {
             let due = catch(|| watch.step(&inner)).unwrap_or_else(|| {
                 // The hook has reported the panic. What is known of the destinations is lost; their
                 // states are not.
-                watch = Watch::new(seed);
+                watch = Watch::new();
+                *inner.health() = Health::new(monotonic_now().ms());
                 monotonic_now().plus_ms(WINDOW_MS)
             });
             let wait = due.ms().saturating_sub(monotonic_now().ms());
@@ -62,9 +61,8 @@ pub(in crate::control) fn spawn(
 }
 
 impl Watch {
-    fn new(seed: u64) -> Self {
+    fn new() -> Self {
         Self {
-            health: Health::new(seed),
             version: None,
             flags: HashMap::new(),
             read_at: Now::from_ms(0),
@@ -77,20 +75,23 @@ impl Watch {
     fn step(&mut self, inner: &Inner) -> Now {
         inner.fault_point(b"strowger watch");
         let now = monotonic_now();
-        self.follow(inner, now);
+        let mut health = inner.health();
+        self.follow(inner, now, &mut health);
         // Bounded, so that a flood of reports does not keep probes from being sent.
         for _ in 0..SIGHTINGS_MAX + HINTS_MAX {
             match inner.sightings.pop() {
-                Some(sighting) => self.see(now, sighting),
+                Some(sighting) => see(&mut health, now, sighting),
                 None => break,
             }
         }
         if now >= self.read_at.plus_ms(WINDOW_MS) {
             self.read_at = now;
-            self.health.traffic(now, |slot| traffic_of(inner, slot));
+            health.traffic(now, |slot| traffic_of(inner, slot));
         }
         let mut actions = std::mem::take(&mut self.actions);
-        self.health.tick(now, &mut actions);
+        health.tick(now, &mut actions);
+        let due = health.next_due();
+        drop(health);
         for probe in actions.probes.drain(..) {
             self.send(inner, now, &probe);
         }
@@ -98,38 +99,25 @@ impl Watch {
         actions.changes.clear();
         self.actions = actions;
         let window = self.read_at.plus_ms(WINDOW_MS);
-        self.health.next_due().map_or(window, |due| due.min(window))
+        due.map_or(window, |due| due.min(window))
     }
 
     /// Takes over what others have put in force.
-    fn follow(&mut self, inner: &Inner, now: Now) {
+    fn follow(&mut self, inner: &Inner, now: Now, health: &mut Health) {
         // Relaxed: the flag carries nothing but itself.
-        self.health.set_probing(now, inner.ping_active.load(Ordering::Relaxed));
+        health.set_probing(now, inner.ping_active.load(Ordering::Relaxed));
         let in_force = inner.in_force();
         if self.version == Some(in_force.version()) {
             return;
         }
         self.version = Some(in_force.version());
-        self.health.limit_probes(in_force.config().policy.probes_per_second_max);
+        health.limit_probes(in_force.config().policy.probes_per_second_max);
         let targets = targets::of(&in_force, &inner.shared.listeners, &self.flags);
         self.flags = targets.iter().map(|target| (target.slot, target.flags)).collect();
-        for target in targets.iter().filter(|target| self.health.view(target.slot).is_none()) {
+        for target in targets.iter().filter(|target| health.view(target.slot).is_none()) {
             inner.traffic.forget_sources(target.slot);
         }
-        self.health.follow(now, targets);
-    }
-
-    fn see(&mut self, now: Now, sighting: Sighting) {
-        match sighting {
-            Sighting::ProbeAnswered(answer) => {
-                let (number, code, source) = (answer.number, answer.code, answer.source);
-                self.health.probe_answered(now, number, code, answer.retry_after_s, source);
-            }
-            Sighting::Unreachable(report) => {
-                let (address, errno) = (report.address, report.errno);
-                self.health.unreachable(now, address, errno, report.is_proven, report.probe);
-            }
-        }
+        health.follow(now, targets);
     }
 
     fn send(&mut self, inner: &Inner, now: Now, probe: &Probe) {
@@ -186,6 +174,19 @@ impl Watch {
             Err(errors) => errors.iter().for_each(|error| error!("{error}")),
         }
         self.flags.extend(took_effect.iter().map(|change| (change.slot, change.to)));
+    }
+}
+
+fn see(health: &mut Health, now: Now, sighting: Sighting) {
+    match sighting {
+        Sighting::ProbeAnswered(answer) => {
+            let (number, code, source) = (answer.number, answer.code, answer.source);
+            health.probe_answered(now, number, code, answer.retry_after_s, source);
+        }
+        Sighting::Unreachable(report) => {
+            let (address, errno) = (report.address, report.errno);
+            health.unreachable(now, address, errno, report.is_proven, report.probe);
+        }
     }
 }
 

@@ -53,7 +53,7 @@ const ROWS: &[Row] = &[
             "1 sip:192.0.2.2:5070 8 -5 weight=50",
             "2 sip:192.0.2.1 0 0 ",
         ]),
-        warns: &["unknown attributes, kept as they are: own", "row 2: probing (8)"],
+        warns: &["unknown attributes, kept as they are: own"],
     },
     Row {
         says: "one server twice, told apart by duid or socket",
