@@ -28,6 +28,7 @@ const SET_KEYS: &[&str] = &[
     "rewrite",
     "sips",
     "in_dialog",
+    "stateless_retry",
     "probing",
     "passive",
 ];
@@ -35,10 +36,7 @@ const SET_KEYS: &[&str] = &[
 /// Keys for the whole relay.
 const RELAY_KEYS: &[&str] = &["set", "in_dialog_to", "source_match", "options", "max_breadth"];
 
-const SET_KEYS_LATER: Later = &[
-    ("stateless_retry", "leave it out: a request is tried once"),
-    ("failover", "leave it out: a request is tried once"),
-];
+const SET_KEYS_LATER: Later = &[("failover", "leave it out: a request is tried once")];
 
 /// Reads `[dispatch]` into the choices for the whole relay and the defaults of every set.
 pub(super) fn read(
@@ -140,6 +138,10 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
     let words = &[("refuse", Sips::Refuse), ("forward", Sips::Forward)];
     if let Some(value) = section.word(document, "sips", words, &[]) {
         set.sips = value;
+    }
+    let words = &[("inactive", true), ("off", false)];
+    if let Some(value) = section.word(document, "stateless_retry", words, &[]) {
+        set.retry = value;
     }
     let words = &[("destination", InDialog::Destination), ("route", InDialog::Route)];
     if let Some(value) = section.word(document, "in_dialog", words, &[]) {

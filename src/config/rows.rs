@@ -68,6 +68,7 @@ no_destination = { code = 480, reason = "Später" }
 foreign_route = "keep"
 rewrite = "domain"
 in_dialog = "route"
+stateless_retry = "off"
 in_dialog_to = ["198.51.100.0/24"]
 source_match = "address"
 options = "always"
@@ -121,7 +122,8 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(default.choosing.algorithm, Algorithm::RoundRobin);
     assert!(!default.record_route);
     assert_eq!((default.foreign_route, default.rewrite), (ForeignRoute::Keep, Rewrite::Domain));
-    assert_eq!(default.in_dialog, InDialog::Route);
+    assert_eq!((default.in_dialog, default.retry), (InDialog::Route, false));
+    assert!(SetPolicy::default().retry);
     let set = &config.sets[&2];
     assert!(set.record_route);
     assert_eq!((set.no_destination.code, set.no_destination.reason.as_str()), (503, "Später"));
@@ -366,11 +368,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "in_dialog_to = [\"192.0.2.1/24\"]",
         "write 192.0.2.0/24, or 192.0.2.1 for that address alone",
     ),
-    (
-        "dispatch",
-        "stateless_retry = \"icmp\"",
-        "[dispatch] \"stateless_retry\" is not available in this version",
-    ),
+    ("dispatch", "stateless_retry = \"inactiv\"", "did you mean \"inactive\"?"),
     (
         "set.x",
         "record_route = true",

@@ -33,6 +33,11 @@ impl Flags {
         if bits <= Self::KAMAILIO { Some(Self(bits)) } else { None }
     }
 
+    /// Returns whether it is inactive, and no operator has disabled it.
+    pub const fn is_inactive(self) -> bool {
+        self.0 & (Self::INACTIVE | Self::DISABLED) == Self::INACTIVE
+    }
+
     /// Returns the bits that Kamailio knows.
     pub const fn bits(self) -> u32 {
         self.0 & Self::KAMAILIO

@@ -20,6 +20,8 @@ pub struct Set {
     pub(crate) key: Option<Arc<Key>>,
     /// The slots of the active records, sorted.
     pub(crate) active_members: Arc<[Slot]>,
+    /// The slots of the inactive ones, sorted; not those that an operator has disabled.
+    pub(crate) inactive_members: Arc<[Slot]>,
 }
 
 impl Set {
@@ -62,6 +64,11 @@ impl Set {
     /// Returns whether this destination can be chosen.
     pub fn is_active(&self, slot: Slot) -> bool {
         self.active_members.binary_search(&slot).is_ok()
+    }
+
+    /// Returns whether this destination is inactive, and is not chosen as a last resort either.
+    pub fn is_lost(&self, slot: Slot) -> bool {
+        self.inactive_members.binary_search(&slot).is_ok() && !self.is_active(slot)
     }
 
     /// Returns the destinations that can be chosen, each once, in the order in which they come next;

@@ -17,6 +17,7 @@ pub use look::{OpenInvites, Remembered};
 pub use memory::PinMemory;
 #[cfg(all(test, loom))]
 pub(crate) use memory::WAYS;
+pub(crate) use table::RETRY;
 pub use table::{Claim, Claimed, PinCounters, PinTable};
 
 use crate::destination::Slot;

@@ -36,6 +36,9 @@ use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
 const TENTATIVE: u8 = 0;
 const CLAIMED: u8 = 1;
 
+/// The try number of a request that was given to another destination.
+pub(crate) const RETRY: u8 = 1;
+
 /// The table of pins.
 #[derive(Debug)]
 pub struct PinTable {
@@ -211,6 +214,25 @@ impl PinTable {
         }
         // Others have changed it each time, so nothing that we saw is news.
         Some(State::Final)
+    }
+
+    /// Gives the unanswered request of this transaction, which was sent to `from` once, to another
+    /// destination; returns false if it has been answered or given to another meanwhile.
+    pub fn retry(&self, now: Now, key: PinKey, from: Slot, to: Slot, state: State) -> bool {
+        let (bucket, tag) = self.place(key);
+        let clock = clock_of(now);
+        for _ in 0..limits::CLAIM_TRIES {
+            let Some((way, word)) = find_in(bucket, tag, false, clock) else { return false };
+            let pin = Pin::unpack(word);
+            if pin.slot != from || pin.state != State::None || pin.try_number != 0 {
+                return false;
+            }
+            let next = Pin { slot: to, state, clock, try_number: RETRY, ..pin };
+            if swap(way, word, next.pack()).is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Stores a call pin, or overwrites the existing one; `worker` is the same as in

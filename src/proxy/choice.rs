@@ -1,8 +1,9 @@
 //! The only place where a destination is chosen: for a request seen for the first time.
-//!
-//! [`Core::choose`] takes a turn and pins the choice; [`Core::peek`] returns the same without doing
-//! either. [`Core::record`] records in the pins what needs no choice.
+//! A copy of such a request gets another destination, once, if the first one is lost before it has
+//! answered. [`Core::choose`] takes a turn and pins the choice; [`Core::peek`] returns the same without
+//! doing either. [`Core::record`] records in the pins what needs no choice.
 
+use super::branch::Branch;
 use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule};
 use super::request::hop_to;
 use super::verdict::{Answer, Reason};
@@ -18,8 +19,33 @@ enum Offer {
 }
 
 impl Core {
-    /// Chooses a destination for this request and pins the choice.
-    pub(super) fn choose(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
+    /// Chooses a destination if that was decided, and pins the choice.
+    pub(super) fn choose(&self, at: &Arrival, decision: &mut Decision) {
+        match decision.action {
+            Action::Choose(request) => self.choose_first(at, &request, decision),
+            Action::ChooseAgain(request, lost) => self.choose_again(at, &request, lost, decision),
+            _ => {}
+        }
+    }
+
+    /// Returns what [`Core::choose`] would do with this request now.
+    pub(super) fn peek(&self, at: &Arrival, decision: &mut Decision) {
+        let find = |key, cseq_bits| at.shared.pins.find_challenge(at.now, key, cseq_bits);
+        match decision.action {
+            Action::Choose(request) => {
+                let offer = self.offer(at, &request, decision.set, find, Set::peek);
+                decision.action = self.accept(at, &request, &offer);
+            }
+            Action::ChooseAgain(request, lost) => {
+                decision.set = set_again(at, lost, decision.set);
+                let offer = self.offer(at, &request, decision.set, find, Set::peek);
+                decision.action = self.accept_again(at, &request, &offer);
+            }
+            _ => {}
+        }
+    }
+
+    fn choose_first(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
         let is_invite = self.message.method == Method::Invite;
         let kind = if is_invite { Kind::Invite } else { Kind::Request };
         let key = request.branch.pin_key();
@@ -50,11 +76,29 @@ impl Core {
         }
     }
 
-    /// Returns what [`Core::choose`] would do with this request now.
-    pub(super) fn peek(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
-        let find = |key, cseq_bits| at.shared.pins.find_challenge(at.now, key, cseq_bits);
-        let offer = self.offer(at, request, decision.set, find, Set::peek);
-        decision.action = self.accept(at, request, &offer);
+    /// Chooses another destination instead of `lost`. If no other can be chosen, the request is
+    /// answered, which is better than to wait for a server that is gone.
+    ///
+    /// Of two copies at two workers only one changes the pin; the other goes where that one went. The
+    /// turn that it took is lost.
+    fn choose_again(&self, at: &Arrival, request: &Request, lost: Slot, decision: &mut Decision) {
+        let pins = &at.shared.pins;
+        let key = request.branch.pin_key();
+        let take = |key, cseq_bits| pins.take_challenge(at.now, key, cseq_bits);
+        decision.set = set_again(at, lost, decision.set);
+        let offer = self.offer(at, request, decision.set, take, Set::choose);
+        let (slot, state) = match offer {
+            Offer::To(slot, _) => (slot, State::None),
+            Offer::Nothing(answer) => (pinned_answer(answer), State::Final),
+        };
+        if pins.retry(at.now, key, lost, slot, state) {
+            decision.action = self.accept_again(at, request, &offer);
+            return;
+        }
+        decision.action = match pins.find(at.now, key, false) {
+            Some(pin) => self.repeat(at, request, pin),
+            None => Action::Drop(Reason::PinContended),
+        };
     }
 
     /// A destination that challenged this caller before is the only one that knows the nonce, so a
@@ -94,6 +138,15 @@ impl Core {
         }
     }
 
+    fn accept_again(&self, at: &Arrival, request: &Request, offer: &Offer) -> Action {
+        let branch = Branch { try_number: pin::RETRY, ..request.branch };
+        let request = Request { branch, ..*request };
+        match *offer {
+            Offer::Nothing(_) => self.accept(at, &request, offer),
+            Offer::To(slot, _) => self.accept(at, &request, &Offer::To(slot, Rule::Retry)),
+        }
+    }
+
     /// Records in the pins what was decided. Returns the progress of the transaction if this is a
     /// response to its request.
     pub(super) fn record(&self, at: &Arrival, note: Note) -> Option<Progress> {
@@ -111,6 +164,11 @@ impl Core {
         };
         Some(Progress { before: before?, now: state? })
     }
+}
+
+/// Returns the set that a request was dispatched to before, when it went to `lost`.
+fn set_again(at: &Arrival, lost: Slot, set: u32) -> u32 {
+    at.snapshot.destinations.set_of(lost).unwrap_or(set)
 }
 
 /// Returns what is pinned instead of a destination for a request that we answer this way.

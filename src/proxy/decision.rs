@@ -5,7 +5,7 @@ use super::flow::Flow;
 use super::verdict::{Answer, Forwarded, Reason};
 use crate::destination::Slot;
 use crate::message::Span;
-use crate::pin::{Kind, PinKey, State};
+use crate::pin::{Kind, Pin, PinKey, State};
 
 /// What becomes of one message. Deciding changes nothing: [`Decision::note`] says what is to be
 /// recorded in the pins, and [`Action::Choose`] that a destination is still to be chosen.
@@ -27,6 +27,9 @@ pub(super) enum Action {
     Answer(Answer),
     /// A request seen for the first time: a destination of the set is chosen next.
     Choose(Request),
+    /// A copy of an unanswered request whose destination, this one, has become inactive: another one
+    /// of the set is chosen next.
+    ChooseAgain(Request, Slot),
     /// A request goes to this hop.
     Forward(Request, Hop),
     /// A response goes back by this flow.
@@ -41,6 +44,13 @@ pub(super) struct Request {
     pub(super) from_destination: bool,
     /// The Request-URI after the swap of a strict router before us was undone (§16.4).
     pub(super) restored_uri: Option<Span>,
+}
+
+impl Request {
+    /// Returns the request as its transaction sends it now: the branch has the number of the try.
+    pub(super) fn as_sent(&self, pin: Pin) -> Self {
+        Self { branch: Branch { try_number: pin.try_number, ..self.branch }, ..*self }
+    }
 }
 
 /// The next hop of a request.
@@ -114,6 +124,8 @@ pub enum Rule {
     Turn,
     /// It answers a challenge, so it goes to the destination that challenged.
     Challenge,
+    /// It is a copy of an unanswered request whose destination has become inactive: the next turn.
+    Retry,
     /// Its transaction is remembered.
     Transaction,
     /// Its call is remembered.
@@ -140,6 +152,7 @@ impl Rule {
     pub(super) const fn forwarded(self) -> Forwarded {
         match self {
             Self::Turn | Self::Challenge | Self::Nowhere => Forwarded::Chosen,
+            Self::Retry => Forwarded::Retried,
             Self::Transaction => Forwarded::Pinned,
             Self::Call => Forwarded::CallPin,
             Self::Token => Forwarded::Token,
@@ -153,7 +166,7 @@ impl Rule {
     /// Returns whether its request is dispatched to a set, whose settings then say how it is written:
     /// a request outside a dialog, and its CANCEL and ACK, which must be written the same way.
     pub(super) const fn is_dispatched(self) -> bool {
-        matches!(self, Self::Turn | Self::Challenge | Self::Transaction | Self::Hash)
+        matches!(self, Self::Turn | Self::Challenge | Self::Retry | Self::Transaction | Self::Hash)
     }
 }
 

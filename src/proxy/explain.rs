@@ -118,9 +118,7 @@ impl Explainer {
         let at = &Arrival { now, shared, snapshot, flow, bytes };
         let core = &mut self.core;
         let mut decision = core.decide(at);
-        if let Action::Choose(request) = decision.action {
-            core.peek(at, &request, &mut decision);
-        }
+        core.peek(at, &mut decision);
         let (verdict, leaving) = core.prepare(at, &decision, &mut self.outbox);
         if let Some(leaving) = leaving {
             core.send(self.frame.receive(bytes), &leaving, &mut self.outbox);

@@ -183,12 +183,10 @@ impl Proxy {
         let core = &mut self.core;
         let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: frame.bytes() };
         let mut decision = core.decide(at);
-        if let Action::Choose(request) = decision.action {
-            core.choose(at, &request, &mut decision);
-        }
+        core.choose(at, &mut decision);
         let progress = core.record(at, decision.note);
         let (verdict, leaving) = core.prepare(at, &decision, outbox);
-        if verdict == Verdict::Forwarded(Forwarded::Chosen)
+        if matches!(verdict, Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried))
             && let Action::Forward(_, hop) = decision.action
             && let Some(dispatched) = core.dispatched(at, hop.slot)
         {
@@ -282,7 +280,9 @@ impl Core {
         let (verdict, flow, is_edited) = match &decision.action {
             Action::Drop(reason) => return (Verdict::Dropped(*reason), None),
             Action::Answer(with) => return (self.answer(at, outbox, *with, decision.set), None),
-            Action::Choose(_) => unreachable!("the destination was chosen before"),
+            Action::Choose(_) | Action::ChooseAgain(..) => {
+                unreachable!("the destination was chosen before")
+            }
             Action::Forward(request, hop) => {
                 let is_edited = self.edit_request(at, request, hop);
                 (Verdict::Forwarded(hop.rule.forwarded()), hop.flow, is_edited)

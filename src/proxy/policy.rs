@@ -137,6 +137,9 @@ pub struct SetPolicy {
     pub sips: Sips,
     /// Where the caller's requests in a dialog go.
     pub in_dialog: InDialog,
+    /// A copy of an unanswered request goes to another destination if the first one has become
+    /// inactive.
+    pub retry: bool,
     /// How destinations are probed.
     pub probing: Arc<Probing>,
     /// How live traffic tells that a destination fails.
@@ -171,6 +174,7 @@ impl Default for SetPolicy {
             rewrite: Rewrite::default(),
             sips: Sips::default(),
             in_dialog: InDialog::default(),
+            retry: true,
             probing: Arc::default(),
             passive: Arc::default(),
         }

@@ -13,7 +13,7 @@ use crate::destination::{Set, Slot};
 use crate::hex;
 use crate::keys::Keys;
 use crate::message::{MaxBreadth, Method, StartLine, UriScheme};
-use crate::pin::{self, Kind, Pin, PinKey};
+use crate::pin::{self, Kind, Pin, PinKey, State};
 
 /// Where a pin leads.
 enum Led {
@@ -111,7 +111,7 @@ impl Core {
         }
         if let Some((pin, note)) = find_transaction(at, request) {
             let action = match lead(at, pin.slot, Rule::Transaction) {
-                Led::To(hop) => Action::Forward(*request, hop),
+                Led::To(hop) => Action::Forward(request.as_sent(pin), hop),
                 Led::Ours => Action::Drop(Reason::OwnAck),
                 Led::Nowhere(reason) => Action::Drop(reason),
             };
@@ -127,7 +127,7 @@ impl Core {
     fn cancel(&self, at: &Arrival, request: &Request, set: u32) -> Result<(Action, Note), Answer> {
         if let Some((pin, note)) = find_transaction(at, request) {
             let action = match lead(at, pin.slot, Rule::Transaction) {
-                Led::To(hop) => Action::Forward(*request, hop),
+                Led::To(hop) => Action::Forward(request.as_sent(pin), hop),
                 // There is nothing left to cancel (§9.2).
                 Led::Ours => Action::Answer(Answer::Ok),
                 Led::Nowhere(reason) => Action::Drop(reason),
@@ -148,7 +148,12 @@ impl Core {
         is_listed_sender: bool,
     ) -> Result<(Action, Note), Answer> {
         if let Some((pin, note)) = find_transaction(at, request) {
-            return Ok((self.repeat(at, request, pin), note));
+            let action = if is_lost(at, pin) {
+                Action::ChooseAgain(*request, pin.slot)
+            } else {
+                self.repeat(at, request, pin)
+            };
+            return Ok((action, note));
         }
         // A media server's own calls are not sent back to it.
         if is_listed_sender {
@@ -167,7 +172,7 @@ impl Core {
     /// Sends a copy where the first one went, or answers it the same way.
     pub(super) fn repeat(&self, at: &Arrival, request: &Request, pin: Pin) -> Action {
         match lead(at, pin.slot, Rule::Transaction) {
-            Led::To(hop) => Action::Forward(*request, hop),
+            Led::To(hop) => Action::Forward(request.as_sent(pin), hop),
             Led::Ours if pin.slot == pin::ANSWERED_NO_DESTINATION => {
                 self.refuse(Answer::NoDestination)
             }
@@ -251,6 +256,18 @@ fn answer_to_options(at: &Arrival, set: u32) -> Answer {
     let has_active = at.snapshot.destinations.set(set).is_some_and(Set::has_active);
     let is_well = has_active && !at.snapshot.draining;
     if is_well || at.snapshot.policy.options_always_ok { Answer::Ok } else { Answer::Unavailable }
+}
+
+/// Returns whether a request is to be sent to another destination: it was sent once, has no response,
+/// and its destination has become inactive since. One that an operator has disabled serves the
+/// requests that it got before.
+fn is_lost(at: &Arrival, pin: Pin) -> bool {
+    if pin.state != State::None || pin.try_number != 0 || at.snapshot.draining {
+        return false;
+    }
+    let Some(id) = at.snapshot.destinations.set_of(pin.slot) else { return false };
+    let set = at.snapshot.destinations.set(id);
+    set.is_some_and(|set| set.is_lost(pin.slot)) && at.snapshot.set_policy(id).retry
 }
 
 /// Returns the pin of the transaction that this request belongs to.

@@ -179,12 +179,13 @@ impl Core {
     fn note_of_response(&self, at: &Arrival, own: &Own, code: u16) -> Result<Note, Reason> {
         let key = own.branch.pin_key();
         let method = self.message.cseq_method;
-        if own.branch.try_number != 0 {
-            // From another try only a 2xx to INVITE still matters: somebody answered the call.
+        // From another try only a 2xx to INVITE still matters: somebody answered the call. The first
+        // try's provisional responses do no harm, and there are many of them.
+        let is_answered_call = method == Method::Invite && (200..300).contains(&code);
+        let may_be_other = code >= 200 || own.branch.try_number != 0;
+        if may_be_other && !is_answered_call && method != Method::Cancel {
             let current = at.shared.pins.find(at.now, key, false).map(|pin| pin.try_number);
-            let is_current = current.is_none_or(|number| number == own.branch.try_number);
-            let is_answered_call = method == Method::Invite && (200..300).contains(&code);
-            if !(is_current || is_answered_call) {
+            if current.is_some_and(|number| number != own.branch.try_number) {
                 return Err(Reason::OtherTry);
             }
         }

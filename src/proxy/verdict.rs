@@ -37,6 +37,8 @@ closed_set! {
     Forwarded {
         /// A request seen for the first time, to the destination chosen for it.
         Chosen = "chosen",
+        /// A copy of an unanswered request whose destination has become inactive, to another one.
+        Retried = "retried",
         /// A copy, CANCEL or ACK, to where its request went.
         Pinned = "pinned",
         /// By the token in our Record-Route.

@@ -266,10 +266,14 @@ impl SetMemory {
         let has_last_resort = choosing.use_default && roster.members.len() > 1;
         let last_at = has_last_resort.then(|| roster.members.len() - 1);
         let (mut active, mut active_members) = (Vec::new(), Vec::new());
+        let mut inactive_members = Vec::new();
         let mut candidates = Vec::with_capacity(roster.members.len());
         let mut last_resort = None;
         for (at, (member, state)) in roster.members.iter().zip(&states).enumerate() {
             let reached = member.reached.iter().copied();
+            let inactive =
+                reached.clone().filter(|(address, _)| state.flags(address.socket).is_inactive());
+            inactive_members.extend(inactive.map(|(_, slot)| slot));
             let chosen_from: Vec<_> = reached
                 .filter(|(address, _)| state.flags(address.socket).is_selectable())
                 .collect();
@@ -287,6 +291,7 @@ impl SetMemory {
         }
         active_members.sort_unstable();
         active_members.dedup();
+        inactive_members.sort_unstable();
 
         let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
         let (invite, other) = rounds(&turns, before, &roster, &active);
@@ -298,6 +303,7 @@ impl SetMemory {
             last_resort,
             key: Key::of(&choosing).map(Arc::new),
             active_members: active_members.into(),
+            inactive_members: inactive_members.into(),
         });
         Self { choosing, roster, states, turns, active, invite, other, set }
     }

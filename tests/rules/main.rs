@@ -23,6 +23,7 @@ mod next_hops;
 mod pins;
 mod probes;
 mod responses;
+mod retries;
 mod tokens;
 mod torture;
 mod unreachable;

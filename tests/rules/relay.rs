@@ -184,7 +184,9 @@ impl Relay {
         let is_probe_reply = verdict == Verdict::Dropped(Reason::ProbeReply);
         assert!(self.probe_answer.is_none() || is_probe_reply);
         assert!(!is_probe_reply || pins == self.shared.pins.count());
-        assert_eq!(self.dispatched.is_some(), verdict == Verdict::Forwarded(Forwarded::Chosen));
+        let is_dispatched =
+            matches!(verdict, Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried));
+        assert_eq!(self.dispatched.is_some(), is_dispatched);
         let entries = self.outbox.entries();
         assert!(entries.len() <= 1, "stateless forwarding sends at most one message");
         let sent = entries.first().map(|entry| Sent {

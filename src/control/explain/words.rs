@@ -82,6 +82,11 @@ impl Facts<'_> {
             Rule::Challenge => {
                 "it carries credentials: they answer the challenge of this destination".into()
             }
+            Rule::Retry => {
+                "it is a copy of a request that was not answered, and its destination has \
+                            become inactive"
+                    .into()
+            }
             Rule::Transaction => "it belongs to a transaction that the relay remembers".into(),
             Rule::Call => "it belongs to a call that the relay remembers".into(),
             Rule::Token => {

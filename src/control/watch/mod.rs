@@ -33,6 +33,8 @@ struct Watch {
     version: Option<u64>,
     /// The flags of each destination, as far as the health knows of them.
     flags: HashMap<Slot, Flags>,
+    /// How many responses each destination had sent at the last reading.
+    heard: HashMap<Slot, u64>,
     read_at: Now,
     actions: Actions,
     datagram: Vec<u8>,
@@ -65,6 +67,7 @@ impl Watch {
         Self {
             version: None,
             flags: HashMap::new(),
+            heard: HashMap::new(),
             read_at: Now::from_ms(0),
             actions: Actions::default(),
             datagram: Vec::new(),
@@ -87,6 +90,7 @@ impl Watch {
         if now >= self.read_at.plus_ms(WINDOW_MS) {
             self.read_at = now;
             health.traffic(now, |slot| traffic_of(inner, slot));
+            self.forget_sources(inner);
         }
         let mut actions = std::mem::take(&mut self.actions);
         health.tick(now, &mut actions);
@@ -117,7 +121,19 @@ impl Watch {
         for target in targets.iter().filter(|target| health.view(target.slot).is_none()) {
             inner.traffic.forget_sources(target.slot);
         }
+        self.heard.retain(|slot, _| self.flags.contains_key(slot));
         health.follow(now, targets);
+    }
+
+    /// Forgets who sent requests to the destinations that were heard since the last reading. A worker
+    /// forgets only what it counted itself.
+    fn forget_sources(&mut self, inner: &Inner) {
+        for slot in self.flags.keys() {
+            let heard = inner.traffic.of(*slot).heard;
+            if self.heard.insert(*slot, heard).is_some_and(|before| before != heard) {
+                inner.traffic.forget_sources(*slot);
+            }
+        }
     }
 
     fn send(&mut self, inner: &Inner, now: Now, probe: &Probe) {
