@@ -41,7 +41,7 @@ pub enum Error {
     )]
     Pins(io::Error),
     /// No memory for counters.
-    #[error("no address space for the counters of destinations: {0}; use fewer workers")]
+    #[error("no memory for the counters of destinations: {}", with_remedy(.0))]
     Traffic(io::Error),
     /// A command that panicked.
     #[error("a bug, please report it: {0} panicked")]

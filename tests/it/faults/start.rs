@@ -24,8 +24,14 @@ const ROWS: &[Row] = &[
         wants: &["no memory for the table of calls", "peak_requests_per_second"],
     },
     Row {
-        says: "no memory for the workers",
+        says: "no memory for the counters: 4 MiB for each worker",
         under: &["prlimit", "--as=300000000"],
+        config: "[relay]\nworkers = 64\n",
+        wants: &["no memory for the counters of destinations", "Cannot allocate", "ulimit -v"],
+    },
+    Row {
+        says: "no memory for the workers",
+        under: &["prlimit", "--as=570000000"],
         config: "[relay]\nworkers = 64\n",
         wants: &["cannot start worker ", "Cannot allocate memory", "ulimit -v"],
     },
