@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strowger::clock::Now;
-use strowger::destination::{Attributes, DestinationUri, Flags, Origin, Record, Resolved, Slot};
+use strowger::destination::{
+    Attributes, Choosing, DestinationUri, Flags, Origin, Record, Resolved, Set, Slot,
+};
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
 use strowger::proxy::{
     Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict,
 };
-use strowger::registry::Registry;
+use strowger::registry::{Choosings, Registry};
 use strowger::stats::Traffic;
 use strowger::transport::sys::Mapping;
 
@@ -37,11 +39,18 @@ impl Core {
     /// A core with this many destinations, and a pin table in which `living` pins are alive and
     /// which has room for twice as many, as a relay's has.
     pub(crate) fn new(destinations: usize, living: usize) -> Self {
+        Self::choosing(&Choosing::default(), destinations, living)
+    }
+
+    /// The same, with another way to choose.
+    pub(crate) fn choosing(choosing: &Choosing, destinations: usize, living: usize) -> Self {
         let shared = world::shared((2 * living).max(PINS_MIN));
         let now = Now::from_ms(1_000_000_000);
         fill(&shared.pins, living, now);
         let records: Vec<_> = (0..destinations).map(record).collect();
-        let table = Registry::default()
+        let mut registry = Registry::default();
+        registry.choose_by(Choosings::new(choosing, []));
+        let table = registry
             .load(now, &records, &shared.listeners, &shared.pins)
             .expect("a list that can be loaded");
         Self {
@@ -61,6 +70,11 @@ impl Core {
         let frame = self.frame.receive(bytes);
         let Self { proxy, snapshot, outbox, traffic, now, .. } = self;
         proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
+    }
+
+    /// Its only set.
+    pub(crate) fn set(&self) -> &Set {
+        &self.snapshot.destinations.sets()[0]
     }
 
     /// The message that was sent last and where it went.
@@ -318,7 +332,10 @@ fn record(number: usize) -> Resolved {
             uri: DestinationUri::parse(&format!("sip:{address}")).expect("a URI"),
             flags: Flags::default(),
             priority: 0,
-            attributes: Attributes::default(),
+            attributes: Attributes {
+                weight: Some(1 + (number * 37 % 100) as u8),
+                ..Attributes::default()
+            },
             origin: Origin::Line(number + 1),
         },
         addresses: vec![address.into()],

@@ -14,6 +14,7 @@ use cases::{BATCH, Batch, Case, Core};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use nix::time::{ClockId, clock_gettime};
+use strowger::destination::{Algorithm, Ask, Choosing, HeaderField, Part};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -24,6 +25,8 @@ fn main() {
     read(&mut criterion);
     relay(&mut criterion);
     destinations(&mut criterion);
+    choices(&mut criterion);
+    algorithms(&mut criterion);
     pins(&mut criterion);
     criterion.final_summary();
 }
@@ -62,6 +65,60 @@ fn destinations(criterion: &mut Criterion) {
         let batch = Batch::new(Case::NewInvite, &mut core).keeping(LIVING);
         time(&mut group, BenchmarkId::from_parameter(count), core, batch);
     }
+}
+
+/// Choosing alone: as fast among 10,000 destinations as with one.
+fn choices(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("choose");
+    for (name, choosing) in choosings() {
+        for count in [1, 100, 10_000] {
+            let core = Core::choosing(&choosing, count, 0);
+            let set = core.set();
+            // Each key and each number is another call.
+            let ask = |n: u64| {
+                let number = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                Ask { is_invite: true, entropy: number, key: Some(number) }
+            };
+            for n in 0..1_000 {
+                let (peeked, chosen) = (set.peek(&ask(n)), set.choose(&ask(n)));
+                assert_eq!(peeked, chosen);
+                assert!(chosen.is_some_and(|slot| set.is_active(slot)));
+            }
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                let mut number = 0;
+                bencher.iter(|| {
+                    number += 1;
+                    set.choose(&ask(number))
+                });
+            });
+        }
+    }
+}
+
+/// A whole message by each algorithm, with the hash of its key.
+fn algorithms(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("invite-new/algorithm");
+    for (name, choosing) in choosings() {
+        // No pins besides its own: they have a group of their own.
+        let mut core = Core::choosing(&choosing, DESTINATIONS, 0);
+        let batch = Batch::new(Case::NewInvite, &mut core).keeping(0);
+        time(&mut group, BenchmarkId::from_parameter(name), core, batch);
+    }
+}
+
+fn choosings() -> impl Iterator<Item = (&'static str, Choosing)> {
+    let of = |algorithm| Choosing { algorithm, ..Choosing::default() };
+    let header = vec![Part::Header(HeaderField::new("Contact"))];
+    [
+        ("round-robin", of(Algorithm::RoundRobin)),
+        ("random", of(Algorithm::Random)),
+        ("call-id-hash", of(Algorithm::CallIdHash)),
+        ("kamailio-from-hash", Choosing { is_kamailio: true, ..of(Algorithm::FromHash) }),
+        ("weighted", of(Algorithm::Weighted)),
+        ("consistent", of(Algorithm::Consistent)),
+        ("consistent-header", Choosing { hash_over: header, ..of(Algorithm::Consistent) }),
+    ]
+    .into_iter()
 }
 
 fn pins(criterion: &mut Criterion) {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use strowger::config::{Config, Flags};
 use strowger::control::{Options, Relay};
+use strowger::destination::{Algorithm, Choosing, HeaderField, Part, UriOf};
 use strowger::proxy::{Answer, Forwarded, Reason, Verdict};
 use tempfile::TempDir;
 
@@ -64,16 +65,45 @@ fn a_thousand_messages_of_every_kind_and_a_reload() {
     IS_COUNTED.set(false);
     assert_eq!(ALLOCATIONS.swap(0, Ordering::Relaxed), 2);
 
+    let from = UriOf::From;
+    let parts = [
+        Part::CallId,
+        Part::SourceAddress,
+        Part::CredentialsUser,
+        Part::Header(HeaderField::new("Contact")),
+        Part::Uri(UriOf::To),
+        Part::UserOrHost(from),
+        Part::HostAndPort(from),
+        Part::Parameter(UriOf::Request, "tgrp".into()),
+    ];
+    let of = |algorithm| Choosing { algorithm, ..Choosing::default() };
+    for choosing in [
+        of(Algorithm::RoundRobin),
+        of(Algorithm::Weighted),
+        of(Algorithm::Random),
+        Choosing { hash_over: parts.to_vec(), ..of(Algorithm::Consistent) },
+        Choosing { hash_over: parts.to_vec(), is_kamailio: true, ..of(Algorithm::KeyHash) },
+    ] {
+        play_rounds(&choosing);
+    }
+}
+
+fn play_rounds(choosing: &Choosing) {
+    // The workers of the relay before this one have ended, and freed what they had.
+    ALLOCATIONS.store(0, Ordering::Relaxed);
     let folder = TempDir::new().unwrap();
     let server = End::new();
     let list = folder.path().join("dispatcher.list");
-    fs::write(&list, format!("1 sip:{}\n", server.address())).unwrap();
-    let relay = start(&folder);
+    // Two records, so that there is a choice, and one server, so that it gets every call.
+    let at = server.address();
+    let records = format!("1 sip:{at} 0 0 weight=3;duid=a\n1 sip:{at} 0 0 weight=5;duid=b\n");
+    fs::write(&list, &records).unwrap();
+    let relay = start(&folder, choosing);
     let caller = End::new();
     for round in 0..ROUNDS {
         play(&relay, &caller, &server, round);
         if round == ROUNDS / 2 {
-            fs::write(&list, format!("1 sip:{}\n1 sip:127.0.0.1:9 4\n", server.address())).unwrap();
+            fs::write(&list, format!("{records}1 sip:127.0.0.1:9 4\n")).unwrap();
             relay.reload().unwrap();
         }
     }
@@ -100,7 +130,7 @@ fn a_thousand_messages_of_every_kind_and_a_reload() {
     }
 }
 
-fn start(folder: &TempDir) -> Relay {
+fn start(folder: &TempDir, choosing: &Choosing) -> Relay {
     let flags = Flags {
         listen: vec!["udp:127.0.0.1:5060".into()],
         list: Some(folder.path().join("dispatcher.list")),
@@ -110,6 +140,7 @@ fn start(folder: &TempDir) -> Relay {
     };
     let mut config = Config::load(&flags).unwrap();
     config.relay.listen[0].address.set_port(0);
+    config.set_default.choosing = choosing.clone();
     config.relay.state_dir = Some(folder.path().into());
     let options = Options { on_worker_start: Some(|_| IS_COUNTED.set(true)), ..Options::default() };
     Relay::start(&config, options).unwrap()

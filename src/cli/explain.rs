@@ -206,7 +206,7 @@ mod tests {
             "message": "INVITE sip:bob@example.com SIP/2.0",
             "source": "198.51.100.7:5062", "source_is": "read", "listener": "udp:192.0.2.1:5060",
             "verdict": "forwarded.chosen", "says": "forwarded to sip:10.0.0.1:5060 (10.0.0.1:5060)",
-            "because": ["it is new: the next turn of set 1, of 2 that may be chosen"], "set": 1,
+            "because": ["it is new: round-robin of set 1, of 2 that may be chosen"], "set": 1,
             "candidates": [candidate("10.0.0.1:5060", Some(1), None, true),
                            candidate("10.0.0.2:5060", Some(2), None, false),
                            candidate("10.0.0.3:5060", None, Some("disabled by the operator"), false)],
@@ -220,7 +220,7 @@ INVITE sip:bob@example.com SIP/2.0
   to udp:192.0.2.1:5060
 
 forwarded to sip:10.0.0.1:5060 (10.0.0.1:5060)
-  it is new: the next turn of set 1, of 2 that may be chosen
+  it is new: round-robin of set 1, of 2 that may be chosen
 
 set 1, which new requests are dispatched to:
      turn  destination        address        state

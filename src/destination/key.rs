@@ -98,6 +98,7 @@ pub struct Key {
     /// Its parts, in the order in which they are hashed.
     pub parts: Vec<Part>,
     how: How,
+    has_fallback: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,18 +128,19 @@ impl Key {
             Algorithm::AuthHash => vec![Part::CredentialsUser],
             Algorithm::KeyHash => {
                 let how = if choosing.is_kamailio { How::KamailioText } else { How::Ours };
-                return Some(Self { parts: choosing.hash_over.clone(), how });
+                let parts = choosing.hash_over.clone();
+                return Some(Self { parts, how, has_fallback: false });
             }
             Algorithm::Consistent => {
                 let parts = match &*choosing.hash_over {
                     [] => vec![Part::CallId],
                     parts => parts.to_vec(),
                 };
-                return Some(Self { parts, how: How::Ours });
+                return Some(Self { parts, how: How::Ours, has_fallback: true });
             }
             _ => return None,
         };
-        Some(Self { parts, how })
+        Some(Self { parts, how, has_fallback: false })
     }
 
     /// Starts a hash.
@@ -149,6 +151,11 @@ impl Key {
             kamailio: KamailioHash::default(),
             is_empty: true,
         }
+    }
+
+    /// Returns what is hashed of a request that has none of the parts; empty if it has no key then.
+    pub(crate) fn fallback(&self) -> &[Part] {
+        if self.has_fallback { &[Part::CallId] } else { &[] }
     }
 
     /// Returns whether every request of a dialog has the same key, also those of the callee.

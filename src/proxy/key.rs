@@ -21,8 +21,16 @@ impl Core {
 
     /// Returns the hash of the key; `None` if the message does not have it.
     fn hash_of(&self, at: &Arrival, key: &Key) -> Option<u64> {
+        let hash = self.hash_parts(at, key, &key.parts);
+        hash.or_else(|| match key.fallback() {
+            [] => None,
+            parts => self.hash_parts(at, key, parts),
+        })
+    }
+
+    fn hash_parts(&self, at: &Arrival, key: &Key, parts: &[Part]) -> Option<u64> {
         let mut hasher = key.hasher();
-        for part in &key.parts {
+        for part in parts {
             self.add_part(at, part, &mut hasher)?;
         }
         hasher.finish()

@@ -33,7 +33,7 @@ INVITE sip:bob@example.com SIP/2.0
   to udp:RELAY
 
 forwarded to sip:127.0.0.1:5071 (127.0.0.1:5071)
-  it is new: the next turn of set 1, with 2 to choose from
+  it is new: round-robin of set 1, with 2 to choose from
 
 set 1, which new requests are dispatched to:
      turn  destination         address         state

@@ -230,6 +230,12 @@ fn the_source_address_is_a_key() {
 #[test]
 fn without_the_key() {
     let header = Part::Header(HeaderField::new("X-Account"));
+    // A consistent hash is then over the Call-ID.
+    let over_header = over(Algorithm::Consistent, std::slice::from_ref(&header));
+    let mut relays = [over_header, settings(Algorithm::Consistent)]
+        .map(|choosing| Relay::choosing(&choosing, &[A, B, C, D]));
+    let [with, without] = relays.each_mut().map(|relay| calls(relay, 0..40));
+    assert_eq!(with, without);
     let mut relay = Relay::choosing(&over(Algorithm::KeyHash, &[header]), &[A, B]);
     let answered = relay.send(CALLER, invite("none")).verdict;
     assert_eq!(answered, Verdict::Answered(Answer::NoDestination));

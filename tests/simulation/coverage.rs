@@ -85,7 +85,9 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ),
     ("panicked", "is the worker's verdict about the core, not the core's"),
     ("probe_reply", "no relay sends probes here: the control thread does, which is not simulated"),
-    ("other_try", "nothing writes a try number yet, and a changed one does not verify"),
+    ("hash", "every relay here chooses by round robin: the rules have the hashes"),
+    ("retried", "no destination is inactive here, only disabled: the rules have the retries"),
+    ("other_try", "there is no second try here, and a changed number does not verify"),
     (
         "no_listener",
         "a list with an address that no listener reaches is refused, and so is the call",

@@ -67,7 +67,7 @@ fn everybody_of_the_set_is_told_with_the_reason() {
         let told = running.explain(&invite("new", "198.51.100.7:5062"));
         assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Chosen));
         assert_eq!(told.says, "forwarded to sip:127.0.0.1:5071 (127.0.0.1:5071)");
-        assert_eq!(told.because, ["it is new: the next turn of set 1, with 2 to choose from"]);
+        assert_eq!(told.because, ["it is new: round-robin of set 1, with 2 to choose from"]);
         assert_eq!(
             (told.source.to_string(), told.source_is),
             ("198.51.100.7:5062".into(), SourceIs::Read)

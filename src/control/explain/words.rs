@@ -77,7 +77,8 @@ impl Facts<'_> {
         match self.explained.rule {
             Rule::Turn => {
                 let count = self.explained.round.len();
-                format!("it is new: the next turn of set {set}, with {count} to choose from")
+                let algorithm = self.snapshot.set_policy(set).choosing.algorithm.name();
+                format!("it is new: {algorithm} of set {set}, with {count} to choose from")
             }
             Rule::Challenge => {
                 "it carries credentials: they answer the challenge of this destination".into()
