@@ -225,9 +225,10 @@ impl Relay {
         if let Some(report) = report(way.peer, bytes) {
             assert_eq!(report.address, way.peer);
         }
-        if let (Verdict::Forwarded(Forwarded::Chosen), Some(Sent { to, bytes, .. })) =
+        if let (Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried), Some(sent)) =
             (verdict, sent)
         {
+            let Sent { to, bytes, .. } = sent;
             let proven = report(*to, bytes).expect("a destination");
             assert!(proven.is_proven && proven.probe.is_none(), "{proven:?}");
             assert_eq!(proven.address, *to);
@@ -248,7 +249,7 @@ impl Relay {
         let is_response = matches!(how, Forwarded::Response | Forwarded::ViaParameterLost);
         assert_eq!(matches!(came.start_line, StartLine::Response { .. }), is_response);
         match how {
-            Forwarded::Chosen => {
+            Forwarded::Chosen | Forwarded::Retried => {
                 assert!(self.active.contains(to), "{to} is not active");
                 assert!(!self.snapshot.draining);
             }
@@ -307,7 +308,8 @@ impl Relay {
             force_rport: listeners.get(way.listener).force_rport,
         };
         let check = |how| edits::check_request(bytes, out, way.peer, &relay, &how);
-        let is_dispatched = matches!(how, Forwarded::Chosen | Forwarded::Pinned);
+        let is_dispatched =
+            matches!(how, Forwarded::Chosen | Forwarded::Retried | Forwarded::Pinned);
         match how {
             Forwarded::Token => check(edits::How::Token),
             _ if is_dispatched && set.rewrite == Rewrite::Domain => {

@@ -34,10 +34,11 @@ impl Row {
         let is_during = |call: &&Outcome| (HEALTHY..end).contains(&call.due);
         let touched = calls.iter().filter(|call| is_touched(call)).filter(is_during);
         let out_after = (!matches!(fault, Fault::All | Fault::Flap))
-            .then(|| touched.map(|call| call.due - HEALTHY).next_back())
+            .then(|| touched.map(|call| call.due.saturating_sub(HEALTHY)).next_back())
             .flatten();
         let back = calls.iter().find(|call| call.due >= end && !is_touched(call));
-        let back_after = (fault == Fault::All).then(|| back.map(|call| call.due - end)).flatten();
+        let back_after =
+            (fault == Fault::All).then(|| back.map(|call| call.due.saturating_sub(end))).flatten();
         let mut taken = [0_usize; 4];
         for call in calls.iter().filter(is_during) {
             if let End::Answered { server, .. } = call.end
@@ -126,7 +127,9 @@ pub(super) fn markdown(rows: &[Row]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&HEADER.map(str::to_owned));
     text.push_str("|---|---|--:|--:|--:|--:|--:|---|\n");
-    rows.iter().for_each(|row| text.push_str(&line(&row.cells())));
+    for row in rows {
+        text.push_str(&line(&row.cells()));
+    }
     text
 }
 

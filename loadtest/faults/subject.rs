@@ -58,19 +58,18 @@ impl Subject {
             servers.iter().map(|server| format!("1 sip:{} 8\n", server.address())).collect();
         fs::write(&list, lines)?;
         let list = list.display().to_string();
-        let arguments = match kind {
-            Kind::Strowger => strowger(folder.path(), listen, &list)?,
-            _ => {
-                let config = folder.path().join("kamailio.cfg");
-                let (settings, route) = match kind {
-                    Kind::KamailioFailover => (FAILOVER_SETTINGS, FAILOVER_ROUTE),
-                    _ => ("", FORWARD_ROUTE),
-                };
-                let route = format!("{PROBING}{settings}{route}");
-                let text = kamailio::config(listen, 2, &list, MODULES, &route);
-                fs::write(&config, text)?;
-                kamailio::arguments(&config, folder.path())
-            }
+        let arguments = if kind == Kind::Strowger {
+            strowger(folder.path(), listen, &list)?
+        } else {
+            let config = folder.path().join("kamailio.cfg");
+            let (settings, route) = if kind == Kind::KamailioFailover {
+                (FAILOVER_SETTINGS, FAILOVER_ROUTE)
+            } else {
+                ("", FORWARD_ROUTE)
+            };
+            let route = format!("{PROBING}{settings}{route}");
+            fs::write(&config, kamailio::config(listen, 2, &list, MODULES, &route))?;
+            kamailio::arguments(&config, folder.path())
         };
         let log = File::create(folder.path().join(LOG))?;
         let (program, arguments) = arguments.split_first().expect("a command line");

@@ -506,7 +506,7 @@ fn every_change_of_state_is_kept_with_its_reason() {
             .collect()
     };
     let first = "- AX start loaded at the start".to_owned();
-    assert_eq!(history("sip:192.0.2.1"), [first.clone()]);
+    assert_eq!(history("sip:192.0.2.1"), std::slice::from_ref(&first));
     running.put(&uri("sip:192.0.2.1"), DestinationState::Disabled).unwrap();
     running.put(&uri("sip:192.0.2.1"), DestinationState::Disabled).unwrap();
     running.reload("1 sip:192.0.2.1 1\n1 sip:192.0.2.3\n").unwrap();

@@ -173,7 +173,9 @@ impl Relay {
     fn way(&self, how: Forwarded) -> How {
         let rewrite = self.options.rewrites.then(|| DESTINATION.to_owned());
         match how {
-            Forwarded::Chosen | Forwarded::Pinned => How::Dispatched { rewrite },
+            Forwarded::Chosen | Forwarded::Retried | Forwarded::Pinned => {
+                How::Dispatched { rewrite }
+            }
             Forwarded::Token => How::Token,
             _ => How::Other,
         }

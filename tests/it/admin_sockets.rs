@@ -26,7 +26,7 @@ const NO_JSON: &str = "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700,\"message
 fn rubbish_and_halves_at_the_fifo() {
     let (tools, mut ends) = (Tools::new(), Ends::new());
     let config = tools.config() + &format!("fifo_reply_dir = {:?}\n", tools.path(""));
-    let relay = Relay::with_list(&ends.list()).config(&config).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().config(&config).start();
     let read = |name: &str| {
         let pipe = tools.path(name);
         thread::spawn(move || fs::read_to_string(pipe).expect("an answer"))
@@ -86,7 +86,7 @@ fn reply_pipes_that_are_none_or_are_not_read() {
     let (tools, mut ends) = (Tools::new(), Ends::new());
     let list: String = (0..3_000).map(|n| format!("2 sip:127.0.0.1:{}\n", 10_000 + n)).collect();
     let config = tools.config() + &format!("fifo_reply_dir = {:?}\n", tools.path(""));
-    let mut relay = Relay::with_list(&(ends.list() + &list)).config(&config).start();
+    let mut relay = Relay::with_list(&(ends.list() + &list)).unwatched().config(&config).start();
     fs::write(tools.path("file"), "precious").unwrap();
     tools.reply_pipe("linked");
     symlink(tools.path("linked"), tools.path("link")).unwrap();
@@ -136,7 +136,7 @@ fn reply_pipes_that_are_none_or_are_not_read() {
 #[test]
 fn rubbish_halves_and_giants_at_the_sockets() {
     let (tools, mut ends) = (Tools::new(), Ends::new());
-    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).start();
     let stream =
         |name: &str, bytes: &[u8]| String::from_utf8_lossy(&tools.stream(name, bytes)).into_owned();
     let giant = format!("{{\"x\":\"{}\"}}", "x".repeat(300 << 10));
@@ -236,7 +236,7 @@ fn rubbish_halves_and_giants_at_the_sockets() {
 #[test]
 fn a_crowd_at_a_control_socket() {
     let (tools, mut ends) = (Tools::new(), Ends::new());
-    let mut relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let mut relay = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).start();
     for name in ["ctl", "cli.sock"] {
         let before = relay.log().len();
         let crowd: Vec<UnixStream> = (0..900)
@@ -307,6 +307,7 @@ fn a_reload_that_waits_holds_nobody() {
 fn a_command_that_panics_is_a_fault() {
     let (tools, mut ends) = (Tools::new(), Ends::new());
     let relay = Relay::with_list(&ends.list())
+        .unwatched()
         .config(&tools.config())
         .panicking_at("strowger reload")
         .start();
@@ -325,13 +326,13 @@ fn a_command_that_panics_is_a_fault() {
 fn files_of_control_sockets() {
     let (tools, ends) = (Tools::new(), Ends::new());
     let sockets = ["rpc.fifo", "rpc.sock", "ctl", "cli.sock"];
-    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).start();
     for socket in sockets {
         let found = fs::symlink_metadata(tools.path(socket)).expect("a control socket");
         assert_eq!(found.mode() & 0o777, 0o660, "{socket}");
         assert_eq!(found.file_type().is_fifo(), socket == "rpc.fifo");
     }
-    let told = Relay::with_list(&ends.list()).config(&tools.config()).refused();
+    let told = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).refused();
     for key in ["socket", "fifo", "datagram", "binrpc"] {
         assert!(
             told.contains(&format!("control.{key}: another process is listening on ")),
@@ -344,7 +345,7 @@ fn files_of_control_sockets() {
     // It dies without a word: its files stay, and the next one takes their places.
     relay.kill();
     assert!(sockets.iter().all(|socket| tools.path(socket).exists()));
-    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).start();
     assert!(tools.kamcmd(&["core.version"]).starts_with("strowger "));
     assert!(tools.kamctl(&["rpc", "core.version"]).contains("strowger "));
     relay.stop();
@@ -352,7 +353,7 @@ fn files_of_control_sockets() {
         assert!(!tools.path(socket).exists(), "{socket} is left");
         fs::write(tools.path(socket), "precious").unwrap();
     }
-    let told = Relay::with_list(&ends.list()).config(&tools.config()).refused();
+    let told = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).refused();
     assert_eq!(told.matches("exists and is not a ").count(), 4, "{told}");
     for socket in sockets {
         assert_eq!(fs::read_to_string(tools.path(socket)).unwrap(), "precious");
@@ -361,7 +362,7 @@ fn files_of_control_sockets() {
     // The default place of the command line's socket is nobody's word: without it the relay serves.
     let folder = Path::new("/proc/no/such/folder");
     let config = format!("[control]\nfifo = {:?}\n", folder.join("fifo"));
-    let told = Relay::with_list(&ends.list()).config(&config).refused();
+    let told = Relay::with_list(&ends.list()).unwatched().config(&config).refused();
     assert!(told.contains("control.fifo: /proc/no/such/folder/fifo"), "{told}");
 }
 

@@ -116,7 +116,7 @@ fn what_it_says_of_the_next_calls_comes_true() {
 #[test]
 fn a_call_in_progress_keeps_its_destination_and_new_ones_get_404() {
     let mut ends = Ends::new();
-    let relay = Relay::with_list(&ends.list()).workers(1).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().workers(1).start();
     ends.send(relay.address(), 1);
     ends.wait_arrived(1);
     let server = ends.server();

@@ -4,7 +4,6 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use crate::harness::netns::Namespace;
-use crate::harness::sipp::list;
 use crate::harness::{Relay, Sipp, raw};
 
 const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 5060);
@@ -16,7 +15,9 @@ fn forged_errors_stop_no_call_and_cut_no_message() {
     let [relays, others] = ["relay", "others"].map(Namespace::new);
     Namespace::join([(&relays, "others", "192.0.2.1/24"), (&others, "relay", "192.0.2.2/24")]);
     let server = Sipp::scenario("uas_call").named("ms1").inside(&others).at(SERVER.into()).serve();
-    let relay = Relay::with_list(&list([&server])).inside(&relays).listen(RELAY.into()).start();
+    // Never probed (32): the server knows no other request than those of calls.
+    let list = format!("1 sip:{SERVER} 32\n");
+    let relay = Relay::with_list(&list).inside(&relays).listen(RELAY.into()).start();
     let attacker = others.enter(raw::sender);
     let storm = |count: usize| {
         let mut packet = Vec::new();

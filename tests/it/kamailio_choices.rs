@@ -165,7 +165,7 @@ impl Call {
 /// Where a relay with these settings sends these calls.
 fn choices(servers: &Servers, list: &str, settings: &str, calls: &[Call]) -> Vec<String> {
     servers.got.lock().unwrap().clear();
-    let settings = format!("[dispatch]\ncompat = \"kamailio\"\n{settings}");
+    let settings = format!("[dispatch]\npassive = false\ncompat = \"kamailio\"\n{settings}");
     let relay = Relay::with_list(list).config(&settings).start();
     let socket = UdpSocket::bind((loopback::fresh_ip(), 0)).unwrap();
     let us = socket.local_addr().unwrap();

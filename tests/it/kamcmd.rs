@@ -74,7 +74,7 @@ fn destinations_counters_and_faults() {
 fn a_scrape_of_an_exporter() {
     let tools = Tools::new();
     let mut ends = Ends::new();
-    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().config(&tools.config()).start();
     ends.call(relay.address(), "");
     ends.ask(relay.address());
     let methods =

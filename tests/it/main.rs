@@ -14,6 +14,7 @@ mod dialogs;
 mod drain;
 mod empty;
 mod faults;
+mod health;
 mod hostile;
 mod hostile_icmp;
 mod hostile_neighbours;

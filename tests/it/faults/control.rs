@@ -15,7 +15,7 @@ use crate::harness::{Ends, Relay};
 fn a_thousand_reloads_in_a_burst_while_the_list_changes() {
     let mut ends = Ends::new();
     let good = ends.list();
-    let mut relay = Relay::with_list(&good).start();
+    let mut relay = Relay::with_list(&good).unwatched().start();
     let other = format!("{good}1 sip:127.0.0.1:9 4\n");
     for number in 0..1_000 {
         if number % 10 == 0 {
@@ -41,7 +41,7 @@ fn a_thousand_reloads_in_a_burst_while_the_list_changes() {
 #[test]
 fn lists_that_are_none() {
     let mut ends = Ends::new();
-    let mut relay = Relay::with_list(&ends.list()).start();
+    let mut relay = Relay::with_list(&ends.list()).unwatched().start();
     let list = relay.list_file();
     let remove = || {
         let _ = fs::remove_file(&list).or_else(|_| fs::remove_dir(&list));
@@ -86,7 +86,7 @@ fn a_list_that_is_written_while_it_is_read_is_read_whole_or_refused() {
     let whole: String =
         (1..=2_000).map(|n| format!("1 sip:127.1.{}.{}:5060 4\n", n / 250, n % 250 + 1)).collect();
     let whole = ends.list() + &whole;
-    let mut relay = Relay::with_list(&whole).start();
+    let mut relay = Relay::with_list(&whole).unwatched().start();
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let list = relay.list_file();
@@ -117,7 +117,7 @@ fn an_end_during_a_reload_and_a_second_one() {
     let mut ends = Ends::new();
     // A name takes up to two seconds to be looked up in vain.
     let slow = format!("{}1 sip:no-such-host.invalid\n", ends.list());
-    let relay = Relay::with_list(&ends.list()).start();
+    let relay = Relay::with_list(&ends.list()).unwatched().start();
     ends.send(relay.address(), 1);
     ends.wait_arrived(1);
     relay.reload(&slow);
@@ -134,7 +134,7 @@ fn an_end_during_a_reload_and_a_second_one() {
 fn an_emptied_configuration_changes_nothing() {
     let ends = Ends::new();
     let closed = "[relay]\nallow = [\"192.0.2.0/24\"]\n";
-    let mut relay = Relay::with_list(&ends.list()).config(closed).start();
+    let mut relay = Relay::with_list(&ends.list()).unwatched().config(closed).start();
     let config = relay.list_file().with_file_name("strowger.toml");
     fs::write(&config, "").expect("writable");
     let before = relay.reload(&ends.list());
@@ -148,7 +148,7 @@ fn an_emptied_configuration_changes_nothing() {
 #[test]
 fn a_reload_without_free_descriptors_keeps_the_old_list() {
     let mut ends = Ends::new();
-    let mut relay = Relay::with_list(&ends.list()).start();
+    let mut relay = Relay::with_list(&ends.list()).unwatched().start();
     let pid = relay.pid().to_string();
     let limit = |files: &str| {
         let files = format!("--nofile={files}");
@@ -175,7 +175,7 @@ fn a_state_folder_on_a_full_disk() {
     fs::write(&filler, vec![0; 1 << 16]).expect_err("a full disk");
     let mut ends = Ends::new();
     let text = format!("[relay]\nstate_dir = {:?}\n", disk.path());
-    let mut relay = Relay::with_list(&ends.list()).config(&text).start();
+    let mut relay = Relay::with_list(&ends.list()).unwatched().config(&text).start();
     let said = relay.wait_log(0, &["no key file can be kept", "No space left on device"]);
     assert!(said.contains("WARN") && said.contains("relay.state_dir"), "{said}");
     let before = relay.reload(&ends.list());

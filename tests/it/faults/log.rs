@@ -31,8 +31,11 @@ fn dispatched(lines: &[String]) -> u64 {
 fn a_pipe_that_nobody_reads_costs_lines_and_no_calls() {
     let mut ends = Ends::new();
     let line = long_line();
-    let mut relay =
-        Relay::with_list(&ends.list()).with(&["--dispatch-line", &line]).unread().start();
+    let mut relay = Relay::with_list(&ends.list())
+        .unwatched()
+        .with(&["--dispatch-line", &line])
+        .unread()
+        .start();
     // The pipe takes 64 KiB, then each of two queues 4,096 lines.
     call(&mut ends, &relay, 10_000);
     relay.read_on();
@@ -54,6 +57,7 @@ fn a_full_disk_costs_lines_and_no_calls() {
     let address = loopback::fresh();
     let line = long_line();
     let relay = Relay::with_list(&ends.list())
+        .unwatched()
         .with(&["--dispatch-line", &line])
         .saying_into(file)
         .start_unheard(address);
@@ -101,7 +105,7 @@ fn a_pipe_without_a_reader_and_a_closed_standard_error_cost_no_calls() {
     let line = long_line();
     for is_closed in [false, true] {
         let mut ends = Ends::new();
-        let builder = Relay::with_list(&ends.list()).with(&["--dispatch-line", &line]);
+        let builder = Relay::with_list(&ends.list()).unwatched().with(&["--dispatch-line", &line]);
         let builder = if is_closed {
             builder.under(&["sh", "-c", "exec \"$@\" 2>&-", "sh"])
         } else {
@@ -126,6 +130,7 @@ fn a_pipe_without_a_reader_and_a_closed_standard_error_cost_no_calls() {
 fn what_hostile_messages_bring_into_the_log() {
     let mut ends = Ends::new();
     let relay = Relay::with_list(&ends.list())
+        .unwatched()
         .with(&["--dispatch-line", "dispatched $rm $ru $fu $tu $ci"])
         .with(&["--log-level", "trace"])
         .start();

@@ -83,6 +83,7 @@ fn networks_that_fail_are_counted_by_cause_and_used_again() {
         inside.socket(address("198.51.100.2:5060")),
     );
     let relay = Relay::with_list(&ends.list().replace('\n', " 0 0 socket=udp:198.51.100.1:5060\n"))
+        .unwatched()
         .workers(1)
         .inside(&middle)
         .listen(address("192.0.2.1:5060"))

@@ -41,7 +41,8 @@ fn thousands_of_panics_cost_those_datagrams_and_no_other() {
 #[test]
 fn a_reload_that_panics_changes_nothing_and_the_next_one_may_work() {
     let mut ends = Ends::new();
-    let mut relay = Relay::with_list(&ends.list()).panicking_at("strowger reload").start();
+    let mut relay =
+        Relay::with_list(&ends.list()).unwatched().panicking_at("strowger reload").start();
     for _ in 0..3 {
         let before = relay.reload("1 sip:127.0.0.1:9\n");
         relay.wait_log(before, &["the reload panicked"]);
@@ -56,7 +57,11 @@ fn a_reload_that_panics_changes_nothing_and_the_next_one_may_work() {
 #[test]
 fn a_control_thread_that_panics_ends_neither_the_relay_nor_its_end() {
     let mut ends = Ends::new();
-    let relay = Relay::with_list(&ends.list()).panicking_at("strowger control").unread().start();
+    let relay = Relay::with_list(&ends.list())
+        .unwatched()
+        .panicking_at("strowger control")
+        .unread()
+        .start();
     ends.send(relay.address(), 10);
     ends.wait_arrived(10);
     // More words than the pipe takes.

@@ -12,6 +12,7 @@ use crate::harness::{Ends, Relay, Sipp};
 fn what_is_lost_meanwhile_is_counted_to_the_unit() {
     let mut ends = Ends::new();
     let relay = Relay::with_list(&ends.list())
+        .unwatched()
         .config("[relay]\nreceive_buffer_bytes = 131_072\n")
         .workers(2)
         .start();

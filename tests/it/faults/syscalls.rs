@@ -150,7 +150,7 @@ fn what_the_kernel_refuses_is_counted_to_the_unit_and_the_rest_arrives() {
 fn play(row: &Row) {
     let mut ends = Ends::new();
     let trace = NamedTempFile::new().expect("a temporary file");
-    let relay = traced(Relay::with_list(&ends.list()), &trace, &[row.inject]).start();
+    let relay = traced(Relay::with_list(&ends.list()).unwatched(), &trace, &[row.inject]).start();
     ends.send(relay.address(), SENT);
     ends.wait_arrived(SENT - row.lost);
     relay.wait_at_rest();
@@ -259,7 +259,7 @@ fn a_worker_that_spins_never_waits() {
 
 /// A relay whose workers do this when their sockets are empty.
 fn polling(ends: &Ends, poll: &str) -> relay::Builder {
-    Relay::with_list(&ends.list()).config(&format!("[relay]\npoll = \"{poll}\"\n"))
+    Relay::with_list(&ends.list()).unwatched().config(&format!("[relay]\npoll = \"{poll}\"\n"))
 }
 
 /// Sleeps of the default `poll_gather_us`, which no other thread does.
@@ -275,7 +275,7 @@ fn a_socket_that_fails_on_and_on_is_no_reason_to_spin() {
     let mut ends = Ends::new();
     let trace = NamedTempFile::new().expect("a temporary file");
     let inject = "recvmmsg:error=ENOMEM:when=1..100";
-    let relay = traced(Relay::with_list(&ends.list()), &trace, &[inject]).start();
+    let relay = traced(Relay::with_list(&ends.list()).unwatched(), &trace, &[inject]).start();
     ends.send(relay.address(), 1);
     ends.wait_arrived(1);
     relay.wait_at_rest();

@@ -13,6 +13,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod relay;
+pub(crate) mod server;
 pub(crate) mod sipp;
 pub(crate) mod sqlite;
 pub(crate) mod tools;

@@ -31,6 +31,7 @@ pub(crate) struct Builder {
     wrapper: Vec<String>,
     fault: Option<String>,
     stderr: Stderr,
+    is_watching: bool,
 }
 
 /// Where a relay's standard error goes.
@@ -82,6 +83,7 @@ impl Relay {
             wrapper: Vec::new(),
             fault: None,
             stderr: Stderr::Read,
+            is_watching: true,
         }
     }
 
@@ -254,6 +256,12 @@ impl Builder {
         self
     }
 
+    /// Its destinations answer nothing, and that is no failure: live traffic says nothing about them.
+    pub(crate) fn unwatched(mut self) -> Self {
+        self.is_watching = false;
+        self
+    }
+
     /// Runs in a network namespace.
     pub(crate) fn inside(mut self, namespace: &Namespace) -> Self {
         self.namespace = Some(namespace.name().into());
@@ -359,6 +367,11 @@ impl Builder {
         words.push(binary());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("run");
+        if !self.is_watching {
+            let text = self.config.get_or_insert_default();
+            assert!(!text.contains("[dispatch]"), "it says itself what is watched");
+            text.push_str("\n[dispatch]\npassive = false\n");
+        }
         if let Some(text) = &self.config {
             command.arg("--config").arg(write("strowger.toml", text));
         }
