@@ -104,13 +104,14 @@ fn changes(history: &Value) -> String {
 }
 
 fn rows(listing: &Value) -> String {
-    let header = ["set", "destination", "address", "state", "priority", "attributes", "from"];
+    let header =
+        ["set", "destination", "address", "state", "priority", "attributes", "from", "why"];
     let mut table = show::table(&header);
     let mut is_empty = true;
     for set in all(listing, "sets") {
         for record in all(set, "records") {
             is_empty = false;
-            let mut row = |address: &str, state, is_first: bool| {
+            let mut row = |address: &str, state, why: &str, is_first: bool| {
                 let once = |text: String| cell(if is_first { &text } else { "" });
                 table.add_row([
                     once(field(set, "set")),
@@ -120,6 +121,7 @@ fn rows(listing: &Value) -> String {
                     once(field(record, "priority")),
                     once(field(record, "attributes")),
                     once(field(record, "origin")),
+                    cell(why),
                 ]);
             };
             let addresses = all(record, "addresses");
@@ -128,11 +130,13 @@ fn rows(listing: &Value) -> String {
                 let is_reached = address["reached"] != false;
                 let word = if is_reached { field(address, "state") } else { "not reached".into() };
                 let state = show::state(&word, &letters);
-                row(&field(address, "address"), state, at == 0);
+                let is_told = is_reached && word != "active";
+                let why = if is_told { field(address, "reason") } else { String::new() };
+                row(&field(address, "address"), state, &why, at == 0);
             }
             if addresses.is_empty() {
                 let state = show::state("unresolved", &field(record, "flags"));
-                row("-", state, true);
+                row("-", state, "", true);
             }
         }
     }
@@ -167,7 +171,10 @@ mod tests {
 
     #[test]
     fn one_line_for_each_address() {
-        let address = |socket: &str, state: &str, flags: &str, is_reached: bool| json!({ "address": socket, "state": state, "flags": flags, "reached": is_reached });
+        let address = |socket: &str, state: &str, flags: &str, is_reached: bool| {
+            json!({ "address": socket, "state": state, "flags": flags, "reached": is_reached,
+                    "reason": format!("{state} because") })
+        };
         let listing = json!({ "sets": [
             { "set": 1, "records": [
                 { "uri": "sip:10.0.0.1:5060", "priority": 10, "attributes": "weight=50",
@@ -180,9 +187,9 @@ mod tests {
             { "set": 20, "records": [
                 { "uri": "sip:gone.example.com", "priority": 0, "attributes": "a=\u{1b}[2J",
                   "origin": "added by a command", "flags": "AX", "addresses": [] } ] } ] });
-        let wants = " set  destination           address        state             priority  attributes   from
-   1  sip:10.0.0.1:5060     10.0.0.1:5060  full (AX)               10  weight=50    line 1
-   1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2
+        let wants = " set  destination           address        state             priority  attributes   from                why
+   1  sip:10.0.0.1:5060     10.0.0.1:5060  full (AX)               10  weight=50    line 1              full because
+   1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2              disabled because
                             [::2]:5060     not reached (AP)
   20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));

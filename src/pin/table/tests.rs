@@ -388,3 +388,32 @@ fn a_worker_that_stood_still_does_not_hold_a_way_for_ever() {
     stuck.commit(Slot(9), State::None);
     assert_eq!(slot(&table, later, 1), Some(Slot(7)), "its late commit changes nothing");
 }
+
+#[test]
+fn an_unanswered_request_is_given_to_another_destination_once() {
+    const LATER: Now = Now::from_ms(4_000_000_000 + 100_000);
+    let table = one_bucket();
+    let retry = |key, from, to| table.retry(LATER, PinKey(key), Slot(from), Slot(to), State::None);
+    put(&table, NOW, 1, 7);
+    table.set_call(NOW, PinKey(1), Kind::Dialog, Slot(7), 0, 0);
+    assert!(!retry(2, 7, 8), "there is no such transaction");
+    assert!(!retry(1, 6, 8), "it went elsewhere");
+    assert!(retry(1, 7, 8));
+    let pin = table.find(LATER, PinKey(1), false).unwrap();
+    assert_eq!((pin.slot, pin.state, pin.try_number), (Slot(8), State::None, RETRY));
+    assert_eq!(table.find(LATER, PinKey(1), true).unwrap().slot, Slot(7), "the call's pin stays");
+    // It was used now: 200 s later it is still there.
+    assert_eq!(slot(&table, LATER.plus_ms(200_000), 1), Some(Slot(8)));
+    assert!(!retry(1, 8, 9), "it was tried twice");
+    for state in [State::Trying, State::Ringing, State::Final] {
+        let table = one_bucket();
+        put(&table, NOW, 1, 7);
+        table.renew(NOW, PinKey(1), false, Some(state));
+        assert!(!table.retry(NOW, PinKey(1), Slot(7), Slot(8), State::None), "{state:?}");
+    }
+    let table = one_bucket();
+    put(&table, NOW, 1, 7);
+    assert!(table.retry(NOW, PinKey(1), Slot(7), ANSWERED_NO_DESTINATION, State::Final));
+    let pin = table.find(NOW, PinKey(1), false).unwrap();
+    assert_eq!((pin.slot, pin.state), (ANSWERED_NO_DESTINATION, State::Final));
+}
