@@ -590,3 +590,18 @@ pub const PASSIVE_REQUESTS_MAX: u64 = 100_000;
 
 /// Changes of state in a minute that may be the limit: one a second.
 pub const FLAP_CHANGES_MAX: u64 = 60;
+
+/// The highest limit of new calls per second, and of their burst: as many requests as a relay is sized
+/// for. A burst of this size at one call a second is whole again after 10^15 ns, far below 2^64.
+pub const CALLS_PER_SECOND_MAX: u32 = PEAK_REQUESTS_PER_SECOND_MAX;
+
+/// How often a set's algorithm chooses for one call while the destinations that it chooses are over
+/// their limits. More would help little: then most of the set is.
+pub(crate) const LIMIT_DRAWS_MAX: usize = 4;
+
+/// After that, how many addresses are looked at one after the other. A look costs at most three cache
+/// misses, 0.3 us, so a call for a set that is full costs at most 80 us more.
+pub(crate) const LIMIT_LOOKS_MAX: usize = 256;
+
+/// The most seconds in the Retry-After of a call that is over a limit.
+pub(crate) const RETRY_AFTER_S_MAX: u64 = 3_600;

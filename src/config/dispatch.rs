@@ -24,6 +24,9 @@ const SET_KEYS: &[&str] = &[
     "forwarding",
     "record_route",
     "no_destination",
+    "calls_per_second",
+    "burst",
+    "over_limit",
     "foreign_route",
     "rewrite",
     "sips",
@@ -121,8 +124,10 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
         set.record_route = value;
     }
     if let Some(table) = section.section(document, "no_destination") {
+        table.only(document, &["code", "reason"], &[]);
         set.no_destination = read_status_line(document, &table, &set.no_destination);
     }
+    read_limits(document, section, set);
     let words = &[
         ("remove", ForeignRoute::Remove),
         ("keep", ForeignRoute::Keep),
@@ -148,6 +153,31 @@ fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy
         set.in_dialog = value;
     }
     health::read(document, section, set);
+}
+
+fn read_limits(document: &mut Document, section: &Section, set: &mut SetPolicy) {
+    let limits = &mut set.limits;
+    let rates = 0..=u64::from(limits::CALLS_PER_SECOND_MAX);
+    if let Some(value) = section.integer(document, "calls_per_second", &rates, ", 0 for no limit") {
+        limits.calls_per_second = value as u32;
+    }
+    let bursts = 1..=u64::from(limits::CALLS_PER_SECOND_MAX);
+    if let Some(value) = section.integer(document, "burst", &bursts, "") {
+        limits.burst = value as u32;
+        if limits.calls_per_second == 0 {
+            let what = section.what("burst: there is no calls_per_second whose burst it is");
+            document.wrong(&section.place("burst"), what, "write calls_per_second, too");
+        }
+    }
+    if let Some(table) = section.section(document, "over_limit") {
+        table.only(document, &["code", "reason", "retry_after_s"], &[]);
+        let over_limit = &mut set.over_limit;
+        over_limit.status = read_status_line(document, &table, &over_limit.status);
+        let seconds = 0..=limits::RETRY_AFTER_S_MAX;
+        if let Some(value) = table.integer(document, "retry_after_s", &seconds, " seconds") {
+            over_limit.retry_after_s = value as u16;
+        }
+    }
 }
 
 fn read_choosing(document: &mut Document, section: &Section, set: &mut SetPolicy) {
@@ -199,7 +229,6 @@ fn read_choosing(document: &mut Document, section: &Section, set: &mut SetPolicy
 }
 
 fn read_status_line(document: &mut Document, table: &Section, default: &StatusLine) -> StatusLine {
-    table.only(document, &["code", "reason"], &[]);
     let code =
         table.integer(document, "code", &(400..=699), "").map_or(default.code, |code| code as u16);
     let mut reason = default.reason.clone();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::destination::{Algorithm, Choosing, Part, UriOf};
+use crate::destination::{Algorithm, Choosing, Limits, Part, UriOf};
 use crate::health::{Codes, Mode, Passive, Probing};
-use crate::proxy::{ForeignRoute, InDialog, Rewrite, SourceMatch};
+use crate::proxy::{ForeignRoute, InDialog, OverLimit, Rewrite, SourceMatch, StatusLine};
 
 const MINIMAL: &str =
     "[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n[destinations]\nsource = \"list:d.list\"\n";
@@ -73,12 +73,17 @@ in_dialog_to = ["198.51.100.0/24"]
 source_match = "address"
 options = "always"
 max_breadth = 60
+calls_per_second = 100
+burst = 20
+over_limit = { code = 500, reason = "Full", retry_after_s = 0 }
 
 [set.2]
 record_route = true
 no_destination.code = 503
+calls_per_second = 0
 [set.3]
 foreign_route = "refuse"
+over_limit.retry_after_s = 3600
 [set.4]
 
 [destinations]
@@ -127,6 +132,14 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     let set = &config.sets[&2];
     assert!(set.record_route);
     assert_eq!((set.no_destination.code, set.no_destination.reason.as_str()), (503, "Später"));
+    let limits = |calls_per_second| Limits { calls_per_second, burst: 20 };
+    assert_eq!((default.limits, set.limits), (limits(100), limits(0)));
+    let over_limit = |retry_after_s| OverLimit {
+        status: StatusLine { code: 500, reason: "Full".into() },
+        retry_after_s,
+    };
+    assert_eq!(default.over_limit, over_limit(0));
+    assert_eq!(config.sets[&3].over_limit, over_limit(3_600));
     assert_eq!(config.sets[&3].foreign_route, ForeignRoute::Refuse);
     assert!(!config.sets[&3].record_route, "a set starts from the defaults");
     assert_eq!(config.destinations.source, Source::List("/etc/d.list".into()));
@@ -352,6 +365,27 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "no_destination = { reason = \"a\\r\\nb\" }",
         "[dispatch] no_destination reason: not a reason phrase: write 1 to 128 bytes without line ends",
     ),
+    (
+        "dispatch",
+        "calls_per_second = 1_000_001",
+        "[dispatch] calls_per_second: 1000001 is out of range: write a number from 0 to 1000000, 0 for no limit",
+    ),
+    (
+        "dispatch",
+        "burst = 0\ncalls_per_second = 9",
+        "[dispatch] burst: 0 is out of range: write a number from 1 to 1000000",
+    ),
+    (
+        "dispatch",
+        "burst = 9",
+        "[dispatch] burst: there is no calls_per_second whose burst it is: write calls_per_second, too",
+    ),
+    (
+        "dispatch",
+        "over_limit = { retry_after_s = 3_601 }",
+        "[dispatch] over_limit retry_after_s: 3601 is out of range: write a number from 0 to 3600 seconds",
+    ),
+    ("dispatch", "over_limit = { seconds = 1 }", "[dispatch] over_limit unknown key \"seconds\""),
     (
         "dispatch",
         "no_destination = 404",

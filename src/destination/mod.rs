@@ -5,6 +5,7 @@ mod choose;
 mod flags;
 pub mod hash;
 mod key;
+mod load;
 mod record;
 mod set;
 mod table;
@@ -15,10 +16,11 @@ pub use algorithm::{Algorithm, Choosing};
 pub use choose::Ask;
 pub use flags::{DestinationState, Flags};
 pub use key::{HeaderField, Key, Part, UriOf};
+pub use load::{Limits, Load, Over, default_burst};
 pub use record::{
     Address, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName, UriError,
 };
-pub use set::Set;
+pub use set::{Picked, Set};
 pub use table::{Destination, Known, NextHop, SourceMatch, Table};
 
 pub(crate) use choose::{Candidate, Chooser, Standing};

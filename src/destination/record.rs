@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
-use super::Flags;
+use super::{Flags, Limits};
 
 /// A `socket=` attribute: the listener that a destination is reached through.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -27,6 +27,10 @@ pub struct Attributes {
     pub rweight: Option<u8>,
     /// `maxload`: the most calls that it takes at a time; 0 is any number.
     pub maxload: Option<u32>,
+    /// `cps`: the most new calls per second that it takes; 0 is any number.
+    pub calls_per_second: Option<u32>,
+    /// `cps_burst`: how many of them may come at once.
+    pub burst: Option<u32>,
     /// `latency`: how long it takes to answer, in milliseconds, before it is measured.
     pub latency_ms: Option<u32>,
     /// `cc`: its share follows its latency.
@@ -38,6 +42,12 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Returns the limits that they set.
+    pub fn limits(&self) -> Limits {
+        let Self { calls_per_second, burst, .. } = *self;
+        Limits { calls_per_second: calls_per_second.unwrap_or(0), burst: burst.unwrap_or(0) }
+    }
+
     /// Returns the value of this attribute, without its quotes. Ignores the case of the name.
     pub fn value(&self, name: &str) -> Option<&str> {
         let mut is_quoted = false;

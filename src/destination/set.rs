@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Slot;
 use super::choose::{Ask, Choice, Chooser};
 use super::key::Key;
+use super::load::Load;
 use super::turns::{Place, look, take};
+use crate::limits::LIMIT_LOOKS_MAX;
 use crate::sync::AtomicU64;
 
 /// A destination set, ready to choose from.
@@ -22,6 +24,19 @@ pub struct Set {
     pub(crate) active_members: Arc<[Slot]>,
     /// The slots of the inactive ones, sorted; not those that an operator has disabled.
     pub(crate) inactive_members: Arc<[Slot]>,
+    /// How busy it is. Kept across reloads.
+    pub(crate) load: Arc<Load>,
+}
+
+/// The result of a choice among those that fit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Picked {
+    /// This destination.
+    To(Slot),
+    /// None fits of those that can be chosen.
+    NoneFits,
+    /// No destination can be chosen.
+    Nothing,
 }
 
 impl Set {
@@ -45,10 +60,43 @@ impl Set {
         }
     }
 
+    /// Returns the next destination that `fits`. Takes turns like [`Set::choose`].
+    pub fn choose_fitting(&self, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        self.pick_fitting(ask, |turns, _| take(turns), fits)
+    }
+
+    /// Returns what [`Set::choose_fitting`] would return now, and takes no turn.
+    pub fn peek_fitting(&self, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        self.pick_fitting(ask, |turns, drawn| look(turns).wrapping_add(drawn), fits)
+    }
+
+    fn pick_fitting(
+        &self,
+        ask: &Ask,
+        turn: impl Fn(&AtomicU64, u64) -> u64 + Copy,
+        mut fits: impl FnMut(Slot) -> bool,
+    ) -> Picked {
+        let Some(first) = self.pick(ask, |turns| turn(turns, 0)) else { return Picked::Nothing };
+        if fits(first) {
+            return Picked::To(first);
+        }
+        if let Some(slot) = self.chooser.pick_another(ask, turn, &mut fits) {
+            return Picked::To(slot);
+        }
+        let last_resort = self.last_resort.as_ref().map(Place::addresses).unwrap_or_default();
+        let mut slots = last_resort.iter().take(LIMIT_LOOKS_MAX);
+        slots.find(|slot| fits(**slot)).map_or(Picked::NoneFits, |slot| Picked::To(*slot))
+    }
+
     /// Returns the destination that the key of a request alone decides; `None` if the algorithm
     /// decides by something else. Takes no turn.
     pub fn by_key(&self, ask: &Ask) -> Option<Slot> {
         self.chooser.draws_key(ask).then(|| self.peek(ask))?
+    }
+
+    /// Returns how busy it is.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// Returns the key whose hash a choice needs: see [`Ask::key`].

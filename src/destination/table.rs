@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Set, Slot};
+use super::{Limits, Load, Set, Slot};
 use crate::listener::ListenerId;
 use crate::message::parse_ip;
 
@@ -18,6 +18,8 @@ pub struct Destination {
     pub address: SocketAddr,
     /// `host[:port]` of its URI, for `rewrite = "domain"`.
     pub host_port: String,
+    /// How busy it is.
+    pub load: Load,
 }
 
 /// Where requests to a destination go, and from which listener: one cache line.
@@ -32,6 +34,8 @@ pub struct NextHop {
     pub fallback_listener: Option<ListenerId>,
     /// The set it belongs to.
     pub set: u32,
+    /// The limits of its record.
+    pub limits: Limits,
 }
 
 const _: () = assert!(size_of::<Option<NextHop>>() == 64);

@@ -67,6 +67,14 @@ impl Place {
         }
     }
 
+    /// Returns all its destinations; those with a larger share several times.
+    pub(crate) fn addresses(&self) -> &[Slot] {
+        match self {
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Several { wheel, .. } => wheel,
+        }
+    }
+
     /// Returns all its destinations, starting with the next one.
     pub(crate) fn slots(&self, hash: Option<u64>, look: impl Fn(&AtomicU64) -> u64) -> Vec<Slot> {
         match self {

@@ -261,7 +261,7 @@ impl Default for Passive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::SocketName;
+    use crate::destination::{Limits, SocketName};
     use crate::listener::{Listener, Transport};
 
     #[test]
@@ -346,6 +346,7 @@ mod tests {
                 listener: socket.map(ListenerId),
                 fallback_listener: route.map(ListenerId),
                 set: 1,
+                limits: Limits::default(),
             };
             assert_eq!(probing.listener(&hop, &listeners), wants.map(ListenerId), "{to}");
         }
@@ -354,6 +355,7 @@ mod tests {
             listener: None,
             fallback_listener: None,
             set: 1,
+            limits: Limits::default(),
         };
         let only_ipv4 = Listeners::new(vec![listener(all[0])], &[]);
         assert_eq!(Probing::default().listener(&hop, &only_ipv4), None);

@@ -31,6 +31,8 @@ pub struct PinKey(pub u64);
 pub const ANSWERED_NO_DESTINATION: Slot = Slot(u16::MAX);
 /// Stored instead of a destination: we answered 503.
 pub const ANSWERED_UNAVAILABLE: Slot = Slot(u16::MAX - 1);
+/// Stored instead of a destination: we answered that it was over a limit of calls per second.
+pub const ANSWERED_OVER_RATE: Slot = Slot(u16::MAX - 3);
 /// Stored instead of a destination: none is known.
 pub const NO_SLOT: Slot = Slot(u16::MAX - 2);
 

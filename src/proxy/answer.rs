@@ -8,7 +8,7 @@ use super::branch::Branch;
 use super::neighbour;
 use super::request::own_to_tag;
 use super::verdict::{Answer, Reason, Verdict};
-use super::{Arrival, Cause, Core, Outbox};
+use super::{Arrival, Cause, Core, Outbox, SetPolicy};
 use crate::limits;
 use crate::message::{Fault, HeaderName, Row, Rows, trim};
 
@@ -36,6 +36,9 @@ pub(super) fn answer(
         if with == Answer::BadExtension {
             write_unsupported(core, at, outbox);
         }
+        if with == Answer::OverRate {
+            write_retry_after(outbox, at.snapshot.set_policy(set).over_limit.retry_after_s);
+        }
         outbox.write(if form == Form::Usual { b"Content-Length: 0\r\n\r\n" } else { b"\r\n" });
         if outbox.finish(flow, Cause::Answer, flow.payload_max().min(len_max)) {
             return Verdict::Answered(with);
@@ -55,12 +58,13 @@ enum Form {
 }
 
 fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form, set: u32) {
-    let no_destination = &at.snapshot.set_policy(set).no_destination;
+    let SetPolicy { no_destination, over_limit, .. } = at.snapshot.set_policy(set);
     let (code, reason) = match with {
         Answer::Ok => (200, "OK"),
         Answer::BadRequest => (400, "Bad Request"),
         Answer::Forbidden => (403, "Forbidden"),
         Answer::NoDestination => (no_destination.code, no_destination.reason.as_str()),
+        Answer::OverRate => (over_limit.status.code, over_limit.status.reason.as_str()),
         Answer::UnsupportedScheme => (416, "Unsupported URI Scheme"),
         Answer::BadExtension => (420, "Bad Extension"),
         Answer::BreadthExceeded => (440, "Max-Breadth Exceeded"),
@@ -132,4 +136,22 @@ fn write_unsupported(core: &Core, at: &Arrival, outbox: &mut Outbox) {
             outbox.write(b"\r\n");
         }
     }
+}
+
+/// §20.33: says when the caller may try again; nothing if that is 0.
+fn write_retry_after(outbox: &mut Outbox, seconds: u16) {
+    if seconds == 0 {
+        return;
+    }
+    outbox.write(b"Retry-After: ");
+    let mut digits = [0; 5];
+    let mut at = digits.len();
+    let mut rest = seconds;
+    while rest > 0 {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    outbox.write(&digits[at..]);
+    outbox.write(b"\r\n");
 }

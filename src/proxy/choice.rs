@@ -8,7 +8,7 @@ use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule}
 use super::request::hop_to;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core};
-use crate::destination::{Ask, Set, Slot};
+use crate::destination::{Ask, Limits, Load, Over, Picked, Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
 
@@ -18,34 +18,109 @@ enum Offer {
     Nothing(Answer),
 }
 
+/// What a choice used up: a call that counts for the limits of its destination and of its set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    slot: Slot,
+    set: u32,
+}
+
+/// A choice is made, or only looked at.
+trait Hand {
+    /// Returns the destination that challenged this caller.
+    fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot>;
+    /// Returns a destination that fits.
+    fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
+    /// Returns whether these limits allow one more call.
+    fn count(at: &Arrival, load: &Load, limits: Limits) -> Result<(), Over>;
+    /// Gives a counted call back.
+    fn give_back(load: &Load, limits: Limits);
+}
+
+struct Taking;
+
+impl Hand for Taking {
+    fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
+        at.shared.pins.take_challenge(at.now, key, cseq_bits)
+    }
+
+    fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        set.choose_fitting(ask, fits)
+    }
+
+    fn count(at: &Arrival, load: &Load, limits: Limits) -> Result<(), Over> {
+        load.take(at.now, limits)
+    }
+
+    fn give_back(load: &Load, limits: Limits) {
+        load.give_back(limits);
+    }
+}
+
+struct Looking;
+
+impl Hand for Looking {
+    fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
+        at.shared.pins.find_challenge(at.now, key, cseq_bits)
+    }
+
+    fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        set.peek_fitting(ask, fits)
+    }
+
+    fn count(at: &Arrival, load: &Load, limits: Limits) -> Result<(), Over> {
+        load.look(at.now, limits)
+    }
+
+    fn give_back(_: &Load, _: Limits) {}
+}
+
+impl Taken {
+    /// Gives it back: the request does not leave.
+    pub(super) fn give_back(self, at: &Arrival) {
+        let destinations = &at.snapshot.destinations;
+        if let (Some(hop), Some(of)) = (destinations.hop(self.slot), destinations.get(self.slot)) {
+            of.load.give_back(hop.limits);
+        }
+        if let Some(set) = destinations.set(self.set) {
+            set.load().give_back(at.snapshot.set_policy(self.set).limits);
+        }
+    }
+}
+
 impl Core {
-    /// Chooses a destination if that was decided, and pins the choice.
-    pub(super) fn choose(&self, at: &Arrival, decision: &mut Decision) {
+    /// Chooses a destination if that was decided, and pins the choice. Returns what has to be given
+    /// back if the request does not leave.
+    pub(super) fn choose(&self, at: &Arrival, decision: &mut Decision) -> Option<Taken> {
         match decision.action {
             Action::Choose(request) => self.choose_first(at, &request, decision),
             Action::ChooseAgain(request, lost) => self.choose_again(at, &request, lost, decision),
-            _ => {}
+            _ => None,
         }
     }
 
     /// Returns what [`Core::choose`] would do with this request now.
     pub(super) fn peek(&self, at: &Arrival, decision: &mut Decision) {
-        let find = |key, cseq_bits| at.shared.pins.find_challenge(at.now, key, cseq_bits);
         match decision.action {
             Action::Choose(request) => {
-                let offer = self.offer(at, &request, decision.set, find, Set::peek);
+                let offer = self.offer::<Looking>(at, &request, decision.set);
                 decision.action = self.accept(at, &request, &offer);
             }
             Action::ChooseAgain(request, lost) => {
                 decision.set = set_again(at, lost, decision.set);
-                let offer = self.offer(at, &request, decision.set, find, Set::peek);
+                let offer = self.offer::<Looking>(at, &request, decision.set);
                 decision.action = self.accept_again(at, &request, &offer);
             }
             _ => {}
         }
     }
 
-    fn choose_first(&self, at: &Arrival, request: &Request, decision: &mut Decision) {
+    fn choose_first(
+        &self,
+        at: &Arrival,
+        request: &Request,
+        decision: &mut Decision,
+    ) -> Option<Taken> {
         let is_invite = self.message.method == Method::Invite;
         let kind = if is_invite { Kind::Invite } else { Kind::Request };
         let key = request.branch.pin_key();
@@ -55,24 +130,29 @@ impl Core {
             Claim::Found(pin) => {
                 decision.action = self.repeat(at, request, pin);
                 decision.note = Note::Transaction(key, None);
-                return;
+                return None;
             }
             Claim::Contended => {
                 decision.action = Action::Drop(Reason::PinContended);
-                return;
+                return None;
             }
         };
-        let take = |key, cseq_bits| at.shared.pins.take_challenge(at.now, key, cseq_bits);
-        let offer = self.offer(at, request, decision.set, take, Set::choose);
+        let offer = self.offer::<Taking>(at, request, decision.set);
         decision.action = self.accept(at, request, &offer);
         match offer {
-            Offer::To(slot, _) => claimed.commit(slot, State::None),
+            Offer::To(slot, rule) => {
+                claimed.commit(slot, State::None);
+                let is_counted = is_invite && rule == Rule::Turn;
+                is_counted.then_some(Taken { slot, set: decision.set })
+            }
             // An INVITE that we answer is pinned, too, so that copies get the same answer and its
             // ACK and CANCEL end here. For any other request the way is freed.
-            Offer::Nothing(answer) if is_invite => {
-                claimed.commit(pinned_answer(answer), State::Final);
+            Offer::Nothing(answer) => {
+                if is_invite {
+                    claimed.commit(pin_of_answer(answer), State::Final);
+                }
+                None
             }
-            Offer::Nothing(_) => {}
         }
     }
 
@@ -81,50 +161,73 @@ impl Core {
     ///
     /// Of two copies at two workers only one changes the pin; the other goes where that one went. The
     /// turn that it took is lost.
-    fn choose_again(&self, at: &Arrival, request: &Request, lost: Slot, decision: &mut Decision) {
+    fn choose_again(
+        &self,
+        at: &Arrival,
+        request: &Request,
+        lost: Slot,
+        decision: &mut Decision,
+    ) -> Option<Taken> {
         let pins = &at.shared.pins;
         let key = request.branch.pin_key();
-        let take = |key, cseq_bits| pins.take_challenge(at.now, key, cseq_bits);
         decision.set = set_again(at, lost, decision.set);
-        let offer = self.offer(at, request, decision.set, take, Set::choose);
-        let (slot, state) = match offer {
-            Offer::To(slot, _) => (slot, State::None),
-            Offer::Nothing(answer) => (pinned_answer(answer), State::Final),
+        let offer = self.offer::<Taking>(at, request, decision.set);
+        let (slot, state, taken) = match offer {
+            Offer::To(slot, rule) => {
+                let is_counted = self.message.method == Method::Invite && rule == Rule::Turn;
+                let taken = is_counted.then_some(Taken { slot, set: decision.set });
+                (slot, State::None, taken)
+            }
+            Offer::Nothing(answer) => (pin_of_answer(answer), State::Final, None),
         };
         if pins.retry(at.now, key, lost, slot, state) {
             decision.action = self.accept_again(at, request, &offer);
-            return;
+            return taken;
+        }
+        if let Some(taken) = taken {
+            taken.give_back(at);
         }
         decision.action = match pins.find(at.now, key, false) {
             Some(pin) => self.repeat(at, request, pin),
             None => Action::Drop(Reason::PinContended),
         };
+        None
     }
 
     /// A destination that challenged this caller before is the only one that knows the nonce, so a
-    /// request with credentials goes there. Any other gets the next turn.
-    fn offer(
-        &self,
-        at: &Arrival,
-        request: &Request,
-        set: u32,
-        challenge: impl FnOnce(PinKey, u8) -> Option<Slot>,
-        turn: impl FnOnce(&Set, &Ask) -> Option<Slot>,
-    ) -> Offer {
+    /// request with credentials goes there. It is the same call, so it counts for no limit. Any other
+    /// gets the next turn.
+    fn offer<H: Hand>(&self, at: &Arrival, request: &Request, set_id: u32) -> Offer {
         if at.snapshot.draining {
             return Offer::Nothing(Answer::Unavailable);
         }
-        let set = at.snapshot.destinations.set(set);
+        let set = at.snapshot.destinations.set(set_id);
         if self.message.has_credentials {
             let key = self.call_key(at, request.from_destination, false);
-            let slot = challenge(key, self.message.cseq_number as u8);
+            let slot = H::challenge(at, key, self.message.cseq_number as u8);
             if let Some(slot) = slot.filter(|slot| set.is_some_and(|set| set.is_active(*slot))) {
                 return Offer::To(slot, Rule::Challenge);
             }
         }
-        match set.and_then(|set| turn(set, &self.ask(at, Some(request.branch), set))) {
-            Some(slot) => Offer::To(slot, Rule::Turn),
-            None => Offer::Nothing(Answer::NoDestination),
+        let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
+        let ask = self.ask(at, Some(request.branch), set);
+        let picked = if ask.is_invite {
+            let limits = at.snapshot.set_policy(set_id).limits;
+            if let Err(over) = H::count(at, set.load(), limits) {
+                return Offer::Nothing(answer_over(over));
+            }
+            let picked = H::pick(set, &ask, |slot| counts_at::<H>(at, slot));
+            if !matches!(picked, Picked::To(_)) {
+                H::give_back(set.load(), limits);
+            }
+            picked
+        } else {
+            H::pick(set, &ask, |_| true)
+        };
+        match picked {
+            Picked::To(slot) => Offer::To(slot, Rule::Turn),
+            Picked::NoneFits => Offer::Nothing(answer_over(Over::Rate)),
+            Picked::Nothing => Offer::Nothing(Answer::NoDestination),
         }
     }
 
@@ -171,11 +274,38 @@ fn set_again(at: &Arrival, lost: Slot, set: u32) -> u32 {
     at.snapshot.destinations.set_of(lost).unwrap_or(set)
 }
 
+/// Returns whether this destination's limits allow one more call.
+fn counts_at<H: Hand>(at: &Arrival, slot: Slot) -> bool {
+    let destinations = &at.snapshot.destinations;
+    match destinations.hop(slot) {
+        Some(hop) if hop.limits.is_any() => {
+            destinations.get(slot).is_none_or(|of| H::count(at, &of.load, hop.limits).is_ok())
+        }
+        _ => true,
+    }
+}
+
+/// Returns the answer to a call over this limit.
+fn answer_over(over: Over) -> Answer {
+    match over {
+        Over::Rate => Answer::OverRate,
+    }
+}
+
 /// Returns what is pinned instead of a destination for a request that we answer this way.
-fn pinned_answer(answer: Answer) -> Slot {
-    if answer == Answer::NoDestination {
-        pin::ANSWERED_NO_DESTINATION
-    } else {
-        pin::ANSWERED_UNAVAILABLE
+fn pin_of_answer(answer: Answer) -> Slot {
+    match answer {
+        Answer::NoDestination => pin::ANSWERED_NO_DESTINATION,
+        Answer::OverRate => pin::ANSWERED_OVER_RATE,
+        _ => pin::ANSWERED_UNAVAILABLE,
+    }
+}
+
+/// Returns the answer to copies of a request for which this is pinned.
+pub(super) fn answer_of_pin(slot: Slot) -> Answer {
+    match slot {
+        pin::ANSWERED_NO_DESTINATION => Answer::NoDestination,
+        pin::ANSWERED_OVER_RATE => Answer::OverRate,
+        _ => Answer::Unavailable,
     }
 }

@@ -87,6 +87,8 @@ pub enum Leads {
     NoDestination,
     /// We answered 503.
     Unavailable,
+    /// We answered that it was over a limit.
+    OverLimit,
 }
 
 /// A message that would be sent.
@@ -246,6 +248,7 @@ fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
     let to = match slot {
         pin::ANSWERED_NO_DESTINATION => Leads::NoDestination,
         pin::ANSWERED_UNAVAILABLE => Leads::Unavailable,
+        pin::ANSWERED_OVER_RATE => Leads::OverLimit,
         slot => Leads::To(slot),
     };
     Some(Remembered { to, is_challenge: kind == Kind::Challenge, state })

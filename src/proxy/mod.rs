@@ -47,7 +47,9 @@ pub use explain::{
 };
 pub use flow::{Flow, Frame, FrameBuffer};
 pub use outbox::{Cause, Entry, Outbox, Place};
-pub use policy::{ForeignRoute, InDialog, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine};
+pub use policy::{
+    ForeignRoute, InDialog, OverLimit, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine,
+};
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 
@@ -183,9 +185,12 @@ impl Proxy {
         let core = &mut self.core;
         let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: frame.bytes() };
         let mut decision = core.decide(at);
-        core.choose(at, &mut decision);
+        let taken = core.choose(at, &mut decision);
         let progress = core.record(at, decision.note);
         let (verdict, leaving) = core.prepare(at, &decision, outbox);
+        if let Some(taken) = taken.filter(|_| leaving.is_none()) {
+            taken.give_back(at);
+        }
         if matches!(verdict, Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried))
             && let Action::Forward(_, hop) = decision.action
             && let Some(dispatched) = core.dispatched(at, hop.slot)

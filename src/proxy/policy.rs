@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::destination::{Choosing, SourceMatch};
+use crate::destination::{Choosing, Limits, SourceMatch};
 use crate::health::{Passive, Probing};
 use crate::limits;
 
@@ -54,6 +54,15 @@ pub struct StatusLine {
     pub code: u16,
     /// The reason phrase.
     pub reason: String,
+}
+
+/// The response to a call that is over a limit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OverLimit {
+    /// Its first line.
+    pub status: StatusLine,
+    /// Its Retry-After in seconds; 0 leaves the field out.
+    pub retry_after_s: u16,
 }
 
 /// What happens to someone else's Route in a request outside a dialog.
@@ -129,6 +138,10 @@ pub struct SetPolicy {
     pub record_route: bool,
     /// The response if no destination is active.
     pub no_destination: StatusLine,
+    /// The limits of the set as a whole.
+    pub limits: Limits,
+    /// The response if a call is over a limit.
+    pub over_limit: OverLimit,
     /// What happens to someone else's Route.
     pub foreign_route: ForeignRoute,
     /// What happens to the Request-URI.
@@ -164,12 +177,21 @@ impl Default for Policy {
     }
 }
 
+impl Default for OverLimit {
+    fn default() -> Self {
+        let status = StatusLine { code: 503, reason: "Over limit".into() };
+        Self { status, retry_after_s: 1 }
+    }
+}
+
 impl Default for SetPolicy {
     fn default() -> Self {
         Self {
             choosing: Choosing::default(),
             record_route: true,
             no_destination: StatusLine { code: 404, reason: "No destination".into() },
+            limits: Limits::default(),
+            over_limit: OverLimit::default(),
             foreign_route: ForeignRoute::default(),
             rewrite: Rewrite::default(),
             sips: Sips::default(),

@@ -5,6 +5,7 @@
 //! next destination of their set: see [`super::choice`].
 
 use super::branch::Branch;
+use super::choice::answer_of_pin;
 use super::decision::{Action, Decision, Hop, Note, Request, Rule, Voice};
 use super::in_dialog::Dialog;
 use super::verdict::{Answer, Reason};
@@ -173,10 +174,7 @@ impl Core {
     pub(super) fn repeat(&self, at: &Arrival, request: &Request, pin: Pin) -> Action {
         match lead(at, pin.slot, Rule::Transaction) {
             Led::To(hop) => Action::Forward(request.as_sent(pin), hop),
-            Led::Ours if pin.slot == pin::ANSWERED_NO_DESTINATION => {
-                self.refuse(Answer::NoDestination)
-            }
-            Led::Ours => self.refuse(Answer::Unavailable),
+            Led::Ours => self.refuse(answer_of_pin(pin.slot)),
             Led::Nowhere(reason) => Action::Drop(reason),
         }
     }

@@ -68,6 +68,9 @@ closed_set! {
         Forbidden = "403",
         /// No destination, by default 404.
         NoDestination = "no_destination",
+        /// A call over the limit of calls per second of its set, or of each destination in it, by
+        /// default 503.
+        OverRate = "over_rate",
         /// 416 Unsupported URI Scheme: a `sips:` request that would leave over UDP.
         UnsupportedScheme = "416",
         /// 420 Bad Extension.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::slots::Slots;
-use crate::destination::{Address, Destination, Host, NextHop, Record, Resolved, SocketName};
+use crate::destination::{Address, Destination, Host, Load, NextHop, Record, Resolved, SocketName};
 use crate::listener::{ListenerId, Listeners};
 
 /// Asks the kernel which of our addresses it would send from to this one.
@@ -50,9 +50,14 @@ impl Routes<'_> {
             listener: socket.and_then(|socket| listener_of(socket, listeners)),
             fallback_listener,
             set: record.set,
+            limits: record.attributes.limits(),
         };
-        let destination =
-            Destination { uri: record.uri.text.clone(), address, host_port: host_port(record) };
+        let destination = Destination {
+            uri: record.uri.text.clone(),
+            address,
+            host_port: host_port(record),
+            load: Load::default(),
+        };
         (destination, hop)
     }
 }

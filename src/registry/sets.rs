@@ -302,6 +302,7 @@ impl SetMemory {
             chooser,
             last_resort,
             key: Key::of(&choosing).map(Arc::new),
+            load: before.map(|before| Arc::clone(&before.set.load)).unwrap_or_default(),
             active_members: active_members.into(),
             inactive_members: inactive_members.into(),
         });

@@ -80,6 +80,7 @@ impl Registry {
             is_listed[usize::from(slot.0)] = true;
         }
         slots.retire(now, &is_listed);
+        slots.limit(records, &assigned);
         Ok(assigned)
     }
 }
@@ -130,6 +131,17 @@ impl Slots {
                 self.changed.push(Slot(number as u16));
             }
             self.first_retired_at = earlier(self.first_retired_at, slot.retired_at);
+        }
+    }
+
+    /// Gives each slot the limits of its record. If several have it, the first one counts.
+    fn limit(&mut self, records: &[Resolved], assigned: &[Vec<Slot>]) {
+        for (Resolved { record, .. }, slots) in records.iter().zip(assigned).rev() {
+            for slot in slots {
+                if let Some(slot) = &mut self.in_use[usize::from(slot.0)] {
+                    slot.hop.limits = record.attributes.limits();
+                }
+            }
         }
     }
 

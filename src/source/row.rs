@@ -248,6 +248,8 @@ fn read_attributes(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Attributes
                     "weight" => attributes.weight = small,
                     "rweight" => attributes.rweight = small,
                     "maxload" => attributes.maxload = large,
+                    "cps" => attributes.calls_per_second = large,
+                    "cps_burst" => attributes.burst = large,
                     "latency" => attributes.latency_ms = large,
                     "cc" => attributes.congestion_control = number == 1,
                     _ => {}
@@ -374,6 +376,8 @@ const PING_TIMEOUT_MS: (u64, u64) =
 const ATTRIBUTES: &[(&str, ValueType)] = &[
     ("duid", ValueType::Id),
     ("maxload", ValueType::Number(0, i32::MAX as u64)),
+    ("cps", ValueType::Number(0, limits::CALLS_PER_SECOND_MAX as u64)),
+    ("cps_burst", ValueType::Number(1, limits::CALLS_PER_SECOND_MAX as u64)),
     ("weight", ValueType::Number(1, 100)),
     ("rweight", ValueType::Number(1, 100)),
     ("cc", ValueType::Number(0, 1)),
@@ -411,12 +415,14 @@ mod tests {
 
     #[test]
     fn the_numbers_of_attributes() {
-        let attributes = "Weight=7;rweight=100;maxload=300;latency=20;cc=1";
+        let attributes = "Weight=7;rweight=100;maxload=300;latency=20;cc=1;cps=40;CPS_burst=9";
         let read = read(Fields { attributes, ..RIGHT }, Origin::Line(1)).strict().unwrap();
         let wants = Attributes {
             weight: Some(7),
             rweight: Some(100),
             maxload: Some(300),
+            calls_per_second: Some(40),
+            burst: Some(9),
             latency_ms: Some(20),
             congestion_control: true,
             text: attributes.into(),
@@ -455,6 +461,7 @@ mod tests {
             "weight=0",
             "rweight=101",
             "weight=x;cc=2;maxload=-1;latency=1.5",
+            "cps=1000001;cps_burst=0",
             "ocmin=900;ocmax=;ocrate=-1",
             "rweight=50,maxload=80",
             "ping_socket=eth0;ping_from=nobody;obproxy=sip:proxy.example.com",

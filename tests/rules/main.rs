@@ -19,6 +19,7 @@ mod dialogs;
 mod events;
 mod explain;
 mod law;
+mod limits;
 mod next_hops;
 mod pins;
 mod probes;

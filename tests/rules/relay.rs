@@ -55,7 +55,8 @@ pub(crate) struct Sent {
 
 impl Relay {
     /// A relay at 192.0.2.1:5060 with these lines of a list:
-    /// `[flags] [set=N] sip:…[ socket=ADDRESS][ priority=N][ weight=N][ rweight=N]`.
+    /// `[flags] [set=N] sip:…[ socket=ADDRESS][ priority=N][ weight=N][ rweight=N]
+    /// [ cps=N][ cps_burst=N]`.
     pub(crate) fn new(destinations: &[&str]) -> Self {
         Self::listening(&[US], destinations)
     }
@@ -382,6 +383,8 @@ pub(crate) fn record(line: &str, at: usize) -> Resolved {
             "socket" => attributes.socket = Some(SocketName(value.parse().unwrap())),
             "priority" => priority = value.parse().unwrap(),
             "weight" => attributes.weight = Some(value.parse().unwrap()),
+            "cps" => attributes.calls_per_second = Some(value.parse().unwrap()),
+            "cps_burst" => attributes.burst = Some(value.parse().unwrap()),
             "rweight" => attributes.rweight = Some(value.parse().unwrap()),
             _ => panic!("{word}"),
         }

@@ -23,6 +23,7 @@ use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
 use crate::destination::{Address, Attributes, DestinationState, Flags, Origin, Resolved, Slot};
+use crate::proxy::Answer;
 use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
 use crate::worker::catch_here;
@@ -324,11 +325,15 @@ impl Commands {
         })
     }
 
-    /// Returns the status code of the response sent when the set for new requests has no active
-    /// destination.
-    pub fn no_destination_code(&self) -> u16 {
+    /// Returns the status code of an answer whose code is configured, for the set that new requests
+    /// are dispatched to.
+    pub fn code_of(&self, answer: Answer) -> u16 {
         let in_force = self.inner.in_force();
-        in_force.no_destination(in_force.config().policy.set).code
+        let policy = in_force.set_policy(in_force.config().policy.set);
+        match answer {
+            Answer::OverRate => policy.over_limit.status.code,
+            _ => policy.no_destination.code,
+        }
     }
 
     /// Returns the current counters.

@@ -127,6 +127,13 @@ impl Facts<'_> {
             Answer::NoDestination if earlier == Some(Leads::NoDestination) => {
                 "a copy: it gets the same answer as the first one".into()
             }
+            Answer::OverRate if earlier == Some(Leads::OverLimit) => {
+                "a copy: it gets the same answer as the first one".into()
+            }
+            Answer::OverRate => format!(
+                "set {set}, or each destination of it that can be chosen, has all the new calls per \
+                 second that its limit allows"
+            ),
             Answer::NoDestination => format!("no destination of set {set} can be chosen"),
             Answer::UnsupportedScheme => {
                 "its Request-URI is sips:, and it would be sent over UDP (dispatch.sips)".into()
@@ -244,6 +251,7 @@ impl Facts<'_> {
             Leads::NoDestination => {
                 format!("{what} is remembered: there was no destination for it")
             }
+            Leads::OverLimit => format!("{what} is remembered: it was over a limit"),
             Leads::Unavailable => {
                 format!("{what} is remembered: it came while the relay was draining")
             }

@@ -19,14 +19,14 @@ pub(super) fn tm_stats(call: &Call<'_>) -> Answer {
 /// Counts the relay's own responses by code. As in Kamailio, a class such as `4xx` counts the codes
 /// that have no member of their own.
 pub(super) fn sl_stats(call: &Call<'_>) -> Answer {
-    Ok(by_code(&call.commands.totals(), call.commands.no_destination_code()))
+    Ok(by_code(&call.commands.totals(), |answer| call.commands.code_of(answer)))
 }
 
-fn by_code(totals: &Totals, no_destination: u16) -> Value {
+fn by_code(totals: &Totals, configured: impl Fn(OwnAnswer) -> u16) -> Value {
     let mut counts = [0; SL_NAMES.len()];
     for answer in OwnAnswer::ALL {
-        // The label of the no-destination answer is not a code; the operator configures its code.
-        let code = answer.label().parse().unwrap_or(no_destination).to_string();
+        // The label of an answer whose code the operator configures is not a code.
+        let code = answer.label().parse().unwrap_or_else(|_| configured(*answer)).to_string();
         let class = format!("{}xx", &code[..1]);
         let place = SL_NAMES.iter().position(|name| *name == code);
         let place = place.or_else(|| SL_NAMES.iter().position(|name| *name == class));
@@ -108,17 +108,19 @@ mod tests {
             (OwnAnswer::NoTransaction, 4),
             (OwnAnswer::UnsupportedScheme, 5),
             (OwnAnswer::Unavailable, 6),
+            (OwnAnswer::OverRate, 7),
         ] {
             (0..count).for_each(|_| stats.received(1, Verdict::Answered(answer)));
         }
         let totals: Totals = [&stats].into_iter().collect();
         for (code, wants) in [
-            (404, "200=1 404=2 483=3 4xx=9 5xx=6"),
-            (480, "200=1 483=3 4xx=11 5xx=6"),
-            (500, "200=1 483=3 4xx=9 500=2 5xx=6"),
-            (603, "200=1 483=3 4xx=9 5xx=6 6xx=2"),
+            (404, "200=1 404=2 483=3 4xx=9 5xx=13"),
+            (480, "200=1 483=3 4xx=11 5xx=13"),
+            (500, "200=1 483=3 4xx=9 500=2 5xx=13"),
+            (603, "200=1 483=3 4xx=9 5xx=13 6xx=2"),
         ] {
-            let Value::Struct(members) = by_code(&totals, code) else { panic!() };
+            let configured = |answer| if answer == OwnAnswer::OverRate { 503 } else { code };
+            let Value::Struct(members) = by_code(&totals, configured) else { panic!() };
             let told: Vec<_> = members
                 .iter()
                 .filter(|(_, value)| *value != Value::Int(0))

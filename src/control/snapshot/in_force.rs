@@ -8,7 +8,7 @@ use crate::control::commands::selector::Selected;
 use crate::control::error::{self, Error};
 use crate::destination::{DestinationState, Resolved, Slot};
 use crate::listener::Listeners;
-use crate::proxy::{Snapshot, StatusLine};
+use crate::proxy::{SetPolicy, Snapshot, StatusLine};
 use crate::registry::{Choosings, FlagChange, RecordIdentity, Registry};
 
 /// What is in force from one change to the next. It never changes: whoever holds it can read it
@@ -153,7 +153,12 @@ impl InForce {
 
     /// Returns the answer to new requests if this set has no active destination.
     pub(in crate::control) fn no_destination(&self, set: u32) -> &StatusLine {
-        &self.config.sets.get(&set).unwrap_or(&self.config.set_default).no_destination
+        &self.set_policy(set).no_destination
+    }
+
+    /// Returns the settings of a set.
+    pub(in crate::control) fn set_policy(&self, set: u32) -> &SetPolicy {
+        self.config.sets.get(&set).unwrap_or(&self.config.set_default)
     }
 
     /// Returns a warning if no destination of this set can be chosen.

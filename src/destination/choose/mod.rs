@@ -28,6 +28,7 @@ use weighted::Shares;
 pub(crate) use build::{Candidate, Standing};
 
 use super::{Place, Slot, Turns};
+use crate::limits::{LIMIT_DRAWS_MAX, LIMIT_LOOKS_MAX};
 use crate::sync::AtomicU64;
 
 /// What a choice may depend on.
@@ -40,6 +41,20 @@ pub struct Ask {
     /// The hash of the key, if the set asks for one and the request has it: see
     /// [`Set::key`](super::Set::key).
     pub key: Option<u64>,
+}
+
+impl Ask {
+    /// Returns what to ask after this many choices that cannot be used. Copies of a request ask the
+    /// same.
+    fn again(&self, times: u64) -> Self {
+        // Any odd number with well-mixed bits works; this is the golden ratio's fraction.
+        let mix = times.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self {
+            entropy: self.entropy.wrapping_add(mix),
+            key: self.key.map(|key| key.wrapping_add(mix)),
+            ..*self
+        }
+    }
 }
 
 /// A set's algorithm, ready to choose.
@@ -115,6 +130,35 @@ impl Chooser {
     /// Returns whether the choice for this request depends on its key alone.
     pub(crate) fn draws_key(&self, ask: &Ask) -> bool {
         ask.key.is_some() && matches!(self.draw, Draw::Key | Draw::KeyOrTurn(_))
+    }
+
+    /// Returns a destination that `fits`, after the first choice did not: the algorithm chooses some
+    /// more times, then one address after the other is looked at. `turn` gets the number of turns that
+    /// were drawn before, which matters to one who only looks.
+    #[cold]
+    pub(crate) fn pick_another(
+        &self,
+        ask: &Ask,
+        turn: impl Fn(&AtomicU64, u64) -> u64 + Copy,
+        mut fits: impl FnMut(Slot) -> bool,
+    ) -> Option<Slot> {
+        let count = self.places.len();
+        let draws = if matches!(self.draw, Draw::First) { 1 } else { LIMIT_DRAWS_MAX.min(count) };
+        let mut last = 0;
+        for drawn in 1..draws as u64 {
+            let again = ask.again(drawn);
+            let at = self.at(&again, |turns| turn(turns, drawn));
+            let Some(place) = at.and_then(|at| self.places.get(at)) else { break };
+            last = at.unwrap_or(0);
+            let address = self.draws_key(&again).then_some(again.key).flatten();
+            let slot = place.slot(address, |turns| turn(turns, 0));
+            if let Some(slot) = slot.filter(|slot| fits(*slot)) {
+                return Some(slot);
+            }
+        }
+        let after = (1..=count).map(|step| &self.places[(last + step) % count]);
+        let mut slots = after.flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
+        slots.find(|slot| fits(**slot)).copied()
     }
 
     /// Returns the destinations that can be chosen, each once, in the order in which they come next.

@@ -1,0 +1,225 @@
+//! How busy a destination or a set is, and the limits of it.
+//!
+//! The numbers stand beside the snapshot: they are kept over reloads, and a slot that is given to
+//! another destination starts with new ones. The limits are part of the snapshot.
+//!
+//! A rate is counted by the generic cell rate algorithm. One word holds the time at which the burst is
+//! whole again, and each call moves it on by one interval. A call conforms if the word is less than a
+//! burst ahead of now.
+
+use crate::clock::Now;
+use crate::sync::{AtomicU64, Ordering};
+
+/// The limits of a destination or a set. 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Limits {
+    /// New calls per second.
+    pub calls_per_second: u32,
+    /// How many calls may come at once; 0 is [`default_burst`].
+    pub burst: u32,
+}
+
+/// Which limit refuses a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Over {
+    /// Calls per second.
+    Rate,
+}
+
+/// How busy a destination or a set is.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// When the burst is whole again, in nanoseconds of our clock.
+    whole_ns: AtomicU64,
+}
+
+/// The result of one look at a rate.
+struct Conforming {
+    /// The word if the call is taken.
+    next_ns: u64,
+}
+
+impl Limits {
+    /// Returns whether there is any.
+    pub fn is_any(self) -> bool {
+        self.calls_per_second > 0
+    }
+
+    /// Returns the nanoseconds of one call, rounded up, so that the rate is never exceeded.
+    fn interval_ns(self) -> u64 {
+        NS_PER_S.div_ceil(u64::from(self.calls_per_second))
+    }
+
+    /// Returns how far ahead of now the word may be for a call to conform.
+    fn ahead_max_ns(self) -> u64 {
+        let burst = if self.burst == 0 { default_burst(self.calls_per_second) } else { self.burst };
+        // The clock ticks in milliseconds. A smaller burst would lower the rate.
+        let burst = burst.max(self.calls_per_second.div_ceil(1_000));
+        u64::from(burst - 1) * self.interval_ns()
+    }
+}
+
+/// Returns the burst of a rate for which none is configured: the calls of a tenth of a second.
+pub const fn default_burst(calls_per_second: u32) -> u32 {
+    calls_per_second.div_ceil(10)
+}
+
+impl Load {
+    /// Takes one call if these limits allow it.
+    pub fn take(&self, now: Now, limits: Limits) -> Result<(), Over> {
+        if limits.calls_per_second == 0 {
+            return Ok(());
+        }
+        // Relaxed: the word is complete by itself, and nothing else is published through it. The
+        // compare-and-swap makes each worker see what the others took.
+        let mut word = self.whole_ns.load(Ordering::Relaxed);
+        while let Some(Conforming { next_ns }) = conforms(word, now, limits) {
+            let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+            match self.whole_ns.compare_exchange_weak(word, next_ns, order, failed) {
+                Ok(_) => return Ok(()),
+                Err(newer) => word = newer,
+            }
+        }
+        Err(Over::Rate)
+    }
+
+    /// Returns what [`Load::take`] would return, and takes nothing.
+    pub fn look(&self, now: Now, limits: Limits) -> Result<(), Over> {
+        if limits.calls_per_second == 0 {
+            return Ok(());
+        }
+        let word = self.whole_ns.load(Ordering::Relaxed);
+        conforms(word, now, limits).map(|_| ()).ok_or(Over::Rate)
+    }
+
+    /// Gives back one call that was taken under these limits and is not sent.
+    pub fn give_back(&self, limits: Limits) {
+        if limits.calls_per_second > 0 {
+            // The call had moved the word on by this much, so it stays above zero.
+            self.whole_ns.fetch_sub(limits.interval_ns(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Returns the next word if one more call conforms.
+fn conforms(word: u64, now: Now, limits: Limits) -> Option<Conforming> {
+    let now_ns = now.ms() * NS_PER_MS;
+    let (interval, ahead_max) = (limits.interval_ns(), limits.ahead_max_ns());
+    // A smaller burst may have come into force since: then all of it is used up, and no more.
+    let word = word.clamp(now_ns, now_ns + ahead_max + interval);
+    (word - now_ns <= ahead_max).then(|| Conforming { next_ns: word + interval })
+}
+
+const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000 * NS_PER_MS;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const T0: u64 = 1_000_000_000;
+
+    fn rate(calls_per_second: u32, burst: u32) -> Limits {
+        Limits { calls_per_second, burst }
+    }
+
+    /// Returns how many calls are taken at this millisecond.
+    fn taken(load: &Load, ms: u64, limits: Limits) -> usize {
+        let now = Now::from_ms(T0 + ms);
+        let mut taken = 0;
+        loop {
+            let seen = load.look(now, limits);
+            assert_eq!(load.take(now, limits), seen);
+            if seen.is_err() {
+                return taken;
+            }
+            taken += 1;
+        }
+    }
+
+    #[test]
+    fn bursts_and_what_comes_after() {
+        for (says, limits, rows) in [
+            ("one a second", rate(1, 1), &[(0, 1), (999, 0), (1_000, 1), (5_000, 1)][..]),
+            ("a burst of three", rate(10, 3), &[(0, 3), (99, 0), (100, 1), (300, 2), (900, 3)]),
+            ("the default burst is a tenth of a second", rate(50, 0), &[(0, 5), (20, 1), (999, 5)]),
+            ("a slow rate has a burst of one", rate(3, 0), &[(0, 1), (333, 0), (334, 1)]),
+            ("each tick of the clock has its calls", rate(5_000, 1), &[(0, 5), (1, 5), (9, 5)]),
+        ] {
+            let load = Load::default();
+            for (ms, wants) in rows {
+                assert_eq!(taken(&load, *ms, limits), *wants, "{says} at {ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn no_limit_takes_all_and_writes_nothing() {
+        let (load, none) = (Load::default(), Limits::default());
+        assert!(!none.is_any() && rate(1, 0).is_any());
+        for _ in 0..1_000 {
+            assert_eq!(load.look(Now::from_ms(0), none), Ok(()));
+            assert_eq!(load.take(Now::from_ms(0), none), Ok(()));
+            load.give_back(none);
+        }
+        assert_eq!(load.whole_ns.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let (load, limits) = (Load::default(), rate(10, 2));
+        assert_eq!(taken(&load, 0, limits), 2);
+        load.give_back(limits);
+        assert_eq!(taken(&load, 0, limits), 1);
+        assert_eq!(taken(&load, 99, limits), 0);
+    }
+
+    #[test]
+    fn a_smaller_burst_takes_effect_at_once() {
+        let (load, large, small) = (Load::default(), rate(1, 1_000_000), rate(10, 2));
+        assert_eq!(load.take(Now::from_ms(T0), large), Ok(()));
+        load.whole_ns.fetch_add(1_000_000 * NS_PER_S, Ordering::Relaxed);
+        assert_eq!(taken(&load, 0, small), 0);
+        assert_eq!(load.take(Now::from_ms(T0 + 100), small), Err(Over::Rate), "nothing is kept");
+        load.whole_ns.store((T0 + 200) * NS_PER_MS, Ordering::Relaxed);
+        assert_eq!(taken(&load, 100, small), 1);
+    }
+
+    #[test]
+    fn workers_together_take_no_more_than_one_does() {
+        let (load, limits) = (Load::default(), rate(1_000, 500));
+        let take = || (0..400).filter(|_| load.take(Now::from_ms(T0), limits).is_ok()).count();
+        let taken: usize = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 500);
+    }
+
+    proptest! {
+        /// In every span of time: at most the burst, and what the rate gives in that span.
+        #[test]
+        fn never_more_than_the_rate_and_the_burst(
+            calls_per_second in 1_u32..3_000,
+            burst in 1_u32..40,
+            steps in prop::collection::vec((0_u64..400, 0_usize..60), 1..60),
+        ) {
+            let (load, limits) = (Load::default(), rate(calls_per_second, burst));
+            let burst = u64::from(burst.max(calls_per_second.div_ceil(1_000)));
+            let (mut ms, mut times) = (0, Vec::new());
+            for (step, calls) in steps {
+                ms += step;
+                let now = Now::from_ms(T0 + ms);
+                times.extend((0..calls).filter(|_| load.take(now, limits).is_ok()).map(|_| ms));
+            }
+            for (n, from) in times.iter().enumerate() {
+                for (m, to) in times.iter().enumerate().skip(n) {
+                    let allowed = burst + (to - from) * u64::from(calls_per_second) / 1_000;
+                    prop_assert!((m - n + 1) as u64 <= allowed);
+                }
+            }
+        }
+    }
+}
