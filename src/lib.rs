@@ -9,6 +9,7 @@
 //! | [`listener`] | is it addressed to us |
 //! | [`destination`] | which destinations can be chosen now |
 //! | [`pin`] | what did we choose before |
+//! | [`calls`] | which calls are in progress |
 //! | [`registry`] | which destination is which, from one load to the next |
 //! | [`health`] | which destinations are alive |
 //! | [`dialog`] | what does our Record-Route say |
@@ -27,6 +28,7 @@
 // The models use only part of the crate.
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
+pub mod calls;
 pub mod clock;
 pub mod config;
 #[cfg(not(loom))]

@@ -605,3 +605,28 @@ pub(crate) const LIMIT_LOOKS_MAX: usize = 256;
 
 /// The most seconds in the Retry-After of a call that is over a limit.
 pub(crate) const RETRY_AFTER_S_MAX: u64 = 3_600;
+
+/// Calls in progress that are counted: a million words are 8 MiB of address space, and each page is
+/// touched only once it has a call. 10,000 new calls a second that last 75 s on average fill three
+/// quarters, up to which two buckets of eight have room for each. More calls are refused in sets that
+/// count.
+pub(crate) const CALLS_MAX: usize = if cfg!(test) { 1 << 14 } else { 1 << 20 };
+
+/// How long a call counts that has no response: Timer B (RFC 3261 §17.1.1.2) and a margin for the
+/// network. By then its caller has given up.
+pub(crate) const CALL_SENT_MS: u64 = 36_000;
+
+/// How long a call counts after a provisional response: Timer C is more than three minutes, and a
+/// server that needs longer sends another response each minute (§13.3.1.1).
+pub(crate) const CALL_EARLY_MS: u64 = 180_000;
+
+/// How long an answered call counts after its last message. Two hours are four times the usual
+/// session timer (RFC 4028), so only a call that ended without a BYE is silent for this long, or one
+/// without session timers.
+pub(crate) const CALL_CONFIRMED_MS: u64 = 7_200_000;
+
+/// Parts of the table of calls that are swept one a second, each 1 MiB.
+pub(crate) const CALL_SWEEP_PARTS: usize = 8;
+
+/// The highest limit of calls in progress: Kamailio's for `maxload`.
+pub const CALLS_IN_PROGRESS_MAX: u32 = i32::MAX as u32;

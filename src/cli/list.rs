@@ -104,25 +104,27 @@ fn changes(history: &Value) -> String {
 }
 
 fn rows(listing: &Value) -> String {
-    let header =
-        ["set", "destination", "address", "state", "priority", "attributes", "from", "why"];
+    let mut header = vec!["set", "destination", "address", "state"];
+    let records = || all(listing, "sets").iter().flat_map(|set| all(set, "records"));
+    let mut addresses = records().flat_map(|record| all(record, "addresses"));
+    let counts_calls = addresses.any(|address| address["calls"].is_number());
+    header.extend(counts_calls.then_some("calls"));
+    header.extend(["priority", "attributes", "from", "why"]);
     let mut table = show::table(&header);
     let mut is_empty = true;
     for set in all(listing, "sets") {
         for record in all(set, "records") {
             is_empty = false;
-            let mut row = |address: &str, state, why: &str, is_first: bool| {
+            let mut row = |address: &str, state, calls: &Value, why: &str, is_first: bool| {
                 let once = |text: String| cell(if is_first { &text } else { "" });
-                table.add_row([
-                    once(field(set, "set")),
-                    once(field(record, "uri")),
-                    cell(address),
-                    state,
-                    once(field(record, "priority")),
-                    once(field(record, "attributes")),
-                    once(field(record, "origin")),
-                    cell(why),
-                ]);
+                let mut cells =
+                    vec![once(field(set, "set")), once(field(record, "uri")), cell(address), state];
+                let calls = calls.as_u64().map(|calls| calls.to_string()).unwrap_or_default();
+                cells.extend(counts_calls.then(|| cell(&calls)));
+                cells
+                    .extend(["priority", "attributes", "origin"].map(|of| once(field(record, of))));
+                cells.push(cell(why));
+                table.add_row(cells);
             };
             let addresses = all(record, "addresses");
             for (at, address) in addresses.iter().enumerate() {
@@ -132,18 +134,18 @@ fn rows(listing: &Value) -> String {
                 let state = show::state(&word, &letters);
                 let is_told = is_reached && word != "active";
                 let why = if is_told { field(address, "reason") } else { String::new() };
-                row(&field(address, "address"), state, &why, at == 0);
+                row(&field(address, "address"), state, &address["calls"], &why, at == 0);
             }
             if addresses.is_empty() {
                 let state = show::state("unresolved", &field(record, "flags"));
-                row("-", state, "", true);
+                row("-", state, &Value::Null, "", true);
             }
         }
     }
     if is_empty {
         return "no destinations".into();
     }
-    show::right(&mut table, &[0, 4]);
+    show::right(&mut table, if counts_calls { &[0, 4, 5] } else { &[0, 4] });
     show::text(&table)
 }
 
@@ -193,6 +195,14 @@ mod tests {
                             [::2]:5060     not reached (AP)
   20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
         assert_eq!(text(&listing), wants, "\n{}", text(&listing));
+        // With calls, where they are counted.
+        let mut counting = only(1, listing.clone()).unwrap();
+        counting["sets"][0]["records"][0]["addresses"][0]["calls"] = json!(17);
+        let wants = " set  destination         address        state             calls  priority  attributes  from
+   1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17        10  weight=50   line 1
+   1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)                   0              line 2
+                          [::2]:5060     not reached (AP)";
+        assert_eq!(text(&counting), wants, "\n{}", text(&counting));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
         let drained = text(&json!({ "draining": true, "sets": [] }));
         let says = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";

@@ -26,6 +26,7 @@ const SET_KEYS: &[&str] = &[
     "no_destination",
     "calls_per_second",
     "burst",
+    "calls_max",
     "over_limit",
     "foreign_route",
     "rewrite",
@@ -168,6 +169,10 @@ fn read_limits(document: &mut Document, section: &Section, set: &mut SetPolicy) 
             let what = section.what("burst: there is no calls_per_second whose burst it is");
             document.wrong(&section.place("burst"), what, "write calls_per_second, too");
         }
+    }
+    let calls = 0..=u64::from(limits::CALLS_IN_PROGRESS_MAX);
+    if let Some(value) = section.integer(document, "calls_max", &calls, ", 0 for no limit") {
+        limits.calls_max = value as u32;
     }
     if let Some(table) = section.section(document, "over_limit") {
         table.only(document, &["code", "reason", "retry_after_s"], &[]);

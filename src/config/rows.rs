@@ -75,6 +75,7 @@ options = "always"
 max_breadth = 60
 calls_per_second = 100
 burst = 20
+calls_max = 300
 over_limit = { code = 500, reason = "Full", retry_after_s = 0 }
 
 [set.2]
@@ -132,7 +133,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     let set = &config.sets[&2];
     assert!(set.record_route);
     assert_eq!((set.no_destination.code, set.no_destination.reason.as_str()), (503, "Später"));
-    let limits = |calls_per_second| Limits { calls_per_second, burst: 20 };
+    let limits = |calls_per_second| Limits { calls_per_second, burst: 20, calls_max: 300 };
     assert_eq!((default.limits, set.limits), (limits(100), limits(0)));
     let over_limit = |retry_after_s| OverLimit {
         status: StatusLine { code: 500, reason: "Full".into() },
@@ -374,6 +375,11 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "dispatch",
         "burst = 0\ncalls_per_second = 9",
         "[dispatch] burst: 0 is out of range: write a number from 1 to 1000000",
+    ),
+    (
+        "dispatch",
+        "calls_max = 2_147_483_648",
+        "[dispatch] calls_max: 2147483648 is out of range: write a number from 0 to 2147483647, 0 for no limit",
     ),
     (
         "dispatch",

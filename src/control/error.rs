@@ -43,6 +43,9 @@ pub enum Error {
     /// No memory for counters.
     #[error("no memory for the counters of destinations: {}", with_remedy(.0))]
     Traffic(io::Error),
+    /// No memory for calls in progress.
+    #[error("no address space for the calls in progress: {0}")]
+    Calls(io::Error),
     /// A command that panicked.
     #[error("a bug, please report it: {0} panicked")]
     Panicked(&'static str),

@@ -159,7 +159,9 @@ impl Relay {
         let spread = sockets.steer(config.relay.steering);
         let sockets = Arc::new(sockets);
         let pins = load::pins(config, &keys).map_err(|e| vec![e])?;
-        let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
+        let calls = load::calls().map_err(|e| vec![e])?;
+        let shared = Shared::new(listeners, keys, pins, incarnation).with_calls(calls);
+        let shared = Arc::new(shared);
         let counters: Arc<[WorkerStats]> =
             (0..placements.len()).map(|_| WorkerStats::default()).collect();
         let traffic = Arc::new(load::traffic(placements.len()).map_err(|e| vec![e])?);
@@ -351,6 +353,7 @@ impl Inner {
         let mut totals: Totals = self.stats.iter().collect();
         totals.socket_drops = self.sockets.drops();
         totals.pins = self.shared.pins.counters().into();
+        totals.calls = (&self.shared.calls).into();
         totals.sightings_lost = self.sightings.lost();
         totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());

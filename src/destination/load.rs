@@ -17,6 +17,8 @@ pub struct Limits {
     pub calls_per_second: u32,
     /// How many calls may come at once; 0 is [`default_burst`].
     pub burst: u32,
+    /// Calls in progress.
+    pub calls_max: u32,
 }
 
 /// Which limit refuses a call.
@@ -24,6 +26,8 @@ pub struct Limits {
 pub enum Over {
     /// Calls per second.
     Rate,
+    /// Calls in progress.
+    Calls,
 }
 
 /// How busy a destination or a set is.
@@ -31,6 +35,8 @@ pub enum Over {
 pub struct Load {
     /// When the burst is whole again, in nanoseconds of our clock.
     whole_ns: AtomicU64,
+    /// Calls in progress, if they are counted.
+    calls: AtomicU64,
 }
 
 /// The result of one look at a rate.
@@ -42,7 +48,13 @@ struct Conforming {
 impl Limits {
     /// Returns whether there is any.
     pub fn is_any(self) -> bool {
-        self.calls_per_second > 0
+        self.calls_per_second > 0 || self.calls_max > 0
+    }
+
+    /// Returns the same without the limit of new calls per second.
+    #[must_use]
+    pub fn without_rate(self) -> Self {
+        Self { calls_per_second: 0, ..self }
     }
 
     /// Returns the nanoseconds of one call, rounded up, so that the rate is never exceeded.
@@ -65,8 +77,20 @@ pub const fn default_burst(calls_per_second: u32) -> u32 {
 }
 
 impl Load {
-    /// Takes one call if these limits allow it.
-    pub fn take(&self, now: Now, limits: Limits) -> Result<(), Over> {
+    /// Takes one call if these limits allow it. If calls in progress are counted, it is one of them
+    /// until [`Load::end_call`].
+    pub fn take(&self, now: Now, limits: Limits, is_counted: bool) -> Result<(), Over> {
+        if is_counted && !self.begin_call(limits.calls_max) {
+            return Err(Over::Calls);
+        }
+        let taken = self.take_turn(now, limits);
+        if taken.is_err() && is_counted {
+            self.end_call();
+        }
+        taken
+    }
+
+    fn take_turn(&self, now: Now, limits: Limits) -> Result<(), Over> {
         if limits.calls_per_second == 0 {
             return Ok(());
         }
@@ -84,7 +108,10 @@ impl Load {
     }
 
     /// Returns what [`Load::take`] would return, and takes nothing.
-    pub fn look(&self, now: Now, limits: Limits) -> Result<(), Over> {
+    pub fn look(&self, now: Now, limits: Limits, is_counted: bool) -> Result<(), Over> {
+        if is_counted && !is_below(self.calls(), limits.calls_max) {
+            return Err(Over::Calls);
+        }
         if limits.calls_per_second == 0 {
             return Ok(());
         }
@@ -92,13 +119,40 @@ impl Load {
         conforms(word, now, limits).map(|_| ()).ok_or(Over::Rate)
     }
 
+    /// Returns how many calls are in progress.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more call in progress unless there are this many; 0 is any number.
+    fn begin_call(&self, calls_max: u32) -> bool {
+        let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+        let one_more = |calls| is_below(calls, calls_max).then(|| calls + 1);
+        self.calls.fetch_update(order, failed, one_more).is_ok()
+    }
+
+    /// Counts one call in progress less.
+    pub fn end_call(&self) {
+        let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+        let one_less = self.calls.fetch_update(order, failed, |calls| calls.checked_sub(1));
+        debug_assert!(one_less.is_ok(), "each call is counted once and ends once");
+    }
+
     /// Gives back one call that was taken under these limits and is not sent.
-    pub fn give_back(&self, limits: Limits) {
+    pub fn give_back(&self, limits: Limits, is_counted: bool) {
+        if is_counted {
+            self.end_call();
+        }
         if limits.calls_per_second > 0 {
             // The call had moved the word on by this much, so it stays above zero.
             self.whole_ns.fetch_sub(limits.interval_ns(), Ordering::Relaxed);
         }
     }
+}
+
+/// Returns whether one more call in progress is allowed.
+fn is_below(calls: u64, calls_max: u32) -> bool {
+    calls_max == 0 || calls < u64::from(calls_max)
 }
 
 /// Returns the next word if one more call conforms.
@@ -122,7 +176,7 @@ mod tests {
     const T0: u64 = 1_000_000_000;
 
     fn rate(calls_per_second: u32, burst: u32) -> Limits {
-        Limits { calls_per_second, burst }
+        Limits { calls_per_second, burst, calls_max: 0 }
     }
 
     /// Returns how many calls are taken at this millisecond.
@@ -130,8 +184,8 @@ mod tests {
         let now = Now::from_ms(T0 + ms);
         let mut taken = 0;
         loop {
-            let seen = load.look(now, limits);
-            assert_eq!(load.take(now, limits), seen);
+            let seen = load.look(now, limits, false);
+            assert_eq!(load.take(now, limits, false), seen);
             if seen.is_err() {
                 return taken;
             }
@@ -160,9 +214,9 @@ mod tests {
         let (load, none) = (Load::default(), Limits::default());
         assert!(!none.is_any() && rate(1, 0).is_any());
         for _ in 0..1_000 {
-            assert_eq!(load.look(Now::from_ms(0), none), Ok(()));
-            assert_eq!(load.take(Now::from_ms(0), none), Ok(()));
-            load.give_back(none);
+            assert_eq!(load.look(Now::from_ms(0), none, false), Ok(()));
+            assert_eq!(load.take(Now::from_ms(0), none, false), Ok(()));
+            load.give_back(none, false);
         }
         assert_eq!(load.whole_ns.load(Ordering::Relaxed), 0);
     }
@@ -171,7 +225,7 @@ mod tests {
     fn what_is_given_back_can_be_taken_again() {
         let (load, limits) = (Load::default(), rate(10, 2));
         assert_eq!(taken(&load, 0, limits), 2);
-        load.give_back(limits);
+        load.give_back(limits, false);
         assert_eq!(taken(&load, 0, limits), 1);
         assert_eq!(taken(&load, 99, limits), 0);
     }
@@ -179,18 +233,50 @@ mod tests {
     #[test]
     fn a_smaller_burst_takes_effect_at_once() {
         let (load, large, small) = (Load::default(), rate(1, 1_000_000), rate(10, 2));
-        assert_eq!(load.take(Now::from_ms(T0), large), Ok(()));
+        assert_eq!(load.take(Now::from_ms(T0), large, false), Ok(()));
         load.whole_ns.fetch_add(1_000_000 * NS_PER_S, Ordering::Relaxed);
         assert_eq!(taken(&load, 0, small), 0);
-        assert_eq!(load.take(Now::from_ms(T0 + 100), small), Err(Over::Rate), "nothing is kept");
+        assert_eq!(
+            load.take(Now::from_ms(T0 + 100), small, false),
+            Err(Over::Rate),
+            "nothing is kept"
+        );
         load.whole_ns.store((T0 + 200) * NS_PER_MS, Ordering::Relaxed);
         assert_eq!(taken(&load, 100, small), 1);
     }
 
     #[test]
+    fn calls_in_progress() {
+        let (load, now) = (Load::default(), Now::from_ms(T0));
+        let limits = Limits { calls_max: 2, ..rate(10, 3) };
+        assert!(limits.is_any() && limits.without_rate().is_any());
+        assert_eq!(load.take(now, limits, true), Ok(()));
+        assert_eq!(load.take(now, limits, true), Ok(()));
+        assert_eq!(load.look(now, limits, true), Err(Over::Calls));
+        assert_eq!(load.take(now, limits, true), Err(Over::Calls));
+        load.end_call();
+        assert_eq!((load.calls(), load.look(now, limits, true)), (1, Ok(())));
+        assert_eq!(load.take(now, limits, true), Ok(()));
+        load.give_back(limits, true);
+        assert_eq!(load.take(now, limits, true), Ok(()), "both were given back");
+        load.end_call();
+        // A call that the rate refuses is not in progress.
+        assert_eq!(load.look(now, limits, true), Err(Over::Rate));
+        assert_eq!((load.take(now, limits, true), load.calls()), (Err(Over::Rate), 1));
+        assert_eq!(load.take(now, limits.without_rate(), true), Ok(()));
+        // Where calls are not counted, their number is no limit.
+        assert_eq!(load.take(now, limits.without_rate(), false), Ok(()));
+        assert_eq!(load.calls(), 2);
+        let any = Limits::default();
+        assert!((0..100).all(|_| load.take(now, any, true).is_ok()));
+        assert_eq!(load.calls(), 102);
+    }
+
+    #[test]
     fn workers_together_take_no_more_than_one_does() {
         let (load, limits) = (Load::default(), rate(1_000, 500));
-        let take = || (0..400).filter(|_| load.take(Now::from_ms(T0), limits).is_ok()).count();
+        let take =
+            || (0..400).filter(|_| load.take(Now::from_ms(T0), limits, false).is_ok()).count();
         let taken: usize = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
             workers.into_iter().map(|worker| worker.join().unwrap()).sum()
@@ -212,7 +298,7 @@ mod tests {
             for (step, calls) in steps {
                 ms += step;
                 let now = Now::from_ms(T0 + ms);
-                times.extend((0..calls).filter(|_| load.take(now, limits).is_ok()).map(|_| ms));
+                times.extend((0..calls).filter(|_| load.take(now, limits, false).is_ok()).map(|_| ms));
             }
             for (n, from) in times.iter().enumerate() {
                 for (m, to) in times.iter().enumerate().skip(n) {

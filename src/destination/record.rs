@@ -44,8 +44,12 @@ pub struct Attributes {
 impl Attributes {
     /// Returns the limits that they set.
     pub fn limits(&self) -> Limits {
-        let Self { calls_per_second, burst, .. } = *self;
-        Limits { calls_per_second: calls_per_second.unwrap_or(0), burst: burst.unwrap_or(0) }
+        let Self { calls_per_second, burst, maxload, .. } = *self;
+        Limits {
+            calls_per_second: calls_per_second.unwrap_or(0),
+            burst: burst.unwrap_or(0),
+            calls_max: maxload.unwrap_or(0),
+        }
     }
 
     /// Returns the value of this attribute, without its quotes. Ignores the case of the name.

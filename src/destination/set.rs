@@ -24,6 +24,9 @@ pub struct Set {
     pub(crate) active_members: Arc<[Slot]>,
     /// The slots of the inactive ones, sorted; not those that an operator has disabled.
     pub(crate) inactive_members: Arc<[Slot]>,
+    /// Its calls in progress are counted: a destination has a limit of them, or the algorithm goes by
+    /// them.
+    pub(crate) counts_calls: bool,
     /// How busy it is. Kept across reloads.
     pub(crate) load: Arc<Load>,
 }
@@ -92,6 +95,11 @@ impl Set {
     /// decides by something else. Takes no turn.
     pub fn by_key(&self, ask: &Ask) -> Option<Slot> {
         self.chooser.draws_key(ask).then(|| self.peek(ask))?
+    }
+
+    /// Returns whether its calls in progress are counted because of a destination or the algorithm.
+    pub fn counts_calls(&self) -> bool {
+        self.counts_calls
     }
 
     /// Returns how busy it is.

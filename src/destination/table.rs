@@ -144,6 +144,16 @@ impl Table {
         self.destinations.get(usize::from(slot.0))?.as_deref()
     }
 
+    /// Counts a call less at this destination and in its set.
+    pub fn end_call(&self, slot: Slot) {
+        if let Some(destination) = self.get(slot) {
+            destination.load.end_call();
+        }
+        if let Some(set) = self.set_of(slot).and_then(|set| self.set(set)) {
+            set.load().end_call();
+        }
+    }
+
     /// Returns the set with this number.
     pub fn set(&self, id: u32) -> Option<&Set> {
         let at = self.set_ids.binary_search(&id).ok()?;

@@ -14,6 +14,7 @@ fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
         chooser: Chooser::round_robin(places, Shared::clone(turns)),
         last_resort: None,
         key: None,
+        counts_calls: false,
         load: std::sync::Arc::default(),
         active_members: [1, 2, 3].map(Slot).into(),
         inactive_members: [].into(),

@@ -33,6 +33,8 @@ pub const ANSWERED_NO_DESTINATION: Slot = Slot(u16::MAX);
 pub const ANSWERED_UNAVAILABLE: Slot = Slot(u16::MAX - 1);
 /// Stored instead of a destination: we answered that it was over a limit of calls per second.
 pub const ANSWERED_OVER_RATE: Slot = Slot(u16::MAX - 3);
+/// Stored instead of a destination: we answered that it was over a limit of calls in progress.
+pub const ANSWERED_OVER_CALLS: Slot = Slot(u16::MAX - 4);
 /// Stored instead of a destination: none is known.
 pub const NO_SLOT: Slot = Slot(u16::MAX - 2);
 

@@ -36,7 +36,7 @@ pub(super) fn answer(
         if with == Answer::BadExtension {
             write_unsupported(core, at, outbox);
         }
-        if with == Answer::OverRate {
+        if matches!(with, Answer::OverRate | Answer::OverCalls) {
             write_retry_after(outbox, at.snapshot.set_policy(set).over_limit.retry_after_s);
         }
         outbox.write(if form == Form::Usual { b"Content-Length: 0\r\n\r\n" } else { b"\r\n" });
@@ -64,7 +64,9 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form
         Answer::BadRequest => (400, "Bad Request"),
         Answer::Forbidden => (403, "Forbidden"),
         Answer::NoDestination => (no_destination.code, no_destination.reason.as_str()),
-        Answer::OverRate => (over_limit.status.code, over_limit.status.reason.as_str()),
+        Answer::OverRate | Answer::OverCalls => {
+            (over_limit.status.code, over_limit.status.reason.as_str())
+        }
         Answer::UnsupportedScheme => (416, "Unsupported URI Scheme"),
         Answer::BadExtension => (420, "Bad Extension"),
         Answer::BreadthExceeded => (440, "Max-Breadth Exceeded"),

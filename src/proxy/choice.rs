@@ -14,15 +14,25 @@ use crate::pin::{self, Claim, Kind, PinKey, State};
 
 /// What the set has for a request.
 enum Offer {
-    To(Slot, Rule),
+    To(Rule, Taken),
     Nothing(Answer),
 }
 
-/// What a choice used up: a call that counts for the limits of its destination and of its set.
+/// What a choice used up of the limits of its destination and of its set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken {
     slot: Slot,
     set: u32,
+    counts: Counts,
+}
+
+/// What a request counts for.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    /// It is a new call.
+    is_call: bool,
+    /// It is a call in progress, and they are counted.
+    is_in_progress: bool,
 }
 
 /// A choice is made, or only looked at.
@@ -32,9 +42,9 @@ trait Hand {
     /// Returns a destination that fits.
     fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
     /// Returns whether these limits allow one more call.
-    fn count(at: &Arrival, load: &Load, limits: Limits) -> Result<(), Over>;
+    fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over>;
     /// Gives a counted call back.
-    fn give_back(load: &Load, limits: Limits);
+    fn give_back(load: &Load, limits: Limits, counts: Counts);
 }
 
 struct Taking;
@@ -48,12 +58,12 @@ impl Hand for Taking {
         set.choose_fitting(ask, fits)
     }
 
-    fn count(at: &Arrival, load: &Load, limits: Limits) -> Result<(), Over> {
-        load.take(at.now, limits)
+    fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
+        load.take(at.now, counts.of(limits), counts.is_in_progress)
     }
 
-    fn give_back(load: &Load, limits: Limits) {
-        load.give_back(limits);
+    fn give_back(load: &Load, limits: Limits, counts: Counts) {
+        load.give_back(counts.of(limits), counts.is_in_progress);
     }
 }
 
@@ -68,22 +78,33 @@ impl Hand for Looking {
         set.peek_fitting(ask, fits)
     }
 
-    fn count(at: &Arrival, load: &Load, limits: Limits) -> Result<(), Over> {
-        load.look(at.now, limits)
+    fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
+        load.look(at.now, counts.of(limits), counts.is_in_progress)
     }
 
-    fn give_back(_: &Load, _: Limits) {}
+    fn give_back(_: &Load, _: Limits, _: Counts) {}
+}
+
+impl Counts {
+    /// Returns the limits that it counts for.
+    fn of(self, limits: Limits) -> Limits {
+        if self.is_call { limits } else { limits.without_rate() }
+    }
+
+    fn is_any(self) -> bool {
+        self.is_call || self.is_in_progress
+    }
 }
 
 impl Taken {
-    /// Gives it back: the request does not leave.
-    pub(super) fn give_back(self, at: &Arrival) {
+    fn give_back(self, at: &Arrival) {
         let destinations = &at.snapshot.destinations;
         if let (Some(hop), Some(of)) = (destinations.hop(self.slot), destinations.get(self.slot)) {
-            of.load.give_back(hop.limits);
+            Taking::give_back(&of.load, hop.limits, self.counts);
         }
         if let Some(set) = destinations.set(self.set) {
-            set.load().give_back(at.snapshot.set_policy(self.set).limits);
+            let limits = at.snapshot.set_policy(self.set).limits;
+            Taking::give_back(set.load(), limits, self.counts);
         }
     }
 }
@@ -103,12 +124,12 @@ impl Core {
     pub(super) fn peek(&self, at: &Arrival, decision: &mut Decision) {
         match decision.action {
             Action::Choose(request) => {
-                let offer = self.offer::<Looking>(at, &request, decision.set);
+                let offer = self.look_at_offer(at, &request, decision.set);
                 decision.action = self.accept(at, &request, &offer);
             }
             Action::ChooseAgain(request, lost) => {
                 decision.set = set_again(at, lost, decision.set);
-                let offer = self.offer::<Looking>(at, &request, decision.set);
+                let offer = self.look_at_offer(at, &request, decision.set);
                 decision.action = self.accept_again(at, &request, &offer);
             }
             _ => {}
@@ -137,13 +158,12 @@ impl Core {
                 return None;
             }
         };
-        let offer = self.offer::<Taking>(at, request, decision.set);
+        let offer = self.offer_call(at, request, decision.set);
         decision.action = self.accept(at, request, &offer);
         match offer {
-            Offer::To(slot, rule) => {
-                claimed.commit(slot, State::None);
-                let is_counted = is_invite && rule == Rule::Turn;
-                is_counted.then_some(Taken { slot, set: decision.set })
+            Offer::To(_, taken) => {
+                claimed.commit(taken.slot, State::None);
+                taken.counts.is_any().then_some(taken)
             }
             // An INVITE that we answer is pinned, too, so that copies get the same answer and its
             // ACK and CANCEL end here. For any other request the way is freed.
@@ -154,6 +174,14 @@ impl Core {
                 None
             }
         }
+    }
+
+    /// Takes a choice back: the request does not leave.
+    pub(super) fn take_back(&self, at: &Arrival, taken: Taken) {
+        if taken.counts.is_in_progress {
+            self.refuse_call(at, taken.slot);
+        }
+        taken.give_back(at);
     }
 
     /// Chooses another destination instead of `lost`. If no other can be chosen, the request is
@@ -171,21 +199,20 @@ impl Core {
         let pins = &at.shared.pins;
         let key = request.branch.pin_key();
         decision.set = set_again(at, lost, decision.set);
-        let offer = self.offer::<Taking>(at, request, decision.set);
+        let offer = self.offer_call(at, request, decision.set);
         let (slot, state, taken) = match offer {
-            Offer::To(slot, rule) => {
-                let is_counted = self.message.method == Method::Invite && rule == Rule::Turn;
-                let taken = is_counted.then_some(Taken { slot, set: decision.set });
-                (slot, State::None, taken)
-            }
+            Offer::To(_, taken) => (taken.slot, State::None, Some(taken)),
             Offer::Nothing(answer) => (pin_of_answer(answer), State::Final, None),
         };
         if pins.retry(at.now, key, lost, slot, state) {
+            if self.message.method == Method::Invite {
+                self.end_call_at(at, lost);
+            }
             decision.action = self.accept_again(at, request, &offer);
-            return taken;
+            return taken.filter(|taken| taken.counts.is_any());
         }
         if let Some(taken) = taken {
-            taken.give_back(at);
+            self.take_back(at, taken);
         }
         decision.action = match pins.find(at.now, key, false) {
             Some(pin) => self.repeat(at, request, pin),
@@ -194,9 +221,33 @@ impl Core {
         None
     }
 
+    /// Takes an offer of the set, and begins the call if it counts those in progress.
+    fn offer_call(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
+        let offer = self.offer::<Taking>(at, request, set);
+        if let Offer::To(_, taken) = offer
+            && taken.counts.is_in_progress
+            && !self.begin_call(at, taken.slot)
+        {
+            taken.give_back(at);
+            return Offer::Nothing(Answer::OverCalls);
+        }
+        offer
+    }
+
+    /// Returns what [`Core::offer_call`] would return now.
+    fn look_at_offer(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
+        let offer = self.offer::<Looking>(at, request, set);
+        match offer {
+            Offer::To(_, taken) if taken.counts.is_in_progress && !self.may_begin_call(at) => {
+                Offer::Nothing(Answer::OverCalls)
+            }
+            offer => offer,
+        }
+    }
+
     /// A destination that challenged this caller before is the only one that knows the nonce, so a
-    /// request with credentials goes there. It is the same call, so it counts for no limit. Any other
-    /// gets the next turn.
+    /// request with credentials goes there. It is no new call, but one in progress. Any other gets the
+    /// next turn.
     fn offer<H: Hand>(&self, at: &Arrival, request: &Request, set_id: u32) -> Offer {
         if at.snapshot.draining {
             return Offer::Nothing(Answer::Unavailable);
@@ -205,28 +256,53 @@ impl Core {
         if self.message.has_credentials {
             let key = self.call_key(at, request.from_destination, false);
             let slot = H::challenge(at, key, self.message.cseq_number as u8);
-            if let Some(slot) = slot.filter(|slot| set.is_some_and(|set| set.is_active(*slot))) {
-                return Offer::To(slot, Rule::Challenge);
+            let is_known = |slot: &Slot| set.is_some_and(|set| set.is_active(*slot));
+            if let Some((slot, set)) = slot.filter(is_known).zip(set) {
+                let pick = |fits: &mut dyn FnMut(Slot) -> bool| {
+                    if fits(slot) { Picked::To(slot) } else { Picked::NoneFits }
+                };
+                return self.within_limits::<H>(at, set, Rule::Challenge, pick);
             }
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
-        let picked = if ask.is_invite {
-            let limits = at.snapshot.set_policy(set_id).limits;
-            if let Err(over) = H::count(at, set.load(), limits) {
-                return Offer::Nothing(answer_over(over));
-            }
-            let picked = H::pick(set, &ask, |slot| counts_at::<H>(at, slot));
-            if !matches!(picked, Picked::To(_)) {
-                H::give_back(set.load(), limits);
-            }
-            picked
-        } else {
-            H::pick(set, &ask, |_| true)
+        self.within_limits::<H>(at, set, Rule::Turn, |fits| H::pick(set, &ask, fits))
+    }
+
+    /// Returns what `pick` finds within the limits of the set and of each destination.
+    #[inline]
+    fn within_limits<H: Hand>(
+        &self,
+        at: &Arrival,
+        set: &Set,
+        rule: Rule,
+        pick: impl FnOnce(&mut dyn FnMut(Slot) -> bool) -> Picked,
+    ) -> Offer {
+        let limits = at.snapshot.set_policy(set.id).limits;
+        let is_invite = self.message.method == Method::Invite;
+        let counts = Counts {
+            is_call: is_invite && rule == Rule::Turn,
+            is_in_progress: is_invite && (limits.calls_max > 0 || set.counts_calls()),
         };
+        if counts.is_any()
+            && let Err(over) = H::count(at, set.load(), limits, counts)
+        {
+            return Offer::Nothing(answer_over(over));
+        }
+        let mut first_over = None;
+        let picked = pick(&mut |slot| match count_at::<H>(at, slot, counts) {
+            Ok(()) => true,
+            Err(over) => {
+                first_over.get_or_insert(over);
+                false
+            }
+        });
+        if !matches!(picked, Picked::To(_)) && counts.is_any() {
+            H::give_back(set.load(), limits, counts);
+        }
         match picked {
-            Picked::To(slot) => Offer::To(slot, Rule::Turn),
-            Picked::NoneFits => Offer::Nothing(answer_over(Over::Rate)),
+            Picked::To(slot) => Offer::To(rule, Taken { slot, set: set.id, counts }),
+            Picked::NoneFits => Offer::Nothing(answer_over(first_over.unwrap_or(Over::Rate))),
             Picked::Nothing => Offer::Nothing(Answer::NoDestination),
         }
     }
@@ -234,7 +310,7 @@ impl Core {
     fn accept(&self, at: &Arrival, request: &Request, offer: &Offer) -> Action {
         match *offer {
             Offer::Nothing(answer) => self.refuse(answer),
-            Offer::To(slot, rule) => match hop_to(at, slot, rule) {
+            Offer::To(rule, taken) => match hop_to(at, taken.slot, rule) {
                 Ok(hop) => Action::Forward(*request, hop),
                 Err(reason) => Action::Drop(reason),
             },
@@ -246,7 +322,7 @@ impl Core {
         let request = Request { branch, ..*request };
         match *offer {
             Offer::Nothing(_) => self.accept(at, &request, offer),
-            Offer::To(slot, _) => self.accept(at, &request, &Offer::To(slot, Rule::Retry)),
+            Offer::To(_, taken) => self.accept(at, &request, &Offer::To(Rule::Retry, taken)),
         }
     }
 
@@ -274,14 +350,14 @@ fn set_again(at: &Arrival, lost: Slot, set: u32) -> u32 {
     at.snapshot.destinations.set_of(lost).unwrap_or(set)
 }
 
-/// Returns whether this destination's limits allow one more call.
-fn counts_at<H: Hand>(at: &Arrival, slot: Slot) -> bool {
+/// Counts the request at this destination if its limits allow that.
+fn count_at<H: Hand>(at: &Arrival, slot: Slot, counts: Counts) -> Result<(), Over> {
     let destinations = &at.snapshot.destinations;
-    match destinations.hop(slot) {
-        Some(hop) if hop.limits.is_any() => {
-            destinations.get(slot).is_none_or(|of| H::count(at, &of.load, hop.limits).is_ok())
-        }
-        _ => true,
+    let Some(hop) = destinations.hop(slot).filter(|_| counts.is_any()) else { return Ok(()) };
+    let is_counted = hop.limits.is_any() || counts.is_in_progress;
+    match destinations.get(slot).filter(|_| is_counted) {
+        Some(destination) => H::count(at, &destination.load, hop.limits, counts),
+        None => Ok(()),
     }
 }
 
@@ -289,6 +365,7 @@ fn counts_at<H: Hand>(at: &Arrival, slot: Slot) -> bool {
 fn answer_over(over: Over) -> Answer {
     match over {
         Over::Rate => Answer::OverRate,
+        Over::Calls => Answer::OverCalls,
     }
 }
 
@@ -297,6 +374,7 @@ fn pin_of_answer(answer: Answer) -> Slot {
     match answer {
         Answer::NoDestination => pin::ANSWERED_NO_DESTINATION,
         Answer::OverRate => pin::ANSWERED_OVER_RATE,
+        Answer::OverCalls => pin::ANSWERED_OVER_CALLS,
         _ => pin::ANSWERED_UNAVAILABLE,
     }
 }
@@ -306,6 +384,7 @@ pub(super) fn answer_of_pin(slot: Slot) -> Answer {
     match slot {
         pin::ANSWERED_NO_DESTINATION => Answer::NoDestination,
         pin::ANSWERED_OVER_RATE => Answer::OverRate,
+        pin::ANSWERED_OVER_CALLS => Answer::OverCalls,
         _ => Answer::Unavailable,
     }
 }

@@ -12,10 +12,12 @@
 //! | collect the edits, check the length | `write` | nothing |
 //! | answer, if that was decided | `answer` | the outbox |
 //! | tell who wants to know of it: [`Event`] | [`Proxy::datagram_told`] | nothing |
+//! | count the calls in progress | `call` | calls |
 //! | edit the message where it lies | [`crate::message::Edits`] | the frame |
 
 mod answer;
 mod branch;
+mod call;
 mod choice;
 mod decision;
 mod event;
@@ -58,6 +60,7 @@ pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash,
 
 use self::decision::{Action, Decision, Progress, Voice};
 use self::in_dialog::Dialog;
+use crate::calls::CallTable;
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::keys::{DialogDigest, Keys};
@@ -73,6 +76,8 @@ pub struct Shared {
     pub keys: Keys,
     /// What we chose before.
     pub pins: PinTable,
+    /// The calls in progress, in sets that count them.
+    pub calls: CallTable,
     /// A random number of this process: slots in our Vias count only with this number.
     pub incarnation: u16,
     cores: AtomicU16,
@@ -81,9 +86,19 @@ pub struct Shared {
 impl Shared {
     /// Combines what the workers share.
     pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
-        Self { listeners, keys, pins, incarnation, cores: AtomicU16::new(0) }
+        let calls = CallTable::on_heap(CALLS_SMALL);
+        Self { listeners, keys, pins, calls, incarnation, cores: AtomicU16::new(0) }
+    }
+
+    /// Returns the same with room for as many calls as this table has.
+    #[must_use]
+    pub fn with_calls(self, calls: CallTable) -> Self {
+        Self { calls, ..self }
     }
 }
+
+/// Calls that the table has room for unless it is replaced: enough for tests and tools.
+const CALLS_SMALL: usize = 1_024;
 
 /// The core of one worker.
 #[derive(Debug)]
@@ -189,7 +204,10 @@ impl Proxy {
         let progress = core.record(at, decision.note);
         let (verdict, leaving) = core.prepare(at, &decision, outbox);
         if let Some(taken) = taken.filter(|_| leaving.is_none()) {
-            taken.give_back(at);
+            core.take_back(at, taken);
+        }
+        if !at.shared.calls.is_empty() {
+            core.follow_call(at, &decision, progress, leaving.is_some());
         }
         if matches!(verdict, Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried))
             && let Action::Forward(_, hop) = decision.action

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Policy, SetPolicy};
-use crate::destination::Table;
+use crate::destination::{Set, Table};
 
 /// The destinations and the operator's settings at one moment.
 #[derive(Debug)]
@@ -23,6 +23,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Returns whether the calls in progress of a set are counted.
+    pub fn counts_calls(&self, set: u32) -> bool {
+        let of_destinations = || self.destinations.set(set).is_some_and(Set::counts_calls);
+        self.set_policy(set).limits.calls_max > 0 || of_destinations()
+    }
+
     /// Returns the settings of a set.
     pub fn set_policy(&self, set: u32) -> &SetPolicy {
         self.sets.get(&set).unwrap_or(&self.set_default)

@@ -71,6 +71,8 @@ closed_set! {
         /// A call over the limit of calls per second of its set, or of each destination in it, by
         /// default 503.
         OverRate = "over_rate",
+        /// A call over the limit of calls in progress of its set, or of each destination in it.
+        OverCalls = "over_calls",
         /// 416 Unsupported URI Scheme: a `sips:` request that would leave over UDP.
         UnsupportedScheme = "416",
         /// 420 Bad Extension.

@@ -302,6 +302,7 @@ impl SetMemory {
             chooser,
             last_resort,
             key: Key::of(&choosing).map(Arc::new),
+            counts_calls: roster.members.iter().any(|member| member.standing.has_calls_max),
             load: before.map(|before| Arc::clone(&before.set.load)).unwrap_or_default(),
             active_members: active_members.into(),
             inactive_members: inactive_members.into(),
@@ -366,6 +367,7 @@ fn standing(resolved: &Resolved, known: &mut HashSet<u64>) -> Standing {
         priority: resolved.record.priority,
         weight: attributes.weight,
         relative_weight: attributes.rweight,
+        has_calls_max: attributes.limits().calls_max > 0,
         identity,
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::Ordering;
 
 use super::{Counter, SendFailure, WorkerStats};
+use crate::calls::CallTable;
 use crate::health;
 use crate::pin::PinCounters;
 use crate::proxy::{Answer, Forwarded, Reason, Verdict};
@@ -32,6 +33,8 @@ pub struct Totals {
     pub send_retried: u64,
     /// What the pin table counted.
     pub pins: PinTotals,
+    /// The calls in progress, in sets that count them.
+    pub calls: CallTotals,
     /// Dispatch lines that were lost: the log was behind, or standard error could not be written
     /// to.
     pub log_lost: u64,
@@ -66,6 +69,28 @@ pub struct PinTotals {
     pub evicted_live: u64,
     /// Requests that waited for another worker's choice.
     pub contended: u64,
+}
+
+/// The numbers of the table of calls, see [`CallTable`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CallTotals {
+    /// Calls in progress now.
+    pub in_progress: u64,
+    /// Calls that were given up because they were not heard of for too long.
+    pub given_up: u64,
+    /// Calls that were refused because the table was full.
+    pub table_full: u64,
+}
+
+impl From<&CallTable> for CallTotals {
+    fn from(calls: &CallTable) -> Self {
+        // Relaxed: counts, which order nothing.
+        Self {
+            in_progress: calls.len(),
+            given_up: calls.counters().given_up.load(Ordering::Relaxed),
+            table_full: calls.counters().table_full.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl From<&PinCounters> for PinTotals {
@@ -154,6 +179,9 @@ impl Totals {
             ("pins_evicted_final", self.pins.evicted_final),
             ("pins_evicted_live", self.pins.evicted_live),
             ("pins_contended", self.pins.contended),
+            ("calls.in_progress", self.calls.in_progress),
+            ("calls.given_up", self.calls.given_up),
+            ("calls.table_full", self.calls.table_full),
             ("icmp.proven", self.icmp_proven),
             ("icmp.unproven", self.icmp_unproven),
             ("icmp.other", self.icmp_other),

@@ -24,6 +24,7 @@ mod kamailio_choices;
 mod kamcli;
 mod kamcmd;
 mod kamctl;
+mod limits;
 mod loss;
 mod name_servers;
 mod names;

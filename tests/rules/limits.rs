@@ -17,18 +17,16 @@ fn letters(relay: &mut Relay, calls: std::ops::Range<usize>) -> String {
 
 fn letter(relay: &mut Relay, invite: &str) -> char {
     let outcome = relay.send(CALLER, invite);
-    match outcome.verdict {
-        Verdict::Answered(Answer::OverRate) => '-',
-        _ => {
-            let hop = outcome.next_hop();
-            let host = hop.rsplit_once(':').unwrap().0;
-            char::from(b'A' - 1 + host.rsplit('.').next().unwrap().parse::<u8>().unwrap())
-        }
+    if outcome.verdict == Verdict::Answered(Answer::OverRate) {
+        return '-';
     }
+    let hop = outcome.next_hop();
+    let host = hop.rsplit_once(':').unwrap().0;
+    char::from(b'A' - 1 + host.rsplit('.').next().unwrap().parse::<u8>().unwrap())
 }
 
 fn limit(relay: &mut Relay, calls_per_second: u32, burst: u32) {
-    relay.snapshot.set_default.limits = Limits { calls_per_second, burst };
+    relay.snapshot.set_default.limits = Limits { calls_per_second, burst, calls_max: 0 };
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod relay;
 
 mod algorithms;
 mod answers;
+mod calls;
 mod cannot;
 mod checks;
 mod choice;

@@ -385,6 +385,7 @@ pub(crate) fn record(line: &str, at: usize) -> Resolved {
             "weight" => attributes.weight = Some(value.parse().unwrap()),
             "cps" => attributes.calls_per_second = Some(value.parse().unwrap()),
             "cps_burst" => attributes.burst = Some(value.parse().unwrap()),
+            "maxload" => attributes.maxload = Some(value.parse().unwrap()),
             "rweight" => attributes.rweight = Some(value.parse().unwrap()),
             _ => panic!("{word}"),
         }

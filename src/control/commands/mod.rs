@@ -71,6 +71,13 @@ pub struct ListedRecord {
     pub addresses: Vec<ListedAddress>,
 }
 
+impl ListedRecord {
+    /// Returns its calls in progress, at all its addresses; `None` if its set does not count them.
+    pub fn calls(&self) -> Option<u64> {
+        self.addresses.iter().filter_map(|address| address.calls).reduce(|a, b| a + b)
+    }
+}
+
 /// One address of a [`ListedRecord`].
 #[derive(Clone, Debug)]
 pub struct ListedAddress {
@@ -78,6 +85,8 @@ pub struct ListedAddress {
     pub address: Address,
     /// Its flags in force.
     pub flags: Flags,
+    /// Its calls in progress; `None` if its set does not count them.
+    pub calls: Option<u64>,
     /// Its number in this process; `None` when no listener reaches it.
     pub slot: Option<Slot>,
     /// Kamailio's `PROBING_COUNT`: failures in a row, or successes while it is inactive.
@@ -186,6 +195,8 @@ impl Commands {
         let record = &resolved.record;
         let identity = RecordIdentity::of(record);
         let (flags, of_addresses) = registry.flags(resolved);
+        let table = registry.table();
+        let counts_calls = self.inner.current.snapshot().counts_calls(record.set);
         let addresses = resolved.addresses.iter().zip(of_addresses).map(|(address, flags)| {
             let slot = registry.slot(record, address.socket);
             let health = self.inner.health();
@@ -193,6 +204,9 @@ impl Commands {
             ListedAddress {
                 address: *address,
                 flags,
+                calls: slot
+                    .filter(|_| counts_calls)
+                    .and_then(|slot| Some(table.get(slot)?.load.calls())),
                 slot,
                 probing_count: view.as_ref().map_or(0, |view| view.count),
                 answer_ms: view.and_then(|view| view.answer_ms),
@@ -331,7 +345,7 @@ impl Commands {
         let in_force = self.inner.in_force();
         let policy = in_force.set_policy(in_force.config().policy.set);
         match answer {
-            Answer::OverRate => policy.over_limit.status.code,
+            Answer::OverRate | Answer::OverCalls => policy.over_limit.status.code,
             _ => policy.no_destination.code,
         }
     }

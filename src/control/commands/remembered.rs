@@ -1,12 +1,13 @@
 //! What the relay remembers of each destination, for operators who wait for its calls to end, and
 //! how much memory that takes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 use crate::control::Commands;
 use crate::destination::Slot;
+use crate::limits::SLOTS_MAX;
 use crate::pin::{PinMemory, Remembered};
 use crate::transport::monotonic_now;
 
@@ -58,11 +59,28 @@ impl Commands {
                 }
             }
         }
-        let counted = inner.shared.pins.count_by_slot(monotonic_now());
+        let mut counted: BTreeMap<_, _> =
+            inner.shared.pins.count_by_slot(monotonic_now()).into_iter().collect();
+        // Where calls in progress are counted, their number is better than that of the pins.
+        let destinations = &snapshot.destinations;
+        for slot in (0..SLOTS_MAX).map(|number| Slot(number as u16)) {
+            let Some(destination) = destinations.get(slot) else { continue };
+            let calls = destination.load.calls();
+            let set = destinations.set_of(slot);
+            if calls > 0 || set.is_some_and(|set| snapshot.counts_calls(set)) {
+                match counted.get_mut(&slot) {
+                    Some(remembered) => remembered.calls = calls,
+                    None if calls > 0 => {
+                        counted.insert(slot, Remembered { calls, ..Remembered::default() });
+                    }
+                    None => {}
+                }
+            }
+        }
         counted
             .into_iter()
             .filter_map(|(slot, remembered)| {
-                let destination = snapshot.destinations.get(slot)?;
+                let destination = destinations.get(slot)?;
                 Some(StillComing {
                     sets: sets_of.remove(&slot).unwrap_or_default(),
                     uri: destination.uri.clone(),

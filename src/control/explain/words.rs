@@ -127,12 +127,16 @@ impl Facts<'_> {
             Answer::NoDestination if earlier == Some(Leads::NoDestination) => {
                 "a copy: it gets the same answer as the first one".into()
             }
-            Answer::OverRate if earlier == Some(Leads::OverLimit) => {
+            Answer::OverRate | Answer::OverCalls if earlier == Some(Leads::OverLimit) => {
                 "a copy: it gets the same answer as the first one".into()
             }
             Answer::OverRate => format!(
                 "set {set}, or each destination of it that can be chosen, has all the new calls per \
                  second that its limit allows"
+            ),
+            Answer::OverCalls => format!(
+                "set {set}, or each destination of it that can be chosen, has all the calls in \
+                 progress that its limit allows"
             ),
             Answer::NoDestination => format!("no destination of set {set} can be chosen"),
             Answer::UnsupportedScheme => {

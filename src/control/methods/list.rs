@@ -1,7 +1,7 @@
 //! The tree of `dispatcher.list`: Kamailio's names in Kamailio's order.
 //!
-//! What this relay does not track has its neutral value: no overload control, no load, no lookup
-//! time. Kamailio has one address for each name; our further addresses come last in the full
+//! What this relay does not track has its neutral value: no overload control, no lookup time. RUNTIME
+//! is there in sets that count calls. Kamailio has one address for each name; our further addresses come last in the full
 //! list.
 
 use crate::control::commands::{ListedAddress, ListedRecord, ListedSet, Listing};
@@ -46,6 +46,10 @@ fn destination(at: usize, record: &ListedRecord, detail: Detail) -> Value {
     let has_attributes = !record.attributes.text.is_empty();
     if detail == Detail::Full || (detail == Detail::Normal && has_attributes) {
         members.push(("ATTRS", attributes(record)));
+    }
+    if let Some(calls) = record.calls() {
+        let load = i64::try_from(calls).unwrap_or(i64::MAX);
+        members.push(("RUNTIME", Value::object([("DLGLOAD", Value::Int(load))])));
     }
     if detail == Detail::Full {
         let addresses = record.addresses.iter().map(|a| Value::named("ADDRESS", address(a)));
@@ -170,6 +174,7 @@ mod tests {
         let listed = ListedAddress {
             address: socket.into(),
             flags: Flags::default(),
+            calls: Some(7),
             slot: None,
             probing_count: 3,
             answer_ms: None,
@@ -178,6 +183,7 @@ mod tests {
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };
         let full = text(with, Detail::Full);
         assert!(full.contains(r#""PROBING_COUNT":3,"#), "{full}");
+        assert!(full.contains(r#"},"RUNTIME":{"DLGLOAD":7},"ADDRESSES":["#), "{full}");
         assert!(full.contains(r#""HOST":"[2001:db8::1]","IPADDR":"2001:db8::1","PORT":5060"#));
         assert!(full.contains(r#""ADDRESS":{"IPADDR":"2001:db8::1""#), "{full}");
     }

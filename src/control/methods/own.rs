@@ -43,6 +43,7 @@ fn address(listed: &ListedAddress) -> Value {
         ("priority", u32::from(listed.address.priority).into()),
         ("weight", u32::from(listed.address.weight).into()),
         ("reached", listed.slot.is_some().into()),
+        ("calls", listed.calls.map_or(Value::Null, Value::from)),
         ("probing_count", listed.probing_count.into()),
         ("answer_ms", listed.answer_ms.map_or(Value::Null, Value::from)),
         ("reason", listed.reason.clone().into()),

@@ -155,8 +155,18 @@ impl Inner {
             self.change(Cause::Upkeep, |in_force| Ok(Some(in_force.with_free(unused))))?;
         }
         if in_force.registry().has_ended(now) {
+            let before = in_force.registry().table();
             self.change(Cause::Upkeep, |in_force| Ok(Some(in_force.without_ended(now))))?;
+            let after = self.current.get().registry().table();
+            let has_ended = |slot| before.hop(slot).is_some() && after.hop(slot).is_none();
+            self.shared.calls.clear_slots(has_ended, |slot| before.end_call(slot));
         }
         Ok(())
+    }
+
+    /// Gives up calls that were not heard of for too long.
+    pub(in crate::control) fn sweep_calls(&self, now: Now) {
+        let table = self.current.get().registry().table();
+        self.shared.calls.sweep(now, |slot| table.end_call(slot));
     }
 }

@@ -2,10 +2,12 @@
 
 use tracing::{error, warn};
 
+use crate::calls::CallTable;
 use crate::config::{Config, keyfile};
 use crate::control::error::{Error, all};
 use crate::destination::{Record, Resolved};
 use crate::keys::Keys;
+use crate::limits;
 use crate::pin::{PinMemory, PinTable};
 use crate::resolve::{self, Resolver};
 use crate::source::{self, AtStart, Loaded, Stale};
@@ -96,6 +98,12 @@ pub(in crate::control) fn pins(config: &Config, keys: &Keys) -> Result<PinTable,
 pub(in crate::control) fn traffic(workers: usize) -> Result<Traffic, Error> {
     let words = Mapping::private(Traffic::words_for(workers)).map_err(Error::Traffic)?;
     Ok(Traffic::new(words, workers))
+}
+
+/// Creates an empty table of calls in progress.
+pub(in crate::control) fn calls() -> Result<CallTable, Error> {
+    let words = Mapping::private(limits::CALLS_MAX).map_err(Error::Calls)?;
+    Ok(CallTable::new(words))
 }
 
 /// Returns a number by which this process recognises the Vias that it wrote.

@@ -24,6 +24,7 @@ pub(in crate::control) fn spawn_keeper(
     let tick = move || {
         inner.fault_point(b"strowger control");
         inner.shared.pins.sweep(monotonic_now());
+        inner.sweep_calls(monotonic_now());
         inner.sockets.drops();
         drop(inner.current.unused_snapshots());
         if let Err(errors) = inner.end_trust(monotonic_now()) {

@@ -16,6 +16,8 @@ pub(crate) struct Standing {
     pub(crate) weight: Option<u8>,
     /// Its attribute `rweight`.
     pub(crate) relative_weight: Option<u8>,
+    /// Its attribute `maxload` is a limit.
+    pub(crate) has_calls_max: bool,
     /// What [`Algorithm::Consistent`] recognises it by.
     pub(crate) identity: u64,
 }

@@ -20,7 +20,8 @@ fn candidates(text: &str) -> Vec<Candidate> {
         let weight = number().map(|text| text.parse().unwrap());
         let relative_weight = number().map(|text| text.parse().unwrap());
         let identity = u64::from(name);
-        let standing = Standing { priority, weight, relative_weight, identity };
+        let standing =
+            Standing { priority, weight, relative_weight, identity, ..Standing::default() };
         let slot = Slot(u16::from(name - b'a'));
         Candidate { standing, place: (!is_dead).then_some(Place::One(slot)) }
     };
@@ -224,6 +225,7 @@ proptest! {
                     weight: given(*weight),
                     relative_weight: given(*relative),
                     identity: at,
+                    ..Standing::default()
                 },
                 place: is_active.then_some(Place::One(Slot(at as u16))),
             })

@@ -1,0 +1,308 @@
+//! Calls in progress: what begins and ends one, and what happens at the limit.
+
+use strowger::destination::Limits;
+use strowger::proxy::{Answer, Verdict};
+
+use crate::messages::{A, CALLER, Request, by_callee, by_caller, call, invite, response};
+use crate::relay::{Relay, Sent};
+
+const ONE: &str = "sip:10.0.0.1:5060 maxload=100";
+const TWO: &str = "sip:10.0.0.2:5060 maxload=100";
+
+/// Returns how many calls are counted at the first destination; the table, the destination and its set
+/// must agree.
+fn calls(relay: &Relay) -> u64 {
+    let destinations = &relay.snapshot.destinations;
+    let set = destinations.set(1).unwrap();
+    let slots = (0..9).map(strowger::destination::Slot);
+    let loads: Vec<_> =
+        slots.filter_map(|slot| Some(destinations.get(slot)?.load.calls())).collect();
+    assert_eq!(loads.iter().sum::<u64>(), set.load().calls());
+    assert_eq!(relay.shared.calls.len(), set.load().calls());
+    loads[0]
+}
+
+fn answer(relay: &mut Relay, sent: &Sent, status: &str) {
+    relay.send(&sent.to.to_string(), response(sent, status, "bob")).forwarded();
+}
+
+fn is_over(relay: &mut Relay, call_id: &str) -> bool {
+    relay.send(CALLER, invite(call_id)).verdict == Verdict::Answered(Answer::OverCalls)
+}
+
+/// Gives up what was not heard of for too long, as the control thread does.
+fn sweep(relay: &Relay) {
+    let destinations = &relay.snapshot.destinations;
+    for _ in 0..64 {
+        relay.shared.calls.sweep(relay.now, |slot| destinations.end_call(slot));
+    }
+}
+
+#[test]
+fn what_ends_a_call() {
+    struct Row {
+        says: &'static str,
+        /// Whether the call is answered first.
+        is_answered: bool,
+        then: fn(&mut Relay, &Sent),
+        wants: u64,
+    }
+    let rows = [
+        Row { says: "nothing yet", is_answered: false, then: |_, _| {}, wants: 1 },
+        Row {
+            says: "a provisional response does not",
+            is_answered: false,
+            then: |relay, sent| {
+                answer(relay, sent, "100 Trying");
+                answer(relay, sent, "180 Ringing");
+            },
+            wants: 1,
+        },
+        Row {
+            says: "a refusal",
+            is_answered: false,
+            then: |relay, sent| answer(relay, sent, "486 Busy Here"),
+            wants: 0,
+        },
+        Row {
+            says: "a copy of the refusal ends nothing else",
+            is_answered: false,
+            then: |relay, sent| {
+                answer(relay, sent, "486 Busy Here");
+                relay.send(CALLER, invite("another")).forwarded();
+                answer(relay, sent, "486 Busy Here");
+            },
+            wants: 1,
+        },
+        Row {
+            says: "a CANCEL by its 487",
+            is_answered: false,
+            then: |relay, sent| {
+                relay.send(CALLER, Request::new("CANCEL", "call").text()).forwarded();
+                assert_eq!(calls(relay), 1);
+                answer(relay, sent, "487 Request Terminated");
+            },
+            wants: 0,
+        },
+        Row {
+            says: "a copy of the INVITE begins nothing",
+            is_answered: false,
+            then: |relay, _| drop(relay.send(CALLER, invite("call")).forwarded()),
+            wants: 1,
+        },
+        Row {
+            says: "a late refusal does not end what was answered",
+            is_answered: true,
+            then: |relay, sent| answer(relay, sent, "486 Busy Here"),
+            wants: 1,
+        },
+        Row {
+            says: "the caller's BYE",
+            is_answered: true,
+            then: |relay, sent| {
+                relay.send(CALLER, by_caller("BYE", "call", &sent.routes())).forwarded();
+            },
+            wants: 0,
+        },
+        Row {
+            says: "the caller's BYE without a Route, and its copy",
+            is_answered: true,
+            then: |relay, _| {
+                for _ in 0..2 {
+                    relay.send(CALLER, by_caller("BYE", "call", "")).forwarded();
+                }
+            },
+            wants: 0,
+        },
+        Row {
+            says: "the callee's BYE",
+            is_answered: true,
+            then: |relay, sent| {
+                let bye = by_callee("BYE", "call", "sip:alice@198.51.100.7:5062", &sent.routes());
+                relay.send(A, bye).forwarded();
+            },
+            wants: 0,
+        },
+        Row {
+            says: "the BYE of another call does not",
+            is_answered: true,
+            then: |relay, sent| {
+                let mut bye = Request::new("BYE", "call");
+                (bye.from, bye.to) = ("<sip:alice@example.org>;tag=eve", "<sip:b@c>;tag=x");
+                bye.more = sent.routes();
+                relay.send(CALLER, bye.text());
+            },
+            wants: 1,
+        },
+        Row {
+            says: "a refused re-INVITE does not",
+            is_answered: true,
+            then: |relay, sent| {
+                let again = by_caller("INVITE", "call", &sent.routes());
+                let again = relay.send(CALLER, again).forwarded();
+                answer(relay, &again, "488 Not Acceptable Here");
+            },
+            wants: 1,
+        },
+    ];
+    for row in rows {
+        let mut relay = Relay::new(&[ONE]);
+        let sent = if row.is_answered {
+            call(&mut relay, "call")
+        } else {
+            relay.send(CALLER, invite("call")).forwarded()
+        };
+        assert_eq!(calls(&relay), 1);
+        (row.then)(&mut relay, &sent);
+        assert_eq!(calls(&relay), row.wants, "{}", row.says);
+    }
+}
+
+#[test]
+fn at_the_limit_the_next_one_is_chosen_and_then_the_call_is_refused() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060 maxload=1", "sip:10.0.0.2:5060 maxload=2"]);
+    let first = call(&mut relay, "a");
+    assert_eq!(first.to.to_string(), "10.0.0.1:5060");
+    let others = ["b", "c"].map(|call_id| call(&mut relay, call_id));
+    assert!(others.iter().all(|sent| sent.to.to_string() == "10.0.0.2:5060"));
+    assert!(is_over(&mut relay, "d"));
+    let refused = relay.send(CALLER, invite("d")).sent.unwrap();
+    assert_eq!(refused.first_line(), "SIP/2.0 503 Over limit");
+    relay.send(CALLER, by_caller("BYE", "a", &first.routes())).forwarded();
+    assert!(is_over(&mut relay, "d"), "a copy gets the same");
+    assert_eq!(relay.send(CALLER, invite("e")).next_hop(), "10.0.0.1:5060");
+    assert!(is_over(&mut relay, "f"));
+    // Only calls are limited.
+    relay.send(CALLER, Request::new("OPTIONS", "g").text()).forwarded();
+    calls(&relay);
+}
+
+#[test]
+fn a_set_has_a_limit_too() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    relay.snapshot.set_default.limits = Limits { calls_max: 3, ..Limits::default() };
+    let sent = ["a", "b", "c"].map(|call_id| call(&mut relay, call_id));
+    assert!(is_over(&mut relay, "d"));
+    relay.send(CALLER, by_caller("BYE", "b", &sent[1].routes())).forwarded();
+    assert!(!is_over(&mut relay, "e"));
+    assert!(is_over(&mut relay, "f"));
+    assert_eq!(calls(&relay), 2);
+}
+
+#[test]
+fn a_rate_that_refuses_leaves_no_call_in_progress() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060 maxload=5 cps=1"]);
+    relay.send(CALLER, invite("a")).forwarded();
+    let refused = relay.send(CALLER, invite("b")).verdict;
+    assert_eq!((refused, calls(&relay)), (Verdict::Answered(Answer::OverRate), 1));
+    let mut long = Request::new("INVITE", "long");
+    long.more = format!("X-Long: {}\r\n", "x".repeat(65_200));
+    relay.pass_ms(1_000);
+    assert_eq!(relay.send(CALLER, long.text()).verdict, Verdict::Answered(Answer::TooLarge));
+    assert_eq!(calls(&relay), 1);
+    relay.send(CALLER, invite("c")).forwarded();
+}
+
+#[test]
+fn a_call_that_repeats_after_a_challenge_is_one_call() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060 maxload=1"]);
+    let repeat = |number: u32| {
+        let mut again = Request::new("INVITE", "auth");
+        again.via = format!("SIP/2.0/UDP {CALLER};branch=z9hG4bK-auth-{number}");
+        again.cseq = format!("{number} INVITE");
+        again.more = "Proxy-Authorization: Digest x\r\n".into();
+        again.text()
+    };
+    let first = relay.send(CALLER, invite("auth")).forwarded();
+    answer(&mut relay, &first, "401 Unauthorized");
+    assert_eq!(calls(&relay), 0);
+    let second = relay.send(CALLER, repeat(2)).forwarded();
+    answer(&mut relay, &first, "401 Unauthorized");
+    assert_eq!(calls(&relay), 1);
+    assert!(is_over(&mut relay, "other"));
+    answer(&mut relay, &second, "407 Proxy Authentication Required");
+    // Meanwhile another call took the place.
+    relay.send(CALLER, invite("third")).forwarded();
+    assert_eq!(relay.send(CALLER, repeat(3)).verdict, Verdict::Answered(Answer::OverCalls));
+    assert_eq!(calls(&relay), 1);
+}
+
+#[test]
+fn calls_that_are_not_heard_of_are_given_up() {
+    for (says, status, life_ms) in [
+        ("no response", None, 36_000),
+        ("a provisional response", Some("180 Ringing"), 180_000),
+        ("answered", Some("200 OK"), 7_200_000),
+    ] {
+        let mut relay = Relay::new(&[ONE]);
+        let sent = relay.send(CALLER, invite("call")).forwarded();
+        if let Some(status) = status {
+            answer(&mut relay, &sent, status);
+        }
+        relay.pass_ms(life_ms);
+        sweep(&relay);
+        assert_eq!(calls(&relay), 1, "{says}");
+        relay.pass_ms(8_000);
+        sweep(&relay);
+        assert_eq!(calls(&relay), 0, "{says}");
+    }
+    // A message in the dialog renews it, from either side.
+    let mut relay = Relay::new(&[ONE]);
+    let sent = call(&mut relay, "call");
+    relay.pass_ms(7_000_000);
+    relay.send(CALLER, by_caller("UPDATE", "call", &sent.routes())).forwarded();
+    relay.pass_ms(7_000_000);
+    sweep(&relay);
+    let update = by_callee("UPDATE", "call", "sip:alice@198.51.100.7:5062", &sent.routes());
+    relay.send(A, update).forwarded();
+    relay.pass_ms(7_000_000);
+    sweep(&relay);
+    assert_eq!(calls(&relay), 1);
+}
+
+#[test]
+fn a_reload_keeps_calls_and_a_removed_destination_still_ends_them() {
+    let mut relay = Relay::new(&[ONE, TWO]);
+    let sent = call(&mut relay, "call");
+    relay.load(&["sip:10.0.0.1:5060 maxload=1"]);
+    assert_eq!(calls(&relay), 1);
+    assert!(is_over(&mut relay, "over"));
+    relay.load(&[TWO]);
+    relay.send(CALLER, by_caller("BYE", "call", &sent.routes())).forwarded();
+    assert_eq!(calls(&relay), 0);
+}
+
+#[test]
+fn sets_without_a_limit_count_nothing() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060 cps=5"]);
+    call(&mut relay, "call");
+    assert_eq!(calls(&relay), 0);
+}
+
+#[test]
+fn a_full_table_refuses_calls_where_they_are_counted() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060 maxload=100000", "set=2 sip:10.0.0.2:5060"]);
+    let mut n = 0;
+    while !is_over(&mut relay, &format!("call-{n}")) {
+        n += 1;
+    }
+    assert!((700..=1_024).contains(&n), "{n}");
+    assert_eq!(calls(&relay), n);
+    relay.snapshot.policy.set = 2;
+    relay.send(CALLER, invite("not-counted")).forwarded();
+}
+
+#[test]
+fn messages_of_a_call_may_come_to_any_worker() {
+    let mut relay = Relay::new(&["sip:10.0.0.1:5060 maxload=1"]);
+    for n in 0..20 {
+        let call_id = format!("call-{n}");
+        let sent = relay.send_to(n % 3, 0, CALLER, invite(&call_id).as_bytes()).forwarded();
+        let ok = response(&sent, "200 OK", "bob");
+        relay.send_to((n + 1) % 3, 0, A, ok.as_bytes()).forwarded();
+        assert!(is_over(&mut relay, &format!("over-{n}")));
+        let bye = by_caller("BYE", &call_id, &sent.routes());
+        relay.send_to((n + 2) % 3, 0, CALLER, bye.as_bytes()).forwarded();
+        assert_eq!(calls(&relay), 0);
+    }
+}
