@@ -293,13 +293,13 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     ),
     (
         "dispatch",
-        "algorithm = 10",
-        "[dispatch] algorithm: algorithm 10 (call-load) is not available in this version: write \"weighted\": calls in progress are not counted",
+        "algorithm = 13",
+        "[dispatch] algorithm: algorithm 13 (latency) is not available in this version: write \"weighted\": latencies are not measured",
     ),
     (
         "dispatch",
         "algorithm = 16",
-        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 9, 11, 14, 15) or a name",
+        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 11, 14, 15) or a name",
     ),
     (
         "dispatch",

@@ -262,22 +262,19 @@ pub(super) const HASH_OVER: &str =
 
 /// What is right instead of a number or name that is not one.
 const NUMBERS: &str =
-    "write a number of Kamailio's (0 to 9, 11, 14, 15) or a name, such as 4 or \"round-robin\"";
+    "write a number of Kamailio's (0 to 11, 14, 15) or a name, such as 4 or \"round-robin\"";
 
 const ALGORITHMS_LATER: Later = &[
-    ("call-load", CALLS),
-    ("least-calls", CALLS),
     ("parallel", "write \"first\": a stateless relay cannot fork, it sends to the first one"),
     ("latency", LATENCY),
     ("fastest", LATENCY),
     ("overload-control", "write \"round-robin\": no overload reports are read"),
 ];
 
-const CALLS: &str = "write \"weighted\": calls in progress are not counted";
 const LATENCY: &str = "write \"weighted\": latencies are not measured";
 
 const NUMBERS_LATER: &[(u64, &str)] =
-    &[(10, "call-load"), (12, "parallel"), (13, "latency"), (64, "overload-control")];
+    &[(12, "parallel"), (13, "latency"), (64, "overload-control")];
 
 #[cfg(test)]
 mod tests {
@@ -365,11 +362,10 @@ mod tests {
             ("round-robin", None),
             ("4", None),
             ("round-robn", Some("\"round-robn\" is not an algorithm")),
-            ("10", Some("algorithm 10 (call-load) is not available in this version")),
             ("12", Some("algorithm 12 (parallel) is not available")),
             ("13", Some("algorithm 13 (latency) is not available")),
             ("64", Some("algorithm 64 (overload-control) is not available")),
-            ("least-calls", Some("\"least-calls\" is not available")),
+            ("fastest", Some("\"fastest\" is not available")),
             ("63", Some("63 is not the number")),
             ("-1", Some("\"-1\" is not an algorithm")),
         ] {

@@ -26,6 +26,8 @@ pub enum Algorithm {
     First,
     /// By `weight`; 9.
     Weight,
+    /// The one with the fewest calls in progress; 10.
+    CallLoad,
     /// By `rweight`; 11.
     RelativeWeight,
     /// Round robin if all have the same priority and it is above 0, otherwise the first one; 14.
@@ -34,6 +36,8 @@ pub enum Algorithm {
     PriorityWeight,
     /// By `weight`, without bursts.
     Weighted,
+    /// Of two at random, the one with fewer calls in progress.
+    LeastCalls,
     /// By a hash, such that a change of the list moves as few calls as possible.
     Consistent,
 }
@@ -51,16 +55,23 @@ impl Algorithm {
         (Self::KeyHash, "key-hash", Some(7)),
         (Self::First, "first", Some(8)),
         (Self::Weight, "weight", Some(9)),
+        (Self::CallLoad, "call-load", Some(10)),
         (Self::RelativeWeight, "relative-weight", Some(11)),
         (Self::RoundRobinOrFirst, "round-robin-or-first", Some(14)),
         (Self::PriorityWeight, "priority-weight", Some(15)),
         (Self::Weighted, "weighted", None),
         (Self::Consistent, "consistent", None),
+        (Self::LeastCalls, "least-calls", None),
     ];
 
     /// Returns its name.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(known, ..)| *known == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// Returns whether it goes by the calls in progress.
+    pub fn counts_calls(self) -> bool {
+        matches!(self, Self::CallLoad | Self::LeastCalls)
     }
 
     /// Returns whether it reads `hash_over`.

@@ -124,6 +124,12 @@ impl Load {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Returns how many calls are in progress; `None` if that is the limit.
+    pub fn calls_below(&self, limits: Limits) -> Option<u64> {
+        let calls = self.calls();
+        is_below(calls, limits.calls_max).then_some(calls)
+    }
+
     /// Counts one more call in progress unless there are this many; 0 is any number.
     fn begin_call(&self, calls_max: u32) -> bool {
         let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);

@@ -63,23 +63,38 @@ impl Set {
         }
     }
 
-    /// Returns the next destination that `fits`. Takes turns like [`Set::choose`].
-    pub fn choose_fitting(&self, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        self.pick_fitting(ask, |turns, _| take(turns), fits)
+    /// Returns the next destination that `fits`. Takes turns like [`Set::choose`]. `calls` returns the
+    /// calls in progress of a destination, and `None` if that is its limit.
+    pub fn choose_fitting(
+        &self,
+        ask: &Ask,
+        calls: impl Fn(Slot) -> Option<u64>,
+        fits: impl FnMut(Slot) -> bool,
+    ) -> Picked {
+        self.pick_fitting(ask, |turns, _| take(turns), calls, fits)
     }
 
     /// Returns what [`Set::choose_fitting`] would return now, and takes no turn.
-    pub fn peek_fitting(&self, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        self.pick_fitting(ask, |turns, drawn| look(turns).wrapping_add(drawn), fits)
+    pub fn peek_fitting(
+        &self,
+        ask: &Ask,
+        calls: impl Fn(Slot) -> Option<u64>,
+        fits: impl FnMut(Slot) -> bool,
+    ) -> Picked {
+        self.pick_fitting(ask, |turns, drawn| look(turns).wrapping_add(drawn), calls, fits)
     }
 
     fn pick_fitting(
         &self,
         ask: &Ask,
         turn: impl Fn(&AtomicU64, u64) -> u64 + Copy,
+        calls: impl Fn(Slot) -> Option<u64>,
         mut fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
-        let Some(first) = self.pick(ask, |turns| turn(turns, 0)) else { return Picked::Nothing };
+        let by_calls = self.chooser.pick_by_calls(ask, calls);
+        let Some(first) = by_calls.or_else(|| self.pick(ask, |turns| turn(turns, 0))) else {
+            return Picked::Nothing;
+        };
         if fits(first) {
             return Picked::To(first);
         }

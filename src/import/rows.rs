@@ -218,10 +218,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     Row(
-        "route { ds_select_dst(\"1\", \"10\"); }",
+        "route { ds_select_dst(\"1\", \"13\"); }",
         &["set = 1"],
         &[
-            "k.cfg:1 ds_select_dst(\"1\", \"10\"): [dispatch] algorithm: algorithm 10 (call-load) is not available",
+            "k.cfg:1 ds_select_dst(\"1\", \"13\"): [dispatch] algorithm: algorithm 13 (latency) is not available",
         ],
     ),
     Row(

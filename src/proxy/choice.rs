@@ -40,7 +40,7 @@ trait Hand {
     /// Returns the destination that challenged this caller.
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot>;
     /// Returns a destination that fits.
-    fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
+    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
     /// Returns whether these limits allow one more call.
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over>;
     /// Gives a counted call back.
@@ -54,8 +54,8 @@ impl Hand for Taking {
         at.shared.pins.take_challenge(at.now, key, cseq_bits)
     }
 
-    fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        set.choose_fitting(ask, fits)
+    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        set.choose_fitting(ask, |slot| calls_at(at, slot), fits)
     }
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
@@ -74,8 +74,8 @@ impl Hand for Looking {
         at.shared.pins.find_challenge(at.now, key, cseq_bits)
     }
 
-    fn pick(set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        set.peek_fitting(ask, fits)
+    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        set.peek_fitting(ask, |slot| calls_at(at, slot), fits)
     }
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
@@ -266,7 +266,7 @@ impl Core {
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
-        self.within_limits::<H>(at, set, Rule::Turn, |fits| H::pick(set, &ask, fits))
+        self.within_limits::<H>(at, set, Rule::Turn, |fits| H::pick(at, set, &ask, fits))
     }
 
     /// Returns what `pick` finds within the limits of the set and of each destination.
@@ -348,6 +348,13 @@ impl Core {
 /// Returns the set that a request was dispatched to before, when it went to `lost`.
 fn set_again(at: &Arrival, lost: Slot, set: u32) -> u32 {
     at.snapshot.destinations.set_of(lost).unwrap_or(set)
+}
+
+/// Returns the calls in progress at this destination; `None` if that is its limit.
+fn calls_at(at: &Arrival, slot: Slot) -> Option<u64> {
+    let destinations = &at.snapshot.destinations;
+    let limits = destinations.hop(slot)?.limits;
+    destinations.get(slot)?.load.calls_below(limits)
 }
 
 /// Counts the request at this destination if its limits allow that.

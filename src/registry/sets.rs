@@ -302,7 +302,8 @@ impl SetMemory {
             chooser,
             last_resort,
             key: Key::of(&choosing).map(Arc::new),
-            counts_calls: roster.members.iter().any(|member| member.standing.has_calls_max),
+            counts_calls: choosing.algorithm.counts_calls()
+                || roster.members.iter().any(|member| member.standing.has_calls_max),
             load: before.map(|before| Arc::clone(&before.set.load)).unwrap_or_default(),
             active_members: active_members.into(),
             inactive_members: inactive_members.into(),

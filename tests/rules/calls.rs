@@ -1,6 +1,6 @@
 //! Calls in progress: what begins and ends one, and what happens at the limit.
 
-use strowger::destination::Limits;
+use strowger::destination::{Algorithm, Choosing, Limits};
 use strowger::proxy::{Answer, Verdict};
 
 use crate::messages::{A, CALLER, Request, by_callee, by_caller, call, invite, response};
@@ -175,6 +175,34 @@ fn at_the_limit_the_next_one_is_chosen_and_then_the_call_is_refused() {
     // Only calls are limited.
     relay.send(CALLER, Request::new("OPTIONS", "g").text()).forwarded();
     calls(&relay);
+}
+
+#[test]
+fn calls_go_to_the_one_with_the_fewest() {
+    let list = ["sip:10.0.0.1:5060", "sip:10.0.0.2:5060 maxload=2", "sip:10.0.0.3:5060"];
+    let choosing = Choosing { algorithm: Algorithm::CallLoad, ..Choosing::default() };
+    let mut relay = Relay::choosing(&choosing, &list);
+    let calls = |relay: &mut Relay, ids: &[&str]| {
+        let sent: Vec<_> = ids.iter().map(|call_id| call(relay, call_id)).collect();
+        let to: Vec<_> = sent.iter().map(|sent| sent.to.ip().to_string()).collect();
+        (to.iter().map(|to| &to[7..]).collect::<Vec<_>>().concat(), sent)
+    };
+    let (to, sent) = calls(&mut relay, &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    assert_eq!(to, "12312313", "the second one is at its limit");
+    for at in [2, 5] {
+        let bye = by_caller("BYE", ["c", "f"][at / 5], &sent[at].routes());
+        relay.send(CALLER, bye).forwarded();
+    }
+    let (to, _) = calls(&mut relay, &["i", "j", "k"]);
+    assert_eq!(to, "331", "two of the third have ended");
+
+    let choosing = Choosing { algorithm: Algorithm::LeastCalls, ..Choosing::default() };
+    let mut relay = Relay::choosing(&choosing, &["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    let ids: Vec<_> = (0..40).map(|n| format!("call-{n}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let (to, _) = calls(&mut relay, &ids);
+    // Of two, both are looked at.
+    assert_eq!(to.matches('1').count(), 20, "{to}");
 }
 
 #[test]

@@ -59,6 +59,8 @@ impl Chooser {
                 (Draw::Entropy, Table::Steps(next_of_each(&at).into()))
             }
             Algorithm::Random => (Draw::Entropy, Table::Even),
+            Algorithm::CallLoad => (Draw::Least, Table::Even),
+            Algorithm::LeastCalls => (Draw::LessOfTwo, Table::Even),
             Algorithm::CallIdHash
             | Algorithm::FromHash
             | Algorithm::ToHash

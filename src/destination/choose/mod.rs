@@ -8,10 +8,12 @@
 //! | hashes | the hash of the key | [`by_hash`] |
 //! | consistent | the hash of the key | [`consistent`] |
 //! | first | always 0 | each record in its order |
+//! | call load, least calls | see [`by_calls`]; for other methods, unpredictable | each record in its order |
 //!
 //! Everything is prepared when the set changes. A choice is one step, or two, in a set of any size.
 
 mod build;
+mod by_calls;
 mod by_hash;
 mod consistent;
 mod slots;
@@ -79,6 +81,10 @@ enum Draw {
     KeyOrTurn(Turn),
     /// Always 0.
     First,
+    /// The fewest calls in progress.
+    Least,
+    /// Two at random, then the one with fewer calls in progress.
+    LessOfTwo,
 }
 
 /// The turns that a set takes.
@@ -192,7 +198,8 @@ impl Chooser {
         let count = self.places.len();
         let number = match &self.draw {
             Draw::Turn(of) => of.number(ask.is_invite, turn),
-            Draw::Entropy => ask.entropy,
+            // Without the calls in progress.
+            Draw::Entropy | Draw::Least | Draw::LessOfTwo => ask.entropy,
             Draw::Key => ask.key?,
             Draw::KeyOrTurn(of) => match ask.key {
                 Some(key) => key,
