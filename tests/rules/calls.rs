@@ -334,3 +334,30 @@ fn messages_of_a_call_may_come_to_any_worker() {
         assert_eq!(calls(&relay), 0);
     }
 }
+
+#[test]
+fn a_call_that_is_retried_is_in_progress_only_where_it_went_last() {
+    let begun = || {
+        let mut relay = Relay::new(&[ONE, TWO]);
+        relay.send(CALLER, invite("call")).forwarded();
+        assert_eq!(calls(&relay), 1);
+        relay
+    };
+    let mut relay = begun();
+    relay.load(&["1 sip:10.0.0.1:5060 maxload=100", TWO]);
+    let second = relay.send(CALLER, invite("call"));
+    assert_eq!(second.summary(), "retried 10.0.0.2:5060");
+    assert_eq!((calls(&relay), relay.shared.calls.len()), (0, 1));
+    answer(&mut relay, &second.forwarded(), "486 Busy Here");
+    assert_eq!(relay.shared.calls.len(), 0);
+
+    let mut relay = begun();
+    relay.load(&["1 sip:10.0.0.1:5060 maxload=100", "1 sip:10.0.0.2:5060 maxload=100"]);
+    assert_eq!(relay.send(CALLER, invite("call")).summary(), "no_destination");
+    assert_eq!(calls(&relay), 0);
+
+    // A copy of another method than INVITE ends no call.
+    let mut relay = begun();
+    relay.send(CALLER, Request::new("MESSAGE", "other").text()).forwarded();
+    assert_eq!(calls(&relay), 1);
+}
