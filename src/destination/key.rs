@@ -143,8 +143,8 @@ impl Key {
         Some(Self { parts, how, has_fallback: false })
     }
 
-    /// Starts a hash.
-    pub(crate) fn hasher(&self) -> KeyHasher {
+    /// Starts a hash, to which [`Key::parts`] are added in their order.
+    pub fn hasher(&self) -> KeyHasher {
         KeyHasher {
             how: self.how,
             ours: Fields::new(PUBLIC),
@@ -170,7 +170,7 @@ impl Key {
 const PUBLIC: Key128 = Key128(0x7374_726f_7767_6572, 0x6465_7374_696e_6174);
 
 /// Hashes the parts of a key, one after the other.
-pub(crate) struct KeyHasher {
+pub struct KeyHasher {
     how: How,
     ours: Fields,
     kamailio: KamailioHash,
@@ -179,12 +179,12 @@ pub(crate) struct KeyHasher {
 
 impl KeyHasher {
     /// Adds a part; an empty one if the message does not have it.
-    pub(crate) fn part(&mut self, text: &[u8]) {
+    pub fn part(&mut self, text: &[u8]) {
         self.add(text, false);
     }
 
     /// Adds a part that has no case. Kamailio hashes it as it is.
-    pub(crate) fn part_without_case(&mut self, text: &[u8]) {
+    pub fn part_without_case(&mut self, text: &[u8]) {
         self.add(text, true);
     }
 
@@ -203,7 +203,7 @@ impl KeyHasher {
 
     /// Returns the hash; `None` if the message has no part of the key. Kamailio takes an empty URI
     /// for a key like any other.
-    pub(crate) fn finish(&self) -> Option<u64> {
+    pub fn finish(&self) -> Option<u64> {
         match self.how {
             How::KamailioKeys => Some(u64::from(self.kamailio.finish())),
             _ if self.is_empty => None,

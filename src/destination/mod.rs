@@ -15,7 +15,7 @@ mod wheel;
 pub use algorithm::{Algorithm, Choosing};
 pub use choose::Ask;
 pub use flags::{DestinationState, Flags};
-pub use key::{HeaderField, Key, Part, UriOf};
+pub use key::{HeaderField, Key, KeyHasher, Part, UriOf};
 pub use load::{Limits, Load, Over, default_burst};
 pub use record::{
     Address, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName, UriError,
@@ -24,7 +24,7 @@ pub use set::{Picked, Set};
 pub use table::{Destination, Known, NextHop, SourceMatch, Table};
 
 pub(crate) use choose::{Candidate, Chooser, Standing};
-pub(crate) use key::{KeyHasher, identity};
+pub(crate) use key::identity;
 pub(crate) use table::Index;
 pub(crate) use turns::{Place, Turns};
 pub(crate) use wheel::wheel;
