@@ -1,8 +1,7 @@
-//! One destination: its state, and what is remembered of how it came to it.
+//! One destination: its state, and what decides how it changes.
 
 use std::collections::VecDeque;
 
-use super::history::{Entry, History};
 use super::reason::ChangeReason;
 use super::rule::{after_probe, is_disabled, is_inactive, is_probed};
 use super::traffic::Traffic;
@@ -24,7 +23,6 @@ pub(super) struct Member {
     pub(super) reason: ChangeReason,
     /// Kamailio's count of failures or successes.
     pub(super) count: u32,
-    pub(super) history: History,
     pub(super) traffic: Traffic,
     /// Set while it is inactive because of what was seen here.
     pub(super) out: Option<Out>,
@@ -93,7 +91,6 @@ impl Member {
             told: flags,
             reason: ChangeReason::Operator,
             count: 0,
-            history: History::default(),
             traffic: Traffic::default(),
             out: None,
             trial_until: None,
@@ -111,16 +108,10 @@ impl Member {
     /// Takes over the target after a change of the snapshot.
     pub(super) fn follow(&mut self, now: Now, target: Target, endpoint: EndpointId) {
         if target.from_operator {
-            let before = self.flags;
             let mut next = Self::new(now, target, endpoint);
-            next.history = std::mem::take(&mut self.history);
             next.traffic = std::mem::take(&mut self.traffic);
             next.has_answered_probe = self.has_answered_probe;
             *self = next;
-            if before != self.flags {
-                let (from, to) = (before, self.flags);
-                self.history.push(Entry { at: now, from, to, reason: ChangeReason::Operator });
-            }
             return;
         }
         // If a change of ours did not get through, it is told again.
@@ -249,10 +240,10 @@ impl Member {
     }
 
     /// Takes what its traffic showed.
-    pub(super) fn has_answered_requests(&mut self, now: Now) {
+    pub(super) fn has_answered_requests(&mut self) {
         self.is_unconfirmed = false;
         if self.trial_until.take().is_some() && self.flags.state() == DestinationState::Trying {
-            self.ends_trial(now, ChangeReason::Proven);
+            self.ends_trial(ChangeReason::Proven);
         }
     }
 
@@ -268,7 +259,7 @@ impl Member {
         if let Some(full) = self.full.filter(|full| full.until <= now) {
             self.full = None;
             let after_ms = now.ms().saturating_sub(full.since.ms());
-            self.becomes(now, self.flags.with_full(false), ChangeReason::NotFull { after_ms });
+            self.becomes(self.flags.with_full(false), ChangeReason::NotFull { after_ms });
             if self.is_passive() {
                 self.doubt();
             }
@@ -278,7 +269,7 @@ impl Member {
                 self.trial_until = Some(now.plus_ms(TRIAL_MS));
             } else {
                 self.trial_until = None;
-                self.ends_trial(now, ChangeReason::Undisputed);
+                self.ends_trial(ChangeReason::Undisputed);
             }
         }
         let Some(mut out) = self.out else { return };
@@ -304,12 +295,10 @@ impl Member {
     }
 
     /// Changes the flags; returns whether they differ.
-    pub(super) fn becomes(&mut self, now: Now, flags: Flags, reason: ChangeReason) -> bool {
+    pub(super) fn becomes(&mut self, flags: Flags, reason: ChangeReason) -> bool {
         if flags == self.flags {
             return false;
         }
-        let (from, to) = (self.flags, flags);
-        self.history.push(Entry { at: now, from, to, reason });
         self.flags = flags;
         self.reason = reason;
         true
@@ -374,7 +363,7 @@ impl Member {
         if is_inactive(next) && !is_inactive(self.flags) {
             self.goes_out(now, next, reason, !is_by_mode);
         } else {
-            self.becomes(now, next, reason);
+            self.becomes(next, reason);
         }
     }
 
@@ -406,7 +395,7 @@ impl Member {
         self.is_in_doubt = false;
         self.is_unconfirmed = false;
         self.traffic.forgive();
-        self.becomes(now, next, reason);
+        self.becomes(next, reason);
     }
 
     /// Takes the flags after a good answer; it comes back, if it was inactive.
@@ -421,7 +410,7 @@ impl Member {
         if !is_inactive(next) {
             self.trial_until = None;
         }
-        self.becomes(now, next, reason);
+        self.becomes(next, reason);
     }
 
     fn begins_trial(&mut self, now: Now) {
@@ -434,13 +423,13 @@ impl Member {
         self.count = 0;
         self.traffic.forgive();
         let out_ms = now.ms().saturating_sub(out.since.ms());
-        self.becomes(now, next, ChangeReason::Trial { out_ms });
+        self.becomes(next, ChangeReason::Trial { out_ms });
     }
 
-    fn ends_trial(&mut self, now: Now, reason: ChangeReason) {
+    fn ends_trial(&mut self, reason: ChangeReason) {
         let has_flag = self.flags.bits() & Flags::PROBING != 0;
         self.count = 0;
-        self.becomes(now, self.flags.in_state(DestinationState::Active, has_flag), reason);
+        self.becomes(self.flags.in_state(DestinationState::Active, has_flag), reason);
     }
 
     /// Notes that it becomes inactive or comes back; returns how often it did within a minute.

@@ -24,7 +24,6 @@
 //!
 //! With passive detection off, what remains is Kamailio's state machine.
 
-mod history;
 mod member;
 mod prober;
 mod random;
@@ -40,7 +39,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use history::{Entry, History};
 pub use reason::ChangeReason;
 pub use settings::{Codes, Mode, Passive, Probing, probe_method, proxy_address};
 
@@ -139,7 +137,7 @@ pub struct SlotTraffic {
 
 /// What is known of a destination, for lists.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct View {
     /// Its flags.
     pub flags: Flags,
     /// Why it has them.
@@ -158,8 +156,6 @@ pub struct View<'a> {
     pub is_on_trial: bool,
     /// How long its last answer to a probe took.
     pub answer_ms: Option<u64>,
-    /// Its last changes.
-    pub history: &'a History,
 }
 
 /// What happened, as counters that only grow.
@@ -386,7 +382,7 @@ impl Health {
             let is_silent =
                 limit > 0 && member.is_watched() && member.traffic.silence(now).requests >= limit;
             if seen.has_answered && member.is_unproven() {
-                self.judge(now, slot, |member| member.has_answered_requests(now));
+                self.judge(now, slot, |member| member.has_answered_requests());
             }
             if is_out {
                 heard_while_out.push(slot);
@@ -436,7 +432,7 @@ impl Health {
         self.counters.probes_repeated += self.prober.send(now, &mut out.probes);
         self.counters.probes_sent += (out.probes.len() - before) as u64;
         for set in std::mem::take(&mut self.changed_sets) {
-            self.look_at_set(now, set);
+            self.look_at_set(set);
         }
         for number in std::mem::take(&mut self.changed) {
             let Some(member) = self.member_mut(Slot(number)) else { continue };
@@ -452,7 +448,7 @@ impl Health {
     }
 
     /// Returns what is known of a destination; `None` if it is not watched.
-    pub fn view(&self, slot: Slot) -> Option<View<'_>> {
+    pub fn view(&self, slot: Slot) -> Option<View> {
         let member = self.members.get(usize::from(slot.0))?.as_deref()?;
         Some(View {
             flags: member.flags,
@@ -464,7 +460,6 @@ impl Health {
             trial_at: member.trial_at(),
             is_on_trial: member.is_on_trial(),
             answer_ms: self.prober.get(member.endpoint).and_then(|endpoint| endpoint.answer_ms),
-            history: &member.history,
         })
     }
 
@@ -558,7 +553,7 @@ impl Health {
     }
 
     /// Makes the inactive destinations of a set its last resort, or ends that.
-    fn look_at_set(&mut self, now: Now, set: u32) {
+    fn look_at_set(&mut self, set: u32) {
         let slots = self.sets.get(&set).cloned().unwrap_or_default();
         let (mut selectable, mut all, mut percent) = (0u32, 0u32, 0);
         for member in slots.iter().filter_map(|slot| self.members[usize::from(slot.0)].as_ref()) {
@@ -581,7 +576,7 @@ impl Health {
             } else {
                 ChangeReason::NoLastResort
             };
-            if member.becomes(now, flags, reason) {
+            if member.becomes(flags, reason) {
                 self.changed.insert(slot.0);
             }
         }
