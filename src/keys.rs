@@ -30,6 +30,7 @@ pub struct Keys {
     branch: Key128,
     to_tag: Key128,
     pin: Key128,
+    caller: Key128,
 }
 
 impl Keys {
@@ -45,6 +46,7 @@ impl Keys {
             branch: derive("strowger 2026 branch", first),
             to_tag: derive("strowger 2026 to tag", first),
             pin: derive("strowger 2026 pin", first),
+            caller: derive("strowger 2026 caller", first),
         }
     }
 
@@ -71,6 +73,11 @@ impl Keys {
     /// Starts a hash for the keys of call pins.
     pub(crate) fn pin(&self) -> Fields {
         Fields::new(self.pin)
+    }
+
+    /// Starts a hash that tells callers, and called numbers, apart.
+    pub(crate) fn caller(&self) -> Fields {
+        Fields::new(self.caller)
     }
 }
 

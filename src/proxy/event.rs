@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::failed_call::FailedCall;
 use crate::destination::Slot;
 use crate::message::Method;
 
@@ -56,6 +57,15 @@ pub struct Heard {
     pub age_ms: Option<u32>,
     /// Retry-After of a first final response with code 503, in seconds.
     pub retry_after_s: Option<u32>,
+    /// Whose call it was if it is a first final response to an INVITE with a code of 5xx.
+    pub failed: Option<FailedCall>,
+}
+
+impl Heard {
+    /// Returns whether it is the final response to a call, with a code of 5xx.
+    pub fn is_failed_call(&self) -> bool {
+        self.is_final && self.method == Method::Invite && (500..600).contains(&self.code)
+    }
 }
 
 /// The response to a probe of ours: its Via verifies, and this process sent it.

@@ -73,7 +73,7 @@ impl Core {
         Some(())
     }
 
-    fn uri_of(&self, bytes: &[u8], which: UriOf) -> Option<(Span, Uri)> {
+    pub(super) fn uri_of(&self, bytes: &[u8], which: UriOf) -> Option<(Span, Uri)> {
         let span = self.uri_text(bytes, which)?;
         let uri = match which {
             UriOf::Request => self.message.uri,
@@ -123,6 +123,14 @@ impl Core {
             }
         }
         fallback
+    }
+}
+
+/// Returns the user of a URI, or else its host.
+pub(super) fn user_or_host<'a>(bytes: &'a [u8], span: Span, uri: &Uri) -> &'a [u8] {
+    match user(bytes, span, uri) {
+        [] => uri.host.of(bytes),
+        user => user,
     }
 }
 

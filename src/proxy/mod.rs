@@ -22,6 +22,7 @@ mod choice;
 mod decision;
 mod event;
 mod explain;
+mod failed_call;
 mod flow;
 mod in_dialog;
 mod key;
@@ -47,6 +48,7 @@ pub use explain::{
     Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
     likely_source,
 };
+pub use failed_call::FailedCall;
 pub use flow::{Flow, Frame, FrameBuffer};
 pub use outbox::{Cause, Entry, Outbox, Place};
 pub use policy::{
@@ -377,7 +379,7 @@ impl Core {
         progress: Option<Progress>,
     ) -> Heard {
         let is_final = progress.is_some_and(Progress::is_final);
-        Heard {
+        let mut heard = Heard {
             slot,
             method: self.message.cseq_method,
             code,
@@ -385,7 +387,12 @@ impl Core {
             is_final,
             age_ms,
             retry_after_s: retry_after_s(at, &self.message, is_final && code == 503),
+            failed: None,
+        };
+        if heard.is_failed_call() {
+            heard.failed = Some(self.failed_call(at));
         }
+        heard
     }
 
     fn probe_answer(&self, at: &Arrival, number: u32, code: u16, age_ms: u32) -> ProbeAnswer {

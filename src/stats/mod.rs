@@ -11,7 +11,7 @@ use crossbeam::utils::CachePadded;
 
 pub use failure::SendFailure;
 pub use totals::{PinTotals, Totals};
-pub use traffic::{SlotTraffic, Traffic};
+pub use traffic::{FailedCalls, SlotTraffic, Traffic};
 
 use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
 use crate::sync::{AtomicU64, Ordering};

@@ -1,8 +1,9 @@
 //! What happens at each destination: counted by the workers without a lock, read by who watches the
 //! destinations.
 //!
-//! Each worker has one cache line for each slot, which it alone writes. The memory is mapped and not
-//! touched: a slot without traffic costs nothing.
+//! Each worker has one cache line for each slot, which it alone writes. Who made the calls that failed
+//! stands apart, and is written only when a call fails. The memory is mapped and not touched: a slot
+//! without traffic costs nothing.
 //!
 //! The numbers only grow, also when a slot is given to another destination, so a reader takes
 //! differences ([`SlotTraffic::since`]). Who starts to watch a destination looks once and counts from
@@ -21,7 +22,8 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// The traffic of all destinations, by worker.
 pub struct Traffic {
-    /// A line for each slot, for each worker.
+    /// For each worker a line for each slot; then for each worker the failed calls of each slot;
+    /// then a line for each worker.
     words: Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>,
     workers: usize,
 }
@@ -50,10 +52,19 @@ pub struct SlotTraffic {
     pub sources: u64,
 }
 
+/// Whose calls failed: each caller and each called number sets one of 64 bits.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FailedCalls {
+    /// The callers.
+    pub callers: u64,
+    /// The called numbers.
+    pub numbers: u64,
+}
+
 impl Traffic {
     /// Returns how many words of memory are needed for this many workers.
     pub const fn words_for(workers: usize) -> usize {
-        workers * SLOTS_MAX * LINE_WORDS
+        workers * (SLOTS_MAX * (LINE_WORDS + FAILED_WORDS) + LINE_WORDS)
     }
 
     /// Creates the counters in this memory, which must be zero.
@@ -109,13 +120,32 @@ impl Traffic {
         }
     }
 
+    /// Returns whose calls failed at this destination since the last call of this function.
+    pub fn take_failed(&self, slot: Slot) -> FailedCalls {
+        let mut all = FailedCalls::default();
+        for worker in 0..self.workers {
+            let Some(words) = self.failed(worker, slot) else { break };
+            all.callers |= take(&words[CALLERS]);
+            all.numbers |= take(&words[NUMBERS]);
+        }
+        all
+    }
+
+    /// Returns the addresses that requests came from since the last call of this function, to
+    /// whatever destination: each sets one of 64 bits.
+    pub fn take_senders(&self) -> u64 {
+        (0..self.workers).fold(0, |all, worker| all | take(self.senders(worker)))
+    }
+
     #[inline]
     fn count_request(&self, worker: usize, dispatched: &Dispatched<'_>) {
         let Some(line) = self.line(worker, dispatched.slot) else { return };
         add(&line[REQUESTS], 1);
         add(&line[CALLS], u64::from(dispatched.is_invite));
+        let bit = source_bit(dispatched.source);
         let sources = line[SOURCES].load(Ordering::Relaxed);
-        line[SOURCES].store(sources | source_bit(dispatched.source), Ordering::Relaxed);
+        line[SOURCES].store(sources | bit, Ordering::Relaxed);
+        set(self.senders(worker), bit);
     }
 
     #[inline]
@@ -133,7 +163,8 @@ impl Traffic {
                 add(&line[CALLS_ANSWERED], 1);
             }
         }
-        if heard.is_final && is_call && (500..600).contains(&heard.code) {
+        if heard.is_failed_call() {
+            self.count_failed(worker, heard);
             let failures = line[FAILURES].load(Ordering::Relaxed);
             let (busy, failed) = (failures as u32, (failures >> 32) as u32);
             let is_busy = heard.code == 503;
@@ -141,6 +172,31 @@ impl Traffic {
             let failed = failed.wrapping_add(u32::from(!is_busy));
             line[FAILURES].store(u64::from(failed) << 32 | u64::from(busy), Ordering::Relaxed);
         }
+    }
+
+    #[cold]
+    fn count_failed(&self, worker: usize, heard: &Heard) {
+        let (Some(words), Some(call)) = (self.failed(worker, heard.slot), heard.failed) else {
+            return;
+        };
+        set(&words[CALLERS], 1 << (call.caller % 64));
+        set(&words[NUMBERS], 1 << (call.number % 64));
+    }
+
+    /// Returns the words of the failed calls of a slot; `None` for a reserved number.
+    fn failed(&self, worker: usize, slot: Slot) -> Option<&[AtomicU64; FAILED_WORDS]> {
+        if !is_destination(slot) || worker >= self.workers {
+            return None;
+        }
+        let start = self.workers * SLOTS_MAX * LINE_WORDS;
+        let at = (worker * SLOTS_MAX + usize::from(slot.0)) * FAILED_WORDS;
+        self.words[start + at..].first_chunk()
+    }
+
+    #[inline]
+    fn senders(&self, worker: usize) -> &AtomicU64 {
+        let start = self.workers * SLOTS_MAX * (LINE_WORDS + FAILED_WORDS);
+        &self.words[start + worker * LINE_WORDS]
     }
 
     /// Returns the line of a slot; `None` for a reserved number.
@@ -194,6 +250,30 @@ const ANSWER_MS: usize = 6;
 /// until the next response, or one request's bit is missing.
 const SOURCES: usize = 7;
 
+/// Words of the failed calls of one slot.
+const FAILED_WORDS: usize = 2;
+const CALLERS: usize = 0;
+const NUMBERS: usize = 1;
+
+// The lines of two workers share no cache line.
+const _: () = assert!((SLOTS_MAX * FAILED_WORDS).is_multiple_of(LINE_WORDS));
+
+/// Sets a bit that the reader takes.
+#[inline]
+fn set(word: &AtomicU64, bit: u64) {
+    // Nearly always it is set already, and then the line stays where it is. Relaxed: a bit orders
+    // nothing. The reader writes, too, so this is one step.
+    if word.load(Ordering::Relaxed) & bit == 0 {
+        word.fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+/// Takes all bits.
+fn take(word: &AtomicU64) -> u64 {
+    // A word without bits may be on a page that was never touched.
+    if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::Relaxed) }
+}
+
 #[inline]
 fn add(word: &AtomicU64, n: u64) {
     // Only one thread writes, so nothing is lost between load and store. Relaxed: numbers, which
@@ -215,6 +295,8 @@ fn source_bit(source: SocketAddr) -> u64 {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    use crate::proxy::FailedCall;
 
     const SLOT: Slot = Slot(7);
 
@@ -246,6 +328,7 @@ mod tests {
             is_final,
             age_ms: Some(20),
             retry_after_s: None,
+            failed: None,
         }
     }
 
@@ -327,6 +410,51 @@ mod tests {
         traffic.count(0, &Event::Heard(response(500, (false, true))));
         let since = traffic.of(SLOT).since(&before);
         assert_eq!((since.heard, since.busy, since.failed), (2, 1, 1));
+    }
+
+    #[test]
+    fn whose_calls_failed() {
+        let traffic = traffic(2);
+        let call = |caller, number| Some(FailedCall { caller, number });
+        let failed =
+            |code, call| Event::Heard(Heard { failed: call, ..response(code, (true, true)) });
+        traffic.count(0, &failed(500, call(65, 2)));
+        traffic.count(0, &failed(503, call(1, 3)));
+        traffic.count(1, &failed(503, call(63, 3)));
+        traffic.count(1, &failed(503, None));
+        traffic.count(1, &failed(486, call(7, 7)));
+        traffic
+            .count(1, &Event::Heard(Heard { failed: call(7, 7), ..response(503, (true, false)) }));
+        assert_eq!(traffic.take_failed(Slot(6)), FailedCalls::default());
+        let wants = FailedCalls { callers: 1 << 63 | 0b10, numbers: 0b1100 };
+        assert_eq!(traffic.take_failed(SLOT), wants);
+        assert_eq!(traffic.take_failed(SLOT), FailedCalls::default());
+        // Those of the last slot of each worker are neither the first's nor another's.
+        let last = Slot(SLOTS_MAX as u16 - 1);
+        for worker in [0, 1] {
+            let heard = Heard { slot: last, ..response(503, (true, true)) };
+            let failed = call(worker, 10 + worker);
+            traffic.count(worker as usize, &Event::Heard(Heard { failed, ..heard }));
+        }
+        assert_eq!(traffic.take_senders(), 0);
+        assert_eq!(traffic.take_failed(Slot(0)), FailedCalls::default());
+        let wants = FailedCalls { callers: 0b11, numbers: 0b11 << 10 };
+        assert_eq!(traffic.take_failed(last), wants);
+    }
+
+    #[test]
+    fn senders_are_those_of_all_slots() {
+        let traffic = traffic(2);
+        let bit = |source: &str| source_bit(source.parse().unwrap());
+        traffic.count(0, &request(SLOT, "192.0.2.1:1", true));
+        traffic.count(0, &request(Slot(9), "192.0.2.1:2", true));
+        traffic.count(1, &request(SLOT, "192.0.2.2:1", false));
+        // Heard or not.
+        traffic.count(1, &Event::Heard(response(200, (true, true))));
+        assert_eq!(traffic.take_senders(), bit("192.0.2.1:1") | bit("192.0.2.2:1"));
+        assert_eq!(traffic.take_senders(), 0);
+        traffic.count(1, &request(SLOT, "192.0.2.2:1", false));
+        assert_eq!(traffic.take_senders(), bit("192.0.2.2:1"));
     }
 
     #[test]

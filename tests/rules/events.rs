@@ -11,8 +11,9 @@ use crate::relay::{Relay, Sent, listeners};
 /// Method and code, whether it is the first and the first final response, and the age.
 fn words(heard: Option<Heard>) -> String {
     heard.map_or("nothing".into(), |heard| {
-        let Heard { slot, method, code, is_first, is_final, age_ms, retry_after_s } = heard;
+        let Heard { slot, method, code, is_first, is_final, age_ms, retry_after_s, failed } = heard;
         assert_eq!(slot.0, 0);
+        assert_eq!(failed.is_some(), heard.is_failed_call());
         let mut words = format!("{method:?} {code}");
         for (is, word) in [(is_first, " first"), (is_final, " final")] {
             words += if is { word } else { "" };
@@ -202,5 +203,38 @@ fn retry_after_of_a_503() {
         relay.send(A, &text).forwarded();
         assert_eq!(relay.heard().unwrap().retry_after_s, None, "a copy");
         assert_eq!(relay.heard().unwrap().method, Method::Invite);
+    }
+}
+
+#[test]
+fn a_failed_call_says_who_called_whom() {
+    const FROM: &str = "<sip:alice@example.org>";
+    const TO: &str = "<sip:bob@example.org>";
+    let failed = |source: &str, from: &str, to: &str, status: &str| {
+        let mut relay = Relay::new(&["sip:10.0.0.1:5060"]);
+        let from = format!("{from};tag=a");
+        let request = Request { from: &from, to, ..Request::new("INVITE", "call") };
+        let sent = relay.send(source, request.text()).forwarded();
+        relay.send(A, response(&sent, status, "b")).forwarded();
+        relay.heard().unwrap().failed
+    };
+    let of = |source: &str, from: &str, to: &str| failed(source, from, to, "500 Broken").unwrap();
+    let plain = of(CALLER, FROM, TO);
+    for (says, other, is_same) in [
+        ("another code", failed(CALLER, FROM, TO, "599 x").unwrap(), (true, true)),
+        ("another port", of("198.51.100.7:5099", FROM, TO), (true, true)),
+        ("another host in To", of(CALLER, FROM, "<sip:bob@other.example.com>"), (true, true)),
+        ("another address", of("198.51.100.8:5062", FROM, TO), (false, true)),
+        ("another user in From", of(CALLER, "<sip:carol@example.com>", TO), (false, true)),
+        ("another number", of(CALLER, FROM, "<sip:4711:x@example.org;user=phone>"), (true, false)),
+        ("no users", of(CALLER, "<sip:example.com>", "<sip:example.org>"), (false, false)),
+    ] {
+        let same = (other.caller == plain.caller, other.number == plain.number);
+        assert_eq!(same, is_same, "{says}");
+        assert_ne!(other.caller, other.number);
+    }
+    assert_eq!(of(CALLER, FROM, "\"B\" <sip:4711@a>"), of(CALLER, FROM, "<tel:4711;x=y>"));
+    for status in ["499 x", "600 x", "486 Busy", "200 OK"] {
+        assert_eq!(failed(CALLER, FROM, TO, status), None, "{status}");
     }
 }
