@@ -536,6 +536,20 @@ pub const WINDOW_MS: u64 = 100;
 /// a second.
 pub(crate) const SHARES_MS: u64 = 10_000;
 
+/// How long a source of requests is one of those that there are, in milliseconds; up to twice as
+/// long.
+pub(crate) const SENDERS_MS: u64 = 10_000;
+
+/// What is too old leaves a share in steps of this length, in milliseconds. Ten of these steps and ten
+/// windows of 72 bytes for each of 65,520 destinations are 94 MB.
+pub(crate) const SHARE_STEP_MS: u64 = 1_000;
+
+const _: () = assert!(SHARES_MS.is_multiple_of(SHARE_STEP_MS));
+
+/// If a destination refuses calls again this soon after it was full, it is full for twice as long, in
+/// milliseconds.
+pub(crate) const REFUSES_AGAIN_MS: u64 = 60_000;
+
 /// How long a destination that passive detection took out, and that never answered a probe, waits
 /// for its trial; also the first pause of one that flaps. Doubled each time, up to 8 minutes.
 pub(crate) const PAUSE_MS: u64 = 30_000;

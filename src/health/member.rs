@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::reason::ChangeReason;
+use super::reason::{ChangeReason, FailedShare};
 use super::rule::{after_probe, is_disabled, is_inactive, is_probed};
 use super::traffic::Traffic;
 use super::{EndpointId, Mode, Target, Want};
 use crate::clock::Now;
 use crate::destination::{DestinationState, Flags};
-use crate::limits::{CALM_MS, FLAP_WINDOW_MS, PAUSE_MS, QUICK_MS, TRIAL_MS};
+use crate::limits::{CALM_MS, FLAP_WINDOW_MS, PAUSE_MS, QUICK_MS, REFUSES_AGAIN_MS, TRIAL_MS};
 
 /// One destination.
 #[derive(Debug)]
@@ -28,6 +28,11 @@ pub(super) struct Member {
     pub(super) out: Option<Out>,
     trial_until: Option<Now>,
     full: Option<Full>,
+    /// Until when it was full the last time because it refused calls, and how often the pause was
+    /// doubled.
+    refused: Option<(Now, u32)>,
+    /// The called numbers, each a bit, because of which it is out or full.
+    pub(super) blamed_for: u64,
     /// Live traffic, or an ICMP error that proves nothing, asks for a probe.
     is_in_doubt: bool,
     /// Some probe was answered.
@@ -62,6 +67,8 @@ pub(super) struct Out {
 struct Full {
     since: Now,
     until: Now,
+    /// It refused calls, so a probe that it answers says nothing.
+    is_by_calls: bool,
 }
 
 /// The result of a probe.
@@ -95,6 +102,8 @@ impl Member {
             out: None,
             trial_until: None,
             full: None,
+            refused: None,
+            blamed_for: 0,
             is_in_doubt: false,
             has_answered_probe: false,
             is_unconfirmed: false,
@@ -239,6 +248,26 @@ impl Member {
         self.goes_out(now, next, reason, true);
     }
 
+    /// It answered too many calls with 5xx: with 503 it is full, with others it fails.
+    pub(super) fn fails_calls(&mut self, now: Now, share: FailedShare, is_busy: bool) {
+        let full_s = u64::from(self.target.probing.full_s);
+        if !is_busy || full_s == 0 {
+            self.take_out(now, ChangeReason::Failing(share));
+            return;
+        }
+        let doubled = match self.refused {
+            Some((until, doubled)) if now < until.plus_ms(REFUSES_AGAIN_MS) => doubled + 1,
+            _ => 0,
+        };
+        let for_s = (full_s << doubled.min(FULL_DOUBLED_MAX))
+            .min(u64::from(self.target.probing.full_s_max));
+        let for_ms = for_s.max(1) * 1_000;
+        let until = now.plus_ms(for_ms);
+        self.refused = Some((until, doubled));
+        self.full = Some(Full { since: now, until, is_by_calls: true });
+        self.becomes(self.flags.with_full(true), ChangeReason::Refusing { share, for_ms });
+    }
+
     /// Takes what its traffic showed.
     pub(super) fn has_answered_requests(&mut self) {
         self.is_unconfirmed = false;
@@ -258,6 +287,7 @@ impl Member {
     pub(super) fn timeout(&mut self, now: Now, is_probing: bool) {
         if let Some(full) = self.full.filter(|full| full.until <= now) {
             self.full = None;
+            self.is_chosen_again();
             let after_ms = now.ms().saturating_sub(full.since.ms());
             self.becomes(self.flags.with_full(false), ChangeReason::NotFull { after_ms });
             if self.is_passive() {
@@ -330,8 +360,9 @@ impl Member {
         let (next, count) = after_probe(settings, is_by_mode, self.flags, self.count, true);
         self.count = count;
         let out_ms = self.out.map(|out| now.ms().saturating_sub(out.since.ms()));
-        self.comes_to(now, next, ChangeReason::Answered { code, out_ms });
-        if !is_inactive(self.flags) {
+        let stays_full = self.full.is_some_and(|full| full.is_by_calls);
+        self.comes_to(now, next.with_full(stays_full), ChangeReason::Answered { code, out_ms });
+        if !is_inactive(self.flags) && !stays_full {
             self.full = None;
         }
     }
@@ -350,8 +381,13 @@ impl Member {
             return;
         }
         let for_ms = u64::from(for_s) * 1_000;
-        let since = self.full.map_or(now, |full| full.since);
-        self.full = Some(Full { since, until: now.plus_ms(for_ms) });
+        let until = now.plus_ms(for_ms);
+        self.full = Some(match self.full {
+            // Its probes do not say when it takes calls again, or they would have ended it.
+            Some(full) if full.is_by_calls => Full { until: full.until.max(until), ..full },
+            Some(full) => Full { until, ..full },
+            None => Full { since: now, until, is_by_calls: false },
+        });
         self.comes_to(now, next.with_full(true), ChangeReason::Full { retry_after_s, for_ms });
     }
 
@@ -378,7 +414,7 @@ impl Member {
         let is_refuted = is_by_traffic && self.is_unconfirmed;
         let is_flapping = flap_changes > 0 && changes > flap_changes as usize;
         // An answered probe says nothing about calls that are answered with 5xx.
-        let is_failing = matches!(reason, ChangeReason::Failing { .. });
+        let is_failing = matches!(reason, ChangeReason::Failing(_));
         let is_paused = self.is_passive() && (is_refuted || is_flapping || is_failing);
         let never_answered = is_by_traffic && !(self.has_answered_probe && self.can_be_probed());
         let ms = if is_paused || never_answered { pause_ms(self.pauses) } else { 0 };
@@ -405,7 +441,7 @@ impl Member {
             self.is_unconfirmed = self.out.is_some_and(|out| out.is_by_traffic);
             self.out = None;
             self.up_since = now;
-            self.traffic.forgive();
+            self.is_chosen_again();
         }
         if !is_inactive(next) {
             self.trial_until = None;
@@ -421,15 +457,22 @@ impl Member {
         self.trial_until = Some(now.plus_ms(TRIAL_MS));
         self.up_since = now;
         self.count = 0;
-        self.traffic.forgive();
+        self.is_chosen_again();
         let out_ms = now.ms().saturating_sub(out.since.ms());
         self.becomes(next, ChangeReason::Trial { out_ms });
+    }
+
+    /// What it did before does not count any more.
+    fn is_chosen_again(&mut self) {
+        self.blamed_for = 0;
+        self.traffic.forgive();
     }
 
     fn ends_trial(&mut self, reason: ChangeReason) {
         let has_flag = self.flags.bits() & Flags::PROBING != 0;
         self.count = 0;
-        self.becomes(self.flags.in_state(DestinationState::Active, has_flag), reason);
+        let next = self.flags.in_state(DestinationState::Active, has_flag);
+        self.becomes(next.with_full(self.flags.is_full()), reason);
     }
 
     /// Notes that it becomes inactive or comes back; returns how often it did within a minute.
@@ -454,3 +497,6 @@ fn pause_ms(pauses: u32) -> u64 {
 
 /// 30 s doubled four times are 8 minutes.
 const PAUSE_DOUBLED_MAX: u32 = 4;
+
+/// A second doubled twelve times is more than an hour, the longest time that can be configured.
+const FULL_DOUBLED_MAX: u32 = 12;

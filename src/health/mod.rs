@@ -10,8 +10,10 @@
 //! Probes and live traffic can contradict each other. Four rules decide:
 //!
 //! 1. **A proof counts at once**: an answer to a probe, an ICMP error that quotes a message of ours,
-//!    unanswered requests from three sources. Anything less (an ICMP error that may be forged,
-//!    silence towards one of several callers, many 503) only asks for a probe at once.
+//!    unanswered requests from three sources, failed calls of three callers to three numbers whose
+//!    share is clearly above that of the others. Anything less (an ICMP error that may be forged,
+//!    silence towards one of several callers, failed calls of one of them) only asks for a probe at
+//!    once.
 //! 2. **Answered requests count more than an unanswered probe.** A destination that answers new
 //!    requests while a probe waits for its timeout has not failed: it does not answer probes, or is
 //!    too busy to. A probe that it *refuses* counts, since that is the server's own statement.
@@ -19,6 +21,7 @@
 //!    word: live traffic takes a destination out, and the first probe that it answers from then on
 //!    brings it back. If traffic then takes it out again before it has answered a single request,
 //!    answers to probes do not count for a pause, which doubles each time.
+//!    An answered probe says nothing about calls that are answered with 5xx.
 //! 4. **A destination that never answered a probe is judged by its traffic alone.** After a pause it
 //!    gets calls again, as a trial.
 //!
@@ -31,6 +34,7 @@ mod rate;
 mod reason;
 mod rule;
 mod settings;
+mod share;
 #[cfg(test)]
 mod tests;
 mod traffic;
@@ -39,17 +43,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use reason::ChangeReason;
+pub use reason::{ChangeReason, FailedShare};
 pub use settings::{Codes, Mode, Passive, Probing, probe_method, proxy_address};
 
 use crate::clock::Now;
 use crate::destination::{Flags, Slot};
-use crate::limits::{SHARES_MS, WINDOW_MS};
+use crate::limits::{SENDERS_MS, WINDOW_MS};
 use crate::listener::ListenerId;
 use member::{Judged, Member, Outcome};
 use prober::{EndpointId, Prober, Want};
 use rule::{is_disabled, is_inactive};
-use traffic::Share;
+use share::{Numbers, Share, median_of_others};
 
 /// A destination to watch: a slot of the registry.
 #[derive(Clone, Debug)]
@@ -114,7 +118,8 @@ pub struct Actions {
     pub changes: Vec<Change>,
 }
 
-/// The traffic of a destination, summed up over all workers. All but `sources` only grow.
+/// The traffic of a destination, summed up over all workers. All but the three with a bit for each
+/// only grow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SlotTraffic {
     /// New requests sent to it.
@@ -131,6 +136,10 @@ pub struct SlotTraffic {
     pub failed: u64,
     /// A bit for each source of requests since it was last heard, by a hash of its address.
     pub sources: u64,
+    /// A bit for each caller of calls that failed since the last reading, by a hash.
+    pub failed_callers: u64,
+    /// The same of the called numbers.
+    pub failed_numbers: u64,
     /// Milliseconds until the first response, summed up.
     pub first_response_ms_sum: u64,
 }
@@ -199,9 +208,10 @@ pub struct Health {
     changed_at: Option<Now>,
     /// When the counters were last read.
     read_at: Option<Now>,
-    shares_at: Option<Now>,
     /// The sources of requests now, and in the 10 s before.
-    sources: [u64; 2],
+    senders: [u64; 2],
+    /// Since when they are those of now.
+    senders_at: Option<Now>,
     counters: Counters,
 }
 
@@ -219,8 +229,8 @@ impl Health {
             changed_sets: BTreeSet::new(),
             changed_at: None,
             read_at: None,
-            shares_at: None,
-            sources: [0; 2],
+            senders: [0; 2],
+            senders_at: None,
             counters: Counters::default(),
         }
     }
@@ -359,8 +369,10 @@ impl Health {
         }
     }
 
-    /// Takes the counters of all workers, every [`WINDOW_MS`]. `of` returns those of a slot.
-    pub fn traffic(&mut self, now: Now, of: impl Fn(Slot) -> SlotTraffic) {
+    /// Takes the counters of all workers, every [`WINDOW_MS`]. `senders` has a bit for each address
+    /// that sent requests since the last reading, and `of` returns the counters of a slot.
+    pub fn traffic(&mut self, now: Now, senders: u64, of: impl Fn(Slot) -> SlotTraffic) {
+        self.note_senders(now, senders);
         let passed_ms = self.read_at.map_or(0, |at| now.ms().saturating_sub(at.ms()));
         let windows = (passed_ms / WINDOW_MS) as usize;
         // The rest of a window counts with the next reading.
@@ -369,9 +381,9 @@ impl Health {
         }
         let mut heard_while_out = Vec::new();
         let mut silent = Vec::new();
+        let mut failing = BTreeSet::new();
         for slot in self.slots() {
             let counters = of(slot);
-            self.sources[0] |= counters.sources;
             let Some(member) = self.member_mut(slot) else { continue };
             if !member.is_passive() {
                 continue;
@@ -381,8 +393,11 @@ impl Health {
             let is_out = member.out.is_some() && seen.was_heard;
             let is_silent =
                 limit > 0 && member.is_watched() && member.traffic.silence(now).requests >= limit;
+            if seen.has_failed_calls && member.is_watched() {
+                failing.insert(member.target.set);
+            }
             if seen.has_answered && member.is_unproven() {
-                self.judge(now, slot, |member| member.has_answered_requests());
+                self.judge(now, slot, Member::has_answered_requests);
             }
             if is_out {
                 heard_while_out.push(slot);
@@ -397,11 +412,8 @@ impl Health {
         for slot in silent {
             self.is_silent(now, slot);
         }
-        let shares_at = *self.shares_at.get_or_insert(now);
-        if now >= shares_at.plus_ms(SHARES_MS) {
-            self.shares_at = Some(now);
-            self.sources = [0, self.sources[0]];
-            self.take_shares(now);
+        for set in failing {
+            self.compare_shares(now, set);
         }
     }
 
@@ -498,7 +510,7 @@ impl Health {
     /// A destination has answered too few requests. It counts by itself if several sources say so,
     /// or the only one there is; a single one of them may have sent what no server answers.
     fn is_silent(&mut self, now: Now, slot: Slot) {
-        let is_only_source = (self.sources[0] | self.sources[1]).is_power_of_two();
+        let is_only_source = self.senders() == 1;
         let Some(member) = self.member_mut(slot) else { return };
         let silence = member.traffic.silence(now);
         if silence.sources >= SOURCES_MIN || is_only_source || member.is_on_trial() {
@@ -510,46 +522,74 @@ impl Health {
         }
     }
 
-    /// Compares the shares of failed calls within each set.
-    fn take_shares(&mut self, now: Now) {
-        for slots in self.sets.values().cloned().collect::<Vec<_>>() {
-            let mut shares: Vec<(Slot, Share)> = Vec::new();
-            for slot in slots {
-                let Some(member) = self.member_mut(slot) else { continue };
-                let share = member.traffic.take_share();
-                let passive = &member.target.passive;
-                if member.is_watched() && share.calls >= u64::from(passive.failure_calls.max(1)) {
-                    shares.push((slot, share));
+    fn note_senders(&mut self, now: Now, senders: u64) {
+        if now >= self.senders_at.get_or_insert(now).plus_ms(SENDERS_MS) {
+            self.senders_at = Some(now);
+            self.senders = [0, self.senders[0]];
+        }
+        self.senders[0] |= senders;
+    }
+
+    /// Returns how many addresses sent requests in the last 10 s.
+    fn senders(&self) -> u32 {
+        (self.senders[0] | self.senders[1]).count_ones()
+    }
+
+    /// Compares the shares of failed calls within a set, those of the last 10 s and those of the
+    /// latest calls. Of fewer calls, a larger share is needed.
+    fn compare_shares(&mut self, now: Now, set: u32) {
+        for is_latest in [true, false] {
+            let mut numbers = Numbers::default();
+            let mut shares = Vec::new();
+            let slots = self.sets.get(&set).into_iter().flatten();
+            for member in slots.filter_map(|slot| self.members[usize::from(slot.0)].as_deref()) {
+                let calls = member.traffic.calls();
+                let all = calls.all(now);
+                let failed_for = member.blamed_for | all.numbers;
+                numbers.add(failed_for);
+                let calls_min = u64::from(member.target.passive.failure_calls.max(1));
+                let share = if is_latest { calls.latest(now, calls_min) } else { all };
+                let is_chosen = member.is_watched() && !member.flags.is_full();
+                if share.calls >= calls_min && is_chosen {
+                    shares.push((member.target.slot, share, failed_for));
                 }
             }
-            for (at, (slot, share)) in shares.iter().enumerate() {
-                let others = shares.iter().enumerate().filter(|(other, _)| *other != at);
-                let others_percent =
-                    median(others.map(|(_, (_, share))| share.percent()).collect());
+            let mut percents: Vec<_> = shares.iter().map(|(_, share, _)| share.percent()).collect();
+            percents.sort_unstable();
+            for (slot, share, failed_for) in shares {
+                let others = median_of_others(&percents, share.percent());
                 // Alone, it cannot be told from calls that no server could take.
-                let Some(others_percent) = others_percent else { continue };
-                self.judge_share(now, *slot, *share, others_percent);
+                let Some(others_percent) = others else { break };
+                let numbers = numbers.only_in(share.numbers, failed_for);
+                self.judge_share(
+                    now,
+                    slot,
+                    &Compared { share, is_latest, others_percent, numbers },
+                );
             }
         }
     }
 
-    fn judge_share(&mut self, now: Now, slot: Slot, share: Share, others_percent: u64) {
+    fn judge_share(&mut self, now: Now, slot: Slot, compared: &Compared) {
+        let Compared { share, is_latest, others_percent, numbers } = *compared;
+        let callers_min = SOURCES_MIN.min(self.senders());
         let Some(member) = self.member_mut(slot) else { return };
         let limit = u64::from(member.target.passive.failure_percent);
-        let is_too_much = |percent: u64| {
-            limit > 0
-                && percent >= limit
-                && percent >= 2 * others_percent
-                && percent >= others_percent + ABOVE_OTHERS_PERCENT
-        };
-        if is_too_much(share.failed_percent()) {
-            let (failed, calls) = (share.failed, share.calls);
-            let reason = ChangeReason::Failing { failed, calls, others_percent };
-            self.judge(now, slot, |member| member.take_out(now, reason));
-        } else if is_too_much(share.percent()) {
-            // It says 503 to calls. Whether it is full is for a probe to find out.
-            self.doubt(now, slot, Member::is_watched);
+        let limit_here = if is_latest { u64::midpoint(limit, 100) } else { limit };
+        if limit == 0 || !share.is_clearly_above(limit_here, others_percent) {
+            return;
         }
+        if share.callers.count_ones() < callers_min || numbers < NUMBERS_MIN {
+            self.doubt(now, slot, Member::is_watched);
+            return;
+        }
+        let Share { calls, ms, .. } = share;
+        let failed = FailedShare { failed: share.all_failed(), calls, ms, others_percent };
+        let is_busy = share.busy > share.failed;
+        self.judge(now, slot, |member| {
+            member.fails_calls(now, failed, is_busy);
+            member.blamed_for = share.numbers;
+        });
     }
 
     /// Makes the inactive destinations of a set its last resort, or ends that.
@@ -644,19 +684,24 @@ impl Health {
     }
 }
 
+/// A destination's share of failed calls, beside those of the others.
+#[derive(Clone, Copy, Debug)]
+struct Compared {
+    share: Share,
+    /// It is of the latest calls only.
+    is_latest: bool,
+    others_percent: u64,
+    /// How many of the called numbers failed at this destination only.
+    numbers: u32,
+}
+
 /// Returns whether both are the same destination.
 fn is_same(a: &Target, b: &Target) -> bool {
     (a.slot, a.set, a.address) == (b.slot, b.set, b.address) && a.uri == b.uri
 }
 
-/// Returns the median; of two in the middle the lower one.
-fn median(mut numbers: Vec<u64>) -> Option<u64> {
-    numbers.sort_unstable();
-    numbers.get(numbers.len().checked_sub(1)? / 2).copied()
-}
-
-/// Sources whose unanswered requests count by themselves.
+/// Sources whose unanswered requests count by themselves, and callers whose failed calls do.
 const SOURCES_MIN: u32 = 3;
 
-/// How far a share of failed calls must be above that of the others, in percent of all calls.
-const ABOVE_OTHERS_PERCENT: u64 = 20;
+/// Called numbers whose failed calls count by themselves.
+const NUMBERS_MIN: u32 = 3;

@@ -51,13 +51,13 @@ pub enum ChangeReason {
         ms: u64,
     },
     /// It answered more calls with 5xx than others of its set.
-    Failing {
-        /// Calls that it answered with 5xx in 10 s.
-        failed: u64,
-        /// All calls that it got in that time.
-        calls: u64,
-        /// The median share of the others, in percent.
-        others_percent: u64,
+    Failing(FailedShare),
+    /// The same, and most of them with 503.
+    Refusing {
+        /// How many.
+        share: FailedShare,
+        /// For how long it is full.
+        for_ms: u64,
     },
     /// It never answered a probe, so it gets calls again to see.
     Trial {
@@ -81,6 +81,19 @@ pub enum ChangeReason {
     Operator,
 }
 
+/// How many calls a destination answered with 5xx.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FailedShare {
+    /// Calls that it answered with 5xx.
+    pub failed: u64,
+    /// All calls that it got in the same time.
+    pub calls: u64,
+    /// The time, in milliseconds.
+    pub ms: u64,
+    /// The median share of the others of its set, in percent.
+    pub others_percent: u64,
+}
+
 impl ChangeReason {
     /// Returns a short word for machines.
     pub fn word(self) -> &'static str {
@@ -92,7 +105,8 @@ impl ChangeReason {
             Self::NotFull { .. } => "not_full",
             Self::Unreachable { .. } => "unreachable",
             Self::Silent { .. } => "silent",
-            Self::Failing { .. } => "failing",
+            Self::Failing(_) => "failing",
+            Self::Refusing { .. } => "refusing",
             Self::Trial { .. } => "trial",
             Self::Proven => "trial_answered",
             Self::Undisputed => "trial_over",
@@ -133,11 +147,10 @@ impl fmt::Display for ChangeReason {
                 Number(sources.into(), "source"),
                 Time(ms)
             ),
-            Self::Failing { failed, calls, others_percent } => write!(
-                f,
-                "5xx to {failed} of {} in 10 s, the others {others_percent} %",
-                Number(calls, "call")
-            ),
+            Self::Failing(share) => write!(f, "5xx to {share}"),
+            Self::Refusing { share, for_ms } => {
+                write!(f, "5xx, most of them 503, to {share}; full for {}", Time(for_ms))
+            }
             Self::Trial { out_ms } => {
                 write!(f, "on trial after {} out: it never answered a probe", Time(out_ms))
             }
@@ -149,6 +162,14 @@ impl fmt::Display for ChangeReason {
             Self::NoLastResort => f.write_str("enough others of its set can be chosen again"),
             Self::Operator => f.write_str("set by an operator or the source"),
         }
+    }
+}
+
+impl fmt::Display for FailedShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { failed, calls, ms, others_percent } = *self;
+        let calls = Number(calls, "call");
+        write!(f, "{failed} of {calls} in {}, the others {others_percent} %", Time(ms))
     }
 }
 
@@ -199,6 +220,8 @@ pub(super) fn name_of(errno: i32) -> Option<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
+    const SHARE: FailedShare = FailedShare { failed: 20, calls: 25, ms: 9_900, others_percent: 2 };
+
     #[test]
     fn what_a_person_reads() {
         for (reason, word, text) in [
@@ -247,9 +270,14 @@ mod tests {
                 "no answer to 17 requests from 4 sources for 500 ms",
             ),
             (
-                ChangeReason::Failing { failed: 20, calls: 25, others_percent: 2 },
+                ChangeReason::Failing(SHARE),
                 "failing",
-                "5xx to 20 of 25 calls in 10 s, the others 2 %",
+                "5xx to 20 of 25 calls in 9.9 s, the others 2 %",
+            ),
+            (
+                ChangeReason::Refusing { share: SHARE, for_ms: 20_000 },
+                "refusing",
+                "5xx, most of them 503, to 20 of 25 calls in 9.9 s, the others 2 %; full for 20 s",
             ),
             (
                 ChangeReason::Trial { out_ms: 240_000 },

@@ -6,6 +6,7 @@ use super::*;
 use crate::destination::DestinationState;
 
 mod chance;
+mod shares;
 mod stories;
 
 /// A destination: its flags, and what its set says.
@@ -31,6 +32,8 @@ struct World {
     now: Now,
     setups: Vec<Setup>,
     traffic: HashMap<Slot, SlotTraffic>,
+    /// The sources of requests since the last reading.
+    senders: u64,
     flags: HashMap<Slot, Flags>,
     /// What each destination answers to probes: a code and Retry-After; `None`: nothing.
     answers: HashMap<Slot, (u16, Option<u32>)>,
@@ -46,6 +49,7 @@ impl World {
             now: Now::from_ms(1_000_000),
             setups: setups.to_vec(),
             traffic: HashMap::new(),
+            senders: 0,
             flags: HashMap::new(),
             answers: HashMap::new(),
             sent: Vec::new(),
@@ -103,6 +107,26 @@ impl World {
         traffic.answered += answered;
         traffic.heard += answered;
         traffic.sources = if answered > 0 { 0 } else { traffic.sources | sources };
+        self.senders |= sources;
+    }
+
+    /// Some of the calls above were answered with 503, and some with another 5xx, of these callers
+    /// and to these numbers.
+    fn failures(&mut self, number: u16, busy: u64, failed: u64, callers: u64, numbers: u64) {
+        let traffic = self.traffic.entry(Slot(number)).or_default();
+        traffic.busy += busy;
+        traffic.failed += failed;
+        traffic.failed_callers |= callers;
+        traffic.failed_numbers |= numbers;
+    }
+
+    fn read(&mut self) {
+        let traffic = self.traffic.clone();
+        let of = |slot| traffic.get(&slot).copied().unwrap_or_default();
+        self.health.traffic(self.now, std::mem::take(&mut self.senders), of);
+        for traffic in self.traffic.values_mut() {
+            (traffic.failed_callers, traffic.failed_numbers) = (0, 0);
+        }
     }
 
     fn tick(&mut self) {
@@ -138,9 +162,7 @@ impl World {
             let due = self.health.next_due().unwrap_or(end).max(self.now.plus_ms(1));
             self.now = due.min(window).min(end);
             if self.now.ms().is_multiple_of(WINDOW_MS) {
-                let traffic = self.traffic.clone();
-                let of = |slot| traffic.get(&slot).copied().unwrap_or_default();
-                self.health.traffic(self.now, of);
+                self.read();
             }
             self.tick();
         }

@@ -1,6 +1,7 @@
 //! What live traffic says about one destination: the counters of the workers, read every window.
 
 use super::SlotTraffic;
+use super::share::{Share, Sliding};
 use crate::clock::Now;
 use crate::limits::WINDOW_MS;
 
@@ -12,8 +13,7 @@ pub(super) struct Traffic {
     /// When requests were answered last.
     answered_at: Option<Now>,
     run: Run,
-    /// The counters when the shares were last taken.
-    shares_from: SlotTraffic,
+    calls: Sliding,
 }
 
 /// Windows in a row in which nothing was heard.
@@ -33,6 +33,8 @@ pub(super) struct Seen {
     pub(super) has_answered: bool,
     /// It sent any response.
     pub(super) was_heard: bool,
+    /// It answered calls with 5xx.
+    pub(super) has_failed_calls: bool,
 }
 
 /// Requests in a row without any response.
@@ -46,21 +48,10 @@ pub(super) struct Silence {
     pub(super) ms: u64,
 }
 
-/// Calls of the last 10 s and how many of them failed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Share {
-    pub(super) calls: u64,
-    /// Answered with 503.
-    pub(super) busy: u64,
-    /// Answered with another 5xx.
-    pub(super) failed: u64,
-}
-
 impl Traffic {
     /// Takes the counters. `windows` is how many windows ago they were last read.
     pub(super) fn read(&mut self, now: Now, windows: usize, counters: SlotTraffic) -> Seen {
         let Some(last) = self.last.replace(counters) else {
-            self.shares_from = counters;
             return Seen::default();
         };
         // Counters that go back belong to another destination, or to new workers.
@@ -68,13 +59,22 @@ impl Traffic {
             || counters.heard < last.heard
             || counters.answered < last.answered;
         if has_restarted {
-            self.shares_from = counters;
-            self.run = Run::default();
+            self.forgive();
             return Seen::default();
         }
+        let share = Share {
+            calls: counters.calls.saturating_sub(last.calls),
+            busy: counters.busy.saturating_sub(last.busy),
+            failed: counters.failed.saturating_sub(last.failed),
+            callers: counters.failed_callers,
+            numbers: counters.failed_numbers,
+            ms: 0,
+        };
+        self.calls.add(now, share);
         let seen = Seen {
             has_answered: counters.answered > last.answered,
             was_heard: counters.heard > last.heard || counters.answered > last.answered,
+            has_failed_calls: share.all_failed() > 0,
         };
         if seen.has_answered {
             self.answered_at = Some(now);
@@ -109,20 +109,15 @@ impl Traffic {
         self.answered_at.is_some_and(|answered| answered >= at.plus_ms(WINDOW_MS))
     }
 
-    /// Forgets the requests that it did not answer.
+    /// Forgets the requests that it did not answer, and the calls that failed.
     pub(super) fn forgive(&mut self) {
         self.run = Run::default();
+        self.calls = Sliding::default();
     }
 
-    /// Returns the calls since this was last called.
-    pub(super) fn take_share(&mut self) -> Share {
-        let (Some(now), from) = (self.last, self.shares_from) else { return Share::default() };
-        self.shares_from = now;
-        Share {
-            calls: now.calls.saturating_sub(from.calls),
-            busy: now.busy.saturating_sub(from.busy),
-            failed: now.failed.saturating_sub(from.failed),
-        }
+    /// Returns the calls of the last 10 s.
+    pub(super) fn calls(&self) -> &Sliding {
+        &self.calls
     }
 }
 
@@ -136,18 +131,6 @@ impl Run {
         if requests > 0 && self.since.is_none() {
             self.since = Some(now);
         }
-    }
-}
-
-impl Share {
-    /// Returns the share of calls that failed, with 503 or with any other 5xx, in percent.
-    pub(super) fn percent(self) -> u64 {
-        ((self.busy + self.failed) * 100).checked_div(self.calls).unwrap_or(0)
-    }
-
-    /// Returns the same without those that failed with 503.
-    pub(super) fn failed_percent(self) -> u64 {
-        (self.failed * 100).checked_div(self.calls).unwrap_or(0)
     }
 }
 
@@ -222,21 +205,35 @@ mod tests {
         traffic.read(Now::from_ms(200), 1, with(7, 7));
         traffic.read(Now::from_ms(900), 7, with(7, 9));
         assert_eq!(traffic.silence(Now::from_ms(900)).requests, 0);
-        assert_eq!(traffic.take_share(), Share { calls: 2, ..Share::default() });
+        assert_eq!(
+            traffic.calls().all(Now::from_ms(900)),
+            Share { calls: 2, ms: 100, ..Share::default() }
+        );
     }
 
     #[test]
     fn shares() {
         let mut traffic = Traffic::default();
-        let with =
-            |calls, busy, failed| SlotTraffic { calls, busy, failed, ..SlotTraffic::default() };
-        assert_eq!(traffic.take_share(), Share::default());
-        traffic.read(Now::from_ms(0), 0, with(50, 3, 4));
-        traffic.read(Now::from_ms(100), 1, with(70, 4, 14));
-        let share = traffic.take_share();
-        assert_eq!(share, Share { calls: 20, busy: 1, failed: 10 });
-        assert_eq!((share.percent(), share.failed_percent()), (55, 50));
-        assert_eq!(traffic.take_share().percent(), 0);
+        let with = |calls, busy, failed, callers| SlotTraffic {
+            calls,
+            busy,
+            failed,
+            failed_callers: callers,
+            failed_numbers: 2 * callers,
+            ..SlotTraffic::default()
+        };
+        let now = Now::from_ms;
+        assert_eq!(traffic.calls().all(now(0)), Share::default());
+        // What was before the first reading is another's.
+        assert!(!traffic.read(now(0), 0, with(50, 3, 4, 4)).has_failed_calls);
+        assert!(traffic.read(now(100), 1, with(60, 4, 8, 1)).has_failed_calls);
+        assert!(!traffic.read(now(200), 1, with(64, 4, 8, 0)).has_failed_calls);
+        assert!(traffic.read(now(300), 1, with(70, 4, 14, 2)).has_failed_calls);
+        let wants = Share { calls: 20, busy: 1, failed: 10, callers: 3, numbers: 6, ms: 300 };
+        assert_eq!(traffic.calls().all(now(300)), wants);
+        assert_eq!((wants.all_failed(), wants.percent()), (11, 55));
+        traffic.forgive();
+        assert_eq!(traffic.calls().all(now(300)), Share::default());
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Watch {
         }
         if now >= self.read_at.plus_ms(WINDOW_MS) {
             self.read_at = now;
-            health.traffic(now, |slot| traffic_of(inner, slot));
+            health.traffic(now, inner.traffic.take_senders(), |slot| traffic_of(inner, slot));
             self.forget_sources(inner);
         }
         let mut actions = std::mem::take(&mut self.actions);
@@ -120,6 +120,7 @@ impl Watch {
         self.flags = targets.iter().map(|target| (target.slot, target.flags)).collect();
         for target in targets.iter().filter(|target| health.view(target.slot).is_none()) {
             inner.traffic.forget_sources(target.slot);
+            inner.traffic.take_failed(target.slot);
         }
         self.heard.retain(|slot, _| self.flags.contains_key(slot));
         health.follow(now, targets);
@@ -208,6 +209,7 @@ fn see(health: &mut Health, now: Now, sighting: Sighting) {
 
 fn traffic_of(inner: &Inner, slot: Slot) -> SlotTraffic {
     let counted = inner.traffic.of(slot);
+    let whose = inner.traffic.take_failed(slot);
     SlotTraffic {
         requests: counted.requests,
         answered: counted.answered,
@@ -216,6 +218,8 @@ fn traffic_of(inner: &Inner, slot: Slot) -> SlotTraffic {
         busy: counted.busy.into(),
         failed: counted.failed.into(),
         sources: counted.sources,
+        failed_callers: whose.callers,
+        failed_numbers: whose.numbers,
         first_response_ms_sum: counted.answer_ms,
     }
 }

@@ -11,7 +11,7 @@ enum Event {
     Answers(u16, Option<u16>),
     Icmp(u16, bool),
     Requests(u16, u64, u64, u64),
-    FiveHundreds(u16, u64, u64),
+    FiveHundreds(u16, u64, u64, u64),
     Operator(u16, u8, bool),
     Follow,
     PingActive(bool),
@@ -29,7 +29,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (number.clone(), any::<bool>()).prop_map(|(n, is_proven)| Event::Icmp(n, is_proven)),
         4 => (number.clone(), 0..40_u64, 0..3_u64, any::<u64>())
             .prop_map(|(n, requests, heard, sources)| Event::Requests(n, requests, heard, sources)),
-        1 => (number.clone(), 0..40_u64, 0..40_u64).prop_map(|(n, b, f)| Event::FiveHundreds(n, b, f)),
+        2 => (number.clone(), 0..40_u64, 0..40_u64, any::<u64>())
+            .prop_map(|(n, busy, failed, who)| Event::FiveHundreds(n, busy, failed, who)),
         1 => (number, 0..4_u8, any::<bool>()).prop_map(|(n, state, p)| Event::Operator(n, state, p)),
         1 => Just(Event::Follow),
         1 => any::<bool>().prop_map(Event::PingActive),
@@ -91,11 +92,9 @@ proptest! {
                 Event::Requests(number, requests, answered, sources) => {
                     world.calls(number, requests, answered.min(requests), sources);
                 }
-                Event::FiveHundreds(number, busy, failed) => {
+                Event::FiveHundreds(number, busy, failed, who) => {
                     world.calls(number, busy + failed, busy + failed, 1);
-                    let traffic = world.traffic.get_mut(&Slot(number)).unwrap();
-                    traffic.busy += busy;
-                    traffic.failed += failed;
+                    world.failures(number, busy, failed, who, who.reverse_bits());
                 }
                 Event::Operator(number, state, is_probed) => {
                     use DestinationState::{Active, Disabled, Inactive, Trying};
@@ -163,7 +162,7 @@ fn check(world: &mut World, before: &HashMap<Slot, Flags>, setups: &[Setup]) {
         }
         // Full and inactive exclude each other.
         assert!(!(flags.is_full() && is_inactive(*flags)));
-        assert_eq!(flags.is_full(), view.full_until.is_some() && flags.is_full());
+        assert_eq!(flags.is_full(), view.full_until.is_some());
         // What is out because of traffic comes back: there is a timer or a plan.
         if view.out_since.is_some() && setup.passive.is_on {
             assert!(is_inactive(view.flags));

@@ -556,64 +556,6 @@ fn pauses_have_a_bound_and_are_short_again_after_calm() {
     assert!(world.health.view(Slot(1)).unwrap().is_on_trial);
 }
 
-/// Shares of 5xx.
-#[test]
-fn a_share_of_failed_calls_counts_when_it_is_above_the_others() {
-    for (shares, wants) in [
-        // calls/busy/failed of 1, 2 and 3 in 10 s.
-        ("100/0/80 100/0/5 100/0/10", Some("1 IX failing")),
-        // Most of a set cannot be replaced by its rest.
-        ("100/0/80 100/0/70 100/0/90", None),
-        ("100/0/80 100/0/45 100/0/50", None),
-        // Too few calls, too small a share, nobody to compare with.
-        ("19/0/19 100/0/0 100/0/0", None),
-        ("100/0/49 100/0/0 100/0/0", None),
-        ("100/0/100 5/0/0 5/0/0", None),
-        // Busy ones are probed.
-        ("100/80/0 100/0/0 100/0/0", Some("probe")),
-        ("100/60/30 100/0/0 100/0/0", Some("probe")),
-    ] {
-        let mut world = World::new(&vec![Setup::default(); 3]);
-        world.answer(1, 200);
-        world.pass(200);
-        for (share, number) in shares.split(' ').zip(1..) {
-            let share: Vec<u64> = share.split('/').map(|n| n.parse().unwrap()).collect();
-            world.calls(number, share[0], share[0], 1);
-            let traffic = world.traffic.get_mut(&Slot(number)).unwrap();
-            traffic.busy += share[1];
-            traffic.failed += share[2];
-        }
-        world.pass(10_000);
-        let changes = world.changes();
-        match wants {
-            Some("probe") => assert!(changes.is_empty() && world.sent.len() == 1, "{shares}"),
-            Some(wants) => assert!(changes[0].ends_with(wants), "{shares}: {changes:?}"),
-            None => assert!(changes.is_empty() && world.sent.is_empty(), "{shares}: {changes:?}"),
-        }
-        if wants.is_some_and(|wants| wants.starts_with('1')) {
-            // Its probes are answered, but that says nothing about its calls.
-            world.pass(29_000);
-            assert_eq!(world.changes(), [""; 0]);
-            world.pass(3_000);
-            assert!(world.changes()[0].ends_with("1 AX probe_answered"));
-        }
-    }
-}
-
-#[test]
-fn a_busy_one_that_says_503_to_the_probe_is_full() {
-    let mut world = World::new(&vec![Setup::default(); 2]);
-    world.answers.insert(Slot(1), (503, Some(20)));
-    world.pass(200);
-    for number in [1, 2] {
-        world.calls(number, 100, 100, 1);
-    }
-    world.traffic.get_mut(&Slot(1)).unwrap().busy = 90;
-    world.pass(10_000);
-    let changes = world.changes();
-    assert!(changes.len() == 1 && changes[0].ends_with("1 AX+ full"), "{changes:?}");
-}
-
 /// Flapping.
 #[test]
 fn one_that_flaps_stays_out() {
@@ -716,8 +658,7 @@ fn readings_at_odd_times_lose_no_window() {
     let mut world = World::new(&[Setup::default()]);
     let read = |world: &mut World, ms: u64| {
         world.now = Now::from_ms(1_000_000 + ms);
-        let traffic = world.traffic.clone();
-        world.health.traffic(world.now, |slot| traffic.get(&slot).copied().unwrap_or_default());
+        world.read();
         world.tick();
     };
     read(&mut world, 0);
