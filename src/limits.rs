@@ -582,6 +582,9 @@ pub const PROBE_DOUBT_INTERVAL_MS: std::ops::RangeInclusive<u64> = 50..=60_000;
 /// Consecutive probes that must fail or succeed.
 pub const PROBES_IN_A_ROW: std::ops::RangeInclusive<u64> = 1..=100;
 
+/// Thousandths that a new answer to a probe has in the estimate of a destination's latency.
+pub const LATENCY_ALPHA: std::ops::RangeInclusive<u64> = 1..=999;
+
 /// Seconds for which a destination may be full. 0 means that 503 is a failure like any other.
 pub const FULL_S: std::ops::RangeInclusive<u64> = 0..=3_600;
 

@@ -24,6 +24,7 @@ const SET_KEYS: &[&str] = &[
     "accept",
     "full_s",
     "full_s_max",
+    "latency_alpha",
     "from",
     "max_forwards",
     "socket",
@@ -47,6 +48,7 @@ const KAMAILIO: &[(&str, &str)] = &[
     ("ds_probing_mode", "write mode"),
     ("ds_probing_threshold", "write failures"),
     ("ds_inactive_threshold", "write successes"),
+    ("ds_latency_estimator_alpha", "write latency_alpha"),
     ("ds_ping_reply_codes", "write accept = [404, \"5xx\"]"),
 ];
 
@@ -112,6 +114,7 @@ fn read_probing(document: &mut Document, table: &Section, probing: &mut Probing)
         ("successes", limits::PROBES_IN_A_ROW, "", &mut probing.successes),
         ("full_s", limits::FULL_S, " (seconds)", &mut probing.full_s),
         ("full_s_max", 1..=*limits::FULL_S.end(), " (seconds)", &mut probing.full_s_max),
+        ("latency_alpha", limits::LATENCY_ALPHA, " (thousandths)", &mut probing.latency_alpha),
     ] {
         if let Some(number) = table.integer(document, key, &range, unit) {
             *value = number as u32;

@@ -174,6 +174,7 @@ successes = 2
 accept = ["4xx", 503, 404]
 full_s = 20
 full_s_max = 30
+latency_alpha = 250
 from = "sip:relay@example.com"
 max_forwards = 0
 socket = "udp:192.0.2.1"
@@ -203,6 +204,7 @@ passive = true
         accept: Codes::parse("4xx,503,404").unwrap(),
         full_s: 20,
         full_s_max: 30,
+        latency_alpha: 250,
         from: "sip:relay@example.com".into(),
         max_forwards: 0,
         socket: Some("192.0.2.1:5060".parse().unwrap()),
@@ -458,6 +460,11 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "dispatch.probing",
         "failures = 0",
         "[dispatch] probing failures: 0 is out of range: write a number from 1 to 100",
+    ),
+    (
+        "dispatch.probing",
+        "latency_alpha = 1000",
+        "[dispatch] probing latency_alpha: 1000 is out of range: write a number from 1 to 999 (thousandths)",
     ),
     (
         "dispatch.probing",

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::latency::Latency;
 use super::reason::{ChangeReason, FailedShare};
 use super::rule::{after_probe, is_disabled, is_inactive, is_probed};
 use super::traffic::Traffic;
@@ -24,6 +25,8 @@ pub(super) struct Member {
     /// Kamailio's count of failures or successes.
     pub(super) count: u32,
     pub(super) traffic: Traffic,
+    /// How long answers to probes take.
+    pub(super) latency: Latency,
     /// Set while it is inactive because of what was seen here.
     pub(super) out: Option<Out>,
     trial_until: Option<Now>,
@@ -91,6 +94,7 @@ pub(super) enum Judged {
 impl Member {
     pub(super) fn new(now: Now, target: Target, endpoint: EndpointId) -> Self {
         let flags = target.flags;
+        let latency = target.latency_ms.map(Latency::preset).unwrap_or_default();
         Self {
             target,
             endpoint,
@@ -99,6 +103,7 @@ impl Member {
             reason: ChangeReason::Operator,
             count: 0,
             traffic: Traffic::default(),
+            latency,
             out: None,
             trial_until: None,
             full: None,
@@ -119,6 +124,7 @@ impl Member {
         if target.from_operator {
             let mut next = Self::new(now, target, endpoint);
             next.traffic = std::mem::take(&mut self.traffic);
+            next.latency = self.latency;
             next.has_answered_probe = self.has_answered_probe;
             *self = next;
             return;
@@ -182,6 +188,16 @@ impl Member {
     pub(super) fn doubt(&mut self) -> bool {
         self.is_in_doubt = self.can_be_probed();
         self.is_in_doubt
+    }
+
+    /// Takes how long an answer to a probe took. As in Kamailio, a 408 is none.
+    pub(super) fn measure(&mut self, outcome: Outcome, answer_ms: Option<u64>) {
+        match (outcome, answer_ms.map(u32::try_from)) {
+            (Outcome::Answered { code, .. }, Some(Ok(ms))) if code != 408 => {
+                self.latency.answered(ms, self.target.probing.latency_alpha);
+            }
+            _ => self.latency.timed_out(),
+        }
     }
 
     /// Takes the result of a probe.

@@ -27,6 +27,7 @@
 //!
 //! With passive detection off, what remains is Kamailio's state machine.
 
+mod latency;
 mod member;
 mod prober;
 mod random;
@@ -43,6 +44,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use latency::Latency;
 pub use reason::{ChangeReason, FailedShare};
 pub use settings::{Codes, Mode, Passive, Probing, probe_method, proxy_address};
 
@@ -73,6 +75,8 @@ pub struct Target {
     /// Whether an operator or the source has set these flags since the last
     /// [`follow`](Health::follow).
     pub from_operator: bool,
+    /// How long it takes to answer, as the source says, in milliseconds.
+    pub latency_ms: Option<u32>,
     /// How it is probed: [`Probing::with_attributes`].
     pub probing: Arc<Probing>,
     /// How its live traffic counts.
@@ -165,6 +169,8 @@ pub struct View {
     pub is_on_trial: bool,
     /// How long its last answer to a probe took.
     pub answer_ms: Option<u64>,
+    /// How long its answers took.
+    pub latency: Latency,
 }
 
 /// What happened, as counters that only grow.
@@ -472,6 +478,7 @@ impl Health {
             trial_at: member.trial_at(),
             is_on_trial: member.is_on_trial(),
             answer_ms: self.prober.get(member.endpoint).and_then(|endpoint| endpoint.answer_ms),
+            latency: member.latency,
         })
     }
 
@@ -487,9 +494,13 @@ impl Health {
 
     /// Takes the result of a probe for all destinations that it serves.
     fn conclude(&mut self, now: Now, id: EndpointId, outcome: Outcome) {
-        let members = self.prober.get(id).map(|e| e.members.clone()).unwrap_or_default();
+        let Some(endpoint) = self.prober.get(id) else { return };
+        let (members, answer_ms) = (endpoint.members.clone(), endpoint.answer_ms);
         let mut is_contradicted = false;
         for slot in members {
+            if let Some(member) = self.member_mut(slot) {
+                member.measure(outcome, answer_ms);
+            }
             let judged = self.with(now, slot, |member| member.judge(now, outcome));
             is_contradicted |= judged == Some(Judged::Contradicted);
         }

@@ -112,6 +112,8 @@ pub struct Probing {
     pub full_s: u32,
     /// The most seconds of a Retry-After that are followed.
     pub full_s_max: u32,
+    /// How much a new answer counts in the estimate of the latency, in thousandths.
+    pub latency_alpha: u32,
     /// The URI in From.
     pub from: String,
     /// Max-Forwards of a probe.
@@ -135,6 +137,7 @@ impl Default for Probing {
             accept: Codes::default(),
             full_s: 10,
             full_s_max: 60,
+            latency_alpha: 100,
             from: "sip:dispatcher@localhost".into(),
             max_forwards: 70,
             socket: None,

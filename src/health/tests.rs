@@ -15,6 +15,7 @@ struct Setup {
     flags: u32,
     probing: Probing,
     passive: Passive,
+    latency_ms: Option<u32>,
 }
 
 impl Setup {
@@ -71,6 +72,7 @@ impl World {
             listener: ListenerId(0),
             uri: format!("sip:192.0.2.{number}").into(),
             flags: self.flags[&Slot(number)],
+            latency_ms: setup.latency_ms,
             from_operator,
             probing: Arc::new(setup.probing.clone()),
             passive: Arc::new(setup.passive),

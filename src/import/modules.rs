@@ -24,9 +24,6 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
     ("ds_attrs_none", NO_SCRIPT),
     ("event_callback", NO_SCRIPT),
     ("event_callback_mode", NO_SCRIPT),
-    ("ds_ping_latency_stats", LATENCY),
-    ("ds_latency_estimator_alpha", LATENCY),
-    ("ds_retain_latency_stats", LATENCY),
     ("ds_timer_mode", TIMER_PROCESS),
     ("ds_hash_size", CALL_LOAD),
     ("ds_hash_expire", CALL_LOAD),
@@ -42,7 +39,6 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
 ];
 
 const FAILOVER: &str = "it holds the next tries, and there is no failover in this version: a request goes to one destination";
-const LATENCY: &str = "latency does not choose destinations in this version";
 const TIMER_PROCESS: &str = "probes have a thread of their own";
 const CALL_LOAD: &str = "calls are not counted per destination in this version";
 const SOCKET: &str = "a call leaves by the listener it came to, or by the one in the destination's attribute socket=udp:ADDRESS:PORT";

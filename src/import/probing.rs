@@ -25,6 +25,9 @@ pub(super) fn parameter(parameter: &Modparam, draft: &mut Draft) -> bool {
         "ds_ping_socket" => ("socket", text(parameter)),
         "outbound_proxy" => ("outbound_proxy", text(parameter)),
         "ds_ping_reply_codes" => ("accept", parameter.value.text().and_then(accepted)),
+        "ds_latency_estimator_alpha" => ("latency_alpha", number(parameter)),
+        // Latencies are always measured, and kept over reloads.
+        "ds_ping_latency_stats" | "ds_retain_latency_stats" => return true,
         _ => return false,
     };
     let what = shown("dispatcher", parameter);

@@ -116,6 +116,9 @@ const ROWS: &[Row] = &[
          modparam(\"dispatcher\", \"ds_inactive_threshold\", 2)\n\
          modparam(\"dispatcher\", \"ds_ping_reply_codes\", \"class=2;code=403;class=5;\")\n\
          modparam(\"dispatcher\", \"ds_ping_fr_timer\", 1500)\n\
+         modparam(\"dispatcher\", \"ds_ping_latency_stats\", 1)\n\
+         modparam(\"dispatcher\", \"ds_retain_latency_stats\", 1)\n\
+         modparam(\"dispatcher\", \"ds_latency_estimator_alpha\", 900)\n\
          modparam(\"dispatcher\", \"outbound_proxy\", \"sip:192.0.2.9:5070\")\n\
          modparam(\"dispatcher\", \"ds_ping_socket\", \"udp:192.0.2.1:5060\")",
         &[
@@ -127,6 +130,7 @@ const ROWS: &[Row] = &[
             "successes = 2",
             "accept = [\"2xx\", 403, \"5xx\"]",
             "timeout_ms = 1500",
+            "latency_alpha = 900",
             "outbound_proxy = \"sip:192.0.2.9:5070\"",
             "socket = \"udp:192.0.2.1:5060\"",
         ],

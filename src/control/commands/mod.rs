@@ -23,6 +23,7 @@ use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
 use crate::destination::{Address, Attributes, DestinationState, Flags, Origin, Resolved, Slot};
+use crate::health::Latency;
 use crate::proxy::Answer;
 use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
@@ -93,6 +94,8 @@ pub struct ListedAddress {
     pub probing_count: u32,
     /// How long its last answer to a probe took, in milliseconds.
     pub answer_ms: Option<u64>,
+    /// How long its answers to probes took; `None` as long as nothing is known.
+    pub latency: Option<Latency>,
     /// Why it is in its state.
     pub reason: Option<String>,
 }
@@ -208,8 +211,9 @@ impl Commands {
                     .filter(|_| counts_calls)
                     .and_then(|slot| Some(table.get(slot)?.load.calls())),
                 slot,
-                probing_count: view.as_ref().map_or(0, |view| view.count),
+                probing_count: view.map_or(0, |view| view.count),
                 answer_ms: view.and_then(|view| view.answer_ms),
+                latency: view.map(|view| view.latency).filter(|latency| !latency.is_empty()),
                 reason: self.inner.history.last_reason(&identity, address.socket),
             }
         });

@@ -5,6 +5,7 @@
 //! list.
 
 use crate::control::commands::{ListedAddress, ListedRecord, ListedSet, Listing};
+use crate::health::Latency;
 use crate::rpc::Value;
 
 /// How much the list contains.
@@ -46,6 +47,9 @@ fn destination(at: usize, record: &ListedRecord, detail: Detail) -> Value {
     let has_attributes = !record.attributes.text.is_empty();
     if detail == Detail::Full || (detail == Detail::Normal && has_attributes) {
         members.push(("ATTRS", attributes(record)));
+    }
+    if let Some(latency) = record.addresses.first().and_then(|first| first.latency) {
+        members.push(("LATENCY", latency_of(latency)));
     }
     if let Some(calls) = record.calls() {
         let load = i64::try_from(calls).unwrap_or(i64::MAX);
@@ -109,6 +113,16 @@ fn attributes(record: &ListedRecord) -> Value {
     ])
 }
 
+fn latency_of(latency: Latency) -> Value {
+    Value::object([
+        ("AVG", Value::Double(latency.average_ms)),
+        ("STD", Value::Double(latency.deviation_ms)),
+        ("EST", Value::Double(latency.estimate_ms)),
+        ("MAX", latency.max_ms.into()),
+        ("TIMEOUT", latency.timeouts.into()),
+    ])
+}
+
 /// Returns the value of this name in `name=value;…`, ignoring its case.
 fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
@@ -166,6 +180,34 @@ mod tests {
     }
 
     #[test]
+    fn the_latency_follows_the_attributes() {
+        let mut latency = Latency::default();
+        latency.answered(2, 100);
+        latency.answered(3, 100);
+        latency.timed_out();
+        let mut record = record("sip:a:1", "weight=1");
+        record.addresses = vec![ListedAddress {
+            address: "192.0.2.1:5060".parse::<SocketAddr>().unwrap().into(),
+            flags: Flags::default(),
+            slot: None,
+            probing_count: 0,
+            answer_ms: Some(3),
+            latency: Some(latency),
+            reason: None,
+        }];
+        let wants =
+            r#""LATENCY":{"AVG":2.500000,"STD":0.707107,"EST":2.500000,"MAX":3,"TIMEOUT":1}"#;
+        for (detail, before) in [
+            (Detail::Short, "\"IUID\":\"abc\","),
+            (Detail::Normal, "\"OCMAX\":0},"),
+            (Detail::Full, "\"OCMAX\":0},"),
+        ] {
+            let text = text(record.clone(), detail);
+            assert!(text.contains(&format!("{before}{wants}")), "{text}");
+        }
+    }
+
+    #[test]
     fn a_name_without_an_address_is_shown_so() {
         let full = text(record("sip:ms.example.com:5070", ""), Detail::Full);
         assert!(full.contains(r#""HOST":"ms.example.com","IPADDR":null,"PORT":0"#), "{full}");
@@ -178,6 +220,7 @@ mod tests {
             slot: None,
             probing_count: 3,
             answer_ms: None,
+            latency: None,
             reason: None,
         };
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };

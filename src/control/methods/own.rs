@@ -2,6 +2,7 @@
 
 use super::{Call, failed};
 use crate::control::{Change, ListedAddress, ListedRecord, NewRecord, Plan, ReloadHow, state_word};
+use crate::health::Latency;
 use crate::rpc::{Answer, Fault, Value};
 
 pub(super) fn list(call: &Call<'_>) -> Answer {
@@ -35,6 +36,16 @@ fn record(listed: &ListedRecord) -> Value {
     ])
 }
 
+fn latency(latency: Latency) -> Value {
+    Value::object([
+        ("average_ms", Value::Double(latency.average_ms)),
+        ("deviation_ms", Value::Double(latency.deviation_ms)),
+        ("estimate_ms", Value::Double(latency.estimate_ms)),
+        ("max_ms", latency.max_ms.into()),
+        ("timeouts", latency.timeouts.into()),
+    ])
+}
+
 fn address(listed: &ListedAddress) -> Value {
     Value::object([
         ("address", listed.address.socket.to_string().into()),
@@ -46,6 +57,7 @@ fn address(listed: &ListedAddress) -> Value {
         ("calls", listed.calls.map_or(Value::Null, Value::from)),
         ("probing_count", listed.probing_count.into()),
         ("answer_ms", listed.answer_ms.map_or(Value::Null, Value::from)),
+        ("latency", listed.latency.map_or(Value::Null, latency)),
         ("reason", listed.reason.clone().into()),
     ])
 }

@@ -39,6 +39,7 @@ pub(super) fn of(
                 uri: Arc::clone(&uri),
                 flags,
                 from_operator: known.get(&slot).is_some_and(|known| *known != flags),
+                latency_ms: record.attributes.latency_ms,
                 probing: Arc::clone(&probing),
                 passive: Arc::clone(&policy.passive),
             });

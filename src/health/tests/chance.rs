@@ -49,6 +49,7 @@ fn setup() -> impl Strategy<Value = Setup> {
         let (is_on, silence_requests, flap_changes, panic_percent) = passive;
         Setup {
             flags,
+            latency_ms: None,
             probing: Probing {
                 mode,
                 interval_ms,

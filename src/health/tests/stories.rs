@@ -740,3 +740,59 @@ fn too_few_are_left() {
         assert_eq!(told.iter().any(|told| told.ends_with("last_resort_over")), wants == 1);
     }
 }
+
+#[test]
+fn latencies_of_probes() {
+    let probing = Probing { latency_alpha: 500, timeout_ms: 400, ..Probing::default() };
+    let mut world = World::new(&[
+        Setup { probing, ..Setup::probed() },
+        Setup { latency_ms: Some(30), ..Setup::default() },
+    ]);
+    let latency = |world: &World, number| world.health.view(Slot(number)).unwrap().latency;
+    let numbers = |latency: Latency| {
+        let Latency { average_ms, deviation_ms, estimate_ms, max_ms, timeouts, .. } = latency;
+        format!("{average_ms} {deviation_ms} {estimate_ms} {max_ms} {timeouts}")
+    };
+    assert!(latency(&world, 1).is_empty());
+    assert_eq!(numbers(latency(&world, 2)), "30 0 30 30 0");
+    // Each probe is answered after a while.
+    let answers = |world: &mut World, code, after_ms: &[u64]| {
+        for after_ms in after_ms {
+            let mut actions = Actions::default();
+            while actions.probes.is_empty() {
+                world.now = world.health.next_due().unwrap();
+                world.health.tick(world.now, &mut actions);
+            }
+            world.now = world.now.plus_ms(*after_ms);
+            let number = actions.probes[0].number;
+            world.health.probe_answered(world.now, number, code, None, address(1));
+        }
+    };
+    answers(&mut world, 200, &[10, 30]);
+    answers(&mut world, 408, &[5]);
+    answers(&mut world, 503, &[50]);
+    let wants = "30 20 30 50 1";
+    assert_eq!(numbers(latency(&world, 1)), wants);
+    // It outlives reloads and operators.
+    world.follow(&[1]);
+    world.follow(&[]);
+    assert_eq!(numbers(latency(&world, 1)), wants);
+    // The tenth follows the setting.
+    answers(&mut world, 200, &[30; 6]);
+    answers(&mut world, 200, &[90]);
+    assert_eq!(latency(&world, 1).estimate_ms.to_string(), "60");
+    // No answer, and an ICMP error.
+    let before = latency(&world, 1).timeouts;
+    world.answers.clear();
+    while latency(&world, 1).timeouts == before {
+        world.pass(100);
+    }
+    let mut actions = Actions::default();
+    while actions.probes.is_empty() {
+        world.now = world.health.next_due().unwrap();
+        world.health.tick(world.now, &mut actions);
+    }
+    let probe = Some(actions.probes[0].number);
+    world.health.unreachable(world.now, address(1), libc::ECONNREFUSED, true, probe);
+    assert_eq!(latency(&world, 1).timeouts, before + 2);
+}
