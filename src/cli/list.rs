@@ -198,9 +198,9 @@ mod tests {
         // With calls, where they are counted.
         let mut counting = only(1, listing.clone()).unwrap();
         counting["sets"][0]["records"][0]["addresses"][0]["calls"] = json!(17);
-        let wants = " set  destination         address        state             calls  priority  attributes  from
-   1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17        10  weight=50   line 1
-   1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)                   0              line 2
+        let wants = " set  destination         address        state             calls  priority  attributes  from    why
+   1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17        10  weight=50   line 1  full because
+   1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)                   0              line 2  disabled because
                           [::2]:5060     not reached (AP)";
         assert_eq!(text(&counting), wants, "\n{}", text(&counting));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");

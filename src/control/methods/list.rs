@@ -189,6 +189,7 @@ mod tests {
         record.addresses = vec![ListedAddress {
             address: "192.0.2.1:5060".parse::<SocketAddr>().unwrap().into(),
             flags: Flags::default(),
+            calls: None,
             slot: None,
             probing_count: 0,
             answer_ms: Some(3),
