@@ -40,7 +40,8 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
 
 const FAILOVER: &str = "it holds the next tries, and there is no failover in this version: a request goes to one destination";
 const TIMER_PROCESS: &str = "probes have a thread of their own";
-const CALL_LOAD: &str = "calls are not counted per destination in this version";
+const CALL_LOAD: &str =
+    "calls are counted without it: each until its BYE, or two hours after its last message";
 const SOCKET: &str = "a call leaves by the listener it came to, or by the one in the destination's attribute socket=udp:ADDRESS:PORT";
 const NO_SCRIPT: &str = "it is for the script, and there is none";
 const NAMES: &str = "names are asked for again by themselves";

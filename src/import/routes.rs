@@ -27,7 +27,7 @@ const LEFT: &[(&[&str], &str)] = &[
         ],
         "failover is not in this version: a request goes to one destination",
     ),
-    (&["ds_load_update", "ds_load_unset"], "calls are not counted per destination in this version"),
+    (&["ds_load_update", "ds_load_unset"], "the relay itself sees where a call begins and ends"),
     (
         &[
             "ds_list_exists",

@@ -204,6 +204,14 @@ const ROWS: &[Row] = &[
         &[],
     ),
     Row(
+        "modparam(\"dispatcher\", \"ds_hash_size\", 8)\nroute { ds_select_dst(\"1\", \"10\"); ds_load_update(); }",
+        &["set = 1", "algorithm = 10"],
+        &[
+            "\"ds_hash_size\", 8): calls are counted without it",
+            "ds_load_update(): the relay itself sees where a call begins and ends",
+        ],
+    ),
+    Row(
         "modparam(\"dispatcher\", \"flags\", 1)\nmodparam(\"dispatcher\", \"use_default\", 1)\nroute { ds_select_dst(\"1\", \"1\"); }",
         &["algorithm = 1", "compat = \"kamailio\"", "hash_user_only = true", "use_default = true"],
         &[],

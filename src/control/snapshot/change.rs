@@ -166,6 +166,9 @@ impl Inner {
 
     /// Gives up calls that were not heard of for too long.
     pub(in crate::control) fn sweep_calls(&self, now: Now) {
+        if self.shared.calls.is_empty() {
+            return;
+        }
         let table = self.current.get().registry().table();
         self.shared.calls.sweep(now, |slot| table.end_call(slot));
     }
