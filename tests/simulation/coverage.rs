@@ -83,6 +83,8 @@ const UNREACHABLE: &[(&str, &str)] = &[
         "pin_contended",
         "takes two workers at the same instruction: one thread runs all of them here",
     ),
+    ("over_rate", "no set has a limit here: tests/rules has the rows"),
+    ("over_calls", "no set has a limit here: tests/rules has the rows"),
     ("panicked", "is the worker's verdict about the core, not the core's"),
     ("probe_reply", "no relay sends probes here: the control thread does, which is not simulated"),
     ("hash", "every relay here chooses by round robin: the rules have the hashes"),
