@@ -5,6 +5,7 @@
 
 mod targets;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,8 +90,16 @@ impl Watch {
         }
         if now >= self.read_at.plus_ms(WINDOW_MS) {
             self.read_at = now;
-            health.traffic(now, inner.traffic.take_senders(), |slot| traffic_of(inner, slot));
-            self.forget_sources(inner);
+            let heard = RefCell::new(&mut self.heard);
+            health.traffic(now, inner.traffic.take_senders(), |slot| {
+                let traffic = traffic_of(inner, slot);
+                // A worker forgets only the sources that it counted itself.
+                let before = heard.borrow_mut().insert(slot, traffic.heard);
+                if before.is_some_and(|before| before != traffic.heard) {
+                    inner.traffic.forget_sources(slot);
+                }
+                traffic
+            });
         }
         let mut actions = std::mem::take(&mut self.actions);
         health.tick(now, &mut actions);
@@ -124,17 +133,6 @@ impl Watch {
         }
         self.heard.retain(|slot, _| self.flags.contains_key(slot));
         health.follow(now, targets);
-    }
-
-    /// Forgets who sent requests to the destinations that were heard since the last reading. A worker
-    /// forgets only what it counted itself.
-    fn forget_sources(&mut self, inner: &Inner) {
-        for slot in self.flags.keys() {
-            let heard = inner.traffic.of(*slot).heard;
-            if self.heard.insert(*slot, heard).is_some_and(|before| before != heard) {
-                inner.traffic.forget_sources(*slot);
-            }
-        }
     }
 
     fn send(&mut self, inner: &Inner, now: Now, probe: &Probe) {
