@@ -12,7 +12,7 @@
 //! A CANCEL makes its INVITE end with a 487. Of several copies of a message, on any workers, only one
 //! ends the call.
 
-use super::decision::{Action, Decision, Hop, Progress, Rule, Voice};
+use super::decision::{Action, Decision, Hop, Progress, Responder, Rule};
 use super::{Arrival, Core};
 use crate::calls::{CallKey, Phase};
 use crate::destination::Slot;
@@ -51,11 +51,11 @@ impl Core {
         progress: Option<Progress>,
         leaves: bool,
     ) {
-        match (decision.action, decision.voice) {
+        match (decision.action, decision.responder) {
             (Action::Forward(_, hop), _) if leaves && is_in_dialog(hop.rule) => {
                 self.request_in_call(at, &hop);
             }
-            (_, Voice::Destination { slot, code, .. })
+            (_, Responder::Destination { slot, code, .. })
                 if self.message.cseq_method == Method::Invite =>
             {
                 self.response_to_call(at, slot, code, progress);

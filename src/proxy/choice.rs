@@ -35,8 +35,8 @@ struct Counts {
     is_in_progress: bool,
 }
 
-/// A choice is made, or only looked at.
-trait Hand {
+/// Whether a choice is made or only looked at.
+trait Mode {
     /// Returns the destination that challenged this caller.
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot>;
     /// Returns a destination that fits.
@@ -49,7 +49,7 @@ trait Hand {
 
 struct Taking;
 
-impl Hand for Taking {
+impl Mode for Taking {
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
         at.shared.pins.take_challenge(at.now, key, cseq_bits)
     }
@@ -69,7 +69,7 @@ impl Hand for Taking {
 
 struct Looking;
 
-impl Hand for Looking {
+impl Mode for Looking {
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
         at.shared.pins.find_challenge(at.now, key, cseq_bits)
     }
@@ -248,30 +248,30 @@ impl Core {
     /// A destination that challenged this caller before is the only one that knows the nonce, so a
     /// request with credentials goes there. It is no new call, but one in progress. Any other gets the
     /// next turn.
-    fn offer<H: Hand>(&self, at: &Arrival, request: &Request, set_id: u32) -> Offer {
+    fn offer<M: Mode>(&self, at: &Arrival, request: &Request, set_id: u32) -> Offer {
         if at.snapshot.draining {
             return Offer::Nothing(Answer::Unavailable);
         }
         let set = at.snapshot.destinations.set(set_id);
         if self.message.has_credentials {
             let key = self.call_key(at, request.from_destination, false);
-            let slot = H::challenge(at, key, self.message.cseq_number as u8);
+            let slot = M::challenge(at, key, self.message.cseq_number as u8);
             let is_known = |slot: &Slot| set.is_some_and(|set| set.is_active(*slot));
             if let Some((slot, set)) = slot.filter(is_known).zip(set) {
                 let pick = |fits: &mut dyn FnMut(Slot) -> bool| {
                     if fits(slot) { Picked::To(slot) } else { Picked::NoneFits }
                 };
-                return self.within_limits::<H>(at, set, Rule::Challenge, pick);
+                return self.within_limits::<M>(at, set, Rule::Challenge, pick);
             }
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
-        self.within_limits::<H>(at, set, Rule::Turn, |fits| H::pick(at, set, &ask, fits))
+        self.within_limits::<M>(at, set, Rule::Turn, |fits| M::pick(at, set, &ask, fits))
     }
 
     /// Returns what `pick` finds within the limits of the set and of each destination.
     #[inline]
-    fn within_limits<H: Hand>(
+    fn within_limits<M: Mode>(
         &self,
         at: &Arrival,
         set: &Set,
@@ -285,12 +285,12 @@ impl Core {
             is_in_progress: is_invite && (limits.calls_max > 0 || set.counts_calls()),
         };
         if counts.is_any()
-            && let Err(over) = H::count(at, set.load(), limits, counts)
+            && let Err(over) = M::count(at, set.load(), limits, counts)
         {
             return Offer::Nothing(answer_over(over));
         }
         let mut first_over = None;
-        let picked = pick(&mut |slot| match count_at::<H>(at, slot, counts) {
+        let picked = pick(&mut |slot| match count_at::<M>(at, slot, counts) {
             Ok(()) => true,
             Err(over) => {
                 first_over.get_or_insert(over);
@@ -298,7 +298,7 @@ impl Core {
             }
         });
         if !matches!(picked, Picked::To(_)) && counts.is_any() {
-            H::give_back(set.load(), limits, counts);
+            M::give_back(set.load(), limits, counts);
         }
         match picked {
             Picked::To(slot) => Offer::To(rule, Taken { slot, set: set.id, counts }),
@@ -358,12 +358,12 @@ fn calls_at(at: &Arrival, slot: Slot) -> Option<u64> {
 }
 
 /// Counts the request at this destination if its limits allow that.
-fn count_at<H: Hand>(at: &Arrival, slot: Slot, counts: Counts) -> Result<(), Over> {
+fn count_at<M: Mode>(at: &Arrival, slot: Slot, counts: Counts) -> Result<(), Over> {
     let destinations = &at.snapshot.destinations;
     let Some(hop) = destinations.hop(slot).filter(|_| counts.is_any()) else { return Ok(()) };
     let is_counted = hop.limits.is_any() || counts.is_in_progress;
     match destinations.get(slot).filter(|_| is_counted) {
-        Some(destination) => H::count(at, &destination.load, hop.limits, counts),
+        Some(destination) => M::count(at, &destination.load, hop.limits, counts),
         None => Ok(()),
     }
 }

@@ -13,8 +13,8 @@ use crate::pin::{Kind, Pin, PinKey, State};
 pub(super) struct Decision {
     pub(super) action: Action,
     pub(super) note: Note,
-    /// Whose response it is.
-    pub(super) voice: Voice,
+    /// Who sent it, if it is a response.
+    pub(super) responder: Responder,
     /// The set whose settings apply to the request, if it is not in a dialog.
     pub(super) set: u32,
 }
@@ -106,14 +106,14 @@ pub(super) struct CallNote {
     pub(super) cseq_bits: u8,
 }
 
-/// Whose response a message is. It says nothing of where the response goes.
+/// Who sent a response. It does not say where the response goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Voice {
-    /// Nobody's that is watched.
+pub(super) enum Responder {
+    /// Nobody that is watched, or it is no response.
     Nobody,
-    /// A destination's, to a request that we relayed this many milliseconds ago.
+    /// A destination, to a request that we relayed this many milliseconds ago.
     Destination { slot: Slot, code: u16, age_ms: Option<u32> },
-    /// It answers this probe of ours, sent this many milliseconds ago.
+    /// Somebody who got this probe of ours, sent this many milliseconds ago.
     Probe { number: u32, code: u16, age_ms: u32 },
 }
 
@@ -173,6 +173,11 @@ impl Rule {
 impl Decision {
     /// Sends nothing.
     pub(super) const fn drop(reason: Reason) -> Self {
-        Self { action: Action::Drop(reason), note: Note::Nothing, voice: Voice::Nobody, set: 0 }
+        Self {
+            action: Action::Drop(reason),
+            note: Note::Nothing,
+            responder: Responder::Nobody,
+            set: 0,
+        }
     }
 }

@@ -60,7 +60,7 @@ pub use verdict::{Answer, Forwarded, Reason, Verdict};
 pub use crate::destination::SourceMatch;
 pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash, split_host_port};
 
-use self::decision::{Action, Decision, Progress, Voice};
+use self::decision::{Action, Decision, Progress, Responder};
 use self::in_dialog::Dialog;
 use crate::calls::CallTable;
 use crate::clock::Now;
@@ -216,9 +216,9 @@ impl Proxy {
             && let Some(dispatched) = core.dispatched(at, hop.slot)
         {
             tell(&Event::Dispatched(dispatched));
-        } else if let Voice::Destination { slot, code, age_ms } = decision.voice {
+        } else if let Responder::Destination { slot, code, age_ms } = decision.responder {
             tell(&Event::Heard(core.heard(at, slot, code, age_ms, progress)));
-        } else if let Voice::Probe { number, code, age_ms } = decision.voice {
+        } else if let Responder::Probe { number, code, age_ms } = decision.responder {
             tell(&Event::ProbeAnswered(core.probe_answer(at, number, code, age_ms)));
         }
         if let Some(leaving) = leaving {

@@ -6,7 +6,7 @@
 
 use super::branch::Branch;
 use super::choice::answer_of_pin;
-use super::decision::{Action, Decision, Hop, Note, Request, Rule, Voice};
+use super::decision::{Action, Decision, Hop, Note, Request, Responder, Rule};
 use super::in_dialog::Dialog;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core, Flow, ForeignRoute, Sips};
@@ -33,7 +33,7 @@ impl Core {
             Ok(decided) => decided,
             Err(answer) => (self.refuse(answer), Note::Nothing),
         };
-        Decision { action, note, voice: Voice::Nobody, set }
+        Decision { action, note, responder: Responder::Nobody, set }
     }
 
     fn decide_checked(&mut self, at: &Arrival, set: u32) -> Result<(Action, Note), Answer> {

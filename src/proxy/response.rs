@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
-use super::decision::{Action, CallNote, Decision, Note, Rule, Voice};
+use super::decision::{Action, CallNote, Decision, Note, Responder, Rule};
 use super::neighbour;
 use super::probe::Probe;
 use super::verdict::Reason;
@@ -27,8 +27,8 @@ pub(super) struct Own {
 }
 
 impl Own {
-    fn voice(&self, code: u16) -> Voice {
-        voice_of(self.slot, code, self.age_ms)
+    fn responder(&self, code: u16) -> Responder {
+        responder_of(self.slot, code, self.age_ms)
     }
 }
 
@@ -50,8 +50,8 @@ impl Core {
             Some(listener) => Action::Return(Flow::new(listeners, listener, address), own.rule),
             None => Action::Drop(Reason::NoListener),
         };
-        let voice = own.voice(code);
-        Ok(Decision { action, note, voice, set: 0 })
+        let responder = own.responder(code);
+        Ok(Decision { action, note, responder, set: 0 })
     }
 
     /// Decides about a response that goes no further, for this reason.
@@ -63,11 +63,11 @@ impl Core {
         match self.verify_probe(at) {
             Ok(Some(probe)) => {
                 let Probe { number, age_ms } = probe;
-                let voice = match number {
-                    Some(number) => Voice::Probe { number, code, age_ms },
-                    None => Voice::Nobody,
+                let responder = match number {
+                    Some(number) => Responder::Probe { number, code, age_ms },
+                    None => Responder::Nobody,
                 };
-                Decision { voice, ..Decision::drop(Reason::ProbeReply) }
+                Decision { responder, ..Decision::drop(Reason::ProbeReply) }
             }
             Ok(None) => self.lone_trying(at, code).unwrap_or(Decision::drop(reason)),
             Err(reason) => Decision::drop(reason),
@@ -170,7 +170,7 @@ impl Core {
         let note = Note::Transaction(branch.pin_key(), Some(State::Trying));
         Some(Decision {
             note,
-            voice: voice_of(slot, code, age_ms),
+            responder: responder_of(slot, code, age_ms),
             ..Decision::drop(Reason::NoNextVia)
         })
     }
@@ -243,11 +243,11 @@ pub(super) fn age_ms(at: &Arrival, sent_ms: u32) -> u32 {
     if age_ms > u32::MAX - limits::CLOCK_BEHIND_MAX_MS { 0 } else { age_ms }
 }
 
-fn voice_of(slot: Slot, code: u16, age_ms: Option<u32>) -> Voice {
+fn responder_of(slot: Slot, code: u16, age_ms: Option<u32>) -> Responder {
     if pin::is_destination(slot) {
-        Voice::Destination { slot, code, age_ms }
+        Responder::Destination { slot, code, age_ms }
     } else {
-        Voice::Nobody
+        Responder::Nobody
     }
 }
 
