@@ -167,9 +167,11 @@ fn strowger_arguments(
 ) -> io::Result<Arguments> {
     let config = folder.join("strowger.toml");
     let list = write_list(folder, servers)?;
+    // The servers answer nothing, and that is no failure here.
     let text = format!(
         "[relay]\nlisten = [\"udp:{listen}\"]\nworkers = 1\nstate_dir = \"{}\"\n\
          poll = \"{}\"\n\
+         [dispatch]\npassive = false\n\
          [destinations]\nsource = \"list:{list}\"\n",
         folder.display(),
         super::poll_word(poll),
