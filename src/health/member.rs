@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::latency::Latency;
 use super::reason::{ChangeReason, FailedShare};
-use super::rule::{after_probe, is_disabled, is_inactive, is_probed};
+use super::rule::{after_probe, is_disabled, is_probed};
 use super::traffic::Traffic;
 use super::{EndpointId, Mode, Target, Want};
 use crate::clock::Now;
@@ -141,7 +141,7 @@ impl Member {
         if !is_probing || !self.can_be_probed() || !(is_by_mode || self.is_probed_by_us()) {
             return Want::No;
         }
-        let is_coming_back = is_inactive(self.flags) && self.count > 0;
+        let is_coming_back = self.flags.is_inactive() && self.count > 0;
         let is_trying =
             self.flags.state() == DestinationState::Trying && self.trial_until.is_none();
         // Servers often come back soon, after a restart.
@@ -156,7 +156,7 @@ impl Member {
 
     /// Returns whether live traffic counts for it now: it is chosen, and it counts in its set.
     pub(super) fn is_watched(&self) -> bool {
-        self.is_passive() && !is_disabled(self.flags) && !is_inactive(self.flags)
+        self.is_passive() && !is_disabled(self.flags) && !self.flags.is_inactive()
     }
 
     pub(super) fn is_passive(&self) -> bool {
@@ -256,7 +256,7 @@ impl Member {
             return;
         }
         self.count = 0;
-        if is_inactive(self.flags) {
+        if self.flags.is_inactive() {
             return;
         }
         let has_flag = self.flags.bits() & Flags::PROBING != 0;
@@ -378,7 +378,7 @@ impl Member {
         let out_ms = self.out.map(|out| now.ms().saturating_sub(out.since.ms()));
         let stays_full = self.full.is_some_and(|full| full.is_by_calls);
         self.comes_to(now, next.with_full(stays_full), ChangeReason::Answered { code, out_ms });
-        if !is_inactive(self.flags) && !stays_full {
+        if !self.flags.is_inactive() && !stays_full {
             self.full = None;
         }
     }
@@ -393,7 +393,7 @@ impl Member {
         let (next, count) = after_probe(settings, is_by_mode, self.flags, self.count, true);
         let for_s = retry_after_s.unwrap_or(settings.full_s).clamp(1, settings.full_s_max.max(1));
         self.count = count;
-        if is_inactive(next) {
+        if next.is_inactive() {
             return;
         }
         let for_ms = u64::from(for_s) * 1_000;
@@ -412,7 +412,7 @@ impl Member {
         let settings = &self.target.probing;
         let (next, count) = after_probe(settings, is_by_mode, self.flags, self.count, false);
         self.count = count;
-        if is_inactive(next) && !is_inactive(self.flags) {
+        if next.is_inactive() && !self.flags.is_inactive() {
             self.goes_out(now, next, reason, !is_by_mode);
         } else {
             self.becomes(next, reason);
@@ -452,14 +452,14 @@ impl Member {
 
     /// Takes the flags after a good answer; it comes back, if it was inactive.
     fn comes_to(&mut self, now: Now, next: Flags, reason: ChangeReason) {
-        if is_inactive(self.flags) && !is_inactive(next) {
+        if self.flags.is_inactive() && !next.is_inactive() {
             self.note_change(now);
             self.is_unconfirmed = self.out.is_some_and(|out| out.is_by_traffic);
             self.out = None;
             self.up_since = now;
             self.is_chosen_again();
         }
-        if !is_inactive(next) {
+        if !next.is_inactive() {
             self.trial_until = None;
         }
         self.becomes(next, reason);

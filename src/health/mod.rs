@@ -54,7 +54,7 @@ use crate::limits::{SENDERS_MS, WINDOW_MS};
 use crate::listener::ListenerId;
 use member::{Judged, Member, Outcome};
 use prober::{EndpointId, Prober, Want};
-use rule::{is_disabled, is_inactive};
+use rule::is_disabled;
 use share::{Numbers, Share, median_of_others};
 
 /// A destination to watch: a slot of the registry.
@@ -144,8 +144,6 @@ pub struct SlotTraffic {
     pub failed_callers: u64,
     /// The same of the called numbers.
     pub failed_numbers: u64,
-    /// Milliseconds until the first response, summed up.
-    pub first_response_ms_sum: u64,
 }
 
 /// What is known of a destination, for lists.
@@ -619,7 +617,7 @@ impl Health {
             let Some(member) = self.member_mut(slot) else { continue };
             let is_last_resort = is_needed
                 && member.is_passive()
-                && is_inactive(member.flags)
+                && member.flags.is_inactive()
                 && member.out.is_some();
             let flags = member.flags.with_last_resort(is_last_resort);
             let reason = if is_last_resort {

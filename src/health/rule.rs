@@ -15,7 +15,7 @@ pub(super) fn is_probed(mode: Mode, flags: Flags) -> bool {
     match mode {
         Mode::Off => false,
         Mode::All => true,
-        Mode::Inactive => has_flag && is_inactive(flags),
+        Mode::Inactive => has_flag && flags.is_inactive(),
         Mode::FlaggedOnce | Mode::Flagged => has_flag,
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn after_probe(
 ) -> (Flags, u32) {
     let has_flag = flags.bits() & Flags::PROBING != 0;
     let count = count.saturating_add(1);
-    if is_inactive(flags) && is_good && count < settings.successes {
+    if flags.is_inactive() && is_good && count < settings.successes {
         return (flags, count);
     }
     let is_probed = match (settings.mode, is_good) {
@@ -44,7 +44,7 @@ pub(super) fn after_probe(
     };
     if is_good {
         (flags.in_state(DestinationState::Active, is_probed), 0)
-    } else if is_inactive(flags) {
+    } else if flags.is_inactive() {
         // Still a last resort, if it was one.
         let next = flags.in_state(DestinationState::Inactive, is_probed);
         (next.with_last_resort(flags.is_last_resort()), 0)
@@ -55,11 +55,6 @@ pub(super) fn after_probe(
     } else {
         (flags.in_state(DestinationState::Inactive, is_probed), 0)
     }
-}
-
-/// Returns whether a destination is inactive, and no operator has disabled it.
-pub(super) fn is_inactive(flags: Flags) -> bool {
-    flags.bits() & (Flags::INACTIVE | Flags::DISABLED) == Flags::INACTIVE
 }
 
 /// Returns whether an operator has disabled a destination.

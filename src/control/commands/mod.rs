@@ -23,7 +23,7 @@ use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
 use crate::destination::{Address, Attributes, DestinationState, Flags, Origin, Resolved, Slot};
-use crate::health::Latency;
+use crate::health::{Health, Latency};
 use crate::proxy::Answer;
 use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
@@ -182,6 +182,7 @@ impl Commands {
     /// Returns the destinations in force.
     pub fn list(&self) -> Listing {
         let in_force = self.inner.in_force();
+        let (snapshot, health) = (self.inner.current.snapshot(), self.inner.health());
         let mut listing = Listing { draining: in_force.is_draining(), ..Listing::default() };
         for resolved in in_force.records().iter() {
             let id = resolved.record.set;
@@ -189,20 +190,25 @@ impl Commands {
                 listing.sets.push(ListedSet { id, records: Vec::new() });
             }
             let set = listing.sets.last_mut().expect("there is one now");
-            set.records.push(self.listed(resolved, in_force.registry()));
+            let counts_calls = snapshot.counts_calls(id);
+            set.records.push(self.listed(resolved, in_force.registry(), &health, counts_calls));
         }
         listing
     }
 
-    fn listed(&self, resolved: &Resolved, registry: &Registry) -> ListedRecord {
+    fn listed(
+        &self,
+        resolved: &Resolved,
+        registry: &Registry,
+        health: &Health,
+        counts_calls: bool,
+    ) -> ListedRecord {
         let record = &resolved.record;
         let identity = RecordIdentity::of(record);
         let (flags, of_addresses) = registry.flags(resolved);
         let table = registry.table();
-        let counts_calls = self.inner.current.snapshot().counts_calls(record.set);
         let addresses = resolved.addresses.iter().zip(of_addresses).map(|(address, flags)| {
             let slot = registry.slot(record, address.socket);
-            let health = self.inner.health();
             let view = slot.and_then(|slot| health.view(slot));
             ListedAddress {
                 address: *address,

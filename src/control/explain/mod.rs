@@ -237,7 +237,7 @@ pub fn state_word(flags: Flags) -> &'static str {
 fn not_chosen(flags: Flags) -> &'static str {
     match flags.state() {
         DestinationState::Disabled => "disabled by the operator",
-        DestinationState::Full => "full: it answered a probe with 503",
+        DestinationState::Full => "full: it takes no new calls for now",
         DestinationState::Inactive if !flags.is_last_resort() => "inactive",
         DestinationState::Active | DestinationState::Trying | DestinationState::Inactive => {
             "not used: other addresses of its record have priority"

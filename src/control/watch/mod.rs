@@ -241,7 +241,6 @@ fn traffic_of(inner: &Inner, slot: Slot) -> SlotTraffic {
         sources: counted.sources,
         failed_callers: whose.callers,
         failed_numbers: whose.numbers,
-        first_response_ms_sum: counted.answer_ms,
     }
 }
 

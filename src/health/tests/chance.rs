@@ -118,10 +118,10 @@ proptest! {
             for (_, Change { slot, flags, .. }) in &world.told {
                 let was = flags_of.insert(*slot, *flags).unwrap();
                 let mode = setups[usize::from(slot.0) - 1].probing.mode;
-                if is_inactive(was) && !is_inactive(*flags) {
+                if was.is_inactive() && !flags.is_inactive() {
                     prop_assert!(out.remove(slot) || rule::is_probed(mode, was));
                 }
-                if is_inactive(*flags) {
+                if flags.is_inactive() {
                     out.insert(*slot);
                 }
             }
@@ -162,11 +162,11 @@ fn check(world: &mut World, before: &HashMap<Slot, Flags>, setups: &[Setup]) {
             );
         }
         // Full and inactive exclude each other.
-        assert!(!(flags.is_full() && is_inactive(*flags)));
+        assert!(!(flags.is_full() && flags.is_inactive()));
         assert_eq!(flags.is_full(), view.full_until.is_some());
         // What is out because of traffic comes back: there is a timer or a plan.
         if view.out_since.is_some() && setup.passive.is_on {
-            assert!(is_inactive(view.flags));
+            assert!(view.flags.is_inactive());
         }
     }
 }
