@@ -1,0 +1,594 @@
+//! Rows for every state and event of a transaction.
+//!
+//! A story is a list of events, each with what follows from it. `180` is a response to the first try,
+//! `1:180` one to the second; `+500` lets that many milliseconds pass. What follows is a list of effects;
+//! after `+` each has the milliseconds at which it was due. `next` begins the next try, if there is a
+//! destination left: there are three.
+
+use super::machine::{Client, Machine, Server};
+use super::{Effect, Effects, Failover, Own, TRIES_MAX};
+use crate::clock::Now;
+use crate::destination::Slot;
+
+struct Story {
+    machine: Machine,
+    failover: Failover,
+    now: Now,
+    slots: u16,
+}
+
+impl Story {
+    fn new(is_invite: bool, failover: Failover) -> Self {
+        let now = Now::from_ms(1_000_000);
+        Self { machine: Machine::new(now, is_invite, Slot(0), &failover), failover, now, slots: 3 }
+    }
+
+    /// What follows from an event.
+    fn step(&mut self, event: &str) -> String {
+        if let Some(ms) = event.strip_prefix('+') {
+            return self.pass(ms.parse().unwrap());
+        }
+        let (number, what) = event.split_once(':').unwrap_or(("0", event));
+        let number = number.parse().unwrap();
+        let effects = match what {
+            "copy" => self.machine.request_again(),
+            "ack" => {
+                self.machine.ack(self.now);
+                Effects::default()
+            }
+            "cancel" => self.machine.cancel(self.now),
+            "cancelled" => {
+                self.machine.cancel_answered(number);
+                Effects::default()
+            }
+            "unreachable" => self.machine.unreachable(self.now, number, &self.failover),
+            "inactive" => self.machine.destination_lost(self.now, &self.failover),
+            code => self.machine.response(self.now, number, code.parse().unwrap(), &self.failover),
+        };
+        let mut words = Vec::new();
+        self.follow(effects, &mut words);
+        words.join(", ")
+    }
+
+    fn pass(&mut self, ms: u64) -> String {
+        let begin = self.now;
+        let end = begin.plus_ms(ms);
+        let mut all = Vec::new();
+        while let Some(due) = self.machine.due().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            let effects = self.machine.timer(self.now, &self.failover);
+            let mut words = Vec::new();
+            self.follow(effects, &mut words);
+            let after = self.now.ms() - begin.ms();
+            all.extend(words.into_iter().map(|word| format!("{after} {word}")));
+        }
+        self.now = end;
+        all.join(", ")
+    }
+
+    fn follow(&mut self, effects: Effects, words: &mut Vec<String>) {
+        for effect in effects {
+            words.push(word(effect));
+            if let Effect::Next(_) = effect {
+                let tried = self.machine.slots();
+                let more = match (0..self.slots).find(|slot| !tried.contains(Slot(*slot))) {
+                    Some(slot) => {
+                        self.machine.begin_try(self.now, Slot(slot), &self.failover);
+                        Effects::default()
+                    }
+                    None => self.machine.none_left(self.now),
+                };
+                self.follow(more, words);
+            }
+        }
+    }
+}
+
+fn word(effect: Effect) -> String {
+    match effect {
+        Effect::Trying => "100".into(),
+        Effect::Repeat => "repeat".into(),
+        Effect::ForwardKept => "forward kept".into(),
+        Effect::Forward => "forward".into(),
+        Effect::Keep => "keep".into(),
+        Effect::SendBest => "best".into(),
+        Effect::Answer(Own::Timeout) => "408".into(),
+        Effect::Answer(Own::Terminated) => "487".into(),
+        Effect::Answer(Own::Failed) => "500".into(),
+        Effect::Request(number) => format!("request {number}"),
+        Effect::Ack(number) => format!("ACK {number}"),
+        Effect::Cancel(number) => format!("CANCEL {number}"),
+        Effect::Next(left) => format!("next {left:?}"),
+        Effect::Won(number) => format!("won {number}"),
+    }
+}
+
+/// A name, whether it is an INVITE, the events with what follows, and the milliseconds after which all
+/// is over.
+struct Row(&'static str, bool, &'static [(&'static str, &'static str)], u64);
+
+const ROWS: &[Row] = &[
+    Row(
+        "an INVITE is repeated until its destination is left (Timer A)",
+        true,
+        &[("+1999", "500 request 0, 1500 request 0"), ("+1", "1 next Silent")],
+        // The second and third try, and Timer B of the last.
+        2_000 + 2_000 + 32_000,
+    ),
+    Row(
+        "a provisional response ends the repeating; a 100 goes no further",
+        true,
+        &[("copy", "100"), ("100", ""), ("100", ""), ("copy", "100"), ("+30000", "")],
+        155_000 + 32_000 + 32_000,
+    ),
+    Row(
+        "a 180 is forwarded and repeated to copies; Timer C begins anew with each",
+        true,
+        &[
+            ("180", "forward kept"),
+            ("copy", "repeat"),
+            ("+184999", ""),
+            ("183", "forward kept"),
+            ("+184999", ""),
+            ("100", ""),
+            ("+1", "1 CANCEL 0"),
+            ("0:cancelled", ""),
+            ("487", "ACK 0, forward kept"),
+            ("ack", ""),
+        ],
+        32_000,
+    ),
+    Row(
+        "one that does not end after Timer C is a 408 (§16.8)",
+        true,
+        &[
+            ("180", "forward kept"),
+            ("+185000", "185000 CANCEL 0"),
+            (
+                "+32000",
+                "500 CANCEL 0, 1500 CANCEL 0, 3500 CANCEL 0, 7500 CANCEL 0, 11500 CANCEL 0, \
+                 15500 CANCEL 0, 19500 CANCEL 0, 23500 CANCEL 0, 27500 CANCEL 0, \
+                 31500 CANCEL 0, 32000 408",
+            ),
+            ("ack", ""),
+        ],
+        5_000,
+    ),
+    Row(
+        "every 2xx goes to the caller (RFC 6026 §8)",
+        true,
+        &[
+            ("200", "forward, won 0"),
+            ("copy", ""),
+            ("200", "forward"),
+            ("0:180", ""),
+            ("0:486", ""),
+            ("unreachable", ""),
+            ("inactive", ""),
+            ("cancel", ""),
+            ("ack", ""),
+            ("+31999", ""),
+        ],
+        1,
+    ),
+    Row(
+        "a refusal is acknowledged, and repeated until the caller acknowledges it (Timer G)",
+        true,
+        &[
+            ("486", "ACK 0, forward kept"),
+            ("486", "ACK 0"),
+            ("180", ""),
+            ("+4000", "500 repeat, 1500 repeat, 3500 repeat"),
+            ("copy", "repeat"),
+            ("ack", ""),
+            ("copy", ""),
+            ("486", "ACK 0"),
+            ("+27999", ""),
+        ],
+        1,
+    ),
+    Row(
+        "without the caller's ACK it ends by Timer H",
+        true,
+        &[
+            ("486", "ACK 0, forward kept"),
+            (
+                "+31999",
+                "500 repeat, 1500 repeat, 3500 repeat, 7500 repeat, 11500 repeat, 15500 repeat, \
+                 19500 repeat, 23500 repeat, 27500 repeat, 31500 repeat",
+            ),
+            ("486", "ACK 0"),
+            ("ack", ""),
+        ],
+        5_000,
+    ),
+    Row(
+        "a late 2xx after a refusal still goes to the caller (§16.7 item 5)",
+        true,
+        &[("486", "ACK 0, forward kept"), ("200", "forward"), ("ack", "")],
+        32_000,
+    ),
+    Row(
+        "a listed code tries the next, and the best of all goes to the caller",
+        true,
+        &[
+            ("503", "ACK 0, keep, next Code(503)"),
+            ("503", "ACK 0"),
+            ("copy", "100"),
+            ("1:408", "ACK 1, keep, next Code(408)"),
+            ("2:500", "ACK 2, best"),
+            ("copy", "repeat"),
+            ("ack", ""),
+        ],
+        32_000,
+    ),
+    Row(
+        "a worse one does not replace a better one, and a lone 503 becomes a 500",
+        true,
+        &[
+            ("500", "ACK 0, keep, next Code(500)"),
+            ("1:503", "ACK 1, keep, next Code(503)"),
+            ("2:503", "ACK 2, 500"),
+            ("+500", "500 repeat"),
+            ("ack", ""),
+        ],
+        31_500,
+    ),
+    Row(
+        "a code that is not listed ends it, unless an earlier one is better",
+        true,
+        &[("408", "ACK 0, keep, next Code(408)"), ("1:501", "ACK 1, best"), ("ack", "")],
+        32_000,
+    ),
+    Row(
+        "a refusal after failures goes to the caller",
+        true,
+        &[("503", "ACK 0, keep, next Code(503)"), ("1:603", "ACK 1, forward kept"), ("ack", "")],
+        32_000,
+    ),
+    Row(
+        "a 482 to a later try is its failure, to the first it is the answer",
+        true,
+        &[
+            ("503", "ACK 0, keep, next Code(503)"),
+            ("1:482", "ACK 1, keep, next Code(482)"),
+            ("2:503", "ACK 2, best"),
+            ("ack", ""),
+        ],
+        32_000,
+    ),
+    Row(
+        "a 482 to the first is the answer",
+        true,
+        &[("482", "ACK 0, forward kept"), ("ack", "")],
+        32_000,
+    ),
+    Row(
+        "after ringing nobody else is tried",
+        true,
+        &[("180", "forward kept"), ("503", "ACK 0, 500"), ("ack", "")],
+        32_000,
+    ),
+    Row(
+        "a ringing destination that becomes inactive ends the call with one 500",
+        true,
+        &[
+            ("180", "forward kept"),
+            ("unreachable", ""),
+            ("inactive", "CANCEL 0, 500"),
+            ("inactive", ""),
+            ("ack", ""),
+            ("487", "ACK 0"),
+        ],
+        32_000,
+    ),
+    Row(
+        "an unreachable destination is left at once, also after a 100",
+        true,
+        &[
+            ("unreachable", "next Unreachable"),
+            ("unreachable", ""),
+            ("1:100", ""),
+            ("1:unreachable", "next Unreachable"),
+            ("2:unreachable", "500"),
+            ("ack", ""),
+        ],
+        5_000,
+    ),
+    Row(
+        "one that becomes inactive is left, and cancelled if it has answered",
+        true,
+        &[
+            ("inactive", "next Inactive"),
+            ("1:100", ""),
+            ("inactive", "CANCEL 1, next Inactive"),
+            ("100", "CANCEL 0"),
+            ("+500", "500 CANCEL 0, 500 CANCEL 1, 500 request 2"),
+            ("0:cancelled", ""),
+            ("1:cancelled", ""),
+            ("1:487", "ACK 1, keep"),
+            ("2:200", "forward, won 2"),
+        ],
+        32_000,
+    ),
+    Row(
+        "of a left try only a 2xx goes to the caller, and then the current one is cancelled",
+        true,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("180", "CANCEL 0"),
+            ("183", ""),
+            ("1:180", "forward kept"),
+            ("200", "forward, won 0, CANCEL 1"),
+            ("1:200", "forward"),
+            ("0:cancelled", ""),
+            ("1:cancelled", ""),
+        ],
+        32_000,
+    ),
+    Row(
+        "a left try that refuses does not end the call, a 6xx ends the trying",
+        true,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("486", "ACK 0, keep"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 next Silent"),
+            ("1:603", "ACK 1, keep"),
+            ("2:100", "CANCEL 2"),
+            ("2:487", "ACK 2, best"),
+            ("ack", ""),
+        ],
+        32_000,
+    ),
+    Row(
+        "after a 6xx a current try without an answer ends with it",
+        true,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("603", "ACK 0, keep"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 best"),
+            ("ack", ""),
+        ],
+        30_000,
+    ),
+    Row(
+        "a CANCEL before any response waits for one (§9.1)",
+        true,
+        &[
+            ("cancel", ""),
+            ("cancel", ""),
+            ("+500", "500 request 0"),
+            ("100", "CANCEL 0"),
+            ("180", "forward kept"),
+            ("+500", "500 CANCEL 0"),
+            ("0:cancelled", ""),
+            ("503", "ACK 0, 500"),
+            ("ack", ""),
+        ],
+        32_000,
+    ),
+    Row(
+        "a CANCEL that crosses a 200",
+        true,
+        &[("100", ""), ("cancel", "CANCEL 0"), ("200", "forward, won 0"), ("0:cancelled", "")],
+        32_000,
+    ),
+    Row(
+        "a cancelled call at a silent destination",
+        true,
+        &[
+            ("cancel", ""),
+            ("+2000", "500 request 0, 1500 request 0, 2000 487"),
+            ("ack", ""),
+            // It wakes up: it must not ring.
+            ("180", "CANCEL 0"),
+            ("0:cancelled", ""),
+            ("487", "ACK 0"),
+        ],
+        32_000,
+    ),
+    Row(
+        "a cancelled call whose destination does not confirm it",
+        true,
+        &[
+            ("180", "forward kept"),
+            ("cancel", "CANCEL 0"),
+            ("0:cancelled", ""),
+            ("+31999", ""),
+            ("+1", "1 487"),
+            ("ack", ""),
+        ],
+        5_000,
+    ),
+    Row(
+        "silence everywhere is a 408",
+        true,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 next Silent"),
+            ("+2000", "500 request 2, 1500 request 2, 2000 408"),
+            ("ack", ""),
+        ],
+        30_000,
+    ),
+    Row(
+        "events of tries that never were",
+        true,
+        &[("3:200", ""), ("15:486", ""), ("15:cancelled", ""), ("15:unreachable", "")],
+        38_000,
+    ),
+    Row(
+        "another request is repeated up to T2, and gets a 100 after 3.5 s (RFC 4320)",
+        false,
+        &[
+            ("copy", ""),
+            ("100", ""),
+            ("+3499", ""),
+            ("copy", ""),
+            ("+1", "1 100"),
+            ("copy", "100"),
+            ("+4500", "500 request 0, 4500 request 0"),
+            ("200", "forward kept"),
+            ("200", ""),
+            ("copy", "repeat"),
+            ("ack", ""),
+            ("cancel", ""),
+            ("+31999", ""),
+        ],
+        1,
+    ),
+    Row(
+        "another request that nobody answers ends in silence, never in a 408",
+        false,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("+2000", "500 request 1, 1500 100, 1500 request 1, 2000 next Silent"),
+            ("+2000", "500 request 2, 1500 request 2"),
+            ("copy", ""),
+        ],
+        30_000,
+    ),
+    Row(
+        "a 5xx is better than silence",
+        false,
+        &[
+            ("503", "keep, next Code(503)"),
+            ("1:100", ""),
+            (
+                "+32000",
+                "3500 100, 4000 request 1, 8000 request 1, 12000 request 1, 16000 request 1, 20000 request 1, 24000 request 1, 28000 request 1, 32000 500",
+            ),
+        ],
+        32_000,
+    ),
+    Row(
+        "of another request the first 2xx counts, also a left try's",
+        false,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("1:100", ""),
+            ("200", "forward kept"),
+            ("1:200", ""),
+            ("copy", "repeat"),
+        ],
+        32_000,
+    ),
+    Row(
+        "another request is refused",
+        false,
+        &[("404", "forward kept"), ("404", ""), ("copy", "repeat"), ("+4999", "")],
+        27_001,
+    ),
+    Row(
+        "another request that nobody can be reached for",
+        false,
+        &[
+            ("unreachable", "next Unreachable"),
+            ("1:inactive", "next Inactive"),
+            ("2:unreachable", "500"),
+        ],
+        32_000,
+    ),
+];
+
+#[test]
+fn stories() {
+    let told: Vec<_> = ROWS.iter().filter_map(|row| row.check().err()).collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
+impl Row {
+    fn check(&self) -> Result<(), String> {
+        let Self(says, is_invite, events, over_after) = self;
+        let mut story = Story::new(*is_invite, Failover::default());
+        for (at, (event, wants)) in events.iter().enumerate() {
+            let follows = story.step(event);
+            if follows != *wants {
+                return Err(format!("{says}: event {at}, {event}: {follows}"));
+            }
+        }
+        let begin = story.now;
+        while !story.machine.is_over() {
+            let Some(due) = story.machine.due() else { break };
+            story.pass(due.ms() - story.now.ms());
+        }
+        let machine = &story.machine;
+        let after = story.now.ms() - begin.ms();
+        let keeps = machine.needs_request() || machine.needs_response();
+        if after != *over_after || machine.due().is_some() || !machine.is_over() || keeps {
+            return Err(format!("{says}: over after {after}: {machine:?}"));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_100_that_nothing_follows_is_left_only_if_the_operator_says_so() {
+    let failover = Failover { progress_ms: 3_000, ..Failover::default() };
+    let mut story = Story::new(true, failover);
+    assert_eq!(story.step("100"), "");
+    assert_eq!(story.step("+1000"), "");
+    assert_eq!(story.step("100"), "", "a second 100 is no progress");
+    assert_eq!(story.step("+2000"), "2000 CANCEL 0, 2000 next NoProgress");
+    assert_eq!(story.step("1:180"), "forward kept");
+    assert_eq!(story.step("1:100"), "");
+    assert_eq!(story.step("0:cancelled"), "");
+    assert_eq!(story.step("+184999"), "", "one that rings is waited for");
+}
+
+#[test]
+fn tries_and_time_have_an_end() {
+    for (failover, wants) in [
+        (Failover { tries_max: 1, ..Failover::default() }, "ACK 0, 500"),
+        (Failover { total_ms: 0, ..Failover::default() }, "ACK 0, 500"),
+        (Failover { total_ms: 1, ..Failover::default() }, "ACK 0, keep, next Code(503)"),
+        (Failover { codes: [500].into_iter().collect(), ..Failover::default() }, "ACK 0, 500"),
+    ] {
+        assert_eq!(Story::new(true, failover).step("503"), wants);
+    }
+    let mut story = Story::new(true, Failover { tries_max: 255, ..Failover::default() });
+    story.slots = 100;
+    for number in 0..TRIES_MAX - 1 {
+        let event = format!("{number}:unreachable");
+        assert_eq!(story.step(&event), "next Unreachable");
+    }
+    assert_eq!(story.step("14:unreachable"), "500");
+}
+
+#[test]
+fn what_is_kept_is_freed_as_soon_as_nothing_can_need_it() {
+    for (is_invite, events, wants) in [
+        (true, &["100"][..], (true, true)),
+        (true, &["180"], (true, true)),
+        (true, &["200"], (false, false)),
+        // Another copy of the 486 would have to be acknowledged.
+        (true, &["486"], (true, true)),
+        (true, &["486", "ack"], (true, false)),
+        (true, &["486", "ack", "+32000"], (false, false)),
+        (true, &["unreachable", "1:unreachable", "2:unreachable"], (true, false)),
+        (true, &["unreachable", "1:unreachable", "2:unreachable", "ack"], (false, false)),
+        // A left try may still have to be cancelled.
+        (true, &["+2000", "1:200"], (true, false)),
+        (false, &["200"], (false, true)),
+        (false, &["200", "+32000"], (false, false)),
+    ] {
+        let mut story = Story::new(is_invite, Failover::default());
+        events.iter().for_each(|event| drop(story.step(event)));
+        let machine = &story.machine;
+        assert_eq!((machine.needs_request(), machine.needs_response()), wants, "{events:?}");
+    }
+}
+
+#[test]
+fn its_state_can_be_seen() {
+    let mut story = Story::new(true, Failover::default());
+    assert_eq!(story.machine.current(), Some((0, Slot(0))));
+    story.step("503");
+    assert_eq!(story.machine.current(), Some((1, Slot(1))));
+    assert_eq!(story.machine.client(0), Some(Client::Completed));
+    assert_eq!((story.machine.client(1), story.machine.client(2)), (Some(Client::Calling), None));
+    assert_eq!((story.machine.slot_of(1), story.machine.slot_of(2)), (Some(Slot(1)), None));
+    story.step("1:200");
+    assert_eq!((story.machine.current(), story.machine.server()), (None, Server::Accepted));
+    assert!(story.machine.is_invite() && story.machine.own_answer().is_none());
+}
