@@ -18,6 +18,7 @@ use super::steering::{self, Spread};
 use super::sys;
 use crate::config::{ListenConfig, Steering};
 use crate::limits::{self, SEND_AGAIN_MAX};
+use crate::owners::Owners;
 use crate::proxy::{Listener, ListenerId, Listeners, Transport, name_hash};
 use crate::words::with_remedy;
 
@@ -125,8 +126,8 @@ impl Sockets {
 
     /// Makes the kernel choose the worker of a datagram by its Call-ID, if that is wanted and
     /// possible.
-    pub(crate) fn steer(&self, wanted: Steering) -> Spread {
-        steering::steer(&self.groups, wanted)
+    pub(crate) fn steer(&self, wanted: Steering, owners: &Owners) -> Spread {
+        steering::steer(&self.groups, wanted, owners)
     }
 
     /// Returns the socket of this worker at this listener.

@@ -9,6 +9,6 @@ mod time;
 
 pub(crate) use bind::planned;
 pub use bind::{BindError, Sockets};
-pub use steering::{Owners, Refusal, Spread};
+pub use steering::{Refusal, Spread};
 pub(crate) use time::monotonic;
 pub use time::monotonic_now;

@@ -8,14 +8,14 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 use super::sys::{self, Batch};
-use crate::limits::{BATCH, SEND_AGAIN_MAX, SEND_WAIT_MS, SEND_WAITS_MAX};
-use crate::proxy::{Cause, ListenerId, Outbox, Place};
+use crate::limits::{QUEUE_MAX, SEND_AGAIN_MAX, SEND_WAIT_MS, SEND_WAITS_MAX};
+use crate::proxy::{Cause, Entry, ListenerId, Outbox, Place};
 use crate::stats::{SendFailure, WorkerStats};
 
 /// The order in which one worker's queued messages leave.
 #[derive(Debug)]
 pub(crate) struct SendQueue {
-    causes: [Cause; BATCH],
+    causes: [Cause; QUEUE_MAX],
     /// One per listener, by its number.
     orders: Box<[Order]>,
 }
@@ -23,15 +23,15 @@ pub(crate) struct SendQueue {
 /// The queued messages that one listener sends, in order.
 #[derive(Clone, Debug)]
 struct Order {
-    messages: [u8; BATCH],
+    messages: [u8; QUEUE_MAX],
     len: usize,
 }
 
 impl SendQueue {
     /// Creates an empty queue for this many listeners, with all the memory it will ever need.
     pub(crate) fn new(listeners: usize) -> Self {
-        let empty = Order { messages: [0; BATCH], len: 0 };
-        Self { causes: [Cause::Forward; BATCH], orders: vec![empty; listeners].into() }
+        let empty = Order { messages: [0; QUEUE_MAX], len: 0 };
+        Self { causes: [Cause::Forward; QUEUE_MAX], orders: vec![empty; listeners].into() }
     }
 
     /// Queues the messages of an outbox, which was filled for the datagram in slot `slot`. A
@@ -42,15 +42,32 @@ impl SendQueue {
     pub(crate) fn push(&mut self, batch: &mut Batch, slot: usize, outbox: &Outbox) {
         for entry in outbox.entries() {
             let at = batch.len();
-            let order = &mut self.orders[usize::from(entry.flow.listener.0)];
             match &entry.place {
                 Place::Frame(range) => batch.queue_frame(slot, range.clone(), &entry.flow.peer),
                 Place::Scratch(range) => batch.queue_copy(outbox.scratch(range), &entry.flow.peer),
             }
-            self.causes[at] = entry.cause;
-            order.messages[order.len] = at as u8;
-            order.len += 1;
+            self.add(at, entry);
         }
+    }
+
+    /// Queues copies of the messages of an outbox, which was filled for the datagram in `slot`, or for
+    /// none.
+    ///
+    /// # Panics
+    /// As [`SendQueue::push`].
+    pub(crate) fn push_copies(&mut self, batch: &mut Batch, slot: &[u8], outbox: &Outbox) {
+        for entry in outbox.entries() {
+            let at = batch.len();
+            batch.queue_copy(outbox.bytes(entry, slot), &entry.flow.peer);
+            self.add(at, entry);
+        }
+    }
+
+    fn add(&mut self, at: usize, entry: &Entry) {
+        let order = &mut self.orders[usize::from(entry.flow.listener.0)];
+        self.causes[at] = entry.cause;
+        order.messages[order.len] = at as u8;
+        order.len += 1;
     }
 
     /// Removes all messages except the first `len`.
@@ -106,7 +123,7 @@ fn send_in_order(
     batch: &mut Batch,
     (listener, socket): (ListenerId, BorrowedFd<'_>),
     messages: &[u8],
-    causes: &[Cause; BATCH],
+    causes: &[Cause; QUEUE_MAX],
     stats: &WorkerStats,
     reports: &mut impl Reports,
 ) {

@@ -1,4 +1,4 @@
-//! Hands a datagram to the worker that owns its call ([`Owners`](crate::transport::Owners)): each
+//! Hands a datagram to the worker that owns its call ([`Owners`](crate::owners::Owners)): each
 //! worker has a bounded queue, which the others fill and it empties.
 //!
 //! **Orderings.** The queues of frames order their own content: a worker sees what a sender wrote into
@@ -8,6 +8,8 @@
 //! the first, the sender finds false and fires the waker. So a pushed frame is taken in this round or
 //! announces the next.
 
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,7 +18,7 @@ use crossbeam::utils::CachePadded;
 use mio::Waker;
 use tracing::error;
 
-use crate::limits::{HAND_OVER_MAX, SLOT_BYTES};
+use crate::limits::{HAND_OVER_MAX, HEADROOM_BYTES, SLOT_BYTES};
 use crate::proxy::Flow;
 
 /// What the workers have handed to each other, with all the memory that it will ever need.
@@ -41,13 +43,22 @@ struct Queue {
     is_announced: CachePadded<AtomicBool>,
 }
 
-/// A datagram and the way it came.
+/// What was handed over: a message and what is known of it.
 #[derive(Debug)]
 struct Handed {
-    flow: Flow,
-    /// The first `len` bytes are the datagram.
+    what: What,
+    /// The message is `len` bytes after the headroom.
     frame: Box<[u8]>,
     len: usize,
+}
+
+/// What is known of a message that was handed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum What {
+    /// A datagram that came this way.
+    Datagram(Flow),
+    /// The quote of a report that a message to this address was not delivered, with its error number.
+    Report(SocketAddr, i32),
 }
 
 impl HandOvers {
@@ -57,15 +68,15 @@ impl HandOvers {
         Self { queues, wakers, refused: AtomicU64::new(0) }
     }
 
-    /// Copies a datagram into a frame of worker `owner`, and wakes it if it has no other; returns
+    /// Copies a message into a frame of worker `owner`, and wakes it if it has no other; returns
     /// `false`, and counts, if all its frames are full.
     ///
-    /// The datagrams of one sender are taken in the order in which they were handed over.
+    /// The messages of one sender are taken in the order in which they were handed over.
     ///
     /// # Panics
     /// If there is no such worker, or no datagram can be this long.
     #[must_use]
-    pub fn hand_over(&self, owner: usize, flow: Flow, datagram: &[u8]) -> bool {
+    pub fn hand_over(&self, owner: usize, what: What, datagram: &[u8]) -> bool {
         assert!(datagram.len() <= SLOT_BYTES);
         let queue = &self.queues[owner];
         let Some(mut frame) = queue.empty.pop() else {
@@ -73,8 +84,8 @@ impl HandOvers {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return false;
         };
-        frame[..datagram.len()].copy_from_slice(datagram);
-        let handed = Handed { flow, frame, len: datagram.len() };
+        frame[HEADROOM_BYTES..][..datagram.len()].copy_from_slice(datagram);
+        let handed = Handed { what, frame, len: datagram.len() };
         queue.full.push(handed).expect("there are no more frames than places");
         self.announce(owner);
         true
@@ -83,8 +94,8 @@ impl HandOvers {
     /// Takes what was handed to worker `owner`, at most [`HAND_OVER_MAX`] datagrams, and returns how
     /// many. Only that worker calls it.
     ///
-    /// If `each` panics, its datagram is lost, and the others announce the next round.
-    pub fn take(&self, owner: usize, mut each: impl FnMut(Flow, &[u8])) -> usize {
+    /// `each` gets what is known of it, the slot with headroom, and where the datagram lies in it. If it panics, its datagram is lost, and the others announce the next round.
+    pub fn take(&self, owner: usize, mut each: impl FnMut(What, &mut [u8], Range<usize>)) -> usize {
         let queue = &self.queues[owner];
         // The usual case, without a bus lock. What is pushed just now fires the waker.
         if !queue.is_announced.load(Ordering::Acquire) {
@@ -94,11 +105,11 @@ impl HandOvers {
         let _rest = Rest { of: self, owner };
         let mut taken = 0;
         while taken < HAND_OVER_MAX
-            && let Some(Handed { flow, frame, len }) = queue.full.pop()
+            && let Some(Handed { what, frame, len }) = queue.full.pop()
         {
             taken += 1;
-            let frame = Lent { frame, to: queue };
-            each(flow, &frame.frame[..len]);
+            let mut frame = Lent { frame, to: queue };
+            each(what, &mut frame.frame, HEADROOM_BYTES..HEADROOM_BYTES + len);
         }
         taken
     }
@@ -126,7 +137,9 @@ impl Queue {
     fn new() -> Self {
         let empty = ArrayQueue::new(HAND_OVER_MAX);
         for _ in 0..HAND_OVER_MAX {
-            empty.push(vec![0; SLOT_BYTES].into()).expect("it has room for all frames");
+            empty
+                .push(vec![0; HEADROOM_BYTES + SLOT_BYTES].into())
+                .expect("it has room for all frames");
         }
         let is_announced = CachePadded::new(AtomicBool::new(false));
         Self { full: ArrayQueue::new(HAND_OVER_MAX), empty, is_announced }
@@ -180,9 +193,14 @@ mod tests {
         (HandOvers::new(wakers.collect()), polls)
     }
 
-    fn flow(connection: u32) -> Flow {
+    fn flow(connection: u32) -> What {
         let peer = "192.0.2.1:5060".parse().unwrap();
-        Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection }
+        What::Datagram(Flow {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            peer,
+            connection,
+        })
     }
 
     /// Returns whether the waker has fired since the last call.
@@ -194,7 +212,7 @@ mod tests {
 
     fn all(hand_overs: &HandOvers, owner: usize) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        let taken = hand_overs.take(owner, |_, bytes| all.push(bytes.to_vec()));
+        let taken = hand_overs.take(owner, |_, slot, place| all.push(slot[place].to_vec()));
         assert_eq!(taken, all.len());
         all
     }
@@ -209,7 +227,7 @@ mod tests {
         assert!(hand_overs.is_empty(0) && !hand_overs.is_empty(1));
         assert_eq!(all(&hand_overs, 0), [b""; 0]);
         let mut arrived = Vec::new();
-        hand_overs.take(1, |flow, bytes| arrived.push((flow, bytes.to_vec())));
+        hand_overs.take(1, |flow, slot, place| arrived.push((flow, slot[place].to_vec())));
         assert_eq!(arrived, [(flow(9), longest), (flow(9), b"a".to_vec()), (flow(9), Vec::new())]);
         assert!(hand_overs.is_empty(1));
     }
@@ -249,7 +267,7 @@ mod tests {
             for datagram in [b"a", b"b", b"c"] {
                 assert!(hand_overs.hand_over(0, flow(0), datagram));
             }
-            let panics = || hand_overs.take(0, |_, bytes| assert_ne!(bytes, b"a"));
+            let panics = || hand_overs.take(0, |_, slot, place| assert_ne!(slot[place], b"a"[..]));
             assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
             assert!(is_woken(&mut polls[0]));
             assert_eq!(all(&hand_overs, 0), [b"b", b"c"]);
@@ -287,9 +305,11 @@ mod tests {
             let mut taken = 0;
             while next.iter().any(|next| *next <= EACH) {
                 polls[0].poll(&mut events, None).unwrap();
-                taken += hand_overs.take(0, |flow, bytes| {
+                taken += hand_overs.take(0, |flow, slot, place| {
+                    let bytes = &slot[place];
                     let number = u64::from_le_bytes(bytes[..8].try_into().unwrap());
                     assert_eq!(bytes, number.to_le_bytes().repeat(1 + number as usize % 9));
+                    let What::Datagram(flow) = flow else { panic!("{flow:?}") };
                     let next = &mut next[flow.connection as usize];
                     assert!(number >= *next, "{number} after {next}");
                     *next = number + 1;

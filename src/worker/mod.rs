@@ -15,6 +15,7 @@ mod tests;
 mod waiting;
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ use mio::Waker;
 pub use fault::Fault;
 pub use gather::Gather;
 pub(crate) use guard::{catch, catch_here, mark_this_thread};
-pub use handover::HandOvers;
+pub use handover::{HandOvers, What};
 pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Placement, Pool, wake};
 use report::Reporter;
@@ -35,7 +36,7 @@ use waiting::Waiting;
 
 use crate::clock::Now;
 use crate::config::Poll as PollMode;
-use crate::limits::BATCH;
+use crate::limits::{BATCH, EXPIRE_MAX};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
     Event, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
@@ -72,6 +73,24 @@ pub(crate) struct Supplies {
     pub(crate) poll_gather: Duration,
 }
 
+impl Supplies {
+    /// Tells who wants to know of something that worker `number` saw.
+    fn tell(&self, number: usize, event: &Event<'_>) {
+        self.traffic.count(number, event);
+        match event {
+            Event::Dispatched(new) => {
+                if let Some(log) = self.dispatch_log.as_deref() {
+                    log.push(DispatchRecord::new(new));
+                }
+            }
+            Event::ProbeAnswered(answer) => {
+                self.sightings.push(Sighting::ProbeAnswered(*answer));
+            }
+            Event::Heard(_) => {}
+        }
+    }
+}
+
 /// One worker. It is created on the main thread and then moves to its own.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -83,6 +102,8 @@ pub(crate) struct Worker {
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
+    /// The way to the workers that have the transactions of a call; `None` if there is only one.
+    hand_overs: Option<Arc<HandOvers>>,
     errors: ErrorReader,
     /// By listener: the number of the last ICMP error that was taken, until a read fails with it.
     taken: Box<[Option<i32>]>,
@@ -103,6 +124,7 @@ impl Worker {
             send: SendQueue::new(listeners),
             outbox: Outbox::new(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
+            hand_overs: None,
             errors: ErrorReader::new(),
             taken: vec![None; listeners].into(),
             supplies,
@@ -114,9 +136,9 @@ impl Worker {
     pub(crate) fn run(&mut self) {
         // Relaxed: the flag publishes nothing else, and the waker fires after it is set.
         while !self.supplies.stop.load(Ordering::Relaxed) {
-            // Nothing that the core keeps has a deadline.
-            self.waiting.wait(None);
+            self.waiting.wait(self.proxy.next_deadline());
             self.take_snapshot();
+            self.take_over();
             let mut at = 0;
             while let Some(listener) = self.waiting.failing.get(at) {
                 if self.reporter(monotonic_now()).take_errors(listener).is_more {
@@ -134,7 +156,114 @@ impl Worker {
                     self.waiting.ready.remove(at);
                 }
             }
+            self.expire();
         }
+    }
+
+    /// Gives the worker the way to the others, before it starts.
+    pub(crate) fn connect(&mut self, hand_overs: Arc<HandOvers>) {
+        self.hand_overs = Some(hand_overs);
+    }
+
+    /// Handles what other workers have handed over.
+    fn take_over(&mut self) {
+        let Some(hand_overs) = self.hand_overs.clone() else { return };
+        if hand_overs.is_empty(self.number) {
+            return;
+        }
+        let now = monotonic_now();
+        hand_overs.take(self.number, |what, slot, place| match what {
+            What::Datagram(flow) => self.take_datagram(now, flow, slot, place),
+            // The worker that got it has told the others.
+            What::Report(address, errno) => {
+                let snapshot = self.snapshots.load();
+                self.proxy.send_failed(now, snapshot, address, errno, &slot[place]);
+            }
+        });
+        self.flush(now);
+    }
+
+    fn take_datagram(&mut self, now: Now, flow: Flow, slot: &mut [u8], place: Range<usize>) {
+        self.make_room(now);
+        let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
+        let snapshot = snapshots.load();
+        let queued = messages.len();
+        let handled = catch(|| {
+            let frame = Frame::new(slot, place);
+            let tell = |event: &Event<'_>| supplies.tell(*number, event);
+            let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
+            send.push_copies(messages, slot, outbox);
+            verdict
+        });
+        if handled.is_none() {
+            self.forget(queued);
+        }
+        self.stats().taken_over(handled.unwrap_or(Verdict::Dropped(Reason::Panicked)));
+    }
+
+    /// Does what is due for transactions, at most for some of them; the rest is due at once again.
+    fn expire(&mut self) {
+        let now = monotonic_now();
+        if self.proxy.next_deadline().is_none_or(|due| due > now) {
+            return;
+        }
+        for _ in 0..EXPIRE_MAX {
+            self.make_room(now);
+            let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
+            let snapshot = snapshots.load();
+            let queued = messages.len();
+            let tell = |event: &Event<'_>| supplies.tell(*number, event);
+            let is_any = catch(|| {
+                let is_any = proxy.expire(now, snapshot, outbox, tell);
+                send.push_copies(messages, &[], outbox);
+                is_any
+            });
+            if is_any.is_none() {
+                self.stats().restarted();
+                self.forget(queued);
+            }
+            if is_any != Some(true) {
+                break;
+            }
+        }
+        self.flush(now);
+    }
+
+    /// After a panic: discards what it may have left, but for the first `queued` messages.
+    fn forget(&mut self, queued: usize) {
+        self.send.truncate(&mut self.messages, queued);
+        self.outbox.clear();
+        self.proxy.reset();
+    }
+
+    /// Sends what is queued if there is no room for more.
+    fn make_room(&mut self, now: Now) {
+        if !self.messages.has_room() {
+            self.flush(now);
+        }
+    }
+
+    /// Sends what is queued.
+    fn flush(&mut self, now: Now) {
+        let Self {
+            number,
+            supplies,
+            snapshots,
+            messages,
+            send,
+            proxy,
+            hand_overs,
+            errors,
+            taken,
+            ..
+        } = self;
+        let snapshot = snapshots.load();
+        let stats = &supplies.stats[*number];
+        let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
+        let hand_overs = hand_overs.as_deref();
+        let mut reporter =
+            Reporter { now, number: *number, supplies, snapshot, proxy, hand_overs, errors, taken };
+        send.flush(messages, stats, socket_of, &mut reporter);
     }
 
     /// Recovers the worker after a panic outside datagram handling.
@@ -195,17 +324,35 @@ impl Worker {
         let now = Now::from_ms(precise.as_millis() as u64);
         self.waiting.read(precise, received);
         let Self {
-            number, supplies, snapshots, messages, send, outbox, proxy, errors, taken, ..
+            number,
+            supplies,
+            snapshots,
+            messages,
+            send,
+            outbox,
+            proxy,
+            hand_overs,
+            errors,
+            taken,
+            ..
         } = self;
         let snapshot = snapshots.load();
         let stats = &supplies.stats[*number];
         let listeners = &supplies.shared.listeners;
-        let log = supplies.dispatch_log.as_deref();
+        let hand_overs = hand_overs.as_deref();
         let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
         for i in 0..received {
             if !messages.has_room() {
-                let mut reporter =
-                    Reporter { now, number: *number, supplies, snapshot, proxy, errors, taken };
+                let mut reporter = Reporter {
+                    now,
+                    number: *number,
+                    supplies,
+                    snapshot,
+                    proxy,
+                    hand_overs,
+                    errors,
+                    taken,
+                };
                 send.flush(messages, stats, socket_of, &mut reporter);
             }
             let datagram = messages.received(i);
@@ -221,20 +368,7 @@ impl Worker {
                             fault.check(&slot[place.clone()]);
                         }
                         let frame = Frame::new(slot, place);
-                        let tell = |event: &Event<'_>| {
-                            supplies.traffic.count(*number, event);
-                            match event {
-                                Event::Dispatched(new) => {
-                                    if let Some(log) = log {
-                                        log.push(DispatchRecord::new(new, &flow));
-                                    }
-                                }
-                                Event::ProbeAnswered(answer) => {
-                                    supplies.sightings.push(Sighting::ProbeAnswered(*answer));
-                                }
-                                Event::Heard(_) => {}
-                            }
-                        };
+                        let tell = |event: &Event<'_>| supplies.tell(*number, event);
                         let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
                         send.push(messages, i, outbox);
                         verdict
@@ -247,17 +381,30 @@ impl Worker {
                     })
                 }
             };
+            let verdict = match verdict {
+                Verdict::HandedOver(owner) => {
+                    let (slot, place) = messages.slot_mut(i, datagram);
+                    let source = datagram.source.expect("only what has a source is handed over");
+                    let flow = Flow::new(listeners, listener, source);
+                    let is_handed = hand_overs.is_some_and(|to| {
+                        to.hand_over(owner.into(), What::Datagram(flow), &slot[place])
+                    });
+                    if is_handed { verdict } else { Verdict::Dropped(Reason::OwnerBusy) }
+                }
+                verdict => verdict,
+            };
             stats.received(datagram.len, verdict);
         }
         let mut reporter =
-            Reporter { now, number: *number, supplies, snapshot, proxy, errors, taken };
+            Reporter { now, number: *number, supplies, snapshot, proxy, hand_overs, errors, taken };
         send.flush(messages, stats, socket_of, &mut reporter);
         received == BATCH
     }
 
     fn reporter(&mut self, now: Now) -> Reporter<'_> {
-        let Self { number, supplies, snapshots, proxy, errors, taken, .. } = self;
+        let Self { number, supplies, snapshots, proxy, hand_overs, errors, taken, .. } = self;
         let snapshot = snapshots.load();
-        Reporter { now, number: *number, supplies, snapshot, proxy, errors, taken }
+        let hand_overs = hand_overs.as_deref();
+        Reporter { now, number: *number, supplies, snapshot, proxy, hand_overs, errors, taken }
     }
 }

@@ -10,7 +10,7 @@ use mio::Waker;
 use thiserror::Error;
 use tracing::{error, warn};
 
-use super::{Supplies, Worker, guard};
+use super::{HandOvers, Supplies, Worker, guard};
 use crate::config::Workers;
 use crate::words::with_remedy;
 
@@ -75,8 +75,12 @@ impl Pool {
             workers.push(worker);
             wakers.push(waker);
         }
-        let mut pool =
-            Self { supplies: supplies.clone(), wakers: wakers.into(), threads: Vec::new() };
+        let wakers: Arc<[Waker]> = wakers.into();
+        if workers.len() > 1 {
+            let hand_overs = Arc::new(HandOvers::new(Arc::clone(&wakers)));
+            workers.iter_mut().for_each(|worker| worker.connect(Arc::clone(&hand_overs)));
+        }
+        let mut pool = Self { supplies: supplies.clone(), wakers, threads: Vec::new() };
         for ((number, worker), placement) in workers.into_iter().enumerate().zip(placements) {
             let core = placement.core;
             let thread = thread::Builder::new()

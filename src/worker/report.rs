@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::{Sighting, Supplies, catch};
+use super::{HandOvers, Sighting, Supplies, What, catch};
 use crate::clock::Now;
 use crate::limits::ERRORS_MAX;
 use crate::proxy::{ListenerId, Proxy, Snapshot, Unreachable};
@@ -18,6 +18,8 @@ pub(super) struct Reporter<'a> {
     pub(super) supplies: &'a Supplies,
     pub(super) snapshot: &'a Snapshot,
     pub(super) proxy: &'a mut Proxy,
+    /// The way to the workers that have the transactions; `None` if there is only one.
+    pub(super) hand_overs: Option<&'a HandOvers>,
     pub(super) errors: &'a mut ErrorReader,
     pub(super) taken: &'a mut [Option<i32>],
 }
@@ -54,6 +56,13 @@ impl Reporter<'_> {
                 None
             });
             self.supplies.stats[self.number].reported(judged.map(|report| report.is_proven));
+            if let Some((owner, address)) = judged.and_then(|of| Some((of.owner?, of.address)))
+                && let Some(to) = self.hand_overs
+            {
+                // If its queue is full, the timer of the try has the last word.
+                let what = What::Report(address, error.errno);
+                let _ = to.hand_over(owner.into(), what, error.quote);
+            }
             self.hand_over(judged);
         }
         Taken { is_any, is_more: true }

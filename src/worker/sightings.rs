@@ -99,7 +99,14 @@ mod tests {
 
     fn report(errno: i32, is_proven: bool) -> Sighting {
         let address = "192.0.2.9:5060".parse().unwrap();
-        Sighting::Unreachable(Unreachable { address, slot: Slot(1), errno, is_proven, probe: None })
+        Sighting::Unreachable(Unreachable {
+            address,
+            slot: Slot(1),
+            errno,
+            is_proven,
+            probe: None,
+            owner: None,
+        })
     }
 
     #[test]

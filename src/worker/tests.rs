@@ -189,6 +189,7 @@ fn a_closed_port_is_reported_and_proven_within_50_ms() {
                 errno: libc::ECONNREFUSED,
                 is_proven: true,
                 probe: None,
+                owner: None,
             };
             assert_eq!(report, wants, "{host} {workers}");
         }
@@ -282,6 +283,7 @@ fn what_the_machine_refuses_is_a_hint() {
         errno: libc::ENETUNREACH,
         is_proven: false,
         probe: None,
+        owner: None,
     };
     let wants = Some(Sighting::Unreachable(hint));
     assert_eq!(refused("192.0.2.1:5060", libc::ENETUNREACH), wants);

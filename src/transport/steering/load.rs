@@ -7,8 +7,8 @@ use socket2::Socket;
 use thiserror::Error;
 use tracing::debug;
 
-use super::owner::Owners;
 use super::program::{self, BUFFER_BYTES, Purpose};
+use crate::owners::Owners;
 use crate::transport::sys::{self, MapKind};
 
 /// Why datagrams are not steered.

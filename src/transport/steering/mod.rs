@@ -7,7 +7,6 @@
 
 mod assembler;
 mod load;
-mod owner;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -16,10 +15,9 @@ use std::fmt;
 
 use socket2::Socket;
 
-pub use load::Refusal;
-pub use owner::Owners;
-
 use crate::config::Steering;
+use crate::owners::Owners;
+pub use load::Refusal;
 
 /// How datagrams are spread over workers.
 #[derive(Debug)]
@@ -48,30 +46,29 @@ impl fmt::Display for Spread {
 
 /// Steers the datagrams of these listeners, whose sockets are in the order of the workers, if that
 /// is wanted, useful and possible. Returns how datagrams are spread now.
-pub(super) fn steer(groups: &[Vec<Socket>], wanted: Steering) -> Spread {
+pub(super) fn steer(groups: &[Vec<Socket>], wanted: Steering, owners: &Owners) -> Spread {
     if groups.iter().all(|group| group.len() < 2) {
         return Spread::OneWorker;
     }
     if wanted == Steering::Off {
         return Spread::BySource;
     }
-    match steer_all(groups) {
+    match steer_all(groups, owners) {
         Ok(()) => Spread::ByCallId,
         Err(refusal) => Spread::Refused(refusal),
     }
 }
 
 /// Loads all programs before it attaches the first, so that all listeners are steered or none.
-fn steer_all(groups: &[Vec<Socket>]) -> Result<(), Refusal> {
+fn steer_all(groups: &[Vec<Socket>], owners: &Owners) -> Result<(), Refusal> {
     if cfg!(target_endian = "big") {
         return Err(Refusal::BigEndian);
     }
     // The same owners for all, so that a call that arrives at two listeners stays at one worker.
-    let owners = Owners::new(groups.iter().map(Vec::len).max().unwrap_or_default())?;
     let buffer = load::buffer()?;
     let programs = groups
         .iter()
-        .map(|group| load::load(group, &buffer, &owners))
+        .map(|group| load::load(group, &buffer, owners))
         .collect::<Result<Vec<_>, _>>()?;
     for (group, program) in groups.iter().zip(&programs) {
         load::attach(group, program)?;

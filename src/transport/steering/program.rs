@@ -11,7 +11,7 @@ use super::assembler::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use super::assembler::When::{Equal, Greater, GreaterOrEqual, Less, NotEqual};
 use super::assembler::Width::{Bits8, Bits32, Bits64};
 use super::assembler::{Assembler, Label};
-use super::owner::{HASHED_BYTES, Key, LAST_BLANK, Owners};
+use crate::owners::{HASHED_BYTES, Key, LAST_BLANK, Owners};
 
 /// Bytes at the start of a datagram in which the line with the Call-ID must begin; a power of two.
 ///

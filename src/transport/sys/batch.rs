@@ -9,7 +9,10 @@ use std::{ptr, slice};
 
 use super::memory::{RawArray, Region};
 use super::name::Name;
-use crate::limits::{ARENA_BYTES, BATCH, HEADROOM_BYTES, SLOT_BYTES, SLOT_STAGGER_BYTES};
+use crate::limits::{
+    ARENA_BYTES, BATCH, HEADROOM_BYTES, OUTBOX_MAX, QUEUE_MAX, SCRATCH_BYTES, SLOT_BYTES,
+    SLOT_STAGGER_BYTES,
+};
 
 /// Room for one batch.
 ///
@@ -37,7 +40,7 @@ pub(crate) struct Batch {
     outgoing: RawArray<libc::iovec>,
     /// Filled again by each `send`.
     sending: RawArray<libc::mmsghdr>,
-    /// What was queued; at most `BATCH`.
+    /// What was queued; at most `QUEUE_MAX`.
     queued: Vec<Queued>,
     /// One bit per slot that a queued message lies in.
     slots_in_use: u64,
@@ -95,10 +98,10 @@ impl Batch {
             filled: 0,
             arena: Region::private(ARENA_BYTES)?,
             arena_len: 0,
-            next_hops: RawArray::new(BATCH)?,
-            outgoing: RawArray::new(BATCH)?,
-            sending: RawArray::new(BATCH)?,
-            queued: Vec::with_capacity(BATCH),
+            next_hops: RawArray::new(QUEUE_MAX)?,
+            outgoing: RawArray::new(QUEUE_MAX)?,
+            sending: RawArray::new(QUEUE_MAX)?,
+            queued: Vec::with_capacity(QUEUE_MAX),
             slots_in_use: 0,
         })
     }
@@ -164,9 +167,11 @@ impl Batch {
         self.queued.len()
     }
 
-    /// Returns whether another message of any length can be queued.
+    /// Returns whether the messages for another datagram can be queued, whatever they are: what an outbox
+    /// holds, and a copy of the datagram.
     pub(crate) fn has_room(&self) -> bool {
-        self.queued.len() < BATCH && self.arena_len + SLOT_BYTES <= ARENA_BYTES
+        self.queued.len() + OUTBOX_MAX <= QUEUE_MAX
+            && self.arena_len + SCRATCH_BYTES + SLOT_BYTES <= ARENA_BYTES
     }
 
     /// Queues the message that lies at `place` of slot `i`.
@@ -201,7 +206,7 @@ impl Batch {
     fn queue(&mut self, start: *mut u8, len: usize, to: &SocketAddr, slot_bit: u64) {
         let at = self.queued.len();
         let (name, name_len) = Name::from_socket_addr(to);
-        // SAFETY: both arrays have BATCH elements (`at` asserts it) of plain C data to which no
+        // SAFETY: both arrays have QUEUE_MAX elements (`at` asserts it) of plain C data to which no
         // reference exists.
         unsafe {
             *self.next_hops.at(at) = name;
@@ -243,10 +248,10 @@ impl Batch {
     /// # Panics
     /// If one of them is not queued.
     pub(crate) fn send(&mut self, socket: BorrowedFd<'_>, order: &[u8]) -> io::Result<usize> {
-        let count = order.len().min(BATCH);
+        let count = order.len().min(QUEUE_MAX);
         for (i, at) in order[..count].iter().map(|at| usize::from(*at)).enumerate() {
             let name_len = self.queued[at].name_len;
-            // SAFETY: `i` and `at` are below BATCH (`at` asserts it); the header is plain C data to
+            // SAFETY: `i` and `at` are below QUEUE_MAX (`at` asserts it); the header is plain C data to
             // which no reference exists, and all it points at is owned by `self`.
             unsafe {
                 let header = &raw mut (*self.sending.at(i)).msg_hdr;
@@ -325,7 +330,6 @@ mod tests {
             for slot in 0..BATCH as u8 {
                 send.queue_copy(&[slot, 1], &address);
             }
-            assert!(!send.has_room());
             let order: Vec<u8> = (0..BATCH as u8).rev().collect();
             assert_eq!(send.send(from.as_fd(), &order).unwrap(), BATCH);
             let mut receive = Batch::new().unwrap();
@@ -368,7 +372,8 @@ mod tests {
         let nobody = "127.0.0.1:9".parse().unwrap();
         let mut batch = Batch::new().unwrap();
         let long = vec![b'x'; SLOT_BYTES];
-        for kept in 0..ARENA_BYTES / SLOT_BYTES {
+        let kept_max = (ARENA_BYTES - SCRATCH_BYTES) / SLOT_BYTES;
+        for kept in 0..kept_max {
             assert!(batch.has_room(), "{kept}");
             batch.queue_copy(&long, &nobody);
         }
@@ -379,6 +384,17 @@ mod tests {
         assert_eq!(batch.arena_len, SLOT_BYTES);
         batch.clear();
         assert_eq!((batch.len(), batch.arena_len), (0, 0));
+    }
+
+    #[test]
+    fn there_is_room_for_one_more_outbox() {
+        let nobody = "127.0.0.1:9".parse().unwrap();
+        let mut batch = Batch::new().unwrap();
+        for _ in 0..=QUEUE_MAX - OUTBOX_MAX {
+            assert!(batch.has_room());
+            batch.queue_copy(b"x", &nobody);
+        }
+        assert!(!batch.has_room());
     }
 
     #[test]

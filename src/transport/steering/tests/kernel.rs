@@ -12,8 +12,8 @@ use socket2::Socket;
 
 use super::spellings;
 use crate::config::Steering;
+use crate::owners::Owners;
 use crate::transport::socket::{Share, open};
-use crate::transport::steering::owner::Owners;
 use crate::transport::steering::program::{Purpose, assemble};
 use crate::transport::steering::{Refusal, Spread, load, steer};
 use crate::transport::sys;
@@ -42,6 +42,10 @@ fn drain(group: &[Socket], mut each: impl FnMut(usize, &[u8])) {
 }
 
 /// Returns a line of `/proc/self/status`, without its name.
+fn owners(group: &[Socket]) -> Owners {
+    Owners::new(group.len()).unwrap()
+}
+
 fn status(name: &str) -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -63,7 +67,7 @@ fn is_privileged() -> bool {
 /// Steers, which must succeed with the privilege and be refused without. Returns whether it did.
 fn steer_if_privileged(group: Vec<Socket>) -> (Vec<Socket>, bool) {
     let groups = [group];
-    let spread = steer(&groups, Steering::Auto);
+    let spread = steer(&groups, Steering::Auto, &owners(&groups[0]));
     let is_steered = is_privileged();
     if is_steered {
         assert!(matches!(spread, Spread::ByCallId), "{spread}");
@@ -121,7 +125,7 @@ fn calls_from_one_port_spread_and_stay_whole() {
 fn steering_off_leaves_it_to_the_kernel() {
     one_port_calls("127.0.0.1", |group| {
         let groups = [group];
-        let spread = steer(&groups, Steering::Off);
+        let spread = steer(&groups, Steering::Off, &owners(&groups[0]));
         assert!(matches!(spread, Spread::BySource), "{spread}");
         let [group] = groups;
         (group, false)
@@ -132,7 +136,8 @@ fn steering_off_leaves_it_to_the_kernel() {
 fn one_worker_needs_no_steering() {
     let (mut group, _) = group("127.0.0.1");
     group.truncate(1);
-    let spread = steer(&[group], Steering::Auto);
+    let owners = owners(&group);
+    let spread = steer(&[group], Steering::Auto, &owners);
     assert!(matches!(spread, Spread::OneWorker), "{spread}");
 }
 
@@ -178,7 +183,9 @@ fn what_has_no_call_id_is_not_lost() {
 #[test]
 fn sockets_that_are_no_group_are_refused() {
     let stranger = || Socket::from(UdpSocket::bind("127.0.0.1:0").unwrap());
-    let spread = steer(&[vec![stranger(), stranger()]], Steering::Auto);
+    let group = vec![stranger(), stranger()];
+    let owners = owners(&group);
+    let spread = steer(&[group], Steering::Auto, &owners);
     let says = spread.to_string();
     if !is_privileged() {
         assert!(matches!(spread, Spread::Refused(Refusal::NotPermitted)), "{says}");

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::transport::steering::owner::Owners;
+use crate::owners::Owners;
 use crate::transport::steering::program::{
     BUFFER_BYTES, MAP_LOOKUP_ELEM, Purpose, SK_SELECT_REUSEPORT, SKB_LOAD_BYTES, WORKER_AT,
     ZERO_AT, assemble,

@@ -5,8 +5,8 @@ mod machine;
 
 use proptest::prelude::*;
 
-use super::owner::{HASHED_BYTES, Owners};
 use super::program::{LINES_MAX, SEARCHED_BYTES};
+use crate::owners::{HASHED_BYTES, Owners};
 use machine::Machine;
 
 const WORKERS: usize = 5;

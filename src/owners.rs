@@ -4,11 +4,11 @@
 use std::fmt;
 
 /// Bytes of a Call-ID that are hashed; longer ones are distinguished by their first 128.
-pub(super) const HASHED_BYTES: usize = 128;
+pub(crate) const HASHED_BYTES: usize = 128;
 
 /// Ends a Call-ID, as does every byte below it: RFC 3261 §25.1 allows no blank and no control
 /// character in a `callid`.
-pub(super) const LAST_BLANK: u8 = b' ';
+pub(crate) const LAST_BLANK: u8 = b' ';
 
 /// Which worker owns which call.
 ///
@@ -16,8 +16,8 @@ pub(super) const LAST_BLANK: u8 = b' ';
 /// at its owner.
 #[derive(Clone, Debug)]
 pub struct Owners {
-    pub(super) key: Key,
-    pub(super) workers: u32,
+    pub(crate) key: Key,
+    pub(crate) workers: u32,
 }
 
 impl Owners {
@@ -47,9 +47,9 @@ impl Owners {
 /// attacker without the key cannot make Call-IDs that all go to one worker. The multiplications do
 /// not depend on each other, and a short value costs only as many as it has words.
 #[derive(Clone)]
-pub(super) struct Key {
-    pub(super) start: u64,
-    pub(super) factors: [u64; HASHED_BYTES / 4],
+pub(crate) struct Key {
+    pub(crate) start: u64,
+    pub(crate) factors: [u64; HASHED_BYTES / 4],
 }
 
 impl Key {
