@@ -6,10 +6,12 @@
 //! |---|---|
 //! | [`limits`], [`clock`], [`keys`] | what are the limits, the time and the secrets |
 //! | [`message`] | what does the message say, and where; RFC 3261 §7 |
+//! | [`owners`] | which worker has the transactions of a call |
 //! | [`listener`] | is it addressed to us |
 //! | [`destination`] | which destinations can be chosen now |
 //! | [`pin`] | what did we choose before |
 //! | [`calls`] | which calls are in progress |
+//! | [`transaction`] | what is tried next, and when is something repeated; RFC 3261 §17 |
 //! | [`registry`] | which destination is which, from one load to the next |
 //! | [`health`] | which destinations are alive |
 //! | [`dialog`] | what does our Record-Route say |
@@ -49,6 +51,7 @@ pub mod log;
 pub mod message;
 #[cfg(all(test, loom))]
 mod models;
+pub mod owners;
 pub mod pin;
 pub mod proxy;
 pub mod registry;
@@ -59,6 +62,7 @@ pub mod rpc;
 pub mod source;
 pub mod stats;
 mod sync;
+pub mod transaction;
 #[cfg(not(loom))]
 pub mod transport;
 mod words;

@@ -45,7 +45,15 @@ const _: () = assert!(!((HEADROOM_BYTES + SLOT_STAGGER_BYTES) / 64).is_multiple_
 /// Bytes for the messages of a batch that do not leave from the slot they were received into: our own
 /// responses, 64 of them of up to 3,000 bytes each, besides the longest message there is. A batch
 /// that needs more is sent in parts.
-pub(crate) const ARENA_BYTES: usize = 256 << 10;
+pub(crate) const ARENA_BYTES: usize = 512 << 10;
+
+const _: () = assert!(ARENA_BYTES >= SCRATCH_BYTES + SLOT_BYTES + 64 * 3_000);
+
+/// Messages that wait to be sent together: two for each datagram of a batch, because an INVITE of a
+/// stateful set goes on and is answered with 100.
+pub(crate) const QUEUE_MAX: usize = 2 * BATCH;
+
+const _: () = assert!(QUEUE_MAX >= BATCH + OUTBOX_MAX && QUEUE_MAX <= 1 << 8);
 
 /// Bytes that one socket may have waiting to be sent.
 ///
@@ -111,12 +119,65 @@ pub const TIMER_B: Duration = Duration::from_secs(32);
 /// `received`, `rport`, Max-Forwards, Max-Breadth, the strict-route swap.
 pub(crate) const EDITS_MAX: usize = ROUTES_MAX + 8;
 
-/// Messages of one outbox: stateless forwarding adds at most one.
-pub const OUTBOX_MAX: usize = 1;
+/// Messages of one outbox: stateless forwarding adds at most one. One event of a transaction adds at most
+/// three: an ACK or CANCEL to the destination that is left, the request to the next one, and the 200 to
+/// the caller's CANCEL.
+pub const OUTBOX_MAX: usize = 4;
 
 /// Bytes of the outbox for messages that do not lie in the datagram's own slot: a whole response,
-/// or a request that does not fit the headroom, and what we add to it.
-pub const SCRATCH_BYTES: usize = SLOT_BYTES + 4096;
+/// or a request that does not fit the headroom, and what we add to it. A transaction adds an ACK and a
+/// CANCEL, which have the longest rows of their request but no body.
+pub const SCRATCH_BYTES: usize = 2 * (SLOT_BYTES + 4096);
+
+/// What one event asks of a transaction at most: to acknowledge a response, to keep it, and to cancel
+/// another try or begin the next.
+pub(crate) const EFFECTS_MAX: usize = 4;
+
+/// Bytes of a block in which transactions keep messages: an INVITE of 900 bytes needs two, and wastes 124
+/// bytes.
+pub(crate) const BLOCK_BYTES: usize = 512;
+
+/// Transactions of all workers, if they forward statefully. A transaction takes up to 0.7 KiB besides the
+/// messages that it keeps, and lives for at least 32 s after its 2xx: 1,000 calls per second have some
+/// 32,000 to 64,000, as each has an INVITE.
+pub const TRANSACTIONS: std::ops::RangeInclusive<u64> = 1_000..=16_000_000;
+/// The default: 4,000 calls per second or more.
+pub const TRANSACTIONS_DEFAULT: usize = 262_144;
+
+/// Bytes of the messages that transactions keep, of all workers: a request until its final response, and
+/// a response until its ACK.
+pub const TRANSACTIONS_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 38;
+/// The default: 2 KiB for each transaction. Memory is used only as it is needed.
+pub const TRANSACTIONS_BYTES_DEFAULT: usize = TRANSACTIONS_DEFAULT * 2_048;
+
+/// How long a destination may take for its first response, in milliseconds: at least the time in which a
+/// lost request is repeated twice at most 64*T1, after which nobody waits.
+pub const FIRST_RESPONSE_MS: std::ops::RangeInclusive<u64> = 50..=32_000;
+/// How long it may take from a 100 to more than that; 0 is no limit.
+pub const PROGRESS_MS: std::ops::RangeInclusive<u64> = 0..=600_000;
+/// Timer C. RFC 3261 §16.6 item 11 wants more than three minutes; many operators let nobody ring for that
+/// long.
+pub const RINGING_MS: std::ops::RangeInclusive<u64> = 10_000..=3_600_000;
+/// How long after a request came it may go to another destination.
+pub const TOTAL_MS: std::ops::RangeInclusive<u64> = 0..=32_000;
+/// Further tries of a set, in percent of the first ones: no more than three for each.
+pub const RETRIES_PERCENT: std::ops::RangeInclusive<u64> = 0..=300;
+/// Further tries within 10 s that are always allowed.
+pub const RETRIES_MIN: std::ops::RangeInclusive<u64> = 0..=1_000_000;
+
+/// Milliseconds of a tick of the timers of transactions: a hundredth of T1, so that what is due is late by
+/// at most that, and an idle worker wakes up at most 200 times a second.
+pub(crate) const WHEEL_TICK_MS: u64 = 5;
+
+/// Transactions that a worker turns to before it turns to messages again: half a millisecond of work.
+pub(crate) const EXPIRE_MAX: usize = 2 * BATCH;
+
+/// Tries that could not be delivered, until the worker turns to them: as many as it takes ICMP errors at
+/// once from a few sockets.
+pub(crate) const UNDELIVERED_MAX: usize = 4 * ERRORS_MAX;
+
+/// Ticks of one turn of the timers: 41 s, so that only Timer C takes more than one turn.
+pub(crate) const WHEEL_SLOTS: usize = 8_192;
 
 /// Bytes before each received datagram, so that a forwarded request leaves from the slot that it
 /// was received into: the lines we insert are written there, and only what stands before them moves.

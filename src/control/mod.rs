@@ -37,6 +37,7 @@ use crate::config::{Config, Flags};
 use crate::health::Health;
 use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
 use crate::log::{self, DispatchLog, DispatchThread};
+use crate::owners::Owners;
 use crate::proxy::{Listeners, Shared};
 use crate::registry::Registry;
 use crate::resolve::Resolver;
@@ -156,12 +157,15 @@ impl Relay {
             load::keep(config, &records);
         }
 
-        let spread = sockets.steer(config.relay.steering);
+        let owners = Owners::new(placements.len()).map_err(|source| vec![Error::Random(source)])?;
+        let spread = sockets.steer(config.relay.steering, &owners);
         let sockets = Arc::new(sockets);
         let pins = load::pins(config, &keys).map_err(|e| vec![e])?;
         let calls = load::calls().map_err(|e| vec![e])?;
+        let room = load::transactions(config, placements.len());
+        let owners = Some(owners).filter(|_| placements.len() > 1);
         let shared = Shared::new(listeners, keys, pins, incarnation).with_calls(calls);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(shared.with_transactions(room, owners));
         let counters: Arc<[WorkerStats]> =
             (0..placements.len()).map(|_| WorkerStats::default()).collect();
         let traffic = Arc::new(load::traffic(placements.len()).map_err(|e| vec![e])?);
@@ -354,6 +358,7 @@ impl Inner {
         totals.socket_drops = self.sockets.drops();
         totals.pins = self.shared.pins.counters().into();
         totals.calls = (&self.shared.calls).into();
+        totals.transactions = (&self.shared.transaction_counters).into();
         totals.sightings_lost = self.sightings.lost();
         totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());

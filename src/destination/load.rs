@@ -7,6 +7,7 @@
 //! whole again, and each call moves it on by one interval. A call conforms if the word is less than a
 //! burst ahead of now.
 
+use super::Budget;
 use crate::clock::Now;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -37,6 +38,8 @@ pub struct Load {
     whole_ns: AtomicU64,
     /// Calls in progress, if they are counted.
     calls: AtomicU64,
+    /// Tries of a stateful set.
+    tries: Budget,
 }
 
 /// The result of one look at a rate.
@@ -117,6 +120,11 @@ impl Load {
         }
         let word = self.whole_ns.load(Ordering::Relaxed);
         conforms(word, now, limits).map(|_| ()).ok_or(Over::Rate)
+    }
+
+    /// Returns the tries of a stateful set.
+    pub fn tries(&self) -> &Budget {
+        &self.tries
     }
 
     /// Returns how many calls are in progress.

@@ -1,6 +1,7 @@
 //! The destinations: the operator's records, the sets made of them, and how one is chosen.
 
 mod algorithm;
+mod budget;
 mod choose;
 mod flags;
 pub mod hash;
@@ -13,6 +14,7 @@ mod turns;
 mod wheel;
 
 pub use algorithm::{Algorithm, Choosing};
+pub use budget::Budget;
 pub use choose::Ask;
 pub use flags::{DestinationState, Flags};
 pub use key::{HeaderField, Key, KeyHasher, Part, UriOf};

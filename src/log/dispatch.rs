@@ -16,7 +16,7 @@ use crossbeam::queue::ArrayQueue;
 
 use super::{DISPATCH, Template, uri};
 use crate::limits;
-use crate::proxy::{Dispatched, Flow};
+use crate::proxy::Dispatched;
 
 /// At most `N` bytes from the network; the rest is cut off.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -62,8 +62,8 @@ pub struct DispatchRecord {
 }
 
 impl DispatchRecord {
-    /// Creates the record of a request that arrived by `flow`, without allocating.
-    pub fn new(dispatched: &Dispatched, flow: &Flow) -> Self {
+    /// Creates the record of a request, without allocating.
+    pub fn new(dispatched: &Dispatched) -> Self {
         Self {
             method: Value::new(dispatched.method),
             request_uri: Value::new(dispatched.request_uri),
@@ -72,7 +72,7 @@ impl DispatchRecord {
             to_uri: Value::new(uri::in_name_addr(dispatched.to)),
             call_id: Value::new(dispatched.call_id),
             destination: Value::new(dispatched.destination.as_bytes()),
-            source: flow.peer,
+            source: dispatched.source,
         }
     }
 }
@@ -199,7 +199,6 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::{ListenerId, Transport};
 
     fn record(call_id: &str) -> DispatchRecord {
         let dispatched = Dispatched {
@@ -213,11 +212,7 @@ mod tests {
             source: "192.0.2.1:5061".parse().unwrap(),
             is_invite: true,
         };
-        let peer = "192.0.2.1:5061".parse().unwrap();
-        DispatchRecord::new(
-            &dispatched,
-            &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },
-        )
+        DispatchRecord::new(&dispatched)
     }
 
     #[test]

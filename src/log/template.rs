@@ -251,7 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proxy::{Dispatched, Flow, ListenerId, Transport};
+    use crate::proxy::Dispatched;
 
     fn record(request_uri: &[u8]) -> DispatchRecord {
         let dispatched = Dispatched {
@@ -265,11 +265,7 @@ mod tests {
             source: "192.0.2.1:5061".parse().unwrap(),
             is_invite: true,
         };
-        let peer = "192.0.2.1:5061".parse().unwrap();
-        DispatchRecord::new(
-            &dispatched,
-            &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },
-        )
+        DispatchRecord::new(&dispatched)
     }
 
     #[test]

@@ -216,6 +216,20 @@ impl PinTable {
         Some(State::Final)
     }
 
+    /// Records the try that the later messages of this transaction belong to: where it went, and its
+    /// number.
+    pub fn follow(&self, now: Now, key: PinKey, slot: Slot, try_number: u8, state: State) {
+        let (bucket, tag) = self.place(key);
+        let clock = clock_of(now);
+        for _ in 0..limits::CLAIM_TRIES {
+            let Some((way, word)) = find_in(bucket, tag, false, clock) else { return };
+            let next = Pin { slot, state, clock, try_number, ..Pin::unpack(word) };
+            if swap(way, word, next.pack()).is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Gives the unanswered request of this transaction, which was sent to `from` once, to another
     /// destination; returns false if it has been answered or given to another meanwhile.
     pub fn retry(&self, now: Now, key: PinKey, from: Slot, to: Slot, state: State) -> bool {

@@ -32,7 +32,7 @@ pub(super) fn answer(
     for form in [Form::Usual, Form::Short] {
         outbox.begin();
         write_status_line(at, outbox, with, form, set);
-        write_rows(core, at, outbox);
+        write_rows(core, at, outbox, with != Answer::Trying);
         if with == Answer::BadExtension {
             write_unsupported(core, at, outbox);
         }
@@ -60,6 +60,7 @@ enum Form {
 fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form, set: u32) {
     let SetPolicy { no_destination, over_limit, .. } = at.snapshot.set_policy(set);
     let (code, reason) = match with {
+        Answer::Trying => (100, "Trying"),
         Answer::Ok => (200, "OK"),
         Answer::BadRequest => (400, "Bad Request"),
         Answer::Forbidden => (403, "Forbidden"),
@@ -67,11 +68,15 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form
         Answer::OverRate | Answer::OverCalls => {
             (over_limit.status.code, over_limit.status.reason.as_str())
         }
+        Answer::Timeout => (408, "Request Timeout"),
         Answer::UnsupportedScheme => (416, "Unsupported URI Scheme"),
         Answer::BadExtension => (420, "Bad Extension"),
         Answer::BreadthExceeded => (440, "Max-Breadth Exceeded"),
         Answer::NoTransaction => (481, "Call/Transaction Does Not Exist"),
         Answer::TooManyHops => (483, "Too Many Hops"),
+        Answer::Terminated => (487, "Request Terminated"),
+        // A repeated response is not written anew, so its name stands for none.
+        Answer::Failed | Answer::Repeated => (500, "Server Internal Error"),
         Answer::Unavailable => (503, "Service Unavailable"),
         Answer::Version => (505, "Version Not Supported"),
         Answer::TooLarge => (513, "Message Too Large"),
@@ -86,7 +91,9 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form
 }
 
 /// Copies Via, From, To, Call-ID and `CSeq` unchanged (§8.2.6.2), if they exist.
-fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
+///
+/// A final response gets a To tag if the request has none; a 100 need not have one (§8.2.6.2).
+fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox, is_final: bool) {
     let message = &core.message;
     let mut seen = [false; 4];
     let mut is_first = |place: usize| !std::mem::replace(&mut seen[place], true);
@@ -97,7 +104,7 @@ fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
             HeaderName::From if is_first(0) => outbox.write(row.whole.of(at.bytes)),
             HeaderName::CallId if is_first(1) => outbox.write(row.whole.of(at.bytes)),
             HeaderName::CSeq if is_first(2) => outbox.write(row.whole.of(at.bytes)),
-            HeaderName::To if is_first(3) => write_to(core, at, outbox, row),
+            HeaderName::To if is_first(3) => write_to(core, at, outbox, row, is_final),
             _ => continue,
         }
         if row.whole == message.via_row
@@ -114,9 +121,9 @@ fn write_rows(core: &mut Core, at: &Arrival, outbox: &mut Outbox) {
     }
 }
 
-fn write_to(core: &Core, at: &Arrival, outbox: &mut Outbox, row: Row) {
+fn write_to(core: &Core, at: &Arrival, outbox: &mut Outbox, row: Row, is_final: bool) {
     let message = &core.message;
-    let needs_tag = message.to_tag.is_none() && message.fault != Some(Fault::To);
+    let needs_tag = is_final && message.to_tag.is_none() && message.fault != Some(Fault::To);
     match Branch::of_request(&at.shared.keys, message, &core.dialog, at.bytes) {
         Some(branch) if needs_tag => {
             let end = trim(at.bytes, row.value).end();

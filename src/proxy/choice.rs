@@ -11,6 +11,7 @@ use super::{Arrival, Core};
 use crate::destination::{Ask, Limits, Load, Over, Picked, Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
+use crate::transaction::{Tried, WhenFull, count};
 
 /// What the set has for a request.
 enum Offer {
@@ -85,6 +86,28 @@ impl Mode for Looking {
     fn give_back(_: &Load, _: Limits, _: Counts) {}
 }
 
+/// A further try: the one whose turn is next, without taking that turn, so that the new calls of the set
+/// go round as they would.
+struct Again;
+
+impl Mode for Again {
+    fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
+        Looking::challenge(at, key, cseq_bits)
+    }
+
+    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
+        Looking::pick(at, set, ask, fits)
+    }
+
+    fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
+        Taking::count(at, load, limits, counts)
+    }
+
+    fn give_back(load: &Load, limits: Limits, counts: Counts) {
+        Taking::give_back(load, limits, counts);
+    }
+}
+
 impl Counts {
     /// Returns the limits that it counts for.
     fn of(self, limits: Limits) -> Limits {
@@ -125,6 +148,7 @@ impl Core {
         match decision.action {
             Action::Choose(request) => {
                 let offer = self.look_at_offer(at, &request, decision.set);
+                let request = self.as_try(at, &request, &offer);
                 decision.action = self.accept(at, &request, &offer);
             }
             Action::ChooseAgain(request, lost) => {
@@ -158,7 +182,8 @@ impl Core {
                 return None;
             }
         };
-        let offer = self.offer_call(at, request, decision.set);
+        let offer = self.offer_first(at, request, decision.set);
+        let request = &self.as_try(at, request, &offer);
         decision.action = self.accept(at, request, &offer);
         match offer {
             Offer::To(_, taken) => {
@@ -174,6 +199,45 @@ impl Core {
                 None
             }
         }
+    }
+
+    /// Chooses a destination for a request that is new. A set that refuses what it has no room for as a
+    /// transaction does not choose.
+    fn offer_first(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
+        let stateful = at.snapshot.set_policy(set).stateful.as_deref();
+        if stateful.is_some() && !self.has_room_for(self.len()) {
+            count(&at.shared.transaction_counters.no_room, 1);
+            if stateful.is_some_and(|failover| failover.when_full == WhenFull::Refuse) {
+                return Offer::Nothing(Answer::Unavailable);
+            }
+        }
+        self.offer_call::<Taking>(at, request, set, &Tried::NONE)
+    }
+
+    /// Chooses the next destination for a request that was tried at these. Returns `None` if there is no
+    /// other, or none within its limits.
+    pub(super) fn choose_next(
+        &self,
+        at: &Arrival,
+        request: &Request,
+        set: u32,
+        tried: &Tried,
+    ) -> Option<Slot> {
+        match self.offer_call::<Again>(at, request, set, tried) {
+            Offer::To(_, taken) => Some(taken.slot),
+            Offer::Nothing(_) => None,
+        }
+    }
+
+    /// Returns the request as the first try of a transaction, if it gets one.
+    fn as_try(&self, at: &Arrival, request: &Request, offer: &Offer) -> Request {
+        let is_stateful = matches!(offer, Offer::To(_, taken)
+            if at.snapshot.set_policy(taken.set).stateful.is_some());
+        Request { is_try: is_stateful && self.has_room_for(self.len()), ..*request }
+    }
+
+    fn len(&self) -> usize {
+        self.message.end - self.message.start
     }
 
     /// Takes a choice back: the request does not leave.
@@ -199,7 +263,7 @@ impl Core {
         let pins = &at.shared.pins;
         let key = request.branch.pin_key();
         decision.set = set_again(at, lost, decision.set);
-        let offer = self.offer_call(at, request, decision.set);
+        let offer = self.offer_call::<Taking>(at, request, decision.set, &Tried::NONE);
         let (slot, state, taken) = match offer {
             Offer::To(_, taken) => (taken.slot, State::None, Some(taken)),
             Offer::Nothing(answer) => (pin_of_answer(answer), State::Final, None),
@@ -222,8 +286,14 @@ impl Core {
     }
 
     /// Takes an offer of the set, and begins the call if it counts those in progress.
-    fn offer_call(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
-        let offer = self.offer::<Taking>(at, request, set);
+    fn offer_call<M: Mode>(
+        &self,
+        at: &Arrival,
+        request: &Request,
+        set: u32,
+        tried: &Tried,
+    ) -> Offer {
+        let offer = self.offer::<M>(at, request, set, tried);
         if let Offer::To(_, taken) = offer
             && taken.counts.is_in_progress
             && !self.begin_call(at, taken.slot)
@@ -236,7 +306,7 @@ impl Core {
 
     /// Returns what [`Core::offer_call`] would return now.
     fn look_at_offer(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
-        let offer = self.offer::<Looking>(at, request, set);
+        let offer = self.offer::<Looking>(at, request, set, &Tried::NONE);
         match offer {
             Offer::To(_, taken) if taken.counts.is_in_progress && !self.may_begin_call(at) => {
                 Offer::Nothing(Answer::OverCalls)
@@ -248,12 +318,15 @@ impl Core {
     /// A destination that challenged this caller before is the only one that knows the nonce, so a
     /// request with credentials goes there. It is no new call, but one in progress. Any other gets the
     /// next turn.
-    fn offer<M: Mode>(&self, at: &Arrival, request: &Request, set_id: u32) -> Offer {
-        if at.snapshot.draining {
+    ///
+    /// None of those that were tried is chosen. A request that was tried before goes on while the relay
+    /// drains.
+    fn offer<M: Mode>(&self, at: &Arrival, request: &Request, set_id: u32, tried: &Tried) -> Offer {
+        if at.snapshot.draining && tried.is_empty() {
             return Offer::Nothing(Answer::Unavailable);
         }
         let set = at.snapshot.destinations.set(set_id);
-        if self.message.has_credentials {
+        if self.message.has_credentials && tried.is_empty() {
             let key = self.call_key(at, request.from_destination, false);
             let slot = M::challenge(at, key, self.message.cseq_number as u8);
             let is_known = |slot: &Slot| set.is_some_and(|set| set.is_active(*slot));
@@ -261,12 +334,12 @@ impl Core {
                 let pick = |fits: &mut dyn FnMut(Slot) -> bool| {
                     if fits(slot) { Picked::To(slot) } else { Picked::NoneFits }
                 };
-                return self.within_limits::<M>(at, set, Rule::Challenge, pick);
+                return self.within_limits::<M>(at, set, Rule::Challenge, tried, pick);
             }
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
-        self.within_limits::<M>(at, set, Rule::Turn, |fits| M::pick(at, set, &ask, fits))
+        self.within_limits::<M>(at, set, Rule::Turn, tried, |fits| M::pick(at, set, &ask, fits))
     }
 
     /// Returns what `pick` finds within the limits of the set and of each destination.
@@ -276,6 +349,7 @@ impl Core {
         at: &Arrival,
         set: &Set,
         rule: Rule,
+        tried: &Tried,
         pick: impl FnOnce(&mut dyn FnMut(Slot) -> bool) -> Picked,
     ) -> Offer {
         let limits = at.snapshot.set_policy(set.id).limits;
@@ -291,6 +365,7 @@ impl Core {
         }
         let mut first_over = None;
         let picked = pick(&mut |slot| match count_at::<M>(at, slot, counts) {
+            _ if tried.contains(slot) => false,
             Ok(()) => true,
             Err(over) => {
                 first_over.get_or_insert(over);

@@ -6,6 +6,7 @@ use super::verdict::{Answer, Forwarded, Reason};
 use crate::destination::Slot;
 use crate::message::Span;
 use crate::pin::{Kind, Pin, PinKey, State};
+use crate::transaction::{Id, TryNumber};
 
 /// What becomes of one message. Deciding changes nothing: [`Decision::note`] says what is to be
 /// recorded in the pins, and [`Action::Choose`] that a destination is still to be chosen.
@@ -34,6 +35,25 @@ pub(super) enum Action {
     Forward(Request, Hop),
     /// A response goes back by this flow.
     Return(Flow, Rule),
+    /// It goes to the worker with this number, which has the transactions of its call.
+    HandOver(u16),
+    /// A message for a transaction of this worker, whose machine says what becomes of it.
+    Advance(Id, Incoming),
+}
+
+/// What came in for a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Incoming {
+    /// A copy of its request.
+    Copy,
+    /// The ACK to its final response.
+    Ack,
+    /// A CANCEL from the caller.
+    Cancel,
+    /// A response to one of its tries, which goes back by this flow if it goes to the caller.
+    Response { number: TryNumber, code: u16, flow: Option<Flow>, rule: Rule },
+    /// The response to the CANCEL of one of its tries.
+    CancelAnswered(TryNumber),
 }
 
 /// What is known of a request that goes on.
@@ -44,6 +64,8 @@ pub(super) struct Request {
     pub(super) from_destination: bool,
     /// The Request-URI after the swap of a strict router before us was undone (§16.4).
     pub(super) restored_uri: Option<Span>,
+    /// It is a try of a transaction.
+    pub(super) is_try: bool,
 }
 
 impl Request {
@@ -171,6 +193,11 @@ impl Rule {
 }
 
 impl Decision {
+    /// Hands the message over to the worker with this number.
+    pub(super) const fn hand_over(owner: u16) -> Self {
+        Self { action: Action::HandOver(owner), ..Self::drop(Reason::KeepAlive) }
+    }
+
     /// Sends nothing.
     pub(super) const fn drop(reason: Reason) -> Self {
         Self {

@@ -98,4 +98,7 @@ pub struct Unreachable {
     pub is_proven: bool,
     /// The number of the probe if the proven quote is one.
     pub probe: Option<u32>,
+    /// The worker that has the transaction if the proven quote is a try of one, and it is another than
+    /// this.
+    pub owner: Option<u16>,
 }

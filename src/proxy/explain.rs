@@ -9,6 +9,7 @@ use super::branch::Branch;
 use super::decision::{Action, Rule};
 use super::in_dialog::Dialog;
 use super::neighbour;
+use super::stateful::Stateful;
 use super::{
     Arrival, Core, Flow, FrameBuffer, ListenerId, Outbox, Shared, Snapshot, StartLine, Verdict,
 };
@@ -16,6 +17,7 @@ use crate::clock::Now;
 use crate::destination::{Known, Slot};
 use crate::message::{Fault, Message};
 use crate::pin::{self, Kind, Pin, PinKey, State};
+use crate::transaction::TransactionRoom;
 
 pub use crate::dialog::{Speaker, Token};
 
@@ -103,7 +105,11 @@ pub struct Leaves {
 impl Explainer {
     /// Creates one.
     pub fn new() -> Self {
-        Self { core: Core::new(0, 0), frame: FrameBuffer::default(), outbox: Outbox::new() }
+        Self {
+            core: Core::new(0, 0, Stateful::new(TransactionRoom::default())),
+            frame: FrameBuffer::default(),
+            outbox: Outbox::new(),
+        }
     }
 
     /// Returns what a core of this relay would do with this datagram now. Changes nothing that is

@@ -13,7 +13,11 @@
 //! | answer, if that was decided | `answer` | the outbox |
 //! | tell who wants to know of it: [`Event`] | [`Proxy::datagram_told`] | nothing |
 //! | count the calls in progress | `call` | calls |
+//! | begin its transaction, in a stateful set | `stateful` | transactions |
 //! | edit the message where it lies | [`crate::message::Edits`] | the frame |
+//!
+//! A message that belongs to a transaction takes another way after it was decided: `stateful` asks its
+//! machine what becomes of it, and `tries` writes what the transaction sends besides.
 
 mod answer;
 mod branch;
@@ -33,6 +37,8 @@ pub mod probe;
 mod request;
 mod response;
 mod snapshot;
+mod stateful;
+mod tries;
 mod unreachable;
 mod verdict;
 mod via_parameter;
@@ -62,12 +68,15 @@ pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash,
 
 use self::decision::{Action, Decision, Progress, Responder};
 use self::in_dialog::Dialog;
+use self::stateful::{Advanced, Stateful, When};
 use crate::calls::CallTable;
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::keys::{DialogDigest, Keys};
 use crate::message::{Edits, Message, Method, Routes, Span, StartLine};
+use crate::owners::Owners;
 use crate::pin::PinTable;
+use crate::transaction::{TransactionCounters, TransactionRoom, count};
 
 /// What all workers share. It never changes while the process runs.
 #[derive(Debug)]
@@ -82,6 +91,12 @@ pub struct Shared {
     pub calls: CallTable,
     /// A random number of this process: slots in our Vias count only with this number.
     pub incarnation: u16,
+    /// Which worker has the transactions of which call; `None` if there is one worker.
+    pub owners: Option<Owners>,
+    /// The room for transactions of each worker.
+    pub transactions: TransactionRoom,
+    /// What the transactions of all workers did.
+    pub transaction_counters: TransactionCounters,
     cores: AtomicU16,
 }
 
@@ -89,7 +104,24 @@ impl Shared {
     /// Combines what the workers share.
     pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
         let calls = CallTable::on_heap(CALLS_SMALL);
-        Self { listeners, keys, pins, calls, incarnation, cores: AtomicU16::new(0) }
+        Self {
+            listeners,
+            keys,
+            pins,
+            calls,
+            incarnation,
+            owners: None,
+            transactions: TransactionRoom::default(),
+            transaction_counters: TransactionCounters::default(),
+            cores: AtomicU16::new(0),
+        }
+    }
+
+    /// Returns the same with this room for the transactions of each worker, of which each call has
+    /// one; `None` if there is only one.
+    #[must_use]
+    pub fn with_transactions(self, room: TransactionRoom, owners: Option<Owners>) -> Self {
+        Self { transactions: room, owners, ..self }
     }
 
     /// Returns the same with room for as many calls as this table has.
@@ -121,6 +153,7 @@ struct Core {
     dialog: DialogDigest,
     routes: Routes,
     edits: Edits,
+    stateful: Stateful,
 }
 
 /// One datagram, and everything that the decision depends on.
@@ -155,6 +188,14 @@ impl Arrival<'_> {
         self.shared.listeners.get(self.flow.listener).set.unwrap_or(self.snapshot.policy.set)
     }
 
+    /// Returns the number of the worker that has the transactions of this message's call, if it is
+    /// another one than this.
+    fn other_owner(&self, number: u16, message: &Message) -> Option<u16> {
+        let owners = self.shared.owners.as_ref().filter(|_| self.snapshot.policy.is_stateful)?;
+        let owner = owners.of(message.call_id?.of(self.bytes)) as u16;
+        (owner != number).then_some(owner)
+    }
+
     fn force_rport(&self) -> bool {
         self.shared.listeners.get(self.flow.listener).force_rport
     }
@@ -165,13 +206,16 @@ impl Proxy {
     pub fn new(shared: Arc<Shared>) -> Self {
         // Relaxed: the numbers only have to differ.
         let number = shared.cores.fetch_add(1, Ordering::Relaxed);
-        Self { core: Core::new(number, 0), shared }
+        Self { core: Core::new(number, 0, Stateful::new(shared.transactions)), shared }
     }
 
     /// Resets the core after a panic; nothing is left of the message that caused it. A new epoch
     /// begins: connections and transactions of the last one are gone.
     pub fn reset(&mut self) {
-        self.core = Core::new(self.core.number, self.core.epoch.wrapping_add(1));
+        let lost = self.core.stateful.transactions.len() as u64;
+        count(&self.shared.transaction_counters.ended, lost);
+        let stateful = Stateful::new(self.shared.transactions);
+        self.core = Core::new(self.core.number, self.core.epoch.wrapping_add(1), stateful);
     }
 
     /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one
@@ -196,15 +240,32 @@ impl Proxy {
         flow: Flow,
         frame: Frame<'_>,
         outbox: &mut Outbox,
-        tell: impl FnOnce(&Event<'_>),
+        mut tell: impl FnMut(&Event<'_>),
     ) -> Verdict {
         outbox.clear();
         let core = &mut self.core;
         let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: frame.bytes() };
         let mut decision = core.decide(at);
+        if let Action::Advance(id, incoming) = decision.action {
+            let Advanced { verdict, leaving, effects, before } =
+                core.advance(at, &decision, (id, incoming), outbox, &mut tell);
+            if let Some(leaving) = leaving {
+                core.send(frame, &leaving, outbox);
+            }
+            let when = &When { now, shared: &self.shared, snapshot };
+            core.perform(when, id, before, effects, outbox, &mut tell);
+            return verdict;
+        }
         let taken = core.choose(at, &mut decision);
         let progress = core.record(at, decision.note);
+        let is_try = matches!(decision.action, Action::Forward(request, _) if request.is_try);
+        if is_try && core.message.method == Method::Invite {
+            core.say_trying(at, outbox, decision.set);
+        }
         let (verdict, leaving) = core.prepare(at, &decision, outbox);
+        if is_try && leaving.is_some() {
+            core.begin_transaction(at, &decision);
+        }
         if let Some(taken) = taken.filter(|_| leaving.is_none()) {
             core.take_back(at, taken);
         }
@@ -229,7 +290,7 @@ impl Proxy {
 }
 
 impl Core {
-    fn new(number: u16, epoch: u8) -> Self {
+    fn new(number: u16, epoch: u8, stateful: Stateful) -> Self {
         Self {
             number,
             epoch,
@@ -237,6 +298,7 @@ impl Core {
             dialog: DialogDigest::default(),
             routes: Routes::default(),
             edits: Edits::default(),
+            stateful,
         }
     }
 
@@ -251,6 +313,13 @@ impl Core {
         let may_send = at.is_allowed() || is_sip && self.proves_itself(at);
         if !may_send {
             return Decision::drop(Reason::NotAllowed);
+        }
+        let has_transactions = self.stateful.transactions.capacity() > 0;
+        if has_transactions
+            && is_sip
+            && let Some(owner) = at.other_owner(self.number, &self.message)
+        {
+            return Decision::hand_over(owner);
         }
         let reason = match at.bytes.first() {
             None => Reason::KeepAlive,
@@ -305,8 +374,9 @@ impl Core {
         let (verdict, flow, is_edited) = match &decision.action {
             Action::Drop(reason) => return (Verdict::Dropped(*reason), None),
             Action::Answer(with) => return (self.answer(at, outbox, *with, decision.set), None),
-            Action::Choose(_) | Action::ChooseAgain(..) => {
-                unreachable!("the destination was chosen before")
+            Action::HandOver(owner) => return (Verdict::HandedOver(*owner), None),
+            Action::Choose(_) | Action::ChooseAgain(..) | Action::Advance(..) => {
+                unreachable!("the destination was chosen, or the transaction advanced, before")
             }
             Action::Forward(request, hop) => {
                 let is_edited = self.edit_request(at, request, hop);

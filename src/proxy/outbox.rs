@@ -13,6 +13,9 @@ pub enum Cause {
     Forward,
     /// Our own response to it.
     Answer,
+    /// A transaction sends it besides: a 100, an ACK, a CANCEL, the next try, or a copy of what was sent
+    /// before.
+    Transaction,
 }
 
 /// Where a message lies.
@@ -122,6 +125,13 @@ impl Outbox {
         }
         self.begin();
         fits
+    }
+
+    /// Makes the last message one that a transaction sends.
+    pub(crate) fn last_is_of_transaction(&mut self) {
+        if let Some(last) = self.entries.last_mut() {
+            last.cause = Cause::Transaction;
+        }
     }
 
     /// # Panics

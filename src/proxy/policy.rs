@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::destination::{Choosing, Limits, SourceMatch};
 use crate::health::{Passive, Probing};
 use crate::limits;
+use crate::transaction::Failover;
 
 /// A prefix of addresses, `192.0.2.0/24` or `2001:db8::/32`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,6 +128,8 @@ pub struct Policy {
     pub max_breadth: Option<u32>,
     /// Probes per second over all destinations.
     pub probes_per_second_max: u32,
+    /// Some set forwards statefully, so each call belongs to one worker.
+    pub is_stateful: bool,
 }
 
 /// Settings that each set may override.
@@ -151,8 +154,10 @@ pub struct SetPolicy {
     /// Where the caller's requests in a dialog go.
     pub in_dialog: InDialog,
     /// A copy of an unanswered request goes to another destination if the first one has become
-    /// inactive.
+    /// inactive. A stateful set does not need that.
     pub retry: bool,
+    /// Requests are forwarded statefully, and how; `None` if statelessly.
+    pub stateful: Option<Arc<Failover>>,
     /// How destinations are probed.
     pub probing: Arc<Probing>,
     /// How live traffic tells that a destination fails.
@@ -173,6 +178,7 @@ impl Default for Policy {
             options_always_ok: false,
             max_breadth: None,
             probes_per_second_max: limits::PROBES_PER_SECOND_DEFAULT,
+            is_stateful: false,
         }
     }
 }
@@ -197,6 +203,7 @@ impl Default for SetPolicy {
             sips: Sips::default(),
             in_dialog: InDialog::default(),
             retry: true,
+            stateful: None,
             probing: Arc::default(),
             passive: Arc::default(),
         }

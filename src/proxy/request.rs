@@ -6,15 +6,16 @@
 
 use super::branch::Branch;
 use super::choice::answer_of_pin;
-use super::decision::{Action, Decision, Hop, Note, Request, Responder, Rule};
+use super::decision::{Action, Decision, Hop, Incoming, Note, Request, Responder, Rule};
 use super::in_dialog::Dialog;
 use super::verdict::{Answer, Reason};
-use super::{Arrival, Core, Flow, ForeignRoute, Sips};
+use super::{Arrival, Core, Flow, ForeignRoute, Sips, Snapshot};
 use crate::destination::{Set, Slot};
 use crate::hex;
 use crate::keys::Keys;
 use crate::message::{MaxBreadth, Method, StartLine, UriScheme};
 use crate::pin::{self, Kind, Pin, PinKey, State};
+use crate::transaction::{Id, Server};
 
 /// Where a pin leads.
 enum Led {
@@ -49,7 +50,8 @@ impl Core {
         let branch = branch.ok_or(Answer::BadRequest)?;
         let sender =
             at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
-        let request = Request { branch, from_destination: sender.is_some(), restored_uri };
+        let from_destination = sender.is_some();
+        let request = Request { branch, from_destination, restored_uri, is_try: false };
         match (dialog, self.message.method) {
             (Dialog::Forged, Method::Ack) => Ok((Action::Drop(Reason::BadAck), Note::Nothing)),
             (Dialog::Forged, _) => Err(Answer::Forbidden),
@@ -106,6 +108,10 @@ impl Core {
     }
 
     fn ack(&self, at: &Arrival, request: &Request, set: u32) -> (Action, Note) {
+        // The ACK to a 2xx goes on to the destination, whatever its branch.
+        if let Some((id, Server::Completed | Server::Confirmed)) = self.invite_of(request.branch) {
+            return (Action::Advance(id, Incoming::Ack), Note::Nothing);
+        }
         let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
         if to_tag.eq_ignore_ascii_case(&own_to_tag(&at.shared.keys, request.branch)) {
             return (Action::Drop(Reason::OwnAck), Note::Nothing);
@@ -126,6 +132,9 @@ impl Core {
 
     /// §16.10: forwards a CANCEL where its INVITE went, which only the pin knows, or a hash.
     fn cancel(&self, at: &Arrival, request: &Request, set: u32) -> Result<(Action, Note), Answer> {
+        if let Some((id, _)) = self.invite_of(request.branch) {
+            return Ok((Action::Advance(id, Incoming::Cancel), Note::Nothing));
+        }
         if let Some((pin, note)) = find_transaction(at, request) {
             let action = match lead(at, pin.slot, Rule::Transaction) {
                 Led::To(hop) => Action::Forward(request.as_sent(pin), hop),
@@ -148,6 +157,9 @@ impl Core {
         set: u32,
         is_listed_sender: bool,
     ) -> Result<(Action, Note), Answer> {
+        if let Some(id) = self.stateful.transactions.find(request.branch.hash) {
+            return Ok((Action::Advance(id, Incoming::Copy), Note::Nothing));
+        }
         if let Some((pin, note)) = find_transaction(at, request) {
             let action = if is_lost(at, pin) {
                 Action::ChooseAgain(*request, pin.slot)
@@ -168,6 +180,14 @@ impl Core {
             return Err(Answer::UnsupportedScheme);
         }
         Ok((Action::Choose(*request), Note::Nothing))
+    }
+
+    /// Returns the transaction of the INVITE that this ACK or CANCEL belongs to, and its state towards
+    /// the caller.
+    fn invite_of(&self, branch: Branch) -> Option<(Id, Server)> {
+        let id = self.stateful.transactions.find(branch.hash)?;
+        let machine = &self.stateful.transactions.get(id).machine;
+        machine.is_invite().then_some((id, machine.server()))
     }
 
     /// Sends a copy where the first one went, or answers it the same way.
@@ -256,16 +276,21 @@ fn answer_to_options(at: &Arrival, set: u32) -> Answer {
     if is_well || at.snapshot.policy.options_always_ok { Answer::Ok } else { Answer::Unavailable }
 }
 
+/// Returns the set of a destination that is inactive, and is not chosen as a last resort either; `None`
+/// if it is not. One that an operator has disabled serves the requests that it got before.
+pub(super) fn find_lost(snapshot: &Snapshot, slot: Slot) -> Option<u32> {
+    let id = snapshot.destinations.set_of(slot)?;
+    snapshot.destinations.set(id)?.is_lost(slot).then_some(id)
+}
+
 /// Returns whether a request is to be sent to another destination: it was sent once, has no response,
-/// and its destination has become inactive since. One that an operator has disabled serves the
-/// requests that it got before.
+/// and its destination has become inactive since.
 fn is_lost(at: &Arrival, pin: Pin) -> bool {
     if pin.state != State::None || pin.try_number != 0 || at.snapshot.draining {
         return false;
     }
-    let Some(id) = at.snapshot.destinations.set_of(pin.slot) else { return false };
-    let set = at.snapshot.destinations.set(id);
-    set.is_some_and(|set| set.is_lost(pin.slot)) && at.snapshot.set_policy(id).retry
+    let lost = find_lost(at.snapshot, pin.slot);
+    lost.is_some_and(|set| at.snapshot.set_policy(set).retry)
 }
 
 /// Returns the pin of the transaction that this request belongs to.

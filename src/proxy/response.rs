@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
-use super::decision::{Action, CallNote, Decision, Note, Responder, Rule};
+use super::decision::{Action, CallNote, Decision, Incoming, Note, Responder, Rule};
 use super::neighbour;
 use super::probe::Probe;
 use super::verdict::Reason;
-use super::via_parameter::{Bound, OwnVia, Purpose, Verified, ViaParameter};
+use super::via_parameter::{Bound, OwnVia, Owner, Purpose, Verified, ViaParameter};
 use super::{Arrival, Core, Flow, ListenerId};
 use crate::destination::Slot;
 use crate::limits;
@@ -24,6 +24,8 @@ pub(super) struct Own {
     age_ms: Option<u32>,
     arrival: Option<ListenerId>,
     rule: Rule,
+    /// The worker that has the transaction, if its parameter says so.
+    owner: Option<Owner>,
 }
 
 impl Own {
@@ -39,19 +41,47 @@ impl Core {
 
     fn route_response(&self, at: &Arrival, code: u16) -> Result<Decision, Reason> {
         let (own, address) = self.verify_response(at)?;
-        let note = self.note_of_response(at, &own, code)?;
         let listeners = &at.shared.listeners;
         let listener = own
             .arrival
             .filter(|id| listeners.get(*id).local.is_ipv4() == address.is_ipv4())
             .or_else(|| listeners.for_family(at.flow.listener, &address));
+        let responder = own.responder(code);
+        if let Some(id) = self.stateful.transactions.find(own.branch.hash) {
+            let flow = listener.map(|listener| Flow::new(listeners, listener, address));
+            let incoming = self.incoming_response(&own, code, flow);
+            let note = self.note_of_its_try(at, &own, code);
+            return Ok(Decision { action: Action::Advance(id, incoming), note, responder, set: 0 });
+        }
+        if self.has_ended_here(at, own.owner) {
+            return Err(Reason::NoTransaction);
+        }
+        let note = self.note_of_response(at, &own, code)?;
         // Even a response that no listener can send on is one.
         let action = match listener {
             Some(listener) => Action::Return(Flow::new(listeners, listener, address), own.rule),
             None => Action::Drop(Reason::NoListener),
         };
-        let responder = own.responder(code);
         Ok(Decision { action, note, responder, set: 0 })
+    }
+
+    fn incoming_response(&self, own: &Own, code: u16, flow: Option<Flow>) -> Incoming {
+        let number = own.branch.try_number;
+        match self.message.cseq_method {
+            Method::Cancel => Incoming::CancelAnswered(number),
+            _ => Incoming::Response { number, code, flow, rule: own.rule },
+        }
+    }
+
+    /// Returns whether this run of this worker had the transaction, and it has ended (RFC 6026 §8.4).
+    fn has_ended_here(&self, at: &Arrival, owner: Option<Owner>) -> bool {
+        let is_ours = |of: Owner| of == self.owner();
+        owner.is_some_and(is_ours) && at.shared.transactions.count > 0
+    }
+
+    /// Returns the mark of a try that this run of this worker sends.
+    pub(super) fn owner(&self) -> Owner {
+        Owner { worker: self.number, epoch: self.epoch }
     }
 
     /// Decides about a response that goes no further, for this reason.
@@ -121,16 +151,19 @@ impl Core {
         }
         let parameter = &verified.parameter;
         let (slot, age_ms) = sent_to(at, parameter);
+        let (arrival, owner) = match parameter.purpose {
+            Purpose::Relayed(arrival) => (Some(arrival), None),
+            Purpose::Try(arrival, owner) => (Some(arrival), age_ms.and(Some(owner))),
+            Purpose::Probe(_) => (None, None),
+        };
         Ok(Own {
             branch,
             from_destination: parameter.from_destination,
             slot,
             age_ms,
-            arrival: match parameter.purpose {
-                Purpose::Relayed(arrival) => at.shared.listeners.by_hash(arrival),
-                Purpose::Probe(_) => None,
-            },
+            arrival: arrival.and_then(|arrival| at.shared.listeners.by_hash(arrival)),
             rule: Rule::Via,
+            owner,
         })
     }
 
@@ -154,7 +187,15 @@ impl Core {
             return Err(Reason::ForgedVia);
         }
         let rule = Rule::Branch;
-        Ok(Own { branch, from_destination: false, slot, age_ms: None, arrival: None, rule })
+        Ok(Own {
+            branch,
+            from_destination: false,
+            slot,
+            age_ms: None,
+            arrival: None,
+            rule,
+            owner: None,
+        })
     }
 
     /// Some servers leave out all Vias but ours in a 100. It cannot be forwarded, but the own tag of
@@ -167,12 +208,19 @@ impl Core {
         let branch = branch_of(at, &via).ok()?;
         let verified = verify_own(at, &via, branch).ok()??;
         let (slot, age_ms) = sent_to(at, &verified.parameter);
+        let responder = responder_of(slot, code, age_ms);
         let note = Note::Transaction(branch.pin_key(), Some(State::Trying));
-        Some(Decision {
-            note,
-            responder: responder_of(slot, code, age_ms),
-            ..Decision::drop(Reason::NoNextVia)
-        })
+        if let Some(id) = self.stateful.transactions.find(branch.hash) {
+            let number = branch.try_number;
+            let incoming = Incoming::Response { number, code, flow: None, rule: Rule::Via };
+            return Some(Decision {
+                action: Action::Advance(id, incoming),
+                note,
+                responder,
+                set: 0,
+            });
+        }
+        Some(Decision { note, responder, ..Decision::drop(Reason::LoneTrying) })
     }
 
     /// Returns what the response means for later messages.
@@ -189,17 +237,23 @@ impl Core {
                 return Err(Reason::OtherTry);
             }
         }
+        Ok(self.note_of_its_try(at, own, code))
+    }
+
+    /// Returns the same if the response is of the try that its transaction is at.
+    fn note_of_its_try(&self, at: &Arrival, own: &Own, code: u16) -> Note {
+        let key = own.branch.pin_key();
         // The response to a CANCEL says nothing about the INVITE, which has the same branch.
-        let state = match (method, code) {
+        let state = match (self.message.cseq_method, code) {
             (Method::Cancel, _) => None,
             (Method::Invite, 101..=199) => Some(State::Ringing),
             (_, 100..=199) => Some(State::Trying),
             _ => Some(State::Final),
         };
-        Ok(match self.note_of_call(at, own, code) {
+        match self.note_of_call(at, own, code) {
             Some(call) => Note::Response { transaction: key, state, call },
             None => Note::Transaction(key, state),
-        })
+        }
     }
 
     fn note_of_call(&self, at: &Arrival, own: &Own, code: u16) -> Option<CallNote> {

@@ -19,7 +19,8 @@ impl Proxy {
     /// a destination.
     ///
     /// It proves something only if the quote has a Via of ours on top whose own tag verifies, written
-    /// by this process a short time ago for a destination at that address. Changes no pin.
+    /// by this process a short time ago for a destination at that address. Changes no pin. If it is a try
+    /// of a transaction, [`Proxy::expire`] leaves it.
     pub fn send_failed(
         &mut self,
         now: Now,
@@ -35,7 +36,14 @@ impl Proxy {
         let quote = &quote[..quote.len().min(usize::from(u16::MAX))];
         let flow = Flow::new(&self.shared.listeners, ListenerId(0), address);
         let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: quote };
-        let hint = Unreachable { address, slot: known.slot, errno, is_proven: false, probe: None };
+        let hint = Unreachable {
+            address,
+            slot: known.slot,
+            errno,
+            is_proven: false,
+            probe: None,
+            owner: None,
+        };
         Some(self.core.prove(at, hint).unwrap_or(hint))
     }
 }
@@ -59,11 +67,18 @@ impl Core {
         if !is_recent || hop.address != hint.address {
             return None;
         }
-        let probe = match parameter.purpose {
-            Purpose::Probe(number) => Some(number),
-            Purpose::Relayed(_) => None,
+        let (probe, owner) = match parameter.purpose {
+            Purpose::Probe(number) => (Some(number), None),
+            Purpose::Relayed(_) => (None, None),
+            Purpose::Try(_, owner) if owner == self.owner() => {
+                self.undelivered(branch.hash, branch.try_number);
+                (None, None)
+            }
+            Purpose::Try(_, owner) => {
+                (None, Some(owner.worker).filter(|worker| *worker != self.number))
+            }
         };
-        Some(Unreachable { slot: parameter.slot, is_proven: true, probe, ..hint })
+        Some(Unreachable { slot: parameter.slot, is_proven: true, probe, owner, ..hint })
     }
 }
 

@@ -9,6 +9,8 @@ pub enum Verdict {
     Answered(Answer),
     /// Nothing is sent.
     Dropped(Reason),
+    /// It belongs to the worker with this number, which decides about it.
+    HandedOver(u16),
 }
 
 macro_rules! closed_set {
@@ -81,6 +83,16 @@ closed_set! {
         NoTransaction = "481",
         /// 483 Too Many Hops.
         TooManyHops = "483",
+        /// 100 to a copy of a request whose transaction has no other response yet.
+        Trying = "100",
+        /// A copy of a request got the response of its transaction again.
+        Repeated = "repeated",
+        /// 408 Request Timeout: no destination answered an INVITE in time.
+        Timeout = "408",
+        /// 487 Request Terminated: an INVITE was cancelled, and its destination did not confirm that.
+        Terminated = "487",
+        /// 500 Server Internal Error: every destination that was tried has failed.
+        Failed = "500",
         /// 440 Max-Breadth Exceeded (RFC 5393).
         BreadthExceeded = "440",
         /// 503 Service Unavailable: the relay is draining, or no destination for an OPTIONS.
@@ -124,12 +136,23 @@ closed_set! {
         ForgedVia = "forged_via",
         /// A response that ends here, because it has no next Via.
         NoNextVia = "no_next_via",
+        /// A 100 whose server left out all Vias but ours: its request counts as answered.
+        LoneTrying = "lone_100",
         /// The response to a probe of ours: the prober takes it.
         ProbeReply = "probe_reply",
         /// A response whose next Via names no address that may be sent to.
         BadNextVia = "bad_next_via",
         /// A response to a try that is no longer the current one.
         OtherTry = "other_try",
+        /// It ends at its transaction: an ACK, a copy, a 100, the response to a CANCEL of ours.
+        Absorbed = "absorbed",
+        /// A final response after which its request goes to the next destination, or that is not the
+        /// best.
+        TriedNext = "tried_next",
+        /// A response to a try whose transaction has ended.
+        NoTransaction = "no_transaction",
+        /// The worker that has the transactions of its call has too many messages waiting.
+        OwnerBusy = "owner_busy",
         /// The message would not fit a datagram after our edits.
         TooLarge = "too_large",
         /// No listener can reach the next hop's address family.

@@ -3,8 +3,8 @@
 //! ```text
 //! Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK…;sw=…
 //!
-//!  version  key id  incarnation  kind  slot  send time  arrival  [epoch  connection]  own tag  tag
-//!     1       1         2         1     2     4 (ms)      4        1         4          6      8   bytes
+//!  version  key id  incarnation  kind  slot  send time  arrival  [epoch  connection]  [worker]  own tag  tag
+//!     1       1         2         1     2     4 (ms)      4        1         4           3         6      8   bytes
 //! ```
 //!
 //! The *own tag* covers what stands in our own Via: all fields before it, the branch and the
@@ -18,7 +18,8 @@
 //!
 //! In a probe of our own, the place of the arrival listener holds the number of the probe.
 //!
-//! Epoch and connection are there if the request arrived by a connection: see [`Connection`].
+//! Epoch and connection are there if the request arrived by a connection: see [`Connection`]. The worker
+//! is there if the request is a try of a transaction: see [`Owner`].
 
 use std::net::SocketAddr;
 
@@ -36,12 +37,15 @@ const CONNECTION_BYTES: usize = 5;
 const OWN_TAG_BYTES: usize = 6;
 const TAG_BYTES: usize = 8;
 const BYTES_MIN: usize = FIXED_BYTES + OWN_TAG_BYTES + TAG_BYTES;
-const BYTES_MAX: usize = BYTES_MIN + CONNECTION_BYTES;
+const OWNER_BYTES: usize = 3;
+const BYTES_MAX: usize = BYTES_MIN + CONNECTION_BYTES + OWNER_BYTES;
 
-/// The low bits of the kind: a relayed request. Stateful tries get other values.
+/// The low bits of the kind: a request relayed statelessly.
 const RELAYED: u8 = 0;
 /// A probe of ours.
 const PROBE: u8 = 1;
+/// A try of a transaction.
+const TRY: u8 = 2;
 const FROM_DESTINATION: u8 = 0x80;
 const HAS_CONNECTION: u8 = 0x40;
 
@@ -69,6 +73,17 @@ pub(super) enum Purpose {
     Relayed(u32),
     /// A probe with this number.
     Probe(u32),
+    /// A try of a transaction; with the same hash, and who has the transaction.
+    Try(u32, Owner),
+}
+
+/// One run of a worker: after a panic it has none of its transactions any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Owner {
+    /// The number of the worker.
+    pub(super) worker: u16,
+    /// The number of its run.
+    pub(super) epoch: u8,
 }
 
 /// What stands in our own Via besides the parameter.
@@ -120,6 +135,7 @@ impl ViaParameter {
         let (kind, number) = match self.purpose {
             Purpose::Relayed(arrival) => (RELAYED, arrival),
             Purpose::Probe(number) => (PROBE, number),
+            Purpose::Try(arrival, _) => (TRY, arrival),
         };
         bytes[4] = kind
             | if self.from_destination { FROM_DESTINATION } else { 0 }
@@ -132,6 +148,11 @@ impl ViaParameter {
             bytes[len] = epoch;
             bytes[len + 1..len + CONNECTION_BYTES].copy_from_slice(&number.to_be_bytes());
             len += CONNECTION_BYTES;
+        }
+        if let Purpose::Try(_, Owner { worker, epoch }) = self.purpose {
+            bytes[len..len + 2].copy_from_slice(&worker.to_be_bytes());
+            bytes[len + 2] = epoch;
+            len += OWNER_BYTES;
         }
         let own_tag = own_tag(key, &bytes[..len], via);
         bytes[len..len + OWN_TAG_BYTES].copy_from_slice(&own_tag.to_be_bytes()[..OWN_TAG_BYTES]);
@@ -153,7 +174,10 @@ impl ViaParameter {
         let [version, key_id, _, _, kind, ..] = *bytes.first_chunk::<FIXED_BYTES>()?;
         let key = keys.verifying(key_id).filter(|_| version == VERSION)?;
         let connection_len = if kind & HAS_CONNECTION == 0 { 0 } else { CONNECTION_BYTES };
-        let (signed, tags) = bytes.split_at_checked(FIXED_BYTES + connection_len)?;
+        let kind_of = kind & !(FROM_DESTINATION | HAS_CONNECTION);
+        let owner_len = if kind_of == TRY { OWNER_BYTES } else { 0 };
+        let signed_len = FIXED_BYTES + connection_len + owner_len;
+        let (signed, tags) = bytes.split_at_checked(signed_len)?;
         let (found, tag) = tags.split_first_chunk::<OWN_TAG_BYTES>()?;
         let tag = u64::from_be_bytes(tag.try_into().ok()?);
         let own_tag = own_tag(key, signed, via);
@@ -167,9 +191,13 @@ impl ViaParameter {
             from_destination: kind & FROM_DESTINATION != 0,
             slot: Slot(u16_at(5)),
             sent_ms: u32_at(7),
-            purpose: match kind & !(FROM_DESTINATION | HAS_CONNECTION) {
+            purpose: match kind_of {
                 RELAYED => Purpose::Relayed(u32_at(11)),
                 PROBE => Purpose::Probe(u32_at(11)),
+                TRY => {
+                    let worker = u16_at(signed_len - OWNER_BYTES);
+                    Purpose::Try(u32_at(11), Owner { worker, epoch: signed[signed_len - 1] })
+                }
                 _ => return None,
             },
             connection: (connection_len > 0).then(|| Connection {
@@ -208,7 +236,7 @@ impl Verified<'_> {
 fn own_tag(key: &Derived, signed: &[u8], via: &OwnVia) -> u64 {
     let mut fields = key.via();
     fields.fixed([b'v']);
-    // Its fifth byte says how long it is.
+    // Its fifth byte, the kind, says how long it is.
     fields.bytes(signed);
     fields.fixed(via.branch.hash.to_be_bytes());
     fields.fixed([via.branch.try_number]);
@@ -256,6 +284,10 @@ mod tests {
         }
     }
 
+    fn try_of_ours() -> Purpose {
+        Purpose::Try(0xdead_beef, Owner { worker: 0x0506, epoch: 7 })
+    }
+
     #[test]
     fn nothing_in_it_or_around_it_can_change() {
         let keys = keys();
@@ -272,6 +304,12 @@ mod tests {
                 ..parameter()
             },
             ViaParameter { purpose: Purpose::Probe(0xdead_beef), ..parameter() },
+            ViaParameter { purpose: try_of_ours(), ..parameter() },
+            ViaParameter {
+                connection: Some(Connection { epoch: 9, number: 0x0102_0304 }),
+                purpose: try_of_ours(),
+                ..parameter()
+            },
         ] {
             let text = parameter.sign(&keys, &via(), &bound);
             let value = text.as_bytes();
@@ -319,5 +357,9 @@ mod tests {
         let bound = Bound { response_address: "192.0.2.9:5062".parse().unwrap(), dialog: &dialog };
         let text = parameter().sign(&keys, &via(), &bound);
         assert_eq!(std::str::from_utf8(text.as_bytes()).unwrap(), golden);
+        let golden = "0203abcd820201ffffffffdeadbeef050607";
+        let text =
+            ViaParameter { purpose: try_of_ours(), ..parameter() }.sign(&keys, &via(), &bound);
+        assert!(std::str::from_utf8(text.as_bytes()).unwrap().starts_with(golden));
     }
 }

@@ -73,6 +73,10 @@ impl Core {
         true
     }
 
+    fn purpose(&self, arrival: u32, is_try: bool) -> Purpose {
+        if is_try { Purpose::Try(arrival, self.owner()) } else { Purpose::Relayed(arrival) }
+    }
+
     /// Returns the connection that the request arrived by.
     fn connection(&self, at: &Arrival) -> Option<Connection> {
         let number = at.flow.connection;
@@ -95,7 +99,7 @@ impl Core {
             from_destination: request.from_destination,
             slot: hop.slot,
             sent_ms: at.now.ms() as u32,
-            purpose: Purpose::Relayed(listeners.hash_of(at.flow.listener)),
+            purpose: self.purpose(listeners.hash_of(at.flow.listener), request.is_try),
             connection: self.connection(at),
         };
         let sent_by = *listeners.sent_by_key(hop.flow.listener);

@@ -1,6 +1,7 @@
 //! Counters: one block per worker, written only by that worker, readable by anyone.
 //!
-//! The law that every test may assert: received = forwarded + answered + dropped.
+//! The law that every test may assert: received + taken over = forwarded + answered + dropped + handed
+//! over.
 
 mod failure;
 mod summary;
@@ -10,7 +11,7 @@ mod traffic;
 use crossbeam::utils::CachePadded;
 
 pub use failure::SendFailure;
-pub use totals::{PinTotals, Totals};
+pub use totals::{PinTotals, Totals, TransactionTotals};
 pub use traffic::{FailedCalls, SlotTraffic, Traffic};
 
 use crate::proxy::{Answer, Cause, Forwarded, Reason, Verdict};
@@ -30,8 +31,11 @@ struct Counters {
     forwarded: [Counter; Forwarded::COUNT],
     answered: [Counter; Answer::COUNT],
     dropped: [Counter; Reason::COUNT],
+    handed_over: Counter,
+    taken_over: Counter,
     sent_forward: Counter,
     sent_answer: Counter,
+    sent_transaction: Counter,
     send_retried: Counter,
     send_failed: [Counter; SendFailure::COUNT],
     restarts: Counter,
@@ -45,13 +49,25 @@ impl WorkerStats {
     /// Counts a datagram of `bytes` bytes with its verdict.
     pub(crate) fn received(&self, bytes: usize, verdict: Verdict) {
         let c = &self.counters;
+        self.ends(verdict);
+        c.received.add(1);
+        c.received_bytes.add(bytes as u64);
+    }
+
+    /// Counts a datagram that another worker has handed over, with its verdict.
+    pub(crate) fn taken_over(&self, verdict: Verdict) {
+        self.ends(verdict);
+        self.counters.taken_over.add(1);
+    }
+
+    fn ends(&self, verdict: Verdict) {
+        let c = &self.counters;
         match verdict {
             Verdict::Forwarded(kind) => c.forwarded[kind as usize].add(1),
             Verdict::Answered(answer) => c.answered[answer as usize].add(1),
             Verdict::Dropped(reason) => c.dropped[reason as usize].add(1),
+            Verdict::HandedOver(_) => c.handed_over.add(1),
         }
-        c.received.add(1);
-        c.received_bytes.add(bytes as u64);
     }
 
     /// Counts a failed read from a socket.
@@ -64,6 +80,7 @@ impl WorkerStats {
         match cause {
             Cause::Forward => self.counters.sent_forward.add(1),
             Cause::Answer => self.counters.sent_answer.add(1),
+            Cause::Transaction => self.counters.sent_transaction.add(1),
         }
     }
 

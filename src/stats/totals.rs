@@ -1,13 +1,14 @@
 //! The counters of all workers, added up.
 
 use std::borrow::Borrow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Counter, SendFailure, WorkerStats};
 use crate::calls::CallTable;
 use crate::health;
 use crate::pin::PinCounters;
 use crate::proxy::{Answer, Forwarded, Reason, Verdict};
+use crate::transaction::{LeftBecause, TransactionCounters};
 
 /// What all workers counted.
 ///
@@ -29,12 +30,20 @@ pub struct Totals {
     pub sent_forward: u64,
     /// Our own responses that the kernel accepted.
     pub sent_answer: u64,
+    /// Datagrams that a worker handed over to the one that has the transactions of the call.
+    pub handed_over: u64,
+    /// Datagrams that a worker took over.
+    pub taken_over: u64,
+    /// Messages that transactions sent besides, and the kernel accepted.
+    pub sent_transaction: u64,
     /// Messages that the kernel refused once.
     pub send_retried: u64,
     /// What the pin table counted.
     pub pins: PinTotals,
     /// The calls in progress, in sets that count them.
     pub calls: CallTotals,
+    /// What the transactions of stateful sets did.
+    pub transactions: TransactionTotals,
     /// Dispatch lines that were lost: the log was behind, or standard error could not be written
     /// to.
     pub log_lost: u64,
@@ -82,6 +91,47 @@ pub struct CallTotals {
     pub table_full: u64,
 }
 
+/// What the transactions of stateful sets did, see [`TransactionCounters`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TransactionTotals {
+    /// Those that began.
+    pub begun: u64,
+    /// Those that have not ended.
+    pub live: u64,
+    /// Requests and responses that there was no room for.
+    pub no_room: u64,
+    /// Further tries, by why the one before was left.
+    pub left: [u64; LeftBecause::ALL.len()],
+    /// Requests that got no further try because the set had too many of them.
+    pub over_budget: u64,
+    /// Requests that no other destination was left for.
+    pub none_left: u64,
+    /// Requests that were sent to the same destination again.
+    pub repeated: u64,
+    /// CANCELs that were sent, copies included.
+    pub cancels: u64,
+}
+
+impl From<&TransactionCounters> for TransactionTotals {
+    fn from(counters: &TransactionCounters) -> Self {
+        // Relaxed: counts, which order nothing.
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Those that ended are read first, so that no more have ended than begun.
+        let ended = get(&counters.ended);
+        let begun = get(&counters.begun);
+        Self {
+            begun,
+            live: begun.saturating_sub(ended),
+            no_room: get(&counters.no_room),
+            left: counters.left.each_ref().map(get),
+            over_budget: get(&counters.over_budget),
+            none_left: get(&counters.none_left),
+            repeated: get(&counters.repeated),
+            cancels: get(&counters.cancels),
+        }
+    }
+}
+
 impl From<&CallTable> for CallTotals {
     fn from(calls: &CallTable) -> Self {
         // Relaxed: counts, which order nothing.
@@ -111,6 +161,7 @@ impl Totals {
             Verdict::Forwarded(kind) => self.forwarded[kind as usize],
             Verdict::Answered(answer) => self.answered[answer as usize],
             Verdict::Dropped(reason) => self.dropped[reason as usize],
+            Verdict::HandedOver(_) => self.handed_over,
         }
     }
 
@@ -147,8 +198,9 @@ impl Totals {
 
     /// Returns how far the law is violated: 0 whenever no datagram is being handled.
     pub fn unaccounted(&self) -> i128 {
-        let ends = self.forwarded_all() + self.answered_all() + self.dropped_all();
-        i128::from(self.received) - i128::from(ends)
+        let ends =
+            self.forwarded_all() + self.answered_all() + self.dropped_all() + self.handed_over;
+        i128::from(self.received + self.taken_over) - i128::from(ends)
     }
 
     /// Returns every counter with its name, zeros included: `received`, `forwarded.pinned`,
@@ -173,8 +225,11 @@ impl Totals {
             ("received_bytes", self.received_bytes),
             ("receive_failed", self.receive_failed),
             ("socket_drops", self.socket_drops),
+            ("handed_over", self.handed_over),
+            ("taken_over", self.taken_over),
             ("sent.forward", self.sent_forward),
             ("sent.answer", self.sent_answer),
+            ("sent.transaction", self.sent_transaction),
             ("send_retried", self.send_retried),
             ("pins_evicted_final", self.pins.evicted_final),
             ("pins_evicted_live", self.pins.evicted_live),
@@ -182,6 +237,13 @@ impl Totals {
             ("calls.in_progress", self.calls.in_progress),
             ("calls.given_up", self.calls.given_up),
             ("calls.table_full", self.calls.table_full),
+            ("transactions.begun", self.transactions.begun),
+            ("transactions.live", self.transactions.live),
+            ("transactions.no_room", self.transactions.no_room),
+            ("transactions.over_budget", self.transactions.over_budget),
+            ("transactions.none_left", self.transactions.none_left),
+            ("transactions.repeated", self.transactions.repeated),
+            ("transactions.cancels", self.transactions.cancels),
             ("icmp.proven", self.icmp_proven),
             ("icmp.unproven", self.icmp_unproven),
             ("icmp.other", self.icmp_other),
@@ -202,6 +264,7 @@ impl Totals {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .chain(by_worker)
+            .chain(group("tries", &LeftBecause::ALL, LeftBecause::label, &self.transactions.left))
             .chain(group("forwarded", Forwarded::ALL, Forwarded::label, &self.forwarded))
             .chain(group("answered", Answer::ALL, Answer::label, &self.answered))
             .chain(group("dropped", Reason::ALL, Reason::label, &self.dropped))
@@ -215,8 +278,11 @@ impl Totals {
             (&mut self.received, &c.received),
             (&mut self.received_bytes, &c.received_bytes),
             (&mut self.receive_failed, &c.receive_failed),
+            (&mut self.handed_over, &c.handed_over),
+            (&mut self.taken_over, &c.taken_over),
             (&mut self.sent_forward, &c.sent_forward),
             (&mut self.sent_answer, &c.sent_answer),
+            (&mut self.sent_transaction, &c.sent_transaction),
             (&mut self.send_retried, &c.send_retried),
             (&mut self.worker_restarts, &c.restarts),
             (&mut self.icmp_proven, &c.reports_proven),

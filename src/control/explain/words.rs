@@ -37,6 +37,7 @@ impl Facts<'_> {
                 format!("answered with {status}")
             }
             Verdict::Dropped(reason) => format!("dropped ({}): nothing is sent", reason.label()),
+            Verdict::HandedOver(worker) => format!("handed over to worker {worker}"),
         }
     }
 
@@ -46,6 +47,7 @@ impl Facts<'_> {
             Verdict::Forwarded(_) => self.rule(),
             Verdict::Answered(answer) => self.answer(answer),
             Verdict::Dropped(reason) => self.reason(reason),
+            Verdict::HandedOver(_) => "that worker has the transactions of its call".into(),
         };
         let mut because = vec![cause];
         because
@@ -77,8 +79,15 @@ impl Facts<'_> {
         match self.explained.rule {
             Rule::Turn => {
                 let count = self.explained.round.len();
-                let algorithm = self.snapshot.set_policy(set).choosing.algorithm.name();
-                format!("it is new: {algorithm} of set {set}, with {count} to choose from")
+                let policy = self.snapshot.set_policy(set);
+                let algorithm = policy.choosing.algorithm.name();
+                let more = policy.stateful.as_ref().map_or(0, |failover| failover.tries_max - 1);
+                let next = match more {
+                    0 => String::new(),
+                    1 => "; if it fails, another one is tried".into(),
+                    more => format!("; if it fails, up to {more} others are tried"),
+                };
+                format!("it is new: {algorithm} of set {set}, with {count} to choose from{next}")
             }
             Rule::Challenge => {
                 "it carries credentials: they answer the challenge of this destination".into()
@@ -139,6 +148,12 @@ impl Facts<'_> {
                  progress that its limit allows"
             ),
             Answer::NoDestination => format!("no destination of set {set} can be chosen"),
+            Answer::Trying | Answer::Repeated => {
+                "a copy: it gets the response of its transaction again".into()
+            }
+            Answer::Timeout => "no destination answered it in time".into(),
+            Answer::Terminated => "its caller has cancelled it".into(),
+            Answer::Failed => "every destination that it was sent to has failed".into(),
             Answer::UnsupportedScheme => {
                 "its Request-URI is sips:, and it would be sent over UDP (dispatch.sips)".into()
             }
@@ -218,12 +233,19 @@ impl Facts<'_> {
                  this call"
             }
             Reason::NoNextVia => "a response without a second Via: it has nowhere to go",
+            Reason::LoneTrying => {
+                "a 100 without a second Via: it has nowhere to go, but its request is answered"
+            }
             Reason::ProbeReply => {
                 "it answers a probe of the relay itself: the prober takes it, and it goes nowhere"
             }
             Reason::BadNextVia => {
                 "a response whose second Via has no address that the relay may send to"
             }
+            Reason::Absorbed => "it ends at its transaction",
+            Reason::TriedNext => "a final response after which the next destination is tried",
+            Reason::NoTransaction => "a response to a try whose transaction has ended",
+            Reason::OwnerBusy => "the worker that has the transactions of its call is overloaded",
             Reason::OtherTry => "a response to an earlier try of its request",
             Reason::TooLarge => "it would not fit a datagram after the relay's changes",
             Reason::NoListener => "no listener has an address of the family of its next hop",

@@ -128,6 +128,7 @@ fn of_explanation(explanation: Explanation) -> Value {
         Verdict::Forwarded(how) => ("forwarded", how.label()),
         Verdict::Answered(answer) => ("answered", answer.label()),
         Verdict::Dropped(reason) => ("dropped", reason.label()),
+        Verdict::HandedOver(_) => ("handed_over", "handed_over"),
     };
     let source_is = match explanation.source_is {
         SourceIs::Given => "given",

@@ -3,7 +3,7 @@
 use tracing::{error, warn};
 
 use crate::calls::CallTable;
-use crate::config::{Config, keyfile};
+use crate::config::{Config, RelayConfig, keyfile};
 use crate::control::error::{Error, all};
 use crate::destination::{Record, Resolved};
 use crate::keys::Keys;
@@ -12,6 +12,7 @@ use crate::pin::{PinMemory, PinTable};
 use crate::resolve::{self, Resolver};
 use crate::source::{self, AtStart, Loaded, Stale};
 use crate::stats::Traffic;
+use crate::transaction::TransactionRoom;
 use crate::transport::sys::Mapping;
 
 /// What a relay starts with.
@@ -92,6 +93,12 @@ pub(in crate::control) fn pins(config: &Config, keys: &Keys) -> Result<PinTable,
         words.populate().map_err(Error::Pins)?;
     }
     Ok(PinTable::new(PinMemory::new(words, keys.signing().id)))
+}
+
+/// Returns the room for the transactions of each worker.
+pub(in crate::control) fn transactions(config: &Config, workers: usize) -> TransactionRoom {
+    let RelayConfig { transactions_max, transactions_bytes, .. } = config.relay;
+    TransactionRoom { count: transactions_max / workers, bytes: transactions_bytes / workers }
 }
 
 /// Creates the counters of what happens at each destination, for this many workers.
