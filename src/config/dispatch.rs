@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::document::{Document, Later, Section};
+use super::document::{Document, Section};
 use super::hash_over::hash_over;
 use super::relay::read_prefixes;
-use super::{health, values};
+use super::{failover, health, values};
 use crate::destination::Algorithm;
 use crate::limits;
 use crate::proxy::{
@@ -22,6 +22,7 @@ const SET_KEYS: &[&str] = &[
     "hash_user_only",
     "use_default",
     "forwarding",
+    "failover",
     "record_route",
     "no_destination",
     "calls_per_second",
@@ -40,8 +41,6 @@ const SET_KEYS: &[&str] = &[
 /// Keys for the whole relay.
 const RELAY_KEYS: &[&str] = &["set", "in_dialog_to", "source_match", "options", "max_breadth"];
 
-const SET_KEYS_LATER: Later = &[("failover", "leave it out: a request is tried once")];
-
 /// Reads `[dispatch]` into the choices for the whole relay and the defaults of every set.
 pub(super) fn read(
     document: &mut Document,
@@ -50,7 +49,7 @@ pub(super) fn read(
     defaults: &mut SetPolicy,
 ) {
     let known = [SET_KEYS, RELAY_KEYS].concat();
-    section.only(document, &known, SET_KEYS_LATER);
+    section.only(document, &known, &[]);
     let sets = 0..=u64::from(limits::SET_MAX);
     if let Some(set) = section.integer(document, "set", &sets, "") {
         policy.set = set as u32;
@@ -106,7 +105,7 @@ pub(super) fn read_sets(
         }
         health::not_of_a_set(document, &section);
         let known = [SET_KEYS, RELAY_KEYS].concat();
-        section.only(document, &known, SET_KEYS_LATER);
+        section.only(document, &known, &[]);
         let mut set = defaults.clone();
         read_set_keys(document, &section, &mut set);
         sets.insert(number, set);
@@ -116,11 +115,7 @@ pub(super) fn read_sets(
 
 fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy) {
     read_choosing(document, section, set);
-    let later: Later = &[(
-        "stateful",
-        "write \"stateless\": each request goes to one destination, without failover",
-    )];
-    section.word(document, "forwarding", &[("stateless", ())], later);
+    failover::read(document, section, set);
     if let Some(value) = section.boolean(document, "record_route") {
         set.record_route = value;
     }

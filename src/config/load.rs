@@ -191,6 +191,9 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
     if let Some(section) = top.section(document, "set") {
         config.sets = dispatch::read_sets(document, &section, &config.set_default);
     }
+    let is_stateful = |set: &SetPolicy| set.stateful.is_some();
+    config.policy.is_stateful =
+        is_stateful(&config.set_default) || config.sets.values().any(is_stateful);
     let mut source = None;
     if let Some(section) = top.section(document, "destinations") {
         let (read, has_source) = destinations::read(document, &section);

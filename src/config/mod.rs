@@ -9,6 +9,7 @@ mod destinations;
 mod dispatch;
 mod document;
 mod events;
+mod failover;
 mod flags;
 mod hash_over;
 mod health;
@@ -100,6 +101,10 @@ pub struct RelayConfig {
     pub grace: Duration,
     /// `state_dir`: where the key file is kept. `None`: the default places are tried.
     pub state_dir: Option<PathBuf>,
+    /// `transactions_max`: transactions of stateful sets, of all workers together.
+    pub transactions_max: usize,
+    /// `transactions_bytes`: bytes of the messages that they keep, of all workers together.
+    pub transactions_bytes: usize,
     /// `poll`: what a worker does when its sockets are empty.
     pub poll: Poll,
     /// `poll_gather_us`: the longest time that `adaptive` delays a message.

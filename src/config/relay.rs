@@ -24,6 +24,8 @@ const KEYS: &[&str] = &[
     "populate_pins",
     "grace_s",
     "state_dir",
+    "transactions_max",
+    "transactions_bytes",
     "poll",
     "poll_gather_us",
     "keys",
@@ -56,6 +58,8 @@ impl Default for RelayConfig {
             populate_pins: false,
             grace: Duration::from_secs(30),
             state_dir: None,
+            transactions_max: limits::TRANSACTIONS_DEFAULT,
+            transactions_bytes: limits::TRANSACTIONS_BYTES_DEFAULT,
             poll: Poll::default(),
             poll_gather: limits::POLL_GATHER_DEFAULT,
             keys: Vec::new(),
@@ -105,6 +109,14 @@ pub(super) fn read(
         } else {
             relay.state_dir = Some(path.into());
         }
+    }
+    let transactions = limits::TRANSACTIONS;
+    if let Some(count) = section.integer(document, "transactions_max", &transactions, "") {
+        relay.transactions_max = count as usize;
+    }
+    let bytes = limits::TRANSACTIONS_BYTES;
+    if let Some(count) = section.integer(document, "transactions_bytes", &bytes, " (bytes)") {
+        relay.transactions_bytes = count as usize;
     }
     if let Some(poll) = section.word(document, "poll", Poll::WORDS, &[]) {
         relay.poll = poll;

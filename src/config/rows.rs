@@ -9,6 +9,7 @@ use super::*;
 use crate::destination::{Algorithm, Choosing, Limits, Part, UriOf};
 use crate::health::{Codes, Mode, Passive, Probing};
 use crate::proxy::{ForeignRoute, InDialog, OverLimit, Rewrite, SourceMatch, StatusLine};
+use crate::transaction::{Failover, WhenFull};
 
 const MINIMAL: &str =
     "[relay]\nlisten = [\"udp:192.0.2.1:5060\"]\n[destinations]\nsource = \"list:d.list\"\n";
@@ -55,6 +56,8 @@ peak_requests_per_second = 500
 populate_pins = true
 grace_s = 0
 state_dir = "/tmp/state"
+transactions_max = 5_000
+transactions_bytes = 2_000_000
 poll = "spin"
 poll_gather_us = 20
 keys = ["7:0000000000000000000000000000000000000000000000000000000000000001"]
@@ -114,6 +117,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(relay.receive_buffer_bytes, 1 << 20);
     assert_eq!((relay.peak_requests_per_second, relay.grace), (500, Duration::ZERO));
     assert!(relay.populate_pins);
+    assert_eq!((relay.transactions_max, relay.transactions_bytes), (5_000, 2_000_000));
     assert_eq!((relay.poll, relay.poll_gather), (Poll::Spin, Duration::from_micros(20)));
     assert_eq!(relay.state_dir.as_deref(), Some(Path::new("/tmp/state")));
     assert_eq!((relay.keys[0].id, relay.keys[0].secret[31]), (7, 1));
@@ -236,6 +240,32 @@ passive = true
 }
 
 #[test]
+fn stateful_sets() {
+    let config = read(MINIMAL).unwrap();
+    assert!(config.set_default.stateful.is_none() && !config.policy.is_stateful);
+    let text = "[dispatch]\nforwarding = \"stateful\"\n[dispatch.failover]\nfirst_response_ms = 300\nprogress_ms = 5_000\nringing_ms = 200_000\ntotal_ms = 9_000\ncodes = [500, 486]\ntries = 15\nretries_percent = 50\nretries_min = 7\nwhen_full = \"refuse\"\n[set.2]\nforwarding = \"stateless\"\n[set.3.failover]\ntries = 1\n";
+    let config = read(&format!("{MINIMAL}{text}")).unwrap();
+    let wants = Failover {
+        first_response_ms: 300,
+        progress_ms: 5_000,
+        ringing_ms: 200_000,
+        total_ms: 9_000,
+        codes: [486, 500].into_iter().collect(),
+        tries_max: 15,
+        retries_percent: 50,
+        retries_min: 7,
+        when_full: WhenFull::Refuse,
+    };
+    assert_eq!(config.set_default.stateful.as_deref(), Some(&wants));
+    assert!(config.sets[&2].stateful.is_none() && config.policy.is_stateful);
+    assert_eq!(config.sets[&3].stateful.as_deref(), Some(&Failover { tries_max: 1, ..wants }));
+    // A second table of the same set goes on from the first; a set alone can be stateful, too.
+    let config = read(&format!("{MINIMAL}[set.2]\nforwarding = \"stateful\"\n")).unwrap();
+    assert!(config.set_default.stateful.is_none() && config.policy.is_stateful);
+    assert_eq!(config.sets[&2].stateful.as_deref(), Some(&Failover::default()));
+}
+
+#[test]
 fn how_sets_choose() {
     let text = "[relay]\nlisten = [\"udp:192.0.2.1\"]\n[destinations]\nsource = \"list:d\"\n[dispatch]\nalgorithm = \"from-hash\"\ncompat = \"kamailio\"\nhash_user_only = true\n[set.1]\nalgorithm = \"consistent\"\nhash_over = \"from.user+to.user\"\ncompat = \"none\"\n[set.2]\nuse_default = true\n";
     let config = read(text).unwrap();
@@ -335,11 +365,6 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     ),
     (
         "dispatch",
-        "forwarding = \"stateful\"",
-        "[dispatch] forwarding: \"stateful\" is not available in this version: write \"stateless\"",
-    ),
-    (
-        "dispatch",
         "record-route = true",
         "[dispatch] unknown key \"record-route\": did you mean \"record_route\"?",
     ),
@@ -429,7 +454,42 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     (
         "dispatch",
         "forwarding = \"statefull\"",
-        "[dispatch] forwarding: \"stateful\" is not available in this version",
+        "[dispatch] forwarding: \"statefull\" is not a forwarding: did you mean \"stateful\"?",
+    ),
+    (
+        "dispatch.failover",
+        "tries = 2",
+        "[dispatch] failover: requests are forwarded statelessly, so each is tried once: write forwarding = \"stateful\", too",
+    ),
+    (
+        "dispatch",
+        "failover = { tries = 16 }\nforwarding = \"stateful\"",
+        "[dispatch] failover tries: 16 is out of range: write a number from 1 to 15",
+    ),
+    (
+        "dispatch",
+        "failover = { fr_timer = 2000 }\nforwarding = \"stateful\"",
+        "[dispatch] failover \"fr_timer\" is Kamailio's word: write first_response_ms, in milliseconds",
+    ),
+    (
+        "dispatch",
+        "failover = { ringing_ms = 9_999 }\nforwarding = \"stateful\"",
+        "[dispatch] failover ringing_ms: 9999 is out of range: write a number from 10000 to 3600000 (milliseconds)",
+    ),
+    (
+        "dispatch",
+        "failover = { codes = [600] }\nforwarding = \"stateful\"",
+        "[dispatch] failover codes: a 6xx means that nobody else is to be asked: write final codes from 300 to 599",
+    ),
+    (
+        "dispatch",
+        "failover = { codes = [200] }\nforwarding = \"stateful\"",
+        "[dispatch] failover codes: not a final code: write final codes from 300 to 599",
+    ),
+    (
+        "dispatch",
+        "failover = { codes = 503 }\nforwarding = \"stateful\"",
+        "[dispatch] failover codes: not a list: write final codes from 300 to 599",
     ),
     (
         "probing",
