@@ -39,8 +39,15 @@ pub(super) struct Draft {
     pub(super) left: Vec<Left>,
 }
 
-const SECTIONS: [&str; 6] =
-    ["relay", "dispatch", "dispatch.probing", "destinations", "control", "log"];
+const SECTIONS: [&str; 7] = [
+    "relay",
+    "dispatch",
+    "dispatch.failover",
+    "dispatch.probing",
+    "destinations",
+    "control",
+    "log",
+];
 const LISTS: [&str; 2] = ["listen", "alias"];
 
 impl Draft {

@@ -9,6 +9,7 @@ mod call;
 mod control_sockets;
 mod core;
 mod draft;
+mod failover;
 mod flow;
 mod hash_pvar;
 mod lexer;

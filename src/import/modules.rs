@@ -1,6 +1,7 @@
 //! Modules that are loaded, and the parameters of the dispatcher.
 
 use super::draft::{Draft, quoted};
+use super::failover;
 use super::hash_pvar::hash_over;
 use super::probing;
 use super::routes::NO_TIMERS;
@@ -38,7 +39,7 @@ const DISPATCHER_LEFT: &[(&str, &str)] = &[
     ("ds_dns_match_all", NAMES),
 ];
 
-const FAILOVER: &str = "it holds the next tries, and there is no failover in this version: a request goes to one destination";
+const FAILOVER: &str = "it holds the next tries for the script; the relay keeps them itself";
 const TIMER_PROCESS: &str = "probes have a thread of their own";
 const CALL_LOAD: &str =
     "calls are counted without it: each until its BYE, or two hours after its last message";
@@ -143,7 +144,7 @@ const MODULES_LEFT: &[(&[&str], &str)] = &[
 pub(super) fn read(script: &Script, draft: &mut Draft) {
     dispatcher(script, draft);
     for parameter in script.modparams_of("tm") {
-        if TIMERS.contains(&parameter.name.as_str()) {
+        if TIMERS.contains(&parameter.name.as_str()) && !failover::is_carried(&parameter.name) {
             draft.left(parameter.place, shown("tm", parameter), NO_TIMERS);
         }
     }
@@ -210,10 +211,6 @@ fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
             let flags = number.unwrap_or(0);
             if flags & 1 != 0 {
                 draft.set("dispatch", "hash_user_only", "true".into(), Some(place), what.clone());
-            }
-            if flags & 2 != 0 {
-                let why = "2 is failover, which is not in this version: a request goes to one destination";
-                draft.left(place, what, why);
             }
         }
         "hash_pvar" => match parameter.value.text().map(hash_over) {

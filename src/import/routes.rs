@@ -7,26 +7,19 @@ use std::collections::BTreeMap;
 use super::answer::{answer, no_destination};
 use super::call::{Call, call};
 use super::draft::{Draft, Left, quoted};
+use super::failover::Relaying;
 use super::flow::Flow;
 use super::lexer::{Kind, Place, Token};
 use super::modules::has_dispatcher;
 use super::script::{Route, Script, Value, partners, value};
 use crate::limits;
 use crate::log::Template;
+use crate::transaction::TRIES_MAX;
 
 /// Functions that change messages or choices, and are not here.
 const LEFT: &[(&[&str], &str)] = &[
-    (
-        &[
-            "ds_next_dst",
-            "ds_next_domain",
-            "ds_mark_dst",
-            "ds_mark_addr",
-            "ds_set_dst",
-            "ds_set_domain",
-        ],
-        "failover is not in this version: a request goes to one destination",
-    ),
+    (&["ds_set_dst", "ds_set_domain"], "the set's algorithm says where the next try goes"),
+    (&["ds_mark_dst", "ds_mark_addr"], "live traffic and probes say which destination is inactive"),
     (&["ds_load_update", "ds_load_unset"], "the relay itself sees where a call begins and ends"),
     (
         &[
@@ -86,10 +79,6 @@ const LEFT: &[(&[&str], &str)] = &[
         "JSON-RPC over HTTP has a port of its own: [control] http = \"127.0.0.1:8060\"",
     ),
     (
-        &["t_relay", "t_relay_to", "t_relay_to_udp", "t_forward_nonack", "t_forward_nonack_udp"],
-        STATELESS,
-    ),
-    (
         &[
             "t_set_fr",
             "t_reset_fr",
@@ -111,10 +100,8 @@ const LEFT: &[(&[&str], &str)] = &[
     ),
 ];
 
-const STATELESS: &str = "requests are forwarded statelessly in this version: no 100 Trying, no retransmissions and no timeouts of the relay's own; caller and server do these";
-
 /// Why a timer of transactions is not carried over.
-pub(super) const NO_TIMERS: &str = "forwarding is stateless in this version, so the relay has no transaction timers: the caller's own timeout decides";
+pub(super) const NO_TIMERS: &str = "the timers are those of RFC 3261, but for first_response_ms, progress_ms and ringing_ms: [dispatch.failover]";
 
 /// Variables that steer a request.
 const SET_LEFT: [&str; 9] = ["ru", "rd", "rU", "rp", "du", "fs", "fu", "tu", "rr"];
@@ -149,6 +136,7 @@ pub(super) fn read(script: &Script, draft: &mut Draft) -> Option<Place> {
             None => ("false", "no route calls record_route()"),
         };
         draft.set("dispatch", "record_route", value.into(), routes.record_route, what);
+        routes.relaying.put(script, draft);
     }
     routes.force_rport
 }
@@ -159,6 +147,7 @@ struct Routes {
     choice: Option<(usize, usize)>,
     record_route: Option<Place>,
     force_rport: Option<Place>,
+    relaying: Relaying,
     /// What is not carried over: first place, how often, and why.
     left: BTreeMap<String, (Place, usize, &'static str)>,
 }
@@ -173,9 +162,6 @@ impl Routes {
     ) {
         if let Some(first) = route.body.first() {
             let why = match route.kind {
-                "failure_route" => {
-                    "failover is not in this version: a failure goes back to the caller"
-                }
                 "branch_route" | "onreply_route" | "reply_route" | "onsend_route" => {
                     "responses and branches have no routes: they are forwarded as they are"
                 }
@@ -230,8 +216,18 @@ impl Routes {
         let is_failure = route.kind == "failure_route";
         match call.name {
             name if name.starts_with("ds_select") && is_failure => {
-                let why = "failover is not in this version: a request goes to one destination";
+                let why = "a further try goes to another destination of the same set";
                 draft.left(call.place, call.shown(), why);
+            }
+            name if RELAYS.contains(&name) => {
+                self.relaying.relay = self.relaying.relay.or(Some(call.place));
+            }
+            "ds_next_dst" | "ds_next_domain" if is_failure => {
+                self.relaying.next = self.relaying.next.or(Some(call.place));
+            }
+            "t_check_status" if is_failure => {
+                let code = call.value(0).text().and_then(|text| text.parse().ok());
+                self.relaying.codes.push((call.place, code));
             }
             name if name.starts_with("ds_select") => {
                 if !choice(call, self.choice.is_some(), draft) {
@@ -271,8 +267,20 @@ impl Routes {
 /// Functions that write a line into the log.
 const LOGS: [&str; 7] = ["xlog", "xinfo", "xnotice", "xdbg", "xwarn", "xerr", "xlogl"];
 
+/// Functions that forward a request statefully.
+const RELAYS: [&str; 5] =
+    ["t_relay", "t_relay_to", "t_relay_to_udp", "t_forward_nonack", "t_forward_nonack_udp"];
+
 /// Functions whose arguments are looked at.
-const IS_READ: [&str; 9] = [
+const IS_READ: [&str; 17] = [
+    "t_relay",
+    "t_relay_to",
+    "t_relay_to_udp",
+    "t_forward_nonack",
+    "t_forward_nonack_udp",
+    "ds_next_dst",
+    "ds_next_domain",
+    "t_check_status",
     "ds_select_dst",
     "ds_select_domain",
     "ds_select",
@@ -326,8 +334,13 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
         draft.set("dispatch", "rewrite", quoted("domain"), Some(place), shown.clone());
     }
     if call.arguments.len() > 2 && call.name != "ds_select_routes" {
-        let why = "its limit is one of failover, which is not in this version";
-        draft.left(place, shown, why);
+        let limit = call.value(2).number().filter(|limit| (1..=TRIES_MAX as i64).contains(limit));
+        match limit {
+            Some(limit) => {
+                draft.set("dispatch.failover", "tries", limit.to_string(), Some(place), shown);
+            }
+            None => draft.left(place, shown, "its limit: see [dispatch.failover] tries"),
+        }
     }
     true
 }

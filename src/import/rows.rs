@@ -169,7 +169,7 @@ const ROWS: &[Row] = &[
             "no_destination = { code = 503, reason = \"Full\" }",
             "record_route = true",
         ],
-        &["k.cfg:1 t_relay(): requests are forwarded statelessly"],
+        &[],
     ),
     Row(
         "route { if (ds_select_dst(\"1\", \"4\") < 0) { xlog(\"none\"); sl_send_reply(\"480\", \"None\"); } }",
@@ -179,7 +179,7 @@ const ROWS: &[Row] = &[
     Row(
         "route { if (ds_select_dst(\"1\", \"4\")) { t_relay(); exit; } xlog(\"none\"); send_reply(\"404\", \"None\"); }",
         &["no_destination = { code = 404, reason = \"None\" }"],
-        &["k.cfg:1 t_relay(): requests are forwarded statelessly"],
+        &[],
     ),
     Row(
         "loadmodule \"dispatcher\"\nroute { forward(); }",
@@ -241,7 +241,6 @@ const ROWS: &[Row] = &[
         &["set = 3"],
         &[
             "ds_select_dst($var(set), \"4\"): the set is known only at run time",
-            "ds_select_dst(\"3\", \"4\", \"2\"): its limit",
             "ds_select_dst(\"5\", \"4\"): all calls go to one set",
         ],
     ),
@@ -254,9 +253,7 @@ const ROWS: &[Row] = &[
         "route { ds_select(\"1\", \"4\"); }\nfailure_route[A] { ds_select_dst(\"2\", \"4\"); ds_next_dst(); }",
         &["set = 1"],
         &[
-            "k.cfg:2 failure_route: failover",
-            "k.cfg:2 ds_select_dst(\"2\", \"4\"): failover",
-            "k.cfg:2 ds_next_dst(): failover",
+            "k.cfg:2 ds_select_dst(\"2\", \"4\"): a further try",
         ],
     ),
     // Lines.
@@ -310,12 +307,31 @@ route { if (a) exit; else if (b) { exit; } else route(SELECT); xlog(\"main $du\"
     // Transactions.
     Row(
         "modparam(\"tm\", \"fr_timer\", 2000)\nmodparam(\"tm|usrloc\", \"fr_inv_timer\", 30000)\nroute { ds_select_dst(1, 4); t_set_fr(0, 2000);\nif (!t_relay()) sl_reply_error(); t_relay(); }",
-        &["set = 1"],
         &[
-            "k.cfg:1 modparam(\"tm\", \"fr_timer\", 2000): forwarding is stateless",
-            "k.cfg:2 modparam(\"tm\", \"fr_inv_timer\", 30000): forwarding is stateless",
-            "k.cfg:3 t_set_fr(): forwarding is stateless",
-            "k.cfg:4 t_relay(), 2 times: requests are forwarded statelessly",
+            "set = 1",
+            "forwarding = \"stateful\"",
+            "tries = 1",
+            "first_response_ms = 2000",
+            "ringing_ms = 30000",
+        ],
+        &["k.cfg:3 t_set_fr(): the timers are those"],
+    ),
+    Row(
+        "route { ds_select_dst(1, 4); t_on_failure(\"N\"); t_relay(); }\nfailure_route[N] { if (t_check_status(\"503\") || t_check_status(\"500\")) { ds_next_dst(); t_relay(); } }",
+        &["forwarding = \"stateful\"", "codes = [500, 503]"],
+        &[],
+    ),
+    Row(
+        "route { ds_select_dst(1, 4, 2); t_relay(); }\nfailure_route[N] { ds_next_dst(); t_relay(); }",
+        &["forwarding = \"stateful\"", "tries = 2"],
+        &[],
+    ),
+    Row(
+        "route { ds_select_dst(1, 4); t_relay(); }\nfailure_route[N] { if (t_check_status(\"5..\")) { ds_mark_dst(\"ip\"); ds_next_domain(); t_relay(); } }",
+        &["forwarding = \"stateful\""],
+        &[
+            "k.cfg:2 ds_mark_dst(): live traffic and probes",
+            "k.cfg:2 t_check_status(): not one code",
         ],
     ),
     // The core.
