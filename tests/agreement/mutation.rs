@@ -431,6 +431,7 @@ fn mutations_are_read_alike_and_only_what_is_permitted_leaves() {
                     Verdict::Forwarded(how) => format!("forwarded: {}", how.label()),
                     Verdict::Answered(with) => format!("answered: {}", with.label()),
                     Verdict::Dropped(why) => format!("dropped: {}", why.label()),
+                    Verdict::HandedOver(_) => unreachable!("there is one worker"),
                 });
             }
         }

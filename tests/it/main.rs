@@ -13,6 +13,7 @@ mod databases;
 mod dialogs;
 mod drain;
 mod empty;
+mod failover;
 mod faults;
 mod health;
 mod hostile;

@@ -26,6 +26,7 @@ mod pins;
 mod probes;
 mod responses;
 mod retries;
+mod stateful;
 mod tokens;
 mod torture;
 mod unreachable;

@@ -17,6 +17,7 @@ use strowger::proxy::{
     Snapshot, Transport, Unreachable, Verdict,
 };
 use strowger::registry::{Choosings, Registry};
+use strowger::transaction::{Failover, TransactionRoom};
 
 /// How long a destination is trusted after it was retired: the longest life of a pin.
 pub(crate) const TRUST_MS: u64 = 1_800_000;
@@ -36,6 +37,7 @@ pub(crate) struct Relay {
     heard: Option<Heard>,
     probe_answer: Option<ProbeAnswer>,
     explainer: Explainer,
+    told: Vec<String>,
 }
 
 /// What became of one datagram.
@@ -77,7 +79,9 @@ impl Relay {
         destinations: &[&str],
     ) -> Self {
         let pins = PinTable::new(PinMemory::on_heap(8_000));
-        let shared = Arc::new(Shared::new(listeners, keys, pins, incarnation));
+        let room = TransactionRoom { count: 1_000, bytes: 1 << 20 };
+        let shared = Shared::new(listeners, keys, pins, incarnation);
+        let shared = Arc::new(shared.with_transactions(room, None));
         let mut relay = Self {
             explainer: Explainer::new(),
             workers: vec![Proxy::new(Arc::clone(&shared))],
@@ -97,6 +101,7 @@ impl Relay {
             dispatched: None,
             heard: None,
             probe_answer: None,
+            told: Vec::new(),
         };
         relay.load(destinations);
         relay
@@ -211,6 +216,74 @@ impl Relay {
         Outcome { verdict, sent }
     }
 
+    /// A relay that forwards statefully.
+    pub(crate) fn stateful(failover: Failover, destinations: &[&str]) -> Self {
+        let mut relay = Self::new(destinations);
+        relay.snapshot.policy.is_stateful = true;
+        relay.snapshot.set_default.stateful = Some(Arc::new(failover));
+        relay
+    }
+
+    /// One datagram to the first worker and listener of a relay with transactions: its verdict, and
+    /// everything that is sent.
+    pub(crate) fn deliver(&mut self, from: &str, text: impl AsRef<[u8]>) -> (Verdict, Vec<Sent>) {
+        let flow = self.flow(0, from);
+        let frame = self.frame.receive(text.as_ref());
+        self.told.clear();
+        let verdict = self.workers[0].datagram_told(
+            self.now,
+            &self.snapshot,
+            flow,
+            frame,
+            &mut self.outbox,
+            |event| self.told.push(named(event)),
+        );
+        (verdict, self.sent())
+    }
+
+    /// Everything that is due now.
+    pub(crate) fn expire(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        self.told.clear();
+        let (now, snapshot) = (self.now, &self.snapshot);
+        while self.workers[0].expire(now, snapshot, &mut self.outbox, |event| {
+            self.told.push(named(event));
+        }) {
+            sent.extend(sent_by(&self.outbox, &[]));
+        }
+        sent
+    }
+
+    /// Lets the time pass until something is due and was sent, at most this long; returns what is sent, and how
+    /// many milliseconds that took.
+    pub(crate) fn wait(&mut self, at_most_ms: u64) -> (u64, Vec<Sent>) {
+        let begin = self.now;
+        let end = begin.plus_ms(at_most_ms);
+        while let Some(due) = self.workers[0].next_deadline().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            let sent = self.expire();
+            if !sent.is_empty() {
+                return (self.now.ms() - begin.ms(), sent);
+            }
+        }
+        self.now = end;
+        (at_most_ms, self.expire())
+    }
+
+    /// How many transactions there are, and how many blocks of memory they use.
+    pub(crate) fn transactions(&self) -> (usize, usize) {
+        self.workers[0].transactions()
+    }
+
+    /// What was told since the last datagram, or the last time that something was due.
+    pub(crate) fn told(&self) -> &[String] {
+        &self.told
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        sent_by(&self.outbox, self.frame.slot())
+    }
+
     /// What would be logged of the last datagram: method, Request-URI, From, To, Call-ID and
     /// destination.
     pub(crate) fn dispatched(&self) -> Option<&[String; 6]> {
@@ -296,6 +369,7 @@ impl Outcome {
             }
             Verdict::Answered(answer) => answer.label().to_owned(),
             Verdict::Dropped(reason) => reason.label().to_owned(),
+            Verdict::HandedOver(worker) => format!("handed_over {worker}"),
         }
     }
 }
@@ -400,6 +474,33 @@ pub(crate) fn record(line: &str, at: usize) -> Resolved {
     Resolved {
         record: Record { set, uri, flags, priority, attributes, origin: Origin::Line(at + 1) },
         addresses,
+    }
+}
+
+fn sent_by(outbox: &Outbox, slot: &[u8]) -> Vec<Sent> {
+    let sent = outbox.entries().iter().map(|entry| Sent {
+        to: entry.flow.peer,
+        listener: entry.flow.listener,
+        bytes: outbox.bytes(entry, slot).to_vec(),
+    });
+    sent.collect()
+}
+
+/// An event in a few words.
+fn named(event: &Event<'_>) -> String {
+    match event {
+        Event::Dispatched(told) => format!("dispatched {}", told.destination),
+        Event::Heard(heard) => {
+            let Heard { slot, code, is_first, is_final, .. } = heard;
+            let more = |is, word| if is { word } else { "" };
+            format!(
+                "heard {} {code}{}{}",
+                slot.0,
+                more(*is_first, " first"),
+                more(*is_final, " final")
+            )
+        }
+        Event::ProbeAnswered(answer) => format!("probe answered {}", answer.code),
     }
 }
 

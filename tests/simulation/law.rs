@@ -25,7 +25,7 @@ pub(crate) fn check(case: Case) -> Result<(), String> {
     let wanted = match verdict {
         Verdict::Forwarded(_) => Some(Cause::Forward),
         Verdict::Answered(_) => Some(Cause::Answer),
-        Verdict::Dropped(_) => None,
+        Verdict::Dropped(_) | Verdict::HandedOver(_) => None,
     };
     wants(cause == wanted, "messages as many as the verdict says")?;
     let text = bytes.trim_ascii_start();

@@ -429,7 +429,9 @@ impl Summary {
     #[track_caller]
     fn assert_law(&self) {
         let ends = ["forwarded", "answered", "dropped"].map(|end| self.get(end));
-        assert_eq!(self.get("received"), ends.iter().sum::<u64>(), "{:?}", self.0);
+        let came = self.get("received") + self.get("taken_over");
+        let ended = ends.iter().sum::<u64>() + self.get("handed_over");
+        assert_eq!(came, ended, "{:?}", self.0);
     }
 
     /// Fails unless these counters have these values.

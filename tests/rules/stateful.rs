@@ -1,0 +1,182 @@
+//! Requests of stateful sets: what is sent to whom, and when.
+//!
+//! A line of a story is `TO FIRST-LINE`: `C` is the caller, `1` to `9` the destinations. What the relay
+//! sends is a list of such lines.
+
+use strowger::transaction::Failover;
+
+use crate::messages::{CALLER, Request, invite, response};
+use crate::relay::{Relay, Sent};
+
+const THREE: [&str; 3] = ["sip:10.0.0.1:5060", "sip:10.0.0.2:5060", "sip:10.0.0.3:5060"];
+
+/// A relay with three destinations, and what each of them got last.
+struct Story {
+    relay: Relay,
+    /// By destination: the last INVITE or other request that begins something.
+    requests: Vec<Option<Sent>>,
+}
+
+impl Story {
+    fn new(failover: Failover) -> Self {
+        let relay = Relay::stateful(failover, &THREE);
+        Self { relay, requests: vec![None; 3] }
+    }
+
+    /// An INVITE at the first destination.
+    fn begun() -> Self {
+        let mut story = Self::new(Failover::default());
+        assert_eq!(story.calls(&invite("a")), "chosen: C 100, 1 INVITE");
+        story
+    }
+
+    fn calls(&mut self, text: &str) -> String {
+        let (verdict, sent) = self.relay.deliver(CALLER, text);
+        format!("{}: {}", label(verdict), self.lines(&sent))
+    }
+
+    /// The caller sends this method in the transaction of the INVITE.
+    fn caller(&mut self, method: &str) -> String {
+        self.calls(&Request::new(method, "a").text())
+    }
+
+    /// A destination answers the request that it got last.
+    fn answers(&mut self, destination: usize, status: &str) -> String {
+        self.answers_with(destination, status, "")
+    }
+
+    /// The same to the CANCEL.
+    fn answers_with(&mut self, destination: usize, status: &str, method: &str) -> String {
+        let mut request = self.requests[destination - 1].clone().unwrap();
+        if !method.is_empty() {
+            let text = request.text().replace("1 INVITE", &format!("1 {method}"));
+            request.bytes = text.into_bytes();
+        }
+        let from = request.to.to_string();
+        let text = response(&request, status, &format!("t{destination}"));
+        let (verdict, sent) = self.relay.deliver(&from, text);
+        format!("{}: {}", label(verdict), self.lines(&sent))
+    }
+
+    /// Waits until something is sent, or for this long.
+    fn waits(&mut self, at_most_ms: u64) -> String {
+        let (ms, sent) = self.relay.wait(at_most_ms);
+        format!("{ms}: {}", self.lines(&sent))
+    }
+
+    fn lines(&mut self, sent: &[Sent]) -> String {
+        let lines = sent.iter().map(|sent| {
+            let to = sent.to.to_string();
+            let first = sent.first_line();
+            let what = first.strip_prefix("SIP/2.0 ").unwrap_or(&first);
+            let what = what.split(' ').next().unwrap();
+            if to == CALLER {
+                return format!("C {what}");
+            }
+            let destination: usize = to["10.0.0.".len()..to.len() - 5].parse().unwrap();
+            if !matches!(what, "ACK" | "CANCEL") {
+                self.requests[destination - 1] = Some(sent.clone());
+            }
+            format!("{destination} {what}")
+        });
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Every transaction ends, and no memory is left, within this time.
+    fn ends_within(&mut self, ms: u64) {
+        let end = self.relay.now.plus_ms(ms);
+        while self.relay.now < end {
+            let left = end.ms() - self.relay.now.ms();
+            self.relay.wait(left);
+        }
+        assert_eq!(self.relay.transactions(), (0, 0));
+    }
+}
+
+fn label(verdict: strowger::proxy::Verdict) -> &'static str {
+    use strowger::proxy::Verdict;
+    match verdict {
+        Verdict::Forwarded(how) => how.label(),
+        Verdict::Answered(answer) => answer.label(),
+        Verdict::Dropped(reason) => reason.label(),
+        Verdict::HandedOver(_) => "handed over",
+    }
+}
+
+#[test]
+fn a_call_that_is_answered() {
+    let mut story = Story::begun();
+    assert_eq!(story.caller("INVITE"), "100: C 100");
+    assert_eq!(story.answers(1, "100 Trying"), "absorbed: ");
+    assert_eq!(story.answers(1, "180 Ringing"), "response: C 180");
+    assert_eq!(story.caller("INVITE"), "repeated: C 180");
+    assert_eq!(story.waits(20_000), "20000: ");
+    assert_eq!(story.answers(1, "200 OK"), "response: C 200");
+    assert_eq!(story.caller("INVITE"), "absorbed: ");
+    assert_eq!(story.answers(1, "200 OK"), "response: C 200");
+    story.ends_within(32_005);
+    // Its transaction has ended, and so has every memory of it (RFC 6026 §8.4).
+    assert_eq!(story.answers(1, "200 OK"), "no_transaction: ");
+}
+
+#[test]
+fn a_refusal_is_acknowledged_here_and_repeated_until_the_caller_acknowledges_it() {
+    let mut story = Story::begun();
+    assert_eq!(
+        story.answers(1, "486 Busy Here"),
+        "response: 1 ACK, C 486".replace("1 ACK, C 486", "C 486, 1 ACK")
+    );
+    for ms in [500, 1_000, 2_000, 4_000, 4_000] {
+        assert_eq!(story.waits(10_000), format!("{ms}: C 486"));
+    }
+    assert_eq!(story.caller("INVITE"), "repeated: C 486");
+    assert_eq!(story.answers(1, "486 Busy Here"), "absorbed: 1 ACK");
+    assert_eq!(story.caller("ACK"), "absorbed: ");
+    assert_eq!(story.caller("INVITE"), "absorbed: ");
+    assert_eq!(story.waits(10_000), "10000: ");
+    story.ends_within(32_005);
+}
+
+#[test]
+fn a_failure_goes_to_the_next_and_the_best_answer_to_the_caller() {
+    let mut story = Story::begun();
+    assert_eq!(story.answers(1, "503 Service Unavailable"), "tried_next: 1 ACK, 2 INVITE");
+    assert_eq!(story.caller("INVITE"), "100: C 100");
+    assert_eq!(story.answers(2, "500 Server Error"), "tried_next: 2 ACK, 3 INVITE");
+    assert_eq!(story.answers(3, "503 Service Unavailable"), "tried_next: 3 ACK, C 500");
+    assert_eq!(story.caller("ACK"), "absorbed: ");
+    story.ends_within(32_005);
+}
+
+#[test]
+fn silence_goes_to_the_next_and_a_late_answer_still_counts() {
+    let mut story = Story::begun();
+    assert_eq!(story.waits(2_500), "500: 1 INVITE");
+    assert_eq!(story.waits(2_500), "1000: 1 INVITE");
+    assert_eq!(story.waits(2_500), "500: 2 INVITE");
+    // It was left, so its ringing says nothing to the caller, and it is cancelled.
+    assert_eq!(story.answers(1, "180 Ringing"), "absorbed: 1 CANCEL");
+    assert_eq!(story.answers_with(1, "200 OK", "CANCEL"), "absorbed: ");
+    assert_eq!(story.answers(2, "180 Ringing"), "response: C 180");
+    // Both answered: both are calls (§16.7 item 5).
+    assert_eq!(story.answers(1, "200 OK"), "response: C 200, 2 CANCEL");
+    assert_eq!(
+        story.answers(2, "487 Request Terminated"),
+        "tried_next: 2 ACK".replace("tried_next", "tried_next")
+    );
+    story.ends_within(40_000);
+}
+
+#[test]
+fn a_cancel_stops_everything() {
+    let mut story = Story::begun();
+    // Nothing was heard of the destination, so it is cancelled later (§9.1).
+    assert_eq!(story.caller("CANCEL"), "200: C 200");
+    assert_eq!(story.answers(1, "100 Trying"), "absorbed: 1 CANCEL");
+    assert_eq!(story.caller("CANCEL"), "200: C 200");
+    assert_eq!(story.waits(10_000), "500: 1 CANCEL");
+    assert_eq!(story.answers_with(1, "200 OK", "CANCEL"), "absorbed: ");
+    assert_eq!(story.answers(1, "487 Request Terminated"), "response: C 487, 1 ACK");
+    assert_eq!(story.caller("ACK"), "absorbed: ");
+    story.ends_within(32_005);
+}
