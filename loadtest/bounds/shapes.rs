@@ -243,6 +243,7 @@ pub(crate) fn end(verdict: Verdict) -> String {
         Verdict::Forwarded(how) => format!("forwarded, {}", how.label()),
         Verdict::Answered(answer) => format!("answered, {}", answer.label()),
         Verdict::Dropped(reason) => format!("dropped, {}", reason.label()),
+        Verdict::HandedOver(_) => unreachable!("there is one worker"),
     }
 }
 

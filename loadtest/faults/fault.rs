@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::server::Server;
+use super::server::{LOSE, RECOVER, REFUSE, Server};
 
 /// One kind of trouble.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -21,11 +21,13 @@ pub(super) enum Fault {
     Flap,
     /// All are killed, and started again after five seconds.
     All,
+    /// All lose every fifth datagram, in both directions.
+    Loss,
 }
 
 impl Fault {
-    pub(super) const EACH: [Self; 5] =
-        [Self::Kill, Self::Stop, Self::Refuse, Self::Flap, Self::All];
+    pub(super) const EACH: [Self; 6] =
+        [Self::Kill, Self::Stop, Self::Refuse, Self::Flap, Self::All, Self::Loss];
 
     pub(super) fn says(self) -> &'static str {
         match self {
@@ -34,6 +36,7 @@ impl Fault {
             Self::Refuse => "one of four answers OPTIONS, and INVITE with 503",
             Self::Flap => "one of four killed and started every 2 s",
             Self::All => "all four killed, started again after 5 s",
+            Self::Loss => "20 % of the datagrams from and to all four lost",
         }
     }
 
@@ -53,7 +56,8 @@ impl Fault {
         match self {
             Self::Kill => servers[victim].kill()?,
             Self::Stop => servers[victim].signal(Signal::SIGSTOP)?,
-            Self::Refuse => servers[victim].refuse()?,
+            Self::Refuse => servers[victim].tell(REFUSE)?,
+            Self::Loss => servers.iter().try_for_each(|server| server.tell(LOSE))?,
             Self::Flap => {
                 for second in [0, 4] {
                     wait_until(HEALTHY + Duration::from_secs(second));
@@ -69,6 +73,9 @@ impl Fault {
             }
         }
         wait_until(end);
+        if self == Self::Loss {
+            servers.iter().try_for_each(|server| server.tell(RECOVER))?;
+        }
         Ok(())
     }
 }

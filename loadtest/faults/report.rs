@@ -19,6 +19,8 @@ pub(super) struct Row {
     refused: usize,
     late: usize,
     byes_lost: usize,
+    /// The longest time from an INVITE to its 200, of the calls of the fault.
+    slowest: Duration,
     /// From the fault to the beginning of the last call that it touched.
     out_after: Option<Duration>,
     /// From the end of the fault to the first call that went well, when all were dead.
@@ -33,7 +35,7 @@ impl Row {
         let end = HEALTHY + fault.lasts();
         let is_during = |call: &&Outcome| (HEALTHY..end).contains(&call.due);
         let touched = calls.iter().filter(|call| is_touched(call)).filter(is_during);
-        let out_after = (!matches!(fault, Fault::All | Fault::Flap))
+        let out_after = (!matches!(fault, Fault::All | Fault::Flap | Fault::Loss))
             .then(|| touched.map(|call| call.due.saturating_sub(HEALTHY)).next_back())
             .flatten();
         let back = calls.iter().find(|call| call.due >= end && !is_touched(call));
@@ -47,6 +49,11 @@ impl Row {
                 *taken += 1;
             }
         }
+        let slowest = calls.iter().filter(is_during).filter_map(|call| match call.end {
+            End::Answered { after, .. } => Some(after),
+            _ => None,
+        });
+        let slowest = slowest.max().unwrap_or_default();
         let all = taken.iter().sum::<usize>().max(1);
         let count = |is: fn(&End) -> bool| calls.iter().filter(|call| is(&call.end)).count();
         Self {
@@ -57,6 +64,7 @@ impl Row {
             refused: count(|end| matches!(end, End::Refused(_))),
             late: count(|end| matches!(end, End::Answered { after, .. } if *after >= LATE)),
             byes_lost: outcomes.byes_lost,
+            slowest,
             out_after,
             back_after,
             shares: taken.map(|taken| 100.0 * taken as f64 / all as f64),
@@ -73,18 +81,19 @@ impl Row {
             "refused": self.refused,
             "late": self.late,
             "byes_lost": self.byes_lost,
+            "slowest_ms": self.slowest.as_millis() as u64,
             "out_after_ms": ms(self.out_after),
             "back_after_ms": ms(self.back_after),
             "shares_percent": self.shares,
         })
     }
 
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 9] {
         let ms = |time: Duration| format!("{} ms", time.as_millis());
         let time = match (self.out_after, self.back_after) {
             (Some(out), _) => ms(out),
             (_, Some(back)) => format!("back {}", ms(back)),
-            _ if matches!(self.fault, Fault::Flap | Fault::All) => "-".into(),
+            _ if matches!(self.fault, Fault::Flap | Fault::All | Fault::Loss) => "-".into(),
             _ => "0 ms".into(),
         };
         let shares: Vec<_> = self.shares.iter().map(|share| format!("{share:.0}")).collect();
@@ -95,6 +104,7 @@ impl Row {
             self.lost.to_string(),
             self.refused.to_string(),
             self.late.to_string(),
+            ms(self.slowest),
             time,
             shares.join(" / "),
         ]
@@ -114,7 +124,7 @@ pub(super) fn text(rows: &[Row]) -> String {
     for row in rows {
         table.add_row(row.cells());
     }
-    for column in 2..=6 {
+    for column in 2..=7 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -126,14 +136,14 @@ pub(super) fn text(rows: &[Row]) -> String {
 pub(super) fn markdown(rows: &[Row]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&HEADER.map(str::to_owned));
-    text.push_str("|---|---|--:|--:|--:|--:|--:|---|\n");
+    text.push_str("|---|---|--:|--:|--:|--:|--:|--:|---|\n");
     for row in rows {
         text.push_str(&line(&row.cells()));
     }
     text
 }
 
-const HEADER: [&str; 8] =
-    ["fault", "relay", "calls", "lost", "refused", "late", "out after", "shares %"];
+const HEADER: [&str; 9] =
+    ["fault", "relay", "calls", "lost", "refused", "late", "slowest", "out after", "shares %"];
 /// An INVITE that is sent a second time is answered no earlier (T1).
 const LATE: Duration = Duration::from_millis(450);

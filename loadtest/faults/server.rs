@@ -1,5 +1,5 @@
 //! A media server in a process of its own, so that it can be killed and stopped. It takes every call
-//! and answers OPTIONS; told so, it refuses calls and still answers OPTIONS.
+//! and answers OPTIONS; told so, it refuses calls and still answers OPTIONS, or it loses datagrams.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, UdpSocket};
@@ -65,10 +65,10 @@ impl Server {
         Ok(kill(Pid::from_raw(child.id().cast_signed()), signal)?)
     }
 
-    /// From now on it refuses calls with 503.
-    pub(super) fn refuse(&self) -> io::Result<()> {
+    /// Makes it behave this way from now on.
+    pub(super) fn tell(&self, what: &[u8]) -> io::Result<()> {
         let asker = UdpSocket::bind("127.0.0.1:0")?;
-        asker.send_to(REFUSE, self.address)?;
+        asker.send_to(what, self.address)?;
         asker.set_read_timeout(Some(Duration::from_secs(5)))?;
         asker.recv(&mut [0; 16]).map(drop)
     }
@@ -84,27 +84,86 @@ impl Drop for Server {
 /// Serves until it is killed: the whole of a server's process.
 pub(super) fn serve(address: SocketAddr, number: u8) -> io::Result<()> {
     let socket = UdpSocket::bind(address)?;
+    socket.set_read_timeout(Some(Duration::from_millis(20)))?;
     let mut datagram = vec![0; 65_536];
     let mut refuses = false;
+    let mut loss = Loss { is_on: false, state: u64::from(number) + 1 };
+    let mut unacknowledged: Vec<Answered> = Vec::new();
     loop {
-        // An error is one of an earlier answer.
+        let now = Instant::now();
+        for answered in unacknowledged.iter_mut().filter(|answered| answered.again <= now) {
+            answered.interval = (2 * answered.interval).min(Duration::from_secs(4));
+            answered.again = now + answered.interval;
+            if !loss.takes() {
+                let _ = socket.send_to(&answered.response, answered.to);
+            }
+        }
+        unacknowledged.retain(|answered| now < answered.since + Duration::from_secs(32));
+        // An error is one of an earlier answer, or nothing came.
         let Ok((len, from)) = socket.recv_from(&mut datagram) else { continue };
         let bytes = &datagram[..len];
-        if [ARE_YOU_THERE, REFUSE].contains(&bytes) {
+        if [ARE_YOU_THERE, REFUSE, LOSE, RECOVER].contains(&bytes) {
             refuses |= bytes == REFUSE;
+            loss.is_on = (loss.is_on || bytes == LOSE) && bytes != RECOVER;
             socket.send_to(b"yes", from)?;
             continue;
         }
+        if loss.takes() {
+            continue;
+        }
         let Some(request) = Message::read(bytes) else { continue };
-        let answers: &[&str] = match request.first_line.split(' ').next() {
+        let method = request.first_line.split(' ').next();
+        let answers: &[&str] = match method {
             Some("INVITE") if refuses => &["503 Service Unavailable"],
             Some("INVITE") => &["180 Ringing", "200 OK"],
             Some("BYE" | "OPTIONS") => &["200 OK"],
             _ => &[],
         };
-        for status in answers {
-            let _ = socket.send_to(&answer(request, status, address, number), from);
+        let call_id = request.field("Call-ID").unwrap_or_default().to_owned();
+        if method == Some("ACK") {
+            unacknowledged.retain(|answered| answered.call_id != call_id);
         }
+        for status in answers {
+            let response = answer(request, status, address, number);
+            if !loss.takes() {
+                let _ = socket.send_to(&response, from);
+            }
+            let is_known = unacknowledged.iter().any(|answered| answered.call_id == call_id);
+            if method == Some("INVITE") && status.starts_with("200") && !is_known {
+                let (since, interval) = (Instant::now(), Duration::from_millis(500));
+                let (again, to, call_id) = (since + interval, from, call_id.clone());
+                unacknowledged.push(Answered { call_id, response, to, since, again, interval });
+            }
+        }
+    }
+}
+
+/// A 2xx to an INVITE, which is sent again until its ACK comes (RFC 3261 §13.3.1.4).
+struct Answered {
+    call_id: String,
+    response: Vec<u8>,
+    to: SocketAddr,
+    since: Instant,
+    again: Instant,
+    interval: Duration,
+}
+
+/// Which datagrams are lost: one in five, the same ones in each run.
+struct Loss {
+    is_on: bool,
+    state: u64,
+}
+
+impl Loss {
+    fn takes(&mut self) -> bool {
+        if !self.is_on {
+            return false;
+        }
+        // xorshift64 (Marsaglia, 2003)
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state % 5 == 0
     }
 }
 
@@ -127,4 +186,9 @@ fn answer(request: Message<'_>, status: &str, address: SocketAddr, number: u8) -
 }
 
 const ARE_YOU_THERE: &[u8] = b"are you there";
-const REFUSE: &[u8] = b"refuse";
+/// From now on it refuses calls with 503.
+pub(super) const REFUSE: &[u8] = b"refuse";
+/// It loses one in five datagrams that come or go.
+pub(super) const LOSE: &[u8] = b"lose";
+/// It loses none.
+pub(super) const RECOVER: &[u8] = b"recover";

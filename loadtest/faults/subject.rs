@@ -17,6 +17,8 @@ use super::server::Server;
 pub(super) enum Kind {
     /// `strowger run` with its defaults; every destination is probed.
     Strowger,
+    /// The same with `forwarding = "stateful"`.
+    StrowgerStateful,
     /// `ds_select_dst("1","4"); forward();`, every destination probed each second.
     Kamailio,
     /// `t_relay()` and a failure route that marks a destination inactive and tries the next.
@@ -24,18 +26,24 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Strowger, Self::Kamailio, Self::KamailioFailover];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Strowger, Self::StrowgerStateful, Self::Kamailio, Self::KamailioFailover];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Strowger => "Strowger",
+            Self::StrowgerStateful => "Strowger, stateful",
             Self::Kamailio => "Kamailio, forward()",
             Self::KamailioFailover => "Kamailio, failure route",
         }
     }
 
+    fn is_strowger(self) -> bool {
+        matches!(self, Self::Strowger | Self::StrowgerStateful)
+    }
+
     pub(super) fn is_here(self) -> bool {
-        self == Self::Strowger || Path::new(kamailio::PROGRAM).exists()
+        self.is_strowger() || Path::new(kamailio::PROGRAM).exists()
     }
 }
 
@@ -58,8 +66,8 @@ impl Subject {
             servers.iter().map(|server| format!("1 sip:{} 8\n", server.address())).collect();
         fs::write(&list, lines)?;
         let list = list.display().to_string();
-        let arguments = if kind == Kind::Strowger {
-            strowger(folder.path(), listen, &list)?
+        let arguments = if kind.is_strowger() {
+            strowger(folder.path(), listen, &list, kind == Kind::StrowgerStateful)?
         } else {
             let config = folder.path().join("kamailio.cfg");
             let (settings, route) = if kind == Kind::KamailioFailover {
@@ -117,10 +125,17 @@ impl Drop for Subject {
     }
 }
 
-fn strowger(folder: &Path, listen: SocketAddrV4, list: &str) -> io::Result<Vec<String>> {
+fn strowger(
+    folder: &Path,
+    listen: SocketAddrV4,
+    list: &str,
+    is_stateful: bool,
+) -> io::Result<Vec<String>> {
     let config = folder.join("strowger.toml");
+    let forwarding = if is_stateful { "stateful" } else { "stateless" };
     let text = format!(
         "[relay]\nlisten = [\"udp:{listen}\"]\ngrace_s = 0\nstate_dir = \"{}\"\n\
+         [dispatch]\nforwarding = \"{forwarding}\"\n\
          [destinations]\nsource = \"list:{list}\"\n",
         folder.display()
     );
