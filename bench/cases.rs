@@ -12,10 +12,11 @@ use strowger::destination::{
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
 use strowger::proxy::{
-    Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict,
+    Cause, Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict,
 };
 use strowger::registry::{Choosings, Registry};
 use strowger::stats::Traffic;
+use strowger::transaction::TransactionRoom;
 use strowger::transport::sys::Mapping;
 
 use super::messages::{self, Template};
@@ -44,7 +45,8 @@ impl Core {
 
     /// The same, with another way to choose.
     pub(crate) fn choosing(choosing: &Choosing, destinations: usize, living: usize) -> Self {
-        let shared = world::shared((2 * living).max(PINS_MIN));
+        let room = TransactionRoom { count: 1 << 16, bytes: 1 << 27 };
+        let shared = world::shared_with((2 * living).max(PINS_MIN), room);
         let now = Now::from_ms(1_000_000_000);
         fill(&shared.pins, living, now);
         let records: Vec<_> = (0..destinations).map(record).collect();
@@ -64,6 +66,20 @@ impl Core {
         }
     }
 
+    /// The same with transactions, for the default way to choose.
+    pub(crate) fn stateful(destinations: usize, living: usize) -> Self {
+        let mut core = Self::new(destinations, living);
+        core.snapshot.policy.is_stateful = true;
+        core.snapshot.set_default.stateful = Some(Arc::default());
+        core
+    }
+
+    /// Does what is due for transactions.
+    pub(crate) fn expire(&mut self) {
+        let Self { proxy, snapshot, outbox, now, .. } = self;
+        while proxy.expire(*now, snapshot, outbox, |_| {}) {}
+    }
+
     /// Handles one datagram as a worker does, up to the bytes that would be sent.
     pub(crate) fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Verdict {
         let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
@@ -79,7 +95,10 @@ impl Core {
 
     /// The message that was sent last and where it went.
     pub(crate) fn sent(&self) -> (SocketAddr, &[u8]) {
-        let entry = &self.outbox.entries()[0];
+        // A transaction sends its 100 first.
+        let entries = self.outbox.entries();
+        let entry = entries.iter().find(|entry| entry.cause != Cause::Transaction);
+        let entry = entry.expect("a message");
         (entry.flow.peer, self.outbox.bytes(entry, self.frame.slot()))
     }
 
@@ -195,6 +214,7 @@ impl Batch {
             message.number(self.number);
         }
         core.pass_ms(self.step_ms);
+        core.expire();
     }
 
     /// Only reads the first `count` messages; says how many were read wrongly.

@@ -1,6 +1,6 @@
 //! Handles messages of one case, so that `bench/instructions` can count the instructions.
 //!
-//! Usage: `one_message read|relay CASE BATCHES`. Only [`cases::Batch::read`] and
+//! Usage: `one_message read|relay|stateful CASE BATCHES`. Only [`cases::Batch::read`] and
 //! [`cases::Batch::relay`] are counted, for every batch after the first.
 
 #[allow(dead_code, reason = "the bench of pins needs more")]
@@ -18,15 +18,16 @@ fn main() {
     };
     let case = Case::ALL.into_iter().find(|known| known.name() == case).expect("a case");
     let batches: usize = batches.parse().expect("a number of batches");
-    let mut core = Core::new(10, 100_000);
+    let is_stateful = what == "stateful";
+    let mut core = if is_stateful { Core::stateful(10, 100_000) } else { Core::new(10, 100_000) };
     let mut batch = Batch::new(case, &mut core);
     let mut wrong = 0;
     for _ in 0..batches {
         batch.renew(&mut core);
         wrong += match what.as_str() {
             "read" => batch.read(BATCH),
-            "relay" => batch.relay(&mut core, BATCH),
-            _ => panic!("neither read nor relay: {what}"),
+            "relay" | "stateful" => batch.relay(&mut core, BATCH),
+            _ => panic!("neither read, relay nor stateful: {what}"),
         };
     }
     assert_eq!(wrong, 0);
