@@ -153,7 +153,7 @@ impl Relay {
                 flow,
                 frame.receive(bytes),
                 outbox,
-                |event| assert_told(event, flow),
+                assert_told,
             );
             let entries = outbox.entries();
             assert!(entries.len() <= limits::OUTBOX_MAX, "{} messages for one", entries.len());
@@ -342,7 +342,7 @@ impl Relay {
 }
 
 /// Every value of a dispatch line is printable, whatever the request held.
-fn assert_told(event: &Event<'_>, flow: Flow) {
+fn assert_told(event: &Event<'_>) {
     let Event::Dispatched(new) = event else { return };
     thread_local! {
         static TEMPLATE: Template = Template::parse(
@@ -350,7 +350,7 @@ fn assert_told(event: &Event<'_>, flow: Flow) {
         )
         .unwrap();
     }
-    let record = DispatchRecord::new(new, &flow);
+    let record = DispatchRecord::new(new);
     let mut line = String::new();
     TEMPLATE.with(|template| template.format(&record, &mut line));
     assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");

@@ -5,7 +5,7 @@
 
 use strowger::destination::Slot;
 use strowger::log::{DispatchRecord, Template};
-use strowger::proxy::{Dispatched, Flow, ListenerId, Transport};
+use strowger::proxy::Dispatched;
 
 pub(crate) fn run(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);
@@ -35,10 +35,7 @@ pub(crate) fn run(input: &[u8]) {
         source: peer,
         is_invite: true,
     };
-    let record = DispatchRecord::new(
-        &dispatched,
-        &Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: 0 },
-    );
+    let record = DispatchRecord::new(&dispatched);
     let mut line = String::new();
     template.format(&record, &mut line);
     assert!(!line.chars().any(char::is_control), "{line:?}");
