@@ -673,6 +673,30 @@ pub const FLAP_CHANGES_MAX: u64 = 60;
 /// for. A burst of this size at one call a second is whole again after 10^15 ns, far below 2^64.
 pub const CALLS_PER_SECOND_MAX: u32 = PEAK_REQUESTS_PER_SECOND_MAX;
 
+/// The highest limit of calls per second from one source to one destination. Intervals are counted in
+/// microseconds, so the rate in force is at most 1 % below this one.
+pub(crate) const SOURCE_CALLS_PER_SECOND_MAX: u32 = 10_000;
+
+/// The largest burst of calls from one source to one destination: the calls of a tenth of a second at
+/// the highest rate. At one call a second it is whole again after 1,000 s. By then no slot has been
+/// given to another destination, so no entry outlives its pair.
+pub(crate) const SOURCE_BURST_MAX: u32 = 1_000;
+
+const _: () = assert!(SOURCE_BURST_MAX == SOURCE_CALLS_PER_SECOND_MAX / 10);
+const _: () = assert!((SOURCE_BURST_MAX as u64 + 1) * 1_000 < SLOT_QUARANTINE_MS);
+
+/// Pairs of a source and a destination whose calls per second are counted: 131,072 words are 1 MiB,
+/// and each page is touched only once it has a pair.
+///
+/// An entry is in use until its burst is whole again: 1 s for one call a second, 100 ms for ten. So on
+/// average as many are in use as calls come in that time, and three quarters, up to which two buckets
+/// of eight have room for each pair, are enough for 98,000 calls a second at the lowest limit. More
+/// calls of new pairs are refused.
+pub(crate) const SOURCE_RATES_MAX: usize = 1 << 17;
+
+/// Parts of the table of sources that are swept one a second. Its clock wraps after 19 hours.
+pub(crate) const SOURCE_RATES_SWEEP_PARTS: usize = 8;
+
 /// How often a set's algorithm chooses for one call while the destinations that it chooses are over
 /// their limits. More would help little: then most of the set is.
 pub(crate) const LIMIT_DRAWS_MAX: usize = 4;

@@ -8,7 +8,7 @@ use super::document::{Document, Section};
 use super::hash_over::hash_over;
 use super::relay::read_prefixes;
 use super::{failover, health, values};
-use crate::destination::Algorithm;
+use crate::destination::{Algorithm, Limits};
 use crate::limits;
 use crate::proxy::{
     ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, Sips, SourceMatch, StatusLine,
@@ -28,6 +28,8 @@ const SET_KEYS: &[&str] = &[
     "calls_per_second",
     "burst",
     "calls_max",
+    "source_calls_per_second",
+    "source_burst",
     "over_limit",
     "foreign_route",
     "rewrite",
@@ -169,6 +171,7 @@ fn read_limits(document: &mut Document, section: &Section, set: &mut SetPolicy) 
     if let Some(value) = section.integer(document, "calls_max", &calls, ", 0 for no limit") {
         limits.calls_max = value as u32;
     }
+    read_source_limits(document, section, &mut set.source_limits);
     if let Some(table) = section.section(document, "over_limit") {
         table.only(document, &["code", "reason", "retry_after_s"], &[]);
         let over_limit = &mut set.over_limit;
@@ -176,6 +179,24 @@ fn read_limits(document: &mut Document, section: &Section, set: &mut SetPolicy) 
         let seconds = 0..=limits::RETRY_AFTER_S_MAX;
         if let Some(value) = table.integer(document, "retry_after_s", &seconds, " seconds") {
             over_limit.retry_after_s = value as u16;
+        }
+    }
+}
+
+fn read_source_limits(document: &mut Document, section: &Section, limits: &mut Limits) {
+    let rates = 0..=u64::from(limits::SOURCE_CALLS_PER_SECOND_MAX);
+    let key = "source_calls_per_second";
+    if let Some(value) = section.integer(document, key, &rates, ", 0 for no limit") {
+        limits.calls_per_second = value as u32;
+    }
+    let bursts = 1..=u64::from(limits::SOURCE_BURST_MAX);
+    if let Some(value) = section.integer(document, "source_burst", &bursts, "") {
+        limits.burst = value as u32;
+        if limits.calls_per_second == 0 {
+            let what =
+                section.what("source_burst: there is no source_calls_per_second whose burst it is");
+            let right = "write source_calls_per_second, too";
+            document.wrong(&section.place("source_burst"), what, right);
         }
     }
 }

@@ -79,12 +79,15 @@ max_breadth = 60
 calls_per_second = 100
 burst = 20
 calls_max = 300
+source_calls_per_second = 10_000
+source_burst = 1_000
 over_limit = { code = 500, reason = "Full", retry_after_s = 0 }
 
 [set.2]
 record_route = true
 no_destination.code = 503
 calls_per_second = 0
+source_calls_per_second = 5
 [set.3]
 foreign_route = "refuse"
 over_limit.retry_after_s = 3600
@@ -139,6 +142,8 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!((set.no_destination.code, set.no_destination.reason.as_str()), (503, "Später"));
     let limits = |calls_per_second| Limits { calls_per_second, burst: 20, calls_max: 300 };
     assert_eq!((default.limits, set.limits), (limits(100), limits(0)));
+    let limits = |calls_per_second| Limits { calls_per_second, burst: 1_000, calls_max: 0 };
+    assert_eq!((default.source_limits, set.source_limits), (limits(10_000), limits(5)));
     let over_limit = |retry_after_s| OverLimit {
         status: StatusLine { code: 500, reason: "Full".into() },
         retry_after_s,
@@ -412,6 +417,21 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "dispatch",
         "burst = 9",
         "[dispatch] burst: there is no calls_per_second whose burst it is: write calls_per_second, too",
+    ),
+    (
+        "dispatch",
+        "source_calls_per_second = 10_001",
+        "[dispatch] source_calls_per_second: 10001 is out of range: write a number from 0 to 10000, 0 for no limit",
+    ),
+    (
+        "set.2",
+        "source_burst = 1_001\nsource_calls_per_second = 9",
+        "[set.2] source_burst: 1001 is out of range: write a number from 1 to 1000",
+    ),
+    (
+        "set.2",
+        "source_burst = 9",
+        "[set.2] source_burst: there is no source_calls_per_second whose burst it is: write source_calls_per_second, too",
     ),
     (
         "dispatch",

@@ -46,6 +46,9 @@ pub enum Error {
     /// No memory for calls in progress.
     #[error("no address space for the calls in progress: {0}")]
     Calls(io::Error),
+    /// No memory for the calls per second of each source.
+    #[error("no address space for the calls per second of each source: {0}")]
+    SourceRates(io::Error),
     /// A command that panicked.
     #[error("a bug, please report it: {0} panicked")]
     Panicked(&'static str),

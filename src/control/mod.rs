@@ -162,10 +162,14 @@ impl Relay {
         let sockets = Arc::new(sockets);
         let pins = load::pins(config, &keys).map_err(|e| vec![e])?;
         let calls = load::calls().map_err(|e| vec![e])?;
+        let source_rates = load::source_rates().map_err(|e| vec![e])?;
         let room = load::transactions(config, placements.len());
         let owners = Some(owners).filter(|_| placements.len() > 1);
-        let shared = Shared::new(listeners, keys, pins, incarnation).with_calls(calls);
-        let shared = Arc::new(shared.with_transactions(room, owners));
+        let shared = Shared::new(listeners, keys, pins, incarnation)
+            .with_calls(calls)
+            .with_source_rates(source_rates)
+            .with_transactions(room, owners);
+        let shared = Arc::new(shared);
         let counters: Arc<[WorkerStats]> =
             (0..placements.len()).map(|_| WorkerStats::default()).collect();
         let traffic = Arc::new(load::traffic(placements.len()).map_err(|e| vec![e])?);
@@ -359,6 +363,7 @@ impl Inner {
         totals.pins = self.shared.pins.counters().into();
         totals.calls = (&self.shared.calls).into();
         totals.transactions = (&self.shared.transaction_counters).into();
+        totals.source_rates_full = self.shared.source_rates.table_full();
         totals.sightings_lost = self.sightings.lost();
         totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());

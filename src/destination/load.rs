@@ -27,6 +27,10 @@ pub struct Limits {
 pub enum Over {
     /// Calls per second.
     Rate,
+    /// Calls per second from this source.
+    SourceRate,
+    /// The same: there is no room to count them.
+    SourcesFull,
     /// Calls in progress.
     Calls,
 }
@@ -67,10 +71,14 @@ impl Limits {
 
     /// Returns how far ahead of now the word may be for a call to conform.
     fn ahead_max_ns(self) -> u64 {
+        u64::from(self.burst_in_force() - 1) * self.interval_ns()
+    }
+
+    /// Returns how many calls may come at once.
+    pub(super) fn burst_in_force(self) -> u32 {
         let burst = if self.burst == 0 { default_burst(self.calls_per_second) } else { self.burst };
         // The clock ticks in milliseconds. A smaller burst would lower the rate.
-        let burst = burst.max(self.calls_per_second.div_ceil(1_000));
-        u64::from(burst - 1) * self.interval_ns()
+        burst.max(self.calls_per_second.div_ceil(1_000))
     }
 }
 

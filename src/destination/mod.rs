@@ -9,6 +9,7 @@ mod key;
 mod load;
 mod record;
 mod set;
+mod source_rates;
 mod table;
 mod turns;
 mod wheel;
@@ -23,6 +24,7 @@ pub use record::{
     Address, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName, UriError,
 };
 pub use set::{Picked, Set};
+pub use source_rates::{Pair, SourceRates};
 pub use table::{Destination, Known, NextHop, SourceMatch, Table};
 
 pub(crate) use choose::{Candidate, Chooser, Standing};

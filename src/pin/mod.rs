@@ -35,6 +35,8 @@ pub const ANSWERED_UNAVAILABLE: Slot = Slot(u16::MAX - 1);
 pub const ANSWERED_OVER_RATE: Slot = Slot(u16::MAX - 3);
 /// Stored instead of a destination: we answered that it was over a limit of calls in progress.
 pub const ANSWERED_OVER_CALLS: Slot = Slot(u16::MAX - 4);
+/// Stored instead of a destination: we answered that its source was over its limit.
+pub const ANSWERED_OVER_SOURCE_RATE: Slot = Slot(u16::MAX - 5);
 /// Stored instead of a destination: none is known.
 pub const NO_SLOT: Slot = Slot(u16::MAX - 2);
 

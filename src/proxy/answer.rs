@@ -36,7 +36,7 @@ pub(super) fn answer(
         if with == Answer::BadExtension {
             write_unsupported(core, at, outbox);
         }
-        if matches!(with, Answer::OverRate | Answer::OverCalls) {
+        if with.is_over_limit() {
             write_retry_after(outbox, at.snapshot.set_policy(set).over_limit.retry_after_s);
         }
         outbox.write(if form == Form::Usual { b"Content-Length: 0\r\n\r\n" } else { b"\r\n" });
@@ -65,7 +65,7 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form
         Answer::BadRequest => (400, "Bad Request"),
         Answer::Forbidden => (403, "Forbidden"),
         Answer::NoDestination => (no_destination.code, no_destination.reason.as_str()),
-        Answer::OverRate | Answer::OverCalls => {
+        Answer::OverRate | Answer::OverCalls | Answer::OverSourceRate => {
             (over_limit.status.code, over_limit.status.reason.as_str())
         }
         Answer::Timeout => (408, "Request Timeout"),

@@ -6,8 +6,9 @@
 use super::branch::Branch;
 use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule};
 use super::request::hop_to;
+use super::source::SourceLimit;
 use super::verdict::{Answer, Reason};
-use super::{Arrival, Core};
+use super::{Arrival, Core, SetPolicy};
 use crate::destination::{Ask, Limits, Load, Over, Picked, Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
@@ -44,6 +45,10 @@ trait Mode {
     fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
     /// Returns whether these limits allow one more call.
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over>;
+    /// Returns whether the limit of its source allows one more call to this destination.
+    fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over>;
+    /// Counts a call that found no room in the table of sources.
+    fn count_full(at: &Arrival);
     /// Gives a counted call back.
     fn give_back(load: &Load, limits: Limits, counts: Counts);
 }
@@ -61,6 +66,14 @@ impl Mode for Taking {
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
         load.take(at.now, counts.of(limits), counts.is_in_progress)
+    }
+
+    fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over> {
+        limit.take(at, to)
+    }
+
+    fn count_full(at: &Arrival) {
+        at.shared.source_rates.count_full();
     }
 
     fn give_back(load: &Load, limits: Limits, counts: Counts) {
@@ -83,29 +96,13 @@ impl Mode for Looking {
         load.look(at.now, counts.of(limits), counts.is_in_progress)
     }
 
+    fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over> {
+        limit.look(at, to)
+    }
+
+    fn count_full(_: &Arrival) {}
+
     fn give_back(_: &Load, _: Limits, _: Counts) {}
-}
-
-/// A further try: the one whose turn is next, without taking that turn, so that the new calls of the set
-/// go round as they would.
-struct Again;
-
-impl Mode for Again {
-    fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
-        Looking::challenge(at, key, cseq_bits)
-    }
-
-    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        Looking::pick(at, set, ask, fits)
-    }
-
-    fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
-        Taking::count(at, load, limits, counts)
-    }
-
-    fn give_back(load: &Load, limits: Limits, counts: Counts) {
-        Taking::give_back(load, limits, counts);
-    }
 }
 
 impl Counts {
@@ -117,6 +114,11 @@ impl Counts {
     fn is_any(self) -> bool {
         self.is_call || self.is_in_progress
     }
+
+    /// Returns the limit of its source, if it counts for one.
+    fn source_limit(self, at: &Arrival, policy: &SetPolicy) -> Option<SourceLimit> {
+        if self.is_call { SourceLimit::of(at, policy) } else { None }
+    }
 }
 
 impl Taken {
@@ -125,9 +127,12 @@ impl Taken {
         if let (Some(hop), Some(of)) = (destinations.hop(self.slot), destinations.get(self.slot)) {
             Taking::give_back(&of.load, hop.limits, self.counts);
         }
+        let policy = at.snapshot.set_policy(self.set);
         if let Some(set) = destinations.set(self.set) {
-            let limits = at.snapshot.set_policy(self.set).limits;
-            Taking::give_back(set.load(), limits, self.counts);
+            Taking::give_back(set.load(), policy.limits, self.counts);
+        }
+        if let Some(limit) = self.counts.source_limit(at, policy) {
+            limit.give_back(at, self.slot);
         }
     }
 }
@@ -211,7 +216,7 @@ impl Core {
                 return Offer::Nothing(Answer::Unavailable);
             }
         }
-        self.offer_call::<Taking>(at, request, set, &Tried::NONE)
+        self.offer_call(at, request, set, &Tried::NONE)
     }
 
     /// Chooses the next destination for a request that was tried at these. Returns `None` if there is no
@@ -223,7 +228,7 @@ impl Core {
         set: u32,
         tried: &Tried,
     ) -> Option<Slot> {
-        match self.offer_call::<Again>(at, request, set, tried) {
+        match self.offer_call(at, request, set, tried) {
             Offer::To(_, taken) => Some(taken.slot),
             Offer::Nothing(_) => None,
         }
@@ -263,7 +268,7 @@ impl Core {
         let pins = &at.shared.pins;
         let key = request.branch.pin_key();
         decision.set = set_again(at, lost, decision.set);
-        let offer = self.offer_call::<Taking>(at, request, decision.set, &Tried::NONE);
+        let offer = self.offer_call(at, request, decision.set, &Tried::NONE);
         let (slot, state, taken) = match offer {
             Offer::To(_, taken) => (taken.slot, State::None, Some(taken)),
             Offer::Nothing(answer) => (pin_of_answer(answer), State::Final, None),
@@ -286,14 +291,8 @@ impl Core {
     }
 
     /// Takes an offer of the set, and begins the call if it counts those in progress.
-    fn offer_call<M: Mode>(
-        &self,
-        at: &Arrival,
-        request: &Request,
-        set: u32,
-        tried: &Tried,
-    ) -> Offer {
-        let offer = self.offer::<M>(at, request, set, tried);
+    fn offer_call(&self, at: &Arrival, request: &Request, set: u32, tried: &Tried) -> Offer {
+        let offer = self.offer::<Taking>(at, request, set, tried);
         if let Offer::To(_, taken) = offer
             && taken.counts.is_in_progress
             && !self.begin_call(at, taken.slot)
@@ -339,7 +338,15 @@ impl Core {
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
-        self.within_limits::<M>(at, set, Rule::Turn, tried, |fits| M::pick(at, set, &ask, fits))
+        self.within_limits::<M>(at, set, Rule::Turn, tried, |fits| {
+            if tried.is_empty() {
+                M::pick(at, set, &ask, fits)
+            } else {
+                // The one whose turn is next, without taking that turn: the new calls of the set go
+                // round as they would.
+                Looking::pick(at, set, &ask, fits)
+            }
+        })
     }
 
     /// Returns what `pick` finds within the limits of the set and of each destination.
@@ -352,7 +359,8 @@ impl Core {
         tried: &Tried,
         pick: impl FnOnce(&mut dyn FnMut(Slot) -> bool) -> Picked,
     ) -> Offer {
-        let limits = at.snapshot.set_policy(set.id).limits;
+        let policy = at.snapshot.set_policy(set.id);
+        let limits = policy.limits;
         let is_invite = self.message.method == Method::Invite;
         let counts = Counts {
             is_call: is_invite && rule == Rule::Turn,
@@ -363,13 +371,18 @@ impl Core {
         {
             return Offer::Nothing(answer_over(over));
         }
+        let source_limit = counts.source_limit(at, policy);
         let mut first_over = None;
-        let picked = pick(&mut |slot| match count_at::<M>(at, slot, counts) {
-            _ if tried.contains(slot) => false,
-            Ok(()) => true,
-            Err(over) => {
-                first_over.get_or_insert(over);
-                false
+        let picked = pick(&mut |slot| {
+            if tried.contains(slot) {
+                return false;
+            }
+            match count_at::<M>(at, slot, counts, source_limit) {
+                Ok(()) => true,
+                Err(over) => {
+                    first_over.get_or_insert(over);
+                    false
+                }
             }
         });
         if !matches!(picked, Picked::To(_)) && counts.is_any() {
@@ -377,7 +390,12 @@ impl Core {
         }
         match picked {
             Picked::To(slot) => Offer::To(rule, Taken { slot, set: set.id, counts }),
-            Picked::NoneFits => Offer::Nothing(answer_over(first_over.unwrap_or(Over::Rate))),
+            Picked::NoneFits => {
+                if first_over == Some(Over::SourcesFull) {
+                    M::count_full(at);
+                }
+                Offer::Nothing(answer_over(first_over.unwrap_or(Over::Rate)))
+            }
             Picked::Nothing => Offer::Nothing(Answer::NoDestination),
         }
     }
@@ -432,15 +450,28 @@ fn calls_at(at: &Arrival, slot: Slot) -> Option<u64> {
     destinations.get(slot)?.load.calls_below(limits)
 }
 
-/// Counts the request at this destination if its limits allow that.
-fn count_at<M: Mode>(at: &Arrival, slot: Slot, counts: Counts) -> Result<(), Over> {
+/// Counts the request at this destination if its limits and that of the source allow it.
+fn count_at<M: Mode>(
+    at: &Arrival,
+    slot: Slot,
+    counts: Counts,
+    source_limit: Option<SourceLimit>,
+) -> Result<(), Over> {
     let destinations = &at.snapshot.destinations;
     let Some(hop) = destinations.hop(slot).filter(|_| counts.is_any()) else { return Ok(()) };
     let is_counted = hop.limits.is_any() || counts.is_in_progress;
-    match destinations.get(slot).filter(|_| is_counted) {
-        Some(destination) => M::count(at, &destination.load, hop.limits, counts),
-        None => Ok(()),
+    let destination = destinations.get(slot).filter(|_| is_counted);
+    if let Some(destination) = destination {
+        M::count(at, &destination.load, hop.limits, counts)?;
     }
+    let Some(source_limit) = source_limit else { return Ok(()) };
+    let counted = M::count_source(at, source_limit, slot);
+    if counted.is_err()
+        && let Some(destination) = destination
+    {
+        M::give_back(&destination.load, hop.limits, counts);
+    }
+    counted
 }
 
 /// Returns the answer to a call over this limit.
@@ -448,6 +479,7 @@ fn answer_over(over: Over) -> Answer {
     match over {
         Over::Rate => Answer::OverRate,
         Over::Calls => Answer::OverCalls,
+        Over::SourceRate | Over::SourcesFull => Answer::OverSourceRate,
     }
 }
 
@@ -457,6 +489,7 @@ fn pin_of_answer(answer: Answer) -> Slot {
         Answer::NoDestination => pin::ANSWERED_NO_DESTINATION,
         Answer::OverRate => pin::ANSWERED_OVER_RATE,
         Answer::OverCalls => pin::ANSWERED_OVER_CALLS,
+        Answer::OverSourceRate => pin::ANSWERED_OVER_SOURCE_RATE,
         _ => pin::ANSWERED_UNAVAILABLE,
     }
 }
@@ -467,6 +500,7 @@ pub(super) fn answer_of_pin(slot: Slot) -> Answer {
         pin::ANSWERED_NO_DESTINATION => Answer::NoDestination,
         pin::ANSWERED_OVER_RATE => Answer::OverRate,
         pin::ANSWERED_OVER_CALLS => Answer::OverCalls,
+        pin::ANSWERED_OVER_SOURCE_RATE => Answer::OverSourceRate,
         _ => Answer::Unavailable,
     }
 }

@@ -254,7 +254,9 @@ fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
     let to = match slot {
         pin::ANSWERED_NO_DESTINATION => Leads::NoDestination,
         pin::ANSWERED_UNAVAILABLE => Leads::Unavailable,
-        pin::ANSWERED_OVER_RATE | pin::ANSWERED_OVER_CALLS => Leads::OverLimit,
+        pin::ANSWERED_OVER_RATE | pin::ANSWERED_OVER_CALLS | pin::ANSWERED_OVER_SOURCE_RATE => {
+            Leads::OverLimit
+        }
         slot => Leads::To(slot),
     };
     Some(Remembered { to, is_challenge: kind == Kind::Challenge, state })

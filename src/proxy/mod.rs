@@ -37,6 +37,7 @@ pub mod probe;
 mod request;
 mod response;
 mod snapshot;
+mod source;
 mod stateful;
 mod tries;
 mod unreachable;
@@ -71,7 +72,7 @@ use self::in_dialog::Dialog;
 use self::stateful::{Advanced, Stateful, When};
 use crate::calls::CallTable;
 use crate::clock::Now;
-use crate::destination::Slot;
+use crate::destination::{Slot, SourceRates};
 use crate::keys::{DialogDigest, Keys};
 use crate::message::{Edits, Message, Method, Routes, Span, StartLine};
 use crate::owners::Owners;
@@ -89,6 +90,8 @@ pub struct Shared {
     pub pins: PinTable,
     /// The calls in progress, in sets that count them.
     pub calls: CallTable,
+    /// The calls per second of each source, in sets that limit them.
+    pub source_rates: SourceRates,
     /// A random number of this process: slots in our Vias count only with this number.
     pub incarnation: u16,
     /// Which worker has the transactions of which call; `None` if there is one worker.
@@ -104,11 +107,13 @@ impl Shared {
     /// Combines what the workers share.
     pub fn new(listeners: Listeners, keys: Keys, pins: PinTable, incarnation: u16) -> Self {
         let calls = CallTable::on_heap(CALLS_SMALL);
+        let source_rates = SourceRates::on_heap(PAIRS_SMALL);
         Self {
             listeners,
             keys,
             pins,
             calls,
+            source_rates,
             incarnation,
             owners: None,
             transactions: TransactionRoom::default(),
@@ -129,10 +134,19 @@ impl Shared {
     pub fn with_calls(self, calls: CallTable) -> Self {
         Self { calls, ..self }
     }
+
+    /// Returns the same with room for as many sources as this table has.
+    #[must_use]
+    pub fn with_source_rates(self, source_rates: SourceRates) -> Self {
+        Self { source_rates, ..self }
+    }
 }
 
 /// Calls that the table has room for unless it is replaced: enough for tests and tools.
 const CALLS_SMALL: usize = 1_024;
+
+/// The same for pairs of a source and a destination.
+const PAIRS_SMALL: usize = 256;
 
 /// The core of one worker.
 #[derive(Debug)]

@@ -143,6 +143,8 @@ pub struct SetPolicy {
     pub no_destination: StatusLine,
     /// The limits of the set as a whole.
     pub limits: Limits,
+    /// The limit of the calls from each source to each destination: a rate only.
+    pub source_limits: Limits,
     /// The response if a call is over a limit.
     pub over_limit: OverLimit,
     /// What happens to someone else's Route.
@@ -197,6 +199,7 @@ impl Default for SetPolicy {
             record_route: true,
             no_destination: StatusLine { code: 404, reason: "No destination".into() },
             limits: Limits::default(),
+            source_limits: Limits::default(),
             over_limit: OverLimit::default(),
             foreign_route: ForeignRoute::default(),
             rewrite: Rewrite::default(),

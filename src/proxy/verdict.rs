@@ -75,6 +75,9 @@ closed_set! {
         OverRate = "over_rate",
         /// A call over the limit of calls in progress of its set, or of each destination in it.
         OverCalls = "over_calls",
+        /// A call whose source is over its limit of calls per second to each destination of the set
+        /// that has room.
+        OverSourceRate = "over_source_rate",
         /// 416 Unsupported URI Scheme: a `sips:` request that would leave over UDP.
         UnsupportedScheme = "416",
         /// 420 Bad Extension.
@@ -101,6 +104,13 @@ closed_set! {
         Version = "505",
         /// 513 Message Too Large: it would not fit a datagram after our edits.
         TooLarge = "513",
+    }
+}
+
+impl Answer {
+    /// Returns whether it refuses a call that is over a limit.
+    pub const fn is_over_limit(self) -> bool {
+        matches!(self, Self::OverRate | Self::OverCalls | Self::OverSourceRate)
     }
 }
 

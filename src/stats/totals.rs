@@ -44,6 +44,8 @@ pub struct Totals {
     pub calls: CallTotals,
     /// What the transactions of stateful sets did.
     pub transactions: TransactionTotals,
+    /// Calls that were refused because there was no room for the rate of their source.
+    pub source_rates_full: u64,
     /// Dispatch lines that were lost: the log was behind, or standard error could not be written
     /// to.
     pub log_lost: u64,
@@ -244,6 +246,7 @@ impl Totals {
             ("transactions.none_left", self.transactions.none_left),
             ("transactions.repeated", self.transactions.repeated),
             ("transactions.cancels", self.transactions.cancels),
+            ("source_rates.table_full", self.source_rates_full),
             ("icmp.proven", self.icmp_proven),
             ("icmp.unproven", self.icmp_unproven),
             ("icmp.other", self.icmp_other),

@@ -263,3 +263,147 @@ fn of_two_records_with_one_slot_the_first_one_limits() {
     relay.load_records(&records);
     assert_eq!(letters(&mut relay, 0..2), "A-");
 }
+
+/// Returns where a new call from this address goes, as [`letters`] does; `s` if its source is over
+/// its limit.
+fn from(relay: &mut Relay, source: &str, call_id: &str) -> char {
+    let mut invite = Request::new("INVITE", call_id);
+    invite.via = format!("SIP/2.0/UDP {source};branch=z9hG4bK-{call_id}");
+    let outcome = relay.send(source, invite.text());
+    match outcome.verdict {
+        Verdict::Answered(Answer::OverSourceRate) => 's',
+        Verdict::Answered(Answer::OverRate) => '-',
+        _ => char::from(b'A' - 1 + outcome.next_hop().as_bytes()[7] - b'0'),
+    }
+}
+
+/// A relay that lets each source send one call a second to each of these destinations.
+fn one_of_each_source(list: &[&str]) -> Relay {
+    let mut relay = Relay::new(list);
+    let limits = Limits { calls_per_second: 1, burst: 1, calls_max: 0 };
+    relay.snapshot.set_default.source_limits = limits;
+    relay
+}
+
+#[test]
+fn each_source_has_a_limit_of_its_own_at_each_destination() {
+    struct Row {
+        says: &'static str,
+        list: &'static [&'static str],
+        /// Who calls, by the last octet of the address.
+        callers: &'static str,
+        wants: &'static str,
+        later: &'static str,
+    }
+    let rows = [
+        Row {
+            says: "one to each destination",
+            list: &[A, B],
+            callers: "777 888",
+            wants: "ABs ABs",
+            later: "ABs ABs",
+        },
+        Row {
+            says: "what one source uses up is not another's",
+            list: &[A],
+            callers: "77879 9",
+            wants: "AsAsA s",
+            later: "AsAsA s",
+        },
+        Row {
+            says: "the destination's limit is not used up by a source over its own",
+            list: &["sip:10.0.0.1:5060 cps=2 cps_burst=2"],
+            callers: "77789",
+            wants: "AssA-",
+            later: "AssA-",
+        },
+        Row {
+            says: "nor is the source's by a destination that is at its own",
+            list: &["sip:10.0.0.1:5060 cps=1", "sip:10.0.0.2:5060 cps=4 cps_burst=4"],
+            callers: "7878",
+            wants: "ABB-",
+            later: "ABB-",
+        },
+    ];
+    for row in rows {
+        let mut relay = one_of_each_source(row.list);
+        let mut calls = |round: &str| -> String {
+            let calls = row.callers.chars().enumerate().map(|(n, caller)| {
+                let call_id = format!("{round}-{n}");
+                match caller {
+                    ' ' => ' ',
+                    _ => from(&mut relay, &format!("198.51.100.{caller}:506{n}"), &call_id),
+                }
+            });
+            let calls = calls.collect();
+            relay.pass_ms(1_000);
+            calls
+        };
+        assert_eq!(calls("first"), row.wants, "{}", row.says);
+        assert_eq!(calls("later"), row.later, "{}, a second later", row.says);
+    }
+}
+
+#[test]
+fn a_call_over_the_limit_of_its_source_is_answered_alike_every_time() {
+    let mut relay = one_of_each_source(&[A]);
+    assert_eq!(from(&mut relay, CALLER, "first"), 'A');
+    let first = relay.send(CALLER, invite("over"));
+    assert_eq!(first.verdict, Verdict::Answered(Answer::OverSourceRate));
+    let first = first.sent.unwrap();
+    assert_eq!(first.first_line(), "SIP/2.0 503 Over limit");
+    assert_eq!(first.rows("Retry-After"), ["1"]);
+    // By now it would be taken.
+    relay.pass_ms(5_000);
+    let copy = relay.send(CALLER, invite("over"));
+    assert_eq!(copy.verdict, Verdict::Answered(Answer::OverSourceRate));
+    assert_eq!(copy.sent.unwrap().bytes, first.bytes);
+    assert_eq!(from(&mut relay, CALLER, "next"), 'A');
+}
+
+#[test]
+fn a_call_that_is_not_sent_is_given_back_to_its_source() {
+    let mut relay = one_of_each_source(&["sip:10.0.0.1:5060 maxload=2"]);
+    let mut long = Request::new("INVITE", "long");
+    long.more = format!("X-Long: {}\r\n", "x".repeat(65_200));
+    assert_eq!(relay.send(CALLER, long.text()).verdict, Verdict::Answered(Answer::TooLarge));
+    assert_eq!(from(&mut relay, CALLER, "a"), 'A');
+    // What its source refuses is not in progress either.
+    assert_eq!(from(&mut relay, CALLER, "b"), 's');
+    assert_eq!(relay.shared.calls.len(), 1);
+    let set = relay.snapshot.destinations.set(1).unwrap();
+    assert_eq!(set.load().calls(), 1);
+    assert_eq!(from(&mut relay, "198.51.100.8:5060", "c"), 'A');
+}
+
+#[test]
+fn a_full_table_refuses_new_sources_and_no_others() {
+    let mut relay = one_of_each_source(&[A]);
+    let limits = Limits { calls_per_second: 1, burst: 2, calls_max: 0 };
+    relay.snapshot.set_default.source_limits = limits;
+    let source = |n: usize| format!("198.51.{}.{}:5060", n / 256, n % 256);
+    let refused = (0..300).find(|n| from(&mut relay, &source(*n), &format!("call-{n}")) == 's');
+    assert!((180..=256).contains(&refused.unwrap()), "{refused:?}");
+    assert_eq!(relay.shared.source_rates.table_full(), 1);
+    assert_eq!(from(&mut relay, &source(0), "again"), 'A');
+    relay.pass_ms(2_000);
+    assert_eq!(from(&mut relay, &source(refused.unwrap()), "later"), 'A');
+}
+
+#[test]
+fn over_ipv6_the_source_is_a_network() {
+    let mut relay = Relay::listening(&["192.0.2.1:5060", "[2001:db8::1]:5060"], &[A]);
+    relay.snapshot.set_default.source_limits =
+        Limits { calls_per_second: 1, burst: 1, calls_max: 0 };
+    for (source, is_taken) in [
+        ("[2001:db8:0:7::1]:5060", true),
+        ("[2001:db8:0:7::2]:5060", false),
+        ("[2001:db8:0:8::1]:5060", true),
+        ("[2001:db8:0:8:ffff::1]:5070", false),
+    ] {
+        let mut call = Request::new("INVITE", source);
+        call.via = format!("SIP/2.0/UDP {source};branch=z9hG4bK-{}", source.len());
+        let outcome = relay.send_to(0, 1, source, call.text().as_bytes());
+        assert_eq!(matches!(outcome.verdict, Verdict::Forwarded(_)), is_taken, "{source}");
+    }
+}

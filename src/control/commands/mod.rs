@@ -355,7 +355,7 @@ impl Commands {
         let in_force = self.inner.in_force();
         let policy = in_force.set_policy(in_force.config().policy.set);
         match answer {
-            Answer::OverRate | Answer::OverCalls => policy.over_limit.status.code,
+            answer if answer.is_over_limit() => policy.over_limit.status.code,
             _ => policy.no_destination.code,
         }
     }

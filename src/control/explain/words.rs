@@ -136,7 +136,7 @@ impl Facts<'_> {
             Answer::NoDestination if earlier == Some(Leads::NoDestination) => {
                 "a copy: it gets the same answer as the first one".into()
             }
-            Answer::OverRate | Answer::OverCalls if earlier == Some(Leads::OverLimit) => {
+            answer if answer.is_over_limit() && earlier == Some(Leads::OverLimit) => {
                 "a copy: it gets the same answer as the first one".into()
             }
             Answer::OverRate => format!(
@@ -146,6 +146,10 @@ impl Facts<'_> {
             Answer::OverCalls => format!(
                 "set {set}, or each destination of it that can be chosen, has all the calls in \
                  progress that its limit allows"
+            ),
+            Answer::OverSourceRate => format!(
+                "its source has sent all the calls per second that set {set} allows from one source \
+                 to one destination, to each destination of it that has room"
             ),
             Answer::NoDestination => format!("no destination of set {set} can be chosen"),
             Answer::Trying | Answer::Repeated => {

@@ -164,8 +164,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Gives up calls that were not heard of for too long.
+    /// Gives up calls that were not heard of for too long, and frees entries of sources that have
+    /// not called lately.
     pub(in crate::control) fn sweep_calls(&self, now: Now) {
+        self.shared.source_rates.sweep(now);
         if self.shared.calls.is_empty() {
             return;
         }

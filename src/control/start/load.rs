@@ -5,7 +5,7 @@ use tracing::{error, warn};
 use crate::calls::CallTable;
 use crate::config::{Config, RelayConfig, keyfile};
 use crate::control::error::{Error, all};
-use crate::destination::{Record, Resolved};
+use crate::destination::{Record, Resolved, SourceRates};
 use crate::keys::Keys;
 use crate::limits;
 use crate::pin::{PinMemory, PinTable};
@@ -111,6 +111,12 @@ pub(in crate::control) fn traffic(workers: usize) -> Result<Traffic, Error> {
 pub(in crate::control) fn calls() -> Result<CallTable, Error> {
     let words = Mapping::private(limits::CALLS_MAX).map_err(Error::Calls)?;
     Ok(CallTable::new(words))
+}
+
+/// Creates an empty table of the calls per second of each source.
+pub(in crate::control) fn source_rates() -> Result<SourceRates, Error> {
+    let words = Mapping::private(limits::SOURCE_RATES_MAX).map_err(Error::SourceRates)?;
+    Ok(SourceRates::new(words))
 }
 
 /// Returns a number by which this process recognises the Vias that it wrote.
