@@ -682,6 +682,19 @@ pub(crate) const SOURCE_CALLS_PER_SECOND_MAX: u32 = 10_000;
 /// given to another destination, so no entry outlives its pair.
 pub(crate) const SOURCE_BURST_MAX: u32 = 1_000;
 
+/// How many emergency calls per second of one source may pass a limit, unless configured: people make
+/// less than one a year each, so a trunk of a million has some two a minute, and a disaster many more.
+pub(crate) const EMERGENCY_PER_SOURCE_DEFAULT: u32 = 10;
+
+/// The most: all of them may come at once, so as many as a burst.
+pub(crate) const EMERGENCY_PER_SOURCE_MAX: u32 = SOURCE_BURST_MAX;
+
+/// Emergency numbers, and values of Resource-Priority. All are compared, each in some 10 ns.
+pub(crate) const EMERGENCY_NUMBERS_MAX: usize = 32;
+
+/// Characters of an emergency number (E.164 has up to 15 digits), or of a value of Resource-Priority.
+pub(crate) const EMERGENCY_NUMBER_LEN_MAX: usize = 32;
+
 const _: () = assert!(SOURCE_BURST_MAX == SOURCE_CALLS_PER_SECOND_MAX / 10);
 const _: () = assert!((SOURCE_BURST_MAX as u64 + 1) * 1_000 < SLOT_QUARANTINE_MS);
 

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::document::{Document, Section};
 use super::hash_over::hash_over;
 use super::relay::read_prefixes;
-use super::{failover, health, values};
+use super::{emergency, failover, health, values};
 use crate::destination::{Algorithm, Limits};
 use crate::limits;
 use crate::proxy::{
@@ -41,7 +41,8 @@ const SET_KEYS: &[&str] = &[
 ];
 
 /// Keys for the whole relay.
-const RELAY_KEYS: &[&str] = &["set", "in_dialog_to", "source_match", "options", "max_breadth"];
+const RELAY_KEYS: &[&str] =
+    &["set", "in_dialog_to", "source_match", "options", "max_breadth", "emergency"];
 
 /// Reads `[dispatch]` into the choices for the whole relay and the defaults of every set.
 pub(super) fn read(
@@ -70,6 +71,9 @@ pub(super) fn read(
     }
     if let Some(value) = section.integer(document, "max_breadth", &(1..=65_535), "") {
         policy.max_breadth = Some(value as u32);
+    }
+    if let Some(table) = section.section(document, "emergency") {
+        emergency::read(document, &table, &mut policy.emergency);
     }
     health::read_relay(document, section, policy);
     read_set_keys(document, section, defaults);

@@ -8,6 +8,7 @@ mod database_url;
 mod destinations;
 mod dispatch;
 mod document;
+mod emergency;
 mod events;
 mod failover;
 mod flags;

@@ -82,6 +82,11 @@ calls_max = 300
 source_calls_per_second = 10_000
 source_burst = 1_000
 over_limit = { code = 500, reason = "Full", retry_after_s = 0 }
+[dispatch.emergency]
+numbers = ["112", "+49-30-112"]
+resource_priority = ["esnet.0"]
+resource_priority_from = ["192.0.2.0/24"]
+per_source = 1_000
 
 [set.2]
 record_route = true
@@ -131,6 +136,13 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!((policy.set, policy.max_breadth), (2, Some(60)));
     assert_eq!(policy.source_match, SourceMatch::Address);
     assert!(policy.options_always_ok);
+    let emergency = &policy.emergency;
+    assert_eq!(
+        (&*emergency.numbers, emergency.per_source),
+        (&["112", "+4930112"].map(String::from)[..], 1_000)
+    );
+    assert_eq!(emergency.resource_priority, ["esnet.0"]);
+    assert!(emergency.resource_priority_from[0].contains("192.0.2.7".parse().unwrap()));
     let default = &config.set_default;
     assert_eq!(default.choosing.algorithm, Algorithm::RoundRobin);
     assert!(!default.record_route);
@@ -432,6 +444,41 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "set.2",
         "source_burst = 9",
         "[set.2] source_burst: there is no source_calls_per_second whose burst it is: write source_calls_per_second, too",
+    ),
+    (
+        "dispatch",
+        "emergency = { number = [\"112\"] }",
+        "[dispatch] emergency unknown key \"number\": did you mean \"numbers\"?",
+    ),
+    (
+        "dispatch.emergency",
+        "numbers = [\"urn:service:sos\"]",
+        "[dispatch] emergency numbers: \"urn:service:sos\" is not a number: write 1 to 32 of the characters 0 to 9, * and #, a + before them if callers write one",
+    ),
+    (
+        "dispatch.emergency",
+        "per_source = 1_001\nnumbers = []",
+        "[dispatch] emergency per_source: 1001 is out of range: write a number from 0 to 1000, 0 if none may pass a limit",
+    ),
+    (
+        "dispatch.emergency",
+        "resource_priority = [\"esnet\"]\nresource_priority_from = [\"192.0.2.1\"]",
+        "[dispatch] emergency resource_priority: \"esnet\" is not a value of Resource-Priority: write NAMESPACE.PRIORITY, such as \"esnet.0\"",
+    ),
+    (
+        "dispatch.emergency",
+        "resource_priority = [\"esnet.0\"]",
+        "[dispatch] emergency resource_priority: it does not say whose: add resource_priority_from, the addresses that may send it",
+    ),
+    (
+        "dispatch.emergency",
+        "resource_priority_from = [\"192.0.2.1\"]",
+        "[dispatch] emergency resource_priority_from: there is no resource_priority that it is about: add resource_priority, too",
+    ),
+    (
+        "set.2",
+        "emergency = { numbers = [\"112\"] }",
+        "[set.2] emergency holds for the whole relay: write it under [dispatch]",
     ),
     (
         "dispatch",

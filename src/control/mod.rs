@@ -363,6 +363,9 @@ impl Inner {
         totals.pins = self.shared.pins.counters().into();
         totals.calls = (&self.shared.calls).into();
         totals.transactions = (&self.shared.transaction_counters).into();
+        let emergencies = &self.shared.emergencies;
+        totals.emergencies_passed = emergencies.passed();
+        totals.emergencies_over_ceiling = emergencies.over_ceiling();
         totals.source_rates_full = self.shared.source_rates.table_full();
         totals.sightings_lost = self.sightings.lost();
         totals.draining = self.in_force().is_draining();

@@ -47,9 +47,10 @@ pub struct Load {
 }
 
 /// The result of one look at a rate.
-struct Conforming {
+struct Step {
     /// The word if the call is taken.
     next_ns: u64,
+    conforms: bool,
 }
 
 impl Limits {
@@ -107,15 +108,25 @@ impl Load {
         }
         // Relaxed: the word is complete by itself, and nothing else is published through it. The
         // compare-and-swap makes each worker see what the others took.
-        let mut word = self.whole_ns.load(Ordering::Relaxed);
-        while let Some(Conforming { next_ns }) = conforms(word, now, limits) {
-            let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
-            match self.whole_ns.compare_exchange_weak(word, next_ns, order, failed) {
-                Ok(_) => return Ok(()),
-                Err(newer) => word = newer,
-            }
+        let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+        let next = |word| {
+            let Step { next_ns, conforms } = step(word, now, limits);
+            conforms.then_some(next_ns)
+        };
+        self.whole_ns.fetch_update(order, failed, next).map(drop).map_err(|_| Over::Rate)
+    }
+
+    /// Takes one call, whatever these limits say.
+    pub fn take_anyway(&self, now: Now, limits: Limits, is_counted: bool) {
+        if is_counted {
+            self.begin_call(0);
         }
-        Err(Over::Rate)
+        if limits.calls_per_second > 0 {
+            let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+            let next = |word| Some(step(word, now, limits).next_ns);
+            let taken = self.whole_ns.fetch_update(order, failed, next);
+            debug_assert!(taken.is_ok(), "there always is a next word");
+        }
     }
 
     /// Returns what [`Load::take`] would return, and takes nothing.
@@ -127,7 +138,7 @@ impl Load {
             return Ok(());
         }
         let word = self.whole_ns.load(Ordering::Relaxed);
-        conforms(word, now, limits).map(|_| ()).ok_or(Over::Rate)
+        if step(word, now, limits).conforms { Ok(()) } else { Err(Over::Rate) }
     }
 
     /// Returns the tries of a stateful set.
@@ -177,13 +188,13 @@ fn is_below(calls: u64, calls_max: u32) -> bool {
     calls_max == 0 || calls < u64::from(calls_max)
 }
 
-/// Returns the next word if one more call conforms.
-fn conforms(word: u64, now: Now, limits: Limits) -> Option<Conforming> {
+/// Returns the next word if one more call is taken, and whether that call conforms.
+fn step(word: u64, now: Now, limits: Limits) -> Step {
     let now_ns = now.ms() * NS_PER_MS;
     let (interval, ahead_max) = (limits.interval_ns(), limits.ahead_max_ns());
     // A smaller burst may have come into force since: then all of it is used up, and no more.
     let word = word.clamp(now_ns, now_ns + ahead_max + interval);
-    (word - now_ns <= ahead_max).then(|| Conforming { next_ns: word + interval })
+    Step { next_ns: word + interval, conforms: word - now_ns <= ahead_max }
 }
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -292,6 +303,22 @@ mod tests {
         let any = Limits::default();
         assert!((0..100).all(|_| load.take(now, any, true).is_ok()));
         assert_eq!(load.calls(), 102);
+    }
+
+    #[test]
+    fn what_is_taken_anyway_is_taken_from_the_others() {
+        let (load, now) = (Load::default(), Now::from_ms(T0));
+        let limits = Limits { calls_max: 1, ..rate(10, 2) };
+        for _ in 0..50 {
+            load.take_anyway(now, limits, true);
+        }
+        assert_eq!((load.calls(), load.look(now, limits, true)), (50, Err(Over::Calls)));
+        // One interval later than after a usual burst, and no more.
+        assert_eq!([100, 200, 300].map(|ms| taken(&load, ms, rate(10, 2))), [0, 1, 1]);
+        load.give_back(limits, true);
+        assert_eq!((load.calls(), taken(&load, 300, rate(10, 2))), (49, 1));
+        load.take_anyway(now, Limits::default(), false);
+        assert_eq!(load.calls(), 49);
     }
 
     #[test]

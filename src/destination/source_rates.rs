@@ -46,6 +46,13 @@ pub struct SourceRates {
     sweep_at: AtomicU64,
 }
 
+/// The result of one look at a rate.
+struct Step {
+    /// The word if the call is taken.
+    next: u64,
+    conforms: bool,
+}
+
 /// What came of adding an entry.
 enum Added {
     Yes,
@@ -94,8 +101,11 @@ impl SourceRates {
             match self.find(pair) {
                 Some((_, word)) if word & TENTATIVE != 0 => pause(),
                 Some((way, word)) => {
-                    let next = next_word(word, now, limits).ok_or(Over::SourceRate)?;
-                    if swap(&self.words[way], word, next) {
+                    let step = step(word, now, limits);
+                    if !step.conforms {
+                        return Err(Over::SourceRate);
+                    }
+                    if swap(&self.words[way], word, step.next) {
                         return Ok(());
                     }
                 }
@@ -109,10 +119,29 @@ impl SourceRates {
         Err(Over::SourcesFull)
     }
 
+    /// Takes one call of this pair, whatever the limit says. If there is no room, it is not counted.
+    pub fn take_anyway(&self, now: Now, pair: Pair, limits: Limits) {
+        for _ in 0..limits::CLAIM_TRIES {
+            match self.find(pair) {
+                Some((_, word)) if word & TENTATIVE != 0 => pause(),
+                Some((way, word)) => {
+                    if swap(&self.words[way], word, step(word, now, limits).next) {
+                        return;
+                    }
+                }
+                None => match self.add(now, pair, limits) {
+                    Added::Again => pause(),
+                    Added::Yes | Added::Full => return,
+                },
+            }
+        }
+    }
+
     /// Returns what [`SourceRates::take`] would return, and takes nothing.
     pub fn look(&self, now: Now, pair: Pair, limits: Limits) -> Result<(), Over> {
         match self.find(pair) {
-            Some((_, word)) => next_word(word, now, limits).map(drop).ok_or(Over::SourceRate),
+            Some((_, word)) if step(word, now, limits).conforms => Ok(()),
+            Some(_) => Err(Over::SourceRate),
             None => self.free_way(now, pair).map(drop).ok_or(Over::SourcesFull),
         }
     }
@@ -262,14 +291,14 @@ fn is_free(word: u64, now: Now) -> bool {
     word & USED == 0 || word & TENTATIVE == 0 && ahead_us(word, now) == 0
 }
 
-/// Returns the next word if one more call conforms.
-fn next_word(word: u64, now: Now, limits: Limits) -> Option<u64> {
+/// Returns the next word if one more call is taken, and whether that call conforms.
+fn step(word: u64, now: Now, limits: Limits) -> Step {
     let interval = interval_us(limits);
     let ahead_max = u64::from(limits.burst_in_force() - 1) * interval;
     // A smaller burst may have come into force since: then all of it is used up, and no more.
     let ahead = ahead_us(word, now).min(ahead_max + interval);
     let time = (now_us(now) + ahead + interval) & TIME_MASK;
-    (ahead <= ahead_max).then_some(word & !TIME_MASK | time)
+    Step { next: word & !TIME_MASK | time, conforms: ahead <= ahead_max }
 }
 
 fn pause() {

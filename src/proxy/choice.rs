@@ -35,6 +35,8 @@ struct Counts {
     is_call: bool,
     /// It is a call in progress, and they are counted.
     is_in_progress: bool,
+    /// It is an emergency call that passes a limit.
+    passes: bool,
 }
 
 /// Whether a choice is made or only looked at.
@@ -45,10 +47,18 @@ trait Mode {
     fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
     /// Returns whether these limits allow one more call.
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over>;
+    /// Counts one more call, whatever these limits say.
+    fn count_anyway(at: &Arrival, load: &Load, limits: Limits, counts: Counts);
     /// Returns whether the limit of its source allows one more call to this destination.
     fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over>;
+    /// Counts one more call to this destination, whatever the limit of its source says.
+    fn count_source_anyway(at: &Arrival, limit: SourceLimit, to: Slot);
     /// Counts a call that found no room in the table of sources.
     fn count_full(at: &Arrival);
+    /// Counts an emergency call at a limit.
+    fn count_emergency(at: &Arrival, passes: bool);
+    /// Gives back the pass of an emergency call.
+    fn give_pass_back(at: &Arrival);
     /// Gives a counted call back.
     fn give_back(load: &Load, limits: Limits, counts: Counts);
 }
@@ -68,12 +78,30 @@ impl Mode for Taking {
         load.take(at.now, counts.of(limits), counts.is_in_progress)
     }
 
+    fn count_anyway(at: &Arrival, load: &Load, limits: Limits, counts: Counts) {
+        load.take_anyway(at.now, counts.of(limits), counts.is_in_progress);
+    }
+
     fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over> {
         limit.take(at, to)
     }
 
+    fn count_source_anyway(at: &Arrival, limit: SourceLimit, to: Slot) {
+        limit.take_anyway(at, to);
+    }
+
     fn count_full(at: &Arrival) {
         at.shared.source_rates.count_full();
+    }
+
+    fn count_emergency(at: &Arrival, passes: bool) {
+        at.shared.emergencies.count(passes);
+    }
+
+    fn give_pass_back(at: &Arrival) {
+        if let Some(limit) = SourceLimit::of_emergencies(at) {
+            limit.give_back(at, pin::NO_SLOT);
+        }
     }
 
     fn give_back(load: &Load, limits: Limits, counts: Counts) {
@@ -96,11 +124,19 @@ impl Mode for Looking {
         load.look(at.now, counts.of(limits), counts.is_in_progress)
     }
 
+    fn count_anyway(_: &Arrival, _: &Load, _: Limits, _: Counts) {}
+
     fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over> {
         limit.look(at, to)
     }
 
+    fn count_source_anyway(_: &Arrival, _: SourceLimit, _: Slot) {}
+
     fn count_full(_: &Arrival) {}
+
+    fn count_emergency(_: &Arrival, _: bool) {}
+
+    fn give_pass_back(_: &Arrival) {}
 
     fn give_back(_: &Load, _: Limits, _: Counts) {}
 }
@@ -133,6 +169,9 @@ impl Taken {
         }
         if let Some(limit) = self.counts.source_limit(at, policy) {
             limit.give_back(at, self.slot);
+        }
+        if self.counts.passes {
+            Taking::give_pass_back(at);
         }
     }
 }
@@ -292,13 +331,18 @@ impl Core {
 
     /// Takes an offer of the set, and begins the call if it counts those in progress.
     fn offer_call(&self, at: &Arrival, request: &Request, set: u32, tried: &Tried) -> Offer {
-        let offer = self.offer::<Taking>(at, request, set, tried);
-        if let Offer::To(_, taken) = offer
+        let mut offer = self.offer::<Taking>(at, request, set, tried);
+        if let Offer::To(_, taken) = &mut offer
             && taken.counts.is_in_progress
             && !self.begin_call(at, taken.slot)
         {
-            taken.give_back(at);
-            return Offer::Nothing(Answer::OverCalls);
+            if !taken.counts.passes && !self.passes_limits::<Taking>(at) {
+                taken.give_back(at);
+                return Offer::Nothing(Answer::OverCalls);
+            }
+            // It is sent, and not counted.
+            at.snapshot.destinations.end_call(taken.slot);
+            taken.counts = Counts { is_in_progress: false, passes: true, ..taken.counts };
         }
         offer
     }
@@ -307,7 +351,12 @@ impl Core {
     fn look_at_offer(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
         let offer = self.offer::<Looking>(at, request, set, &Tried::NONE);
         match offer {
-            Offer::To(_, taken) if taken.counts.is_in_progress && !self.may_begin_call(at) => {
+            Offer::To(_, taken)
+                if taken.counts.is_in_progress
+                    && !self.may_begin_call(at)
+                    && !taken.counts.passes
+                    && !self.passes_limits::<Looking>(at) =>
+            {
                 Offer::Nothing(Answer::OverCalls)
             }
             offer => offer,
@@ -362,42 +411,72 @@ impl Core {
         let policy = at.snapshot.set_policy(set.id);
         let limits = policy.limits;
         let is_invite = self.message.method == Method::Invite;
-        let counts = Counts {
+        let mut counts = Counts {
             is_call: is_invite && rule == Rule::Turn,
             is_in_progress: is_invite && (limits.calls_max > 0 || set.counts_calls()),
+            passes: false,
         };
         if counts.is_any()
             && let Err(over) = M::count(at, set.load(), limits, counts)
         {
-            return Offer::Nothing(answer_over(over));
+            counts.passes = self.passes_limits::<M>(at);
+            if !counts.passes {
+                return Offer::Nothing(answer_over(over));
+            }
+            M::count_anyway(at, set.load(), limits, counts);
         }
         let source_limit = counts.source_limit(at, policy);
-        let mut first_over = None;
-        let picked = pick(&mut |slot| {
+        let mut refused = None;
+        let mut picked = pick(&mut |slot| {
             if tried.contains(slot) {
                 return false;
             }
             match count_at::<M>(at, slot, counts, source_limit) {
                 Ok(()) => true,
                 Err(over) => {
-                    first_over.get_or_insert(over);
+                    refused.get_or_insert((slot, over));
                     false
                 }
             }
         });
+        if let (Picked::NoneFits, Some((slot, _))) = (&picked, refused)
+            && (counts.passes || self.passes_limits::<M>(at))
+        {
+            // The one that the algorithm chose first.
+            counts.passes = true;
+            count_anyway_at::<M>(at, slot, counts, source_limit);
+            picked = Picked::To(slot);
+        }
         if !matches!(picked, Picked::To(_)) && counts.is_any() {
             M::give_back(set.load(), limits, counts);
+            if counts.passes {
+                M::give_pass_back(at);
+            }
         }
         match picked {
             Picked::To(slot) => Offer::To(rule, Taken { slot, set: set.id, counts }),
             Picked::NoneFits => {
-                if first_over == Some(Over::SourcesFull) {
+                let over = refused.map_or(Over::Rate, |(_, over)| over);
+                if over == Over::SourcesFull {
                     M::count_full(at);
                 }
-                Offer::Nothing(answer_over(first_over.unwrap_or(Over::Rate)))
+                Offer::Nothing(answer_over(over))
             }
             Picked::Nothing => Offer::Nothing(Answer::NoDestination),
         }
+    }
+
+    /// Returns whether this call, which is over a limit, passes it: it is an emergency call, and its
+    /// source has not used up the passes of this second.
+    #[cold]
+    fn passes_limits<M: Mode>(&self, at: &Arrival) -> bool {
+        if self.emergency(at).is_none() {
+            return false;
+        }
+        let limit = SourceLimit::of_emergencies(at);
+        let passes = limit.is_some_and(|limit| M::count_source(at, limit, pin::NO_SLOT).is_ok());
+        M::count_emergency(at, passes);
+        passes
     }
 
     fn accept(&self, at: &Arrival, request: &Request, offer: &Offer) -> Action {
@@ -472,6 +551,22 @@ fn count_at<M: Mode>(
         M::give_back(&destination.load, hop.limits, counts);
     }
     counted
+}
+
+/// Counts the request at this destination, whatever its limits and that of the source say.
+fn count_anyway_at<M: Mode>(
+    at: &Arrival,
+    slot: Slot,
+    counts: Counts,
+    source_limit: Option<SourceLimit>,
+) {
+    let destinations = &at.snapshot.destinations;
+    if let (Some(hop), Some(destination)) = (destinations.hop(slot), destinations.get(slot)) {
+        M::count_anyway(at, &destination.load, hop.limits, counts);
+    }
+    if let Some(limit) = source_limit {
+        M::count_source_anyway(at, limit, slot);
+    }
 }
 
 /// Returns the answer to a call over this limit.

@@ -11,7 +11,8 @@ use super::in_dialog::Dialog;
 use super::neighbour;
 use super::stateful::Stateful;
 use super::{
-    Arrival, Core, Flow, FrameBuffer, ListenerId, Outbox, Shared, Snapshot, StartLine, Verdict,
+    Arrival, Core, EmergencyBy, Flow, FrameBuffer, ListenerId, Outbox, Shared, Snapshot, StartLine,
+    Verdict,
 };
 use crate::clock::Now;
 use crate::destination::{Known, Slot};
@@ -38,6 +39,8 @@ pub struct Explained {
     pub rule: Rule,
     /// What is wrong with it.
     pub fault: Option<Fault>,
+    /// What makes it an emergency call.
+    pub emergency: Option<EmergencyBy>,
     /// The set that new requests are dispatched to.
     pub set: u32,
     /// The destination that sent it, by its source address.
@@ -167,6 +170,7 @@ impl Explainer {
             verdict,
             rule,
             fault: core.message.fault,
+            emergency: core.emergency(at),
             set,
             sender,
             route: core.own_route(at),

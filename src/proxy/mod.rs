@@ -24,6 +24,7 @@ mod branch;
 mod call;
 mod choice;
 mod decision;
+mod emergency;
 mod event;
 mod explain;
 mod failed_call;
@@ -50,6 +51,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 pub use decision::Rule;
+pub(crate) use emergency::is_separator;
+pub use emergency::{Emergency, EmergencyBy, EmergencyCounters};
 pub use event::{Dispatched, Event, Heard, ProbeAnswer, Unreachable};
 pub use explain::{
     Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
@@ -92,6 +95,8 @@ pub struct Shared {
     pub calls: CallTable,
     /// The calls per second of each source, in sets that limit them.
     pub source_rates: SourceRates,
+    /// Emergency calls that came to a limit.
+    pub emergencies: EmergencyCounters,
     /// A random number of this process: slots in our Vias count only with this number.
     pub incarnation: u16,
     /// Which worker has the transactions of which call; `None` if there is one worker.
@@ -114,6 +119,7 @@ impl Shared {
             pins,
             calls,
             source_rates,
+            emergencies: EmergencyCounters::default(),
             incarnation,
             owners: None,
             transactions: TransactionRoom::default(),

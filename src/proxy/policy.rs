@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::emergency::Emergency;
 use crate::destination::{Choosing, Limits, SourceMatch};
 use crate::health::{Passive, Probing};
 use crate::limits;
@@ -126,6 +127,8 @@ pub struct Policy {
     /// Max-Breadth (RFC 5393 §5.3.3): the greatest value forwarded; `None` does not change the
     /// field.
     pub max_breadth: Option<u32>,
+    /// Which calls are emergency calls.
+    pub emergency: Emergency,
     /// Probes per second over all destinations.
     pub probes_per_second_max: u32,
     /// Some set forwards statefully, so each call belongs to one worker.
@@ -179,6 +182,7 @@ impl Default for Policy {
             source_match: SourceMatch::default(),
             options_always_ok: false,
             max_breadth: None,
+            emergency: Emergency::default(),
             probes_per_second_max: limits::PROBES_PER_SECOND_DEFAULT,
             is_stateful: false,
         }

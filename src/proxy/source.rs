@@ -20,9 +20,22 @@ impl SourceLimit {
         (limits.calls_per_second > 0).then(|| Self { source: source(at), limits })
     }
 
+    /// Returns the limit of the emergency calls of this source that pass other limits, wherever they
+    /// go.
+    pub(super) fn of_emergencies(at: &Arrival) -> Option<Self> {
+        let calls_per_second = at.snapshot.policy.emergency.per_source;
+        let limits = Limits { calls_per_second, burst: calls_per_second, calls_max: 0 };
+        (calls_per_second > 0).then(|| Self { source: source(at), limits })
+    }
+
     /// Takes one call to this destination if the limit allows it.
     pub(super) fn take(self, at: &Arrival, to: Slot) -> Result<(), Over> {
         at.shared.source_rates.take(at.now, self.pair(to), self.limits)
+    }
+
+    /// Takes one call to this destination, whatever the limit says.
+    pub(super) fn take_anyway(self, at: &Arrival, to: Slot) {
+        at.shared.source_rates.take_anyway(at.now, self.pair(to), self.limits);
     }
 
     /// Returns what [`SourceLimit::take`] would return.

@@ -46,6 +46,10 @@ pub struct Totals {
     pub transactions: TransactionTotals,
     /// Calls that were refused because there was no room for the rate of their source.
     pub source_rates_full: u64,
+    /// Emergency calls that passed a limit.
+    pub emergencies_passed: u64,
+    /// Emergency calls at a limit, of a source that had too many.
+    pub emergencies_over_ceiling: u64,
     /// Dispatch lines that were lost: the log was behind, or standard error could not be written
     /// to.
     pub log_lost: u64,
@@ -247,6 +251,8 @@ impl Totals {
             ("transactions.repeated", self.transactions.repeated),
             ("transactions.cancels", self.transactions.cancels),
             ("source_rates.table_full", self.source_rates_full),
+            ("emergency.passed", self.emergencies_passed),
+            ("emergency.over_ceiling", self.emergencies_over_ceiling),
             ("icmp.proven", self.icmp_proven),
             ("icmp.unproven", self.icmp_unproven),
             ("icmp.other", self.icmp_other),

@@ -17,6 +17,7 @@ mod checks;
 mod choice;
 mod destinations;
 mod dialogs;
+mod emergencies;
 mod events;
 mod explain;
 mod law;

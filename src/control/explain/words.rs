@@ -6,8 +6,8 @@ use crate::destination::Slot;
 use crate::message::{Fault, Message, Method};
 use crate::pin::State;
 use crate::proxy::{
-    Answer, Explained, Forwarded, Leads, OwnRoute, Reason, Remembered, Rule, Snapshot, Speaker,
-    Verdict,
+    Answer, EmergencyBy, Explained, Forwarded, Leads, OwnRoute, Reason, Remembered, Rule, Snapshot,
+    Speaker, Verdict,
 };
 
 /// What the words describe.
@@ -50,6 +50,7 @@ impl Facts<'_> {
             Verdict::HandedOver(_) => "that worker has the transactions of its call".into(),
         };
         let mut because = vec![cause];
+        because.extend(self.emergency());
         because
             .extend(self.explained.transaction.map(|pin| self.remembered("its transaction", pin)));
         because.extend(self.explained.call.map(|pin| self.remembered("its call", pin)));
@@ -72,6 +73,21 @@ impl Facts<'_> {
             ));
         }
         because
+    }
+
+    fn emergency(&self) -> Option<String> {
+        let what = match self.explained.emergency? {
+            EmergencyBy::Service => "its Request-URI is urn:service:sos",
+            EmergencyBy::Number => "it is for a number of dispatch.emergency.numbers",
+            EmergencyBy::ResourcePriority => {
+                "its Resource-Priority is one of dispatch.emergency.resource_priority"
+            }
+        };
+        let per_source = self.snapshot.policy.emergency.per_source;
+        Some(format!(
+            "it is an emergency call ({what}): limits do not refuse it, up to {per_source} such \
+             calls a second from its source"
+        ))
     }
 
     fn rule(&self) -> String {

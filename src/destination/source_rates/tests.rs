@@ -107,6 +107,20 @@ fn two_buckets_let_a_table_be_three_quarters_full() {
 
 /// The clock of the entries wraps after 19 hours.
 #[test]
+fn what_is_taken_anyway_is_taken_from_the_others() {
+    let (rates, limits) = (SourceRates::on_heap(8), rate(10, 2));
+    for _ in 0..50 {
+        rates.take_anyway(Now::from_ms(T0), pair(1), limits);
+    }
+    // One interval later than after a usual burst, and no more.
+    assert_eq!([100, 200, 300].map(|ms| taken(&rates, ms, pair(1), limits)), [0, 1, 1]);
+    for n in 2..20 {
+        rates.take_anyway(Now::from_ms(T0 + 300), pair(n), limits);
+    }
+    assert_eq!(in_use(&rates), 8, "others are not counted");
+}
+
+#[test]
 fn the_clock_wraps() {
     let limits = rate(1, 3);
     let wraps_ms = (1 << TIME_BITS) / US_PER_MS;
