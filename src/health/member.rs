@@ -74,6 +74,13 @@ struct Full {
     is_by_calls: bool,
 }
 
+/// Most of the calls that failed were answered with 503.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Busy {
+    /// The longest Retry-After of these.
+    pub(super) retry_after_s: Option<u32>,
+}
+
 /// The result of a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Outcome {
@@ -265,12 +272,12 @@ impl Member {
     }
 
     /// It answered too many calls with 5xx: with 503 it is full, with others it fails.
-    pub(super) fn fails_calls(&mut self, now: Now, share: FailedShare, is_busy: bool) {
-        let full_s = u64::from(self.target.probing.full_s);
-        if !is_busy || full_s == 0 {
+    pub(super) fn fails_calls(&mut self, now: Now, share: FailedShare, busy: Option<Busy>) {
+        let Some(Busy { retry_after_s }) = busy.filter(|_| self.target.probing.full_s > 0) else {
             self.take_out(now, ChangeReason::Failing(share));
             return;
-        }
+        };
+        let full_s = u64::from(retry_after_s.unwrap_or(self.target.probing.full_s).max(1));
         let doubled = match self.refused {
             Some((until, doubled)) if now < until.plus_ms(REFUSES_AGAIN_MS) => doubled + 1,
             _ => 0,

@@ -52,7 +52,7 @@ use crate::clock::Now;
 use crate::destination::{Flags, Slot};
 use crate::limits::{SENDERS_MS, WINDOW_MS};
 use crate::listener::ListenerId;
-use member::{Judged, Member, Outcome};
+use member::{Busy, Judged, Member, Outcome};
 use prober::{EndpointId, Prober, Want};
 use rule::is_disabled;
 use share::{Numbers, Share, median_of_others};
@@ -122,8 +122,7 @@ pub struct Actions {
     pub changes: Vec<Change>,
 }
 
-/// The traffic of a destination, summed up over all workers. All but the three with a bit for each
-/// only grow.
+/// The traffic of a destination, summed up over all workers. All but the last four only grow.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SlotTraffic {
     /// New requests sent to it.
@@ -144,6 +143,8 @@ pub struct SlotTraffic {
     pub failed_callers: u64,
     /// The same of the called numbers.
     pub failed_numbers: u64,
+    /// The longest Retry-After of the calls answered with 503 since the last reading, in seconds.
+    pub retry_after_s: Option<u32>,
 }
 
 /// What is known of a destination, for lists.
@@ -596,7 +597,8 @@ impl Health {
         let failed = FailedShare { failed: share.all_failed(), calls, ms, others_percent };
         let is_busy = share.busy > share.failed;
         self.judge(now, slot, |member| {
-            member.fails_calls(now, failed, is_busy);
+            let retry_after_s = member.traffic.retry_after_s(now);
+            member.fails_calls(now, failed, is_busy.then_some(Busy { retry_after_s }));
             member.blamed_for = share.numbers;
         });
     }

@@ -122,12 +122,18 @@ impl World {
         traffic.failed_numbers |= numbers;
     }
 
+    /// Some of the 503 above had this Retry-After.
+    fn retry_after(&mut self, number: u16, seconds: u32) {
+        self.traffic.entry(Slot(number)).or_default().retry_after_s = Some(seconds);
+    }
+
     fn read(&mut self) {
         let traffic = self.traffic.clone();
         let of = |slot| traffic.get(&slot).copied().unwrap_or_default();
         self.health.traffic(self.now, std::mem::take(&mut self.senders), of);
         for traffic in self.traffic.values_mut() {
             (traffic.failed_callers, traffic.failed_numbers) = (0, 0);
+            traffic.retry_after_s = None;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::SlotTraffic;
 use super::share::{Share, Sliding};
 use crate::clock::Now;
-use crate::limits::WINDOW_MS;
+use crate::limits::{SHARES_MS, WINDOW_MS};
 
 /// What is remembered of a destination's traffic.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Traffic {
     answered_at: Option<Now>,
     run: Run,
     calls: Sliding,
+    /// The longest Retry-After of calls answered with 503, and when it was last renewed.
+    retry_after: Option<(u32, Now)>,
 }
 
 /// Windows in a row in which nothing was heard.
@@ -71,6 +73,10 @@ impl Traffic {
             ms: 0,
         };
         self.calls.add(now, share);
+        if let Some(seconds) = counters.retry_after_s {
+            let longest = self.retry_after_s(now).unwrap_or(0).max(seconds);
+            self.retry_after = Some((longest, now));
+        }
         let seen = Seen {
             has_answered: counters.answered > last.answered,
             was_heard: counters.heard > last.heard || counters.answered > last.answered,
@@ -113,6 +119,13 @@ impl Traffic {
     pub(super) fn forgive(&mut self) {
         self.run = Run::default();
         self.calls = Sliding::default();
+        self.retry_after = None;
+    }
+
+    /// Returns the longest Retry-After of calls that were answered with 503 lately.
+    pub(super) fn retry_after_s(&self, now: Now) -> Option<u32> {
+        let (seconds, at) = self.retry_after?;
+        (now < at.plus_ms(SHARES_MS)).then_some(seconds)
     }
 
     /// Returns the calls of the last 10 s.

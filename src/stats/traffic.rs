@@ -52,13 +52,16 @@ pub struct SlotTraffic {
     pub sources: u64,
 }
 
-/// Whose calls failed: each caller and each called number sets one of 64 bits.
+/// Whose calls failed, each caller and each called number sets one of 64 bits, and what the responses
+/// said.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct FailedCalls {
     /// The callers.
     pub callers: u64,
     /// The called numbers.
     pub numbers: u64,
+    /// The longest Retry-After of those that failed with 503, in seconds, at least 1.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Traffic {
@@ -127,6 +130,8 @@ impl Traffic {
             let Some(words) = self.failed(worker, slot) else { break };
             all.callers |= take(&words[CALLERS]);
             all.numbers |= take(&words[NUMBERS]);
+            let retry_after_s = u32::try_from(take(&words[RETRY_AFTER])).ok();
+            all.retry_after_s = all.retry_after_s.max(retry_after_s.filter(|s| *s > 0));
         }
         all
     }
@@ -181,6 +186,10 @@ impl Traffic {
         };
         set(&words[CALLERS], 1 << (call.caller % 64));
         set(&words[NUMBERS], 1 << (call.number % 64));
+        if let Some(seconds) = heard.retry_after_s {
+            // The reader writes, too, so this is one step.
+            words[RETRY_AFTER].fetch_max(u64::from(seconds.max(1)), Ordering::Relaxed);
+        }
     }
 
     /// Returns the words of the failed calls of a slot; `None` for a reserved number.
@@ -251,9 +260,10 @@ const ANSWER_MS: usize = 6;
 const SOURCES: usize = 7;
 
 /// Words of the failed calls of one slot.
-const FAILED_WORDS: usize = 2;
+const FAILED_WORDS: usize = 3;
 const CALLERS: usize = 0;
 const NUMBERS: usize = 1;
+const RETRY_AFTER: usize = 2;
 
 // The lines of two workers share no cache line.
 const _: () = assert!((SLOTS_MAX * FAILED_WORDS).is_multiple_of(LINE_WORDS));
@@ -426,7 +436,8 @@ mod tests {
         traffic
             .count(1, &Event::Heard(Heard { failed: call(7, 7), ..response(503, (true, false)) }));
         assert_eq!(traffic.take_failed(Slot(6)), FailedCalls::default());
-        let wants = FailedCalls { callers: 1 << 63 | 0b10, numbers: 0b1100 };
+        let wants =
+            FailedCalls { callers: 1 << 63 | 0b10, numbers: 0b1100, ..FailedCalls::default() };
         assert_eq!(traffic.take_failed(SLOT), wants);
         assert_eq!(traffic.take_failed(SLOT), FailedCalls::default());
         // Those of the last slot of each worker are neither the first's nor another's.
@@ -438,8 +449,33 @@ mod tests {
         }
         assert_eq!(traffic.take_senders(), 0);
         assert_eq!(traffic.take_failed(Slot(0)), FailedCalls::default());
-        let wants = FailedCalls { callers: 0b11, numbers: 0b11 << 10 };
+        let wants = FailedCalls { callers: 0b11, numbers: 0b11 << 10, ..FailedCalls::default() };
         assert_eq!(traffic.take_failed(last), wants);
+    }
+
+    #[test]
+    fn the_longest_retry_after_since_the_last_look() {
+        let traffic = traffic(2);
+        let refuse = |worker, retry_after_s| {
+            let failed = Some(FailedCall { caller: 1, number: 1 });
+            let heard = Heard { retry_after_s, failed, ..response(503, (true, true)) };
+            traffic.count(worker, &Event::Heard(heard));
+            traffic.take_failed(SLOT).retry_after_s
+        };
+        for (seconds, wants) in [(None, None), (Some(7), Some(7)), (None, None), (Some(0), Some(1))]
+        {
+            assert_eq!(refuse(0, seconds), wants);
+        }
+        let heard = Heard {
+            failed: Some(FailedCall { caller: 1, number: 1 }),
+            ..response(503, (true, true))
+        };
+        for (worker, seconds) in [(0, 5), (1, 9), (0, 8), (1, 2)] {
+            let heard = Heard { retry_after_s: Some(seconds), ..heard };
+            traffic.count(worker, &Event::Heard(heard));
+        }
+        traffic.count(0, &Event::Heard(heard));
+        assert_eq!(traffic.take_failed(SLOT).retry_after_s, Some(9));
     }
 
     #[test]

@@ -241,6 +241,7 @@ fn traffic_of(inner: &Inner, slot: Slot) -> SlotTraffic {
         sources: counted.sources,
         failed_callers: whose.callers,
         failed_numbers: whose.numbers,
+        retry_after_s: whose.retry_after_s,
     }
 }
 

@@ -324,3 +324,45 @@ fn calls_of_before_do_not_count_when_it_is_back() {
     let changes = world.changes();
     assert!(changes.len() == 1 && changes[0].ends_with("1 AX not_full"), "{changes:?}");
 }
+
+#[test]
+fn one_that_refuses_calls_says_for_how_long() {
+    for (says, full_s, retry_after, wants) in [
+        // The Retry-After in the first five windows.
+        ("none", 10, [0; 5], 10),
+        ("all the same", 10, [30; 5], 30),
+        ("only in some", 10, [0, 4, 0, 0, 0], 4),
+        ("the longest", 10, [20, 30, 5, 0, 7], 30),
+        ("longer than full_s_max", 10, [3_600; 5], 60),
+        ("full_s is longer", 50, [7; 5], 7),
+    ] {
+        let mut setup = Setup::default();
+        setup.probing.full_s = full_s;
+        let mut world = several(&setup, 4);
+        for seconds in retry_after {
+            if seconds > 0 {
+                world.retry_after(1, seconds);
+            }
+            window(&mut world, 5, 5, 0);
+        }
+        assert_eq!(world.changes(), ["500 1 AX+ refusing"], "{says}");
+        let begin = world.now.ms() - 100;
+        while world.flags[&Slot(1)].is_full() {
+            window(&mut world, 5, 0, 0);
+        }
+        assert_eq!((world.now.ms() - begin) / 1_000, wants, "{says}");
+    }
+    // One of more than ten seconds ago says nothing.
+    let mut world = several(&Setup::default(), 4);
+    world.retry_after(1, 40);
+    window(&mut world, 5, 1, 0);
+    world.pass(10_000);
+    for _ in 0..5 {
+        window(&mut world, 5, 5, 0);
+    }
+    let begin = world.now.ms() - 100;
+    while world.flags[&Slot(1)].is_full() {
+        window(&mut world, 5, 0, 0);
+    }
+    assert_eq!((world.now.ms() - begin) / 1_000, 10);
+}
