@@ -735,10 +735,16 @@ pub(crate) const CALL_SENT_MS: u64 = 36_000;
 /// server that needs longer sends another response each minute (§13.3.1.1).
 pub(crate) const CALL_EARLY_MS: u64 = 180_000;
 
-/// How long an answered call counts after its last message. Two hours are four times the usual
-/// session timer (RFC 4028), so only a call that ended without a BYE is silent for this long, or one
-/// without session timers.
+/// How long an answered call without a session timer (RFC 4028) counts after its last message. Two
+/// hours are longer than nearly all calls, and most of these end with a BYE.
 pub(crate) const CALL_CONFIRMED_MS: u64 = 7_200_000;
+
+/// How much longer than its session timer a call counts, in milliseconds: whoever finds the session
+/// over sends a BYE, which is repeated for up to 32 s (Timer F).
+pub(crate) const CALL_SESSION_MARGIN_MS: u64 = 36_000;
+
+/// The shortest session timer that a party may ask for, in seconds (RFC 4028 §4).
+pub(crate) const SESSION_EXPIRES_MIN_S: u32 = 90;
 
 /// Parts of the table of calls that are swept one a second, each 1 MiB.
 pub(crate) const CALL_SWEEP_PARTS: usize = 8;

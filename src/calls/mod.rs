@@ -105,7 +105,7 @@ impl CallTable {
     #[must_use]
     pub fn begin(&self, now: Now, key: CallKey, slot: Slot) -> bool {
         let ends = ends_after(now, life_ms(Phase::Sent));
-        let entry = Entry { tag: tag_of(key), slot, is_confirmed: false, ends };
+        let entry = Entry { tag: tag_of(key), slot, is_confirmed: false, is_timed: false, ends };
         for _ in 0..limits::CLAIM_TRIES {
             let free = |bucket: &[AtomicU64]| bucket.iter().filter(|way| load(way) == 0).count();
             let [one, other] = self.buckets(key);
@@ -121,14 +121,45 @@ impl CallTable {
         false
     }
 
-    /// Records that a call is this far and goes on. A call that was answered stays so.
+    /// Records that a call is this far and goes on. A call that was answered stays so, and one with a
+    /// session timer ends when it would have ended.
     pub fn go_on(&self, now: Now, key: CallKey, slot: Option<Slot>, phase: Phase) {
         let is_confirmed = phase == Phase::Confirmed;
-        for _ in 0..limits::CLAIM_TRIES {
-            let Some((way, word, entry)) = self.find(key, slot, is_confirmed) else { return };
+        self.change(key, slot, is_confirmed, |entry| {
             let is_confirmed = is_confirmed || entry.is_confirmed;
             let phase = if is_confirmed { Phase::Confirmed } else { phase };
-            let new = Entry { is_confirmed, ends: ends_after(now, life_ms(phase)), ..entry }.pack();
+            let ends = if entry.is_timed { entry.ends } else { ends_after(now, life_ms(phase)) };
+            Entry { is_confirmed, ends, ..entry }
+        });
+    }
+
+    /// Records that a call was answered, or its session refreshed, and for how many seconds if it has a
+    /// session timer.
+    pub fn refresh(&self, now: Now, key: CallKey, slot: Option<Slot>, session_s: Option<u32>) {
+        let session_ms = session_s.map(|seconds| {
+            let seconds = u64::from(seconds.max(limits::SESSION_EXPIRES_MIN_S));
+            1_000 * seconds + limits::CALL_SESSION_MARGIN_MS
+        });
+        let ends = ends_after(now, session_ms.unwrap_or(life_ms(Phase::Confirmed)));
+        let is_timed = session_ms.is_some();
+        self.change(key, slot, true, |entry| Entry { is_confirmed: true, is_timed, ends, ..entry });
+    }
+
+    /// Returns whether there is a call with this key.
+    pub fn has(&self, key: CallKey) -> bool {
+        self.find(key, None, true).is_some()
+    }
+
+    fn change(
+        &self,
+        key: CallKey,
+        slot: Option<Slot>,
+        is_confirmed: bool,
+        change: impl Fn(Entry) -> Entry,
+    ) {
+        for _ in 0..limits::CLAIM_TRIES {
+            let Some((way, word, entry)) = self.find(key, slot, is_confirmed) else { return };
+            let new = change(entry).pack();
             if new == word || swap(way, word, new) {
                 return;
             }

@@ -86,6 +86,46 @@ fn how_long_it_is_kept() {
 }
 
 #[test]
+fn a_session_timer_says_how_long_it_is_kept() {
+    let s = |seconds: u64| 1_000 * seconds;
+    for (says, session_s, life_ms) in [
+        ("none", None, limits::CALL_CONFIRMED_MS),
+        ("half an hour", Some(1_800), s(1_800 + 36)),
+        ("four hours", Some(14_400), s(14_400 + 36)),
+        ("shorter than any may be", Some(0), s(90 + 36)),
+        ("longer than the clock can say", Some(u32::MAX), entry::LIFE_MAX_MS),
+    ] {
+        let begun = || {
+            let table = CallTable::on_heap(64);
+            assert!(!table.has(KEY) && table.begin(NOW, KEY, A) && table.has(KEY));
+            table
+        };
+        let ends = |table: &CallTable, from: Now| {
+            assert_eq!(swept(table, from.plus_ms(life_ms)), [], "{says}");
+            assert_eq!(swept(table, from.plus_ms(life_ms + 8_000)), [A], "{says}");
+        };
+        let table = begun();
+        table.refresh(NOW, KEY, Some(A), session_s);
+        ends(&table, NOW);
+        // Another message is no refresh, if there is a timer.
+        let table = begun();
+        table.refresh(NOW, KEY, Some(A), session_s);
+        let later = NOW.plus_ms(60_000);
+        table.go_on(later, KEY, None, Phase::Confirmed);
+        table.go_on(later, KEY, Some(A), Phase::Early);
+        ends(&table, if session_s.is_some() { NOW } else { later });
+        // A refresh is, with or without a timer.
+        let table = begun();
+        table.refresh(NOW, KEY, Some(A), Some(600));
+        table.refresh(later, KEY, None, session_s);
+        ends(&table, later);
+        assert!(!table.has(KEY));
+        table.refresh(later, KEY, None, session_s);
+        assert!(table.is_empty());
+    }
+}
+
+#[test]
 fn a_full_table_refuses_the_newest() {
     let table = CallTable::on_heap(8);
     for n in 0..8 {

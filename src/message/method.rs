@@ -21,6 +21,8 @@ pub enum Method {
     Subscribe,
     /// REFER
     Refer,
+    /// UPDATE (RFC 3311)
+    Update,
     /// Any other, unknown ones included.
     #[default]
     Other,
@@ -39,12 +41,13 @@ impl Method {
             b"PUBLISH" => Self::Publish,
             b"SUBSCRIBE" => Self::Subscribe,
             b"REFER" => Self::Refer,
+            b"UPDATE" => Self::Update,
             _ => Self::Other,
         }
     }
 
     /// Whether its request can begin a dialog that we should stay in. Unknown methods may.
     pub const fn may_begin_dialog(self) -> bool {
-        matches!(self, Self::Invite | Self::Subscribe | Self::Refer | Self::Other)
+        matches!(self, Self::Invite | Self::Subscribe | Self::Refer | Self::Update | Self::Other)
     }
 }

@@ -209,10 +209,25 @@ impl Message {
     /// header again, because only a 503 is asked for it.
     #[cold]
     pub(crate) fn retry_after_s(&self, bytes: &[u8]) -> Option<u32> {
+        self.seconds_of(bytes, |name| name.eq_ignore_ascii_case(b"retry-after"))
+    }
+
+    // Session-Expires = ("Session-Expires" / "x") HCOLON delta-seconds *( SEMI se-params )
+    /// Returns the seconds of Session-Expires (RFC 4028 §4), if there is one that can be read. It reads
+    /// the header again, because only the answer to a call that is counted is asked for it.
+    #[cold]
+    pub(crate) fn session_expires_s(&self, bytes: &[u8]) -> Option<u32> {
+        self.seconds_of(bytes, |name| {
+            name.eq_ignore_ascii_case(b"session-expires") || name.eq_ignore_ascii_case(b"x")
+        })
+    }
+
+    /// Returns the number that the first field with this name begins with.
+    fn seconds_of(&self, bytes: &[u8], is_named: impl Fn(&[u8]) -> bool) -> Option<u32> {
         let row = Rows::new(bytes, self.rows_start).find(|row| {
             let end = row.value.start().saturating_sub(1);
             let name = trim(bytes, Span::new(row.whole.start(), end.max(row.whole.start())));
-            name.of(bytes).eq_ignore_ascii_case(b"retry-after")
+            is_named(name.of(bytes))
         })?;
         let value = trim(bytes, row.value).of(bytes);
         let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();

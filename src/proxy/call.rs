@@ -4,7 +4,8 @@
 //! |---|---|
 //! | an INVITE that gets a destination | begins |
 //! | its 1xx | goes on |
-//! | its 2xx | is answered |
+//! | its 2xx | is answered, and lasts as long as its Session-Expires says |
+//! | a 2xx to an INVITE or UPDATE in the dialog | the same again |
 //! | its first other final response | ends |
 //! | a BYE of either side | ends |
 //! | another request in the dialog | goes on |
@@ -52,6 +53,9 @@ impl Core {
         leaves: bool,
     ) {
         match (decision.action, decision.responder) {
+            (Action::Return(..), _) if self.is_answer() => {
+                self.refresh_call(at, decision.responder);
+            }
             (Action::Forward(_, hop), _) if leaves && is_in_dialog(hop.rule) => {
                 self.request_in_call(at, &hop);
             }
@@ -84,11 +88,34 @@ impl Core {
         }
     }
 
+    /// Returns whether the message is a 2xx that begins or refreshes a session (RFC 4028).
+    fn is_answer(&self) -> bool {
+        matches!(self.message.start_line, StartLine::Response { code: 200..=299 })
+            && matches!(self.message.cseq_method, Method::Invite | Method::Update)
+    }
+
+    fn refresh_call(&self, at: &Arrival, responder: Responder) {
+        let slot = match responder {
+            Responder::Destination { slot, .. } => Some(slot),
+            _ => None,
+        };
+        // Either side may have sent the request, so either tag may be the caller's.
+        for caller_tag in [self.dialog.from_tag, self.dialog.to_tag] {
+            let key = self.key_of_call(at, caller_tag);
+            if at.shared.calls.has(key) {
+                let session_s = self.message.session_expires_s(at.bytes);
+                at.shared.calls.refresh(at.now, key, slot, session_s);
+                return;
+            }
+        }
+    }
+
     fn response_to_call(&self, at: &Arrival, slot: Slot, code: u16, progress: Option<Progress>) {
         let calls = &at.shared.calls;
         let key = self.key_of_call(at, self.dialog.from_tag);
         match code {
             100..=199 => calls.go_on(at.now, key, Some(slot), Phase::Early),
+            // It goes no further, or else it is handled as an answer.
             200..=299 => calls.go_on(at.now, key, Some(slot), Phase::Confirmed),
             // A refused INVITE in a dialog does not end it: nothing is pinned for that one.
             _ => {

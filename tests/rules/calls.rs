@@ -289,6 +289,65 @@ fn calls_that_are_not_heard_of_are_given_up() {
 }
 
 #[test]
+fn a_session_timer_says_how_long_a_call_counts() {
+    // What the first 200 says, what a refresh 1,000 s later says, and how long that one lasts.
+    for (says, first, refreshed, life_ms) in [
+        ("no timer", "", "", 7_200_000),
+        (
+            "a timer",
+            "Session-Expires: 1800;refresher=uas\r\n",
+            "Session-Expires: 1800\r\n",
+            1_836_000,
+        ),
+        ("its compact form", "x:1800\r\n", "X : 1200 ;refresher=uac\r\n", 1_236_000),
+        ("longer than two hours", "", "Session-Expires: 14400\r\n", 14_436_000),
+        ("no longer a timer", "Session-Expires: 1800\r\n", "", 7_200_000),
+        ("one that cannot be read", "", "Session-Expires: soon\r\n", 7_200_000),
+        ("another field", "", "Min-SE: 90\r\n", 7_200_000),
+    ] {
+        for by_callee in [false, true] {
+            for method in ["INVITE", "UPDATE"] {
+                let mut relay = Relay::new(&[ONE]);
+                let with = |ok: String, rows: &str| {
+                    ok.replacen("Content-Length", &format!("{rows}Content-Length"), 1)
+                };
+                let sent = relay.send(CALLER, invite("call")).forwarded();
+                let ok = with(response(&sent, "200 OK", "bob"), first);
+                relay.send(A, ok).forwarded();
+                relay.pass_ms(1_000_000);
+                let (from, to) = if by_callee { (A, CALLER) } else { (CALLER, A) };
+                let again = if by_callee {
+                    by_callee_of(method, &sent.routes())
+                } else {
+                    by_caller(method, "call", &sent.routes())
+                };
+                let again = relay.send(from, again).forwarded();
+                // Only the answer to it counts.
+                relay.pass_ms(4_000);
+                let ok = with(response(&again, "200 OK", "bob"), refreshed);
+                relay.send(to, ok).forwarded();
+                relay.pass_ms(life_ms - 10_000);
+                let timed = !refreshed.is_empty() && life_ms != 7_200_000;
+                if timed {
+                    // No refresh.
+                    relay.send(CALLER, by_caller("INFO", "call", &sent.routes())).forwarded();
+                }
+                relay.pass_ms(10_000);
+                sweep(&relay);
+                assert_eq!(calls(&relay), 1, "{says} {method} {by_callee}");
+                relay.pass_ms(8_000);
+                sweep(&relay);
+                assert_eq!(calls(&relay), 0, "{says} {method} {by_callee}");
+            }
+        }
+    }
+}
+
+fn by_callee_of(method: &str, routes: &str) -> String {
+    by_callee(method, "call", "sip:alice@198.51.100.7:5062", routes)
+}
+
+#[test]
 fn a_reload_keeps_calls_and_a_removed_destination_still_ends_them() {
     let mut relay = Relay::new(&[ONE, TWO]);
     let sent = call(&mut relay, "call");
