@@ -58,3 +58,29 @@ fn a_drain_shows_the_calls_that_are_left() {
     }
     relay.stop().assert(&[("chosen", 2)]);
 }
+
+#[test]
+fn calls_to_an_emergency_number_pass_the_limit() {
+    let server = Sipp::built_in("uas").serve();
+    let list = format!("1 sip:{} 0 0 maxload=2\n", server.address);
+    let relay =
+        Relay::with_list(&list).config("[dispatch.emergency]\nnumbers = [\"112\"]\n").start();
+    let call = |number, calls, length| {
+        let caller = Sipp::built_in("uac").with(&["-s", number, "-d", length]);
+        caller.calls(relay.address(), calls, 50)
+    };
+    let in_progress = || {
+        let listing: Value =
+            serde_json::from_str(&ask(&relay, &["list", "--json"]).well()).unwrap();
+        listing["sets"][0]["records"][0]["addresses"][0]["calls"].as_u64().unwrap()
+    };
+    let caller = call("4711", 2, "3000").start();
+    wait::until("both calls are counted", || (in_progress() == 2).then_some(()));
+
+    Sipp::scenario("uac_503").calls(relay.address(), 2, 100).run().assert_all_succeeded(2);
+    call("112", 3, "10").run().assert_all_succeeded(3);
+
+    caller.wait().assert_all_succeeded(2);
+    server.stop().assert_all_succeeded(5);
+    relay.stop().assert(&[("chosen", 5), ("over_calls", 2), ("emergency.passed", 3)]);
+}
