@@ -13,8 +13,10 @@
 //! | the head and the slots of their memory | nothing: one control thread writes; a successor reads after a hand-over | by argument |
 //! | pin counters, `sweep_at`, `swept_ms` | nothing: numbers; one thread sweeps | counts asserted in [`claims`] |
 //! | `Turns`, `Place::turns` | nothing: each number is drawn once | [`turns`] |
-//! | `Load`: the time of a rate, the calls in progress | nothing: a single word, changed by compare-and-swap | its tests with real threads; by argument |
-//! | `CallTable`: the calls, how many there are, `sweep_at` and counters | nothing: a single word is complete by itself; a call's messages follow its INVITE, which leaves after its word is stored | its tests with real threads; by argument |
+//! | `Load`: the time of a rate, the calls in progress | nothing: a single word, changed by compare-and-swap | [`limits`]; its tests with real threads |
+//! | `SourceRates`: the entries | a single word is complete by itself; a fence between adding an entry and the look for another | [`limits`]; its tests with real threads |
+//! | `CallTable`: the calls, how many there are, `sweep_at` and counters | nothing: a single word is complete by itself; a call's messages follow its INVITE, which leaves after its word is stored | [`limits`]; its tests with real threads |
+//! | `EmergencyCounters` | nothing: numbers | by argument |
 //! | the snapshot in force (arc-swap), counts of the old ones | a thread with the new one sees everything done before it was published; the last count is ours | [`slots`] with a replacement for arc-swap; `control::snapshot::publisher` tests the real one |
 //! | `WorkerStats` | nothing: one writer each | by argument |
 //! | `WorkerStats::snapshot_version` | nothing: it is shown, and a reload waits for it and then touches no memory of the worker | by argument |
@@ -30,6 +32,7 @@
 mod calls;
 mod claims;
 mod clearing;
+mod limits;
 mod slots;
 mod takeover;
 mod turns;
