@@ -64,7 +64,8 @@ impl Core {
     pub(super) fn emergency(&self, at: &Arrival) -> Option<EmergencyBy> {
         let emergency = &at.snapshot.policy.emergency;
         let StartLine::Request { uri, .. } = self.message.start_line else { return None };
-        if self.message.method != Method::Invite || emergency.per_source == 0 {
+        let is_call = self.message.method == Method::Invite && self.message.to_tag.is_none();
+        if !is_call || emergency.per_source == 0 {
             return None;
         }
         let source = at.flow.peer.ip();

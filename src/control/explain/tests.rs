@@ -104,6 +104,27 @@ fn everybody_of_the_set_is_told_with_the_reason() {
     assert_eq!(told.because, ["the relay is draining: it refuses new requests"]);
 }
 
+#[test]
+fn an_emergency_call_is_told_with_what_makes_it_one() {
+    let running = running(LIST);
+    let sos = invite("sos", "198.51.100.7:5062").replace("sip:bob@example.com", "urn:service:sos");
+    let told = running.explain(&sos);
+    assert_eq!(told.says, "forwarded to sip:127.0.0.1:5071 (127.0.0.1:5071)");
+    assert_eq!(
+        told.because,
+        [
+            "it is new: round-robin of set 1, with 2 to choose from",
+            "it is an emergency call (its Request-URI is urn:service:sos): limits do not refuse it, \
+             up to 10 such calls a second from its source",
+        ]
+    );
+    // In its dialog it is a call like any other.
+    let bye = sos.replace("INVITE", "BYE");
+    assert!(running.explain(&bye).because.iter().all(|because| !because.contains("emergency")));
+    let again = sos.replace("<sip:b@c>", "<sip:b@c>;tag=2");
+    assert!(running.explain(&again).because.iter().all(|because| !because.contains("emergency")));
+}
+
 /// Explains a call, sends it, and explains it again: the call stays at its destination after that
 /// is disabled, and after its row is removed.
 #[test]
