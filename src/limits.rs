@@ -615,6 +615,19 @@ pub(crate) const REFUSES_AGAIN_MS: u64 = 60_000;
 /// for its trial; also the first pause of one that flaps. Doubled each time, up to 8 minutes.
 pub(crate) const PAUSE_MS: u64 = 30_000;
 
+/// How fast the time that a destination takes to answer falls to a lower one, in milliseconds: after
+/// as long, half of the difference is left, or a third if it is measured all the time. Servers that pause, to collect garbage or to write, do
+/// so again within seconds.
+pub(crate) const PACE_MEMORY_MS: u64 = 10_000;
+
+/// After this time without a measurement, that time counts half, in milliseconds. A destination that is
+/// sixteen times slower than the others gets a call every two minutes then, if it is not probed.
+pub(crate) const PACE_FORGET_MS: u64 = 30_000;
+
+/// How long a call without an answer makes its destination slow, in milliseconds: Timer B, when the
+/// caller gives up.
+pub(crate) const PACE_WAIT_MAX_MS: u64 = 32_000;
+
 /// How long a trial lasts, in milliseconds: a server that answers no request shows it within T1.
 pub(crate) const TRIAL_MS: u64 = 10_000;
 

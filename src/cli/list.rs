@@ -109,18 +109,23 @@ fn rows(listing: &Value) -> String {
     let mut addresses = records().flat_map(|record| all(record, "addresses"));
     let counts_calls = addresses.any(|address| address["calls"].is_number());
     header.extend(counts_calls.then_some("calls"));
+    let shows_latency = all(listing, "sets").iter().any(|set| latency_key(set).is_some());
+    header.extend(shows_latency.then_some("latency"));
     header.extend(["priority", "attributes", "from", "why"]);
     let mut table = show::table(&header);
     let mut is_empty = true;
     for set in all(listing, "sets") {
         for record in all(set, "records") {
             is_empty = false;
-            let mut row = |address: &str, state, calls: &Value, why: &str, is_first: bool| {
+            let mut row = |address: &str, state, numbers: &Value, why: &str, is_first: bool| {
                 let once = |text: String| cell(if is_first { &text } else { "" });
                 let mut cells =
                     vec![once(field(set, "set")), once(field(record, "uri")), cell(address), state];
-                let calls = calls.as_u64().map(|calls| calls.to_string()).unwrap_or_default();
-                cells.extend(counts_calls.then(|| cell(&calls)));
+                let calls = numbers["calls"].as_u64().map(|calls| calls.to_string());
+                cells.extend(counts_calls.then(|| cell(&calls.unwrap_or_default())));
+                let latency = latency_key(set).and_then(|key| numbers.pointer(key)?.as_f64());
+                let latency = latency.map(|ms| format!("{ms:.1} ms"));
+                cells.extend(shows_latency.then(|| cell(&latency.unwrap_or_default())));
                 cells
                     .extend(["priority", "attributes", "origin"].map(|of| once(field(record, of))));
                 cells.push(cell(why));
@@ -134,7 +139,7 @@ fn rows(listing: &Value) -> String {
                 let state = show::state(&word, &letters);
                 let is_told = is_reached && word != "active";
                 let why = if is_told { field(address, "reason") } else { String::new() };
-                row(&field(address, "address"), state, &address["calls"], &why, at == 0);
+                row(&field(address, "address"), state, address, &why, at == 0);
             }
             if addresses.is_empty() {
                 let state = show::state("unresolved", &field(record, "flags"));
@@ -145,8 +150,19 @@ fn rows(listing: &Value) -> String {
     if is_empty {
         return "no destinations".into();
     }
-    show::right(&mut table, if counts_calls { &[0, 4, 5] } else { &[0, 4] });
+    // The set, what is counted, and the priority.
+    let numbers = 4..5 + usize::from(counts_calls) + usize::from(shows_latency);
+    show::right(&mut table, &std::iter::once(0).chain(numbers).collect::<Vec<_>>());
     show::text(&table)
+}
+
+/// Where an address has the latency that its set chooses by.
+fn latency_key(set: &Value) -> Option<&'static str> {
+    match set["algorithm"].as_str()? {
+        "fastest" => Some("/answers_in_ms"),
+        "latency" => Some("/latency/estimate_ms"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +217,14 @@ mod tests {
         let wants = " set  destination         address        state             calls  priority  attributes  from    why
    1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17        10  weight=50   line 1  full because
    1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)                   0              line 2  disabled because
+                          [::2]:5060     not reached (AP)";
+        assert_eq!(text(&counting), wants, "\n{}", text(&counting));
+        // And with the latency, where it matters.
+        counting["sets"][0]["algorithm"] = json!("fastest");
+        counting["sets"][0]["records"][1]["addresses"][0]["answers_in_ms"] = json!(12.345);
+        let wants = " set  destination         address        state             calls  latency  priority  attributes  from    why
+   1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17                 10  weight=50   line 1  full because
+   1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)         12.3 ms         0              line 2  disabled because
                           [::2]:5060     not reached (AP)";
         assert_eq!(text(&counting), wants, "\n{}", text(&counting));
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");

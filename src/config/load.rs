@@ -15,6 +15,8 @@ use super::{
     Config, ControlConfig, DestinationsConfig, EventsConfig, LogConfig, Problem, RelayConfig,
     Source, control, destinations, dispatch, events, relay, values,
 };
+use crate::destination::Algorithm;
+use crate::health::Mode;
 use crate::limits;
 use crate::log::Template;
 use crate::proxy::{InDialog, Policy, SetPolicy};
@@ -280,6 +282,14 @@ fn warnings(config: &Config) -> Vec<String> {
                     .push(format!("{key} has no effect with the algorithm {}", algorithm.name()));
             }
         }
+    }
+    let is_latency = |set: &&SetPolicy| set.choosing.algorithm == Algorithm::Latency;
+    if in_use().filter(is_latency).any(|set| set.probing.mode == Mode::Off) {
+        warnings.push(
+            "the algorithm latency knows only what the attribute latency says: no probe measures it \
+             with mode = \"off\" under [dispatch.probing]"
+                .into(),
+        );
     }
     for set in config.sets.keys().filter(|set| !sets_in_use.contains(set)) {
         let in_use: Vec<_> = sets_in_use.iter().map(u32::to_string).collect();

@@ -306,6 +306,14 @@ fn how_sets_choose() {
     let text = text.replace("consistent", "weighted");
     let told = read(&text).unwrap().warnings.join("\n");
     assert!(told.contains("hash_over has no effect with the algorithm weighted"), "{told}");
+    let text = format!("{MINIMAL}[dispatch]\nalgorithm = 13\n[dispatch.probing]\nmode = \"off\"\n");
+    let config = read(&text).unwrap();
+    assert_eq!(config.set_default.choosing.algorithm, Algorithm::Latency);
+    let wants =
+        "the algorithm latency knows only what the attribute latency says: no probe measures it";
+    assert!(config.warnings[0].starts_with(wants), "{:?}", config.warnings);
+    assert_eq!(read(&text.replace("13", "\"fastest\"")).unwrap().warnings, [""; 0]);
+    assert_eq!(read(&text.replace("off", "all")).unwrap().warnings, [""; 0]);
 }
 
 #[test]
@@ -342,13 +350,13 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     ),
     (
         "dispatch",
-        "algorithm = 13",
-        "[dispatch] algorithm: algorithm 13 (latency) is not available in this version: write \"weighted\": latencies are not measured",
+        "algorithm = 64",
+        "[dispatch] algorithm: algorithm 64 (overload-control) is not available in this version: write \"round-robin\": no overload reports are read",
     ),
     (
         "dispatch",
         "algorithm = 16",
-        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 11, 14, 15) or a name",
+        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 11, 13 to 15) or a name",
     ),
     (
         "dispatch",

@@ -30,6 +30,9 @@ pub enum Algorithm {
     CallLoad,
     /// By `rweight`; 11.
     RelativeWeight,
+    /// Round robin among those with the highest priority, from which a long latency takes something
+    /// away; 13.
+    Latency,
     /// Round robin if all have the same priority and it is above 0, otherwise the first one; 14.
     RoundRobinOrFirst,
     /// By `weight` among those with the lowest priority number; 15.
@@ -38,6 +41,8 @@ pub enum Algorithm {
     Weighted,
     /// Of two at random, the one with fewer calls in progress.
     LeastCalls,
+    /// Of two at random, the one that answers faster.
+    Fastest,
     /// By a hash, such that a change of the list moves as few calls as possible.
     Consistent,
 }
@@ -57,11 +62,13 @@ impl Algorithm {
         (Self::Weight, "weight", Some(9)),
         (Self::CallLoad, "call-load", Some(10)),
         (Self::RelativeWeight, "relative-weight", Some(11)),
+        (Self::Latency, "latency", Some(13)),
         (Self::RoundRobinOrFirst, "round-robin-or-first", Some(14)),
         (Self::PriorityWeight, "priority-weight", Some(15)),
         (Self::Weighted, "weighted", None),
         (Self::Consistent, "consistent", None),
         (Self::LeastCalls, "least-calls", None),
+        (Self::Fastest, "fastest", None),
     ];
 
     /// Returns its name.
@@ -72,6 +79,11 @@ impl Algorithm {
     /// Returns whether it goes by the calls in progress.
     pub fn counts_calls(self) -> bool {
         matches!(self, Self::CallLoad | Self::LeastCalls)
+    }
+
+    /// Returns whether it goes by how long destinations take to answer.
+    pub fn reads_latency(self) -> bool {
+        matches!(self, Self::Latency | Self::Fastest)
     }
 
     /// Returns whether it reads `hash_over`.

@@ -44,6 +44,10 @@ pub struct Load {
     calls: AtomicU64,
     /// Tries of a stateful set.
     tries: Budget,
+    /// How long it takes to answer, in microseconds; 0 if that is not known.
+    answer_us: AtomicU64,
+    /// What its latency takes from its priority, in milliseconds.
+    late_ms: AtomicU64,
 }
 
 /// The result of one look at a rate.
@@ -155,6 +159,29 @@ impl Load {
     pub fn calls_below(&self, limits: Limits) -> Option<u64> {
         let calls = self.calls();
         is_below(calls, limits.calls_max).then_some(calls)
+    }
+
+    /// Returns how long it takes to answer, as the algorithm `fastest` compares it, in microseconds; 0
+    /// if that is not known.
+    pub fn answer_us(&self) -> u64 {
+        // Relaxed, here and in the next three: a number that is complete by itself. A worker that
+        // reads the one before chooses as it would have a moment ago.
+        self.answer_us.load(Ordering::Relaxed)
+    }
+
+    /// Sets how long it takes to answer.
+    pub(crate) fn set_answer_us(&self, us: u64) {
+        self.answer_us.store(us, Ordering::Relaxed);
+    }
+
+    /// Returns what the algorithm `latency` takes from its priority, in milliseconds of its latency.
+    pub fn late_ms(&self) -> u64 {
+        self.late_ms.load(Ordering::Relaxed)
+    }
+
+    /// Sets what the algorithm `latency` takes from its priority.
+    pub(crate) fn set_late_ms(&self, ms: u64) {
+        self.late_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Counts one more call in progress unless there are this many; 0 is any number.

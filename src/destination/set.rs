@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Slot;
-use super::choose::{Ask, Choice, Chooser};
+use super::choose::{Ask, Choice, Chooser, Compares};
 use super::key::Key;
-use super::load::Load;
+use super::load::{Limits, Load};
 use super::turns::{Place, look, take};
 use crate::limits::LIMIT_LOOKS_MAX;
 use crate::sync::AtomicU64;
@@ -63,36 +63,36 @@ impl Set {
         }
     }
 
-    /// Returns the next destination that `fits`. Takes turns like [`Set::choose`]. `calls` returns the
-    /// calls in progress of a destination, and `None` if that is its limit.
+    /// Returns the next destination that `fits`. Takes turns like [`Set::choose`]. `load` returns what
+    /// [`Set::compared`] says of a destination.
     pub fn choose_fitting(
         &self,
         ask: &Ask,
-        calls: impl Fn(Slot) -> Option<u64>,
+        load: impl Fn(Slot) -> Option<u64>,
         fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
-        self.pick_fitting(ask, |turns, _| take(turns), calls, fits)
+        self.pick_fitting(ask, |turns, _| take(turns), load, fits)
     }
 
     /// Returns what [`Set::choose_fitting`] would return now, and takes no turn.
     pub fn peek_fitting(
         &self,
         ask: &Ask,
-        calls: impl Fn(Slot) -> Option<u64>,
+        load: impl Fn(Slot) -> Option<u64>,
         fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
-        self.pick_fitting(ask, |turns, drawn| look(turns).wrapping_add(drawn), calls, fits)
+        self.pick_fitting(ask, |turns, drawn| look(turns).wrapping_add(drawn), load, fits)
     }
 
     fn pick_fitting(
         &self,
         ask: &Ask,
         turn: impl Fn(&AtomicU64, u64) -> u64 + Copy,
-        calls: impl Fn(Slot) -> Option<u64>,
+        load: impl Fn(Slot) -> Option<u64>,
         mut fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
-        let by_calls = self.chooser.pick_by_calls(ask, calls);
-        let Some(first) = by_calls.or_else(|| self.pick(ask, |turns| turn(turns, 0))) else {
+        let by_load = self.chooser.pick_by_load(ask, load);
+        let Some(first) = by_load.or_else(|| self.pick(ask, |turns| turn(turns, 0))) else {
             return Picked::Nothing;
         };
         if fits(first) {
@@ -104,6 +104,23 @@ impl Set {
         let last_resort = self.last_resort.as_ref().map(Place::addresses).unwrap_or_default();
         let mut slots = last_resort.iter().take(LIMIT_LOOKS_MAX);
         slots.find(|slot| fits(**slot)).map_or(Picked::NoneFits, |slot| Picked::To(*slot))
+    }
+
+    /// Returns the number by which the algorithm compares a destination with another one, 0 if it does
+    /// not compare; `None` if a call would be over these limits of calls in progress.
+    pub fn compared(&self, load: &Load, limits: Limits, is_call: bool) -> Option<u64> {
+        let calls = if is_call { load.calls_below(limits)? } else { 0 };
+        Some(match self.chooser.compares() {
+            Compares::Nothing => 0,
+            Compares::Calls => calls,
+            Compares::AnswerTime => load.answer_us(),
+        })
+    }
+
+    /// Brings the order of its destinations by their latency up to date, if it has one. `late_ms`
+    /// returns [`Load::late_ms`] of a destination. Only one thread at a time may do so.
+    pub(crate) fn rank(&self, late_ms: impl Fn(Slot) -> u64) {
+        self.chooser.rank(late_ms);
     }
 
     /// Returns the destination that the key of a request alone decides; `None` if the algorithm

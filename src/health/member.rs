@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use super::latency::Latency;
+use super::pace::Pace;
 use super::reason::{ChangeReason, FailedShare};
 use super::rule::{after_probe, is_disabled, is_probed};
 use super::traffic::Traffic;
-use super::{EndpointId, Mode, Target, Want};
+use super::{EndpointId, Figures, Mode, Target, Want};
 use crate::clock::Now;
 use crate::destination::{DestinationState, Flags};
 use crate::limits::{CALM_MS, FLAP_WINDOW_MS, PAUSE_MS, QUICK_MS, REFUSES_AGAIN_MS, TRIAL_MS};
@@ -27,6 +28,10 @@ pub(super) struct Member {
     pub(super) traffic: Traffic,
     /// How long answers to probes take.
     pub(super) latency: Latency,
+    /// How long answers to calls and probes take now.
+    pub(super) pace: Pace,
+    /// The figures that the caller was told last.
+    pub(super) told_figures: Option<Figures>,
     /// Set while it is inactive because of what was seen here.
     pub(super) out: Option<Out>,
     trial_until: Option<Now>,
@@ -111,6 +116,8 @@ impl Member {
             count: 0,
             traffic: Traffic::default(),
             latency,
+            pace: Pace::default(),
+            told_figures: None,
             out: None,
             trial_until: None,
             full: None,
@@ -132,6 +139,7 @@ impl Member {
             let mut next = Self::new(now, target, endpoint);
             next.traffic = std::mem::take(&mut self.traffic);
             next.latency = self.latency;
+            next.pace = std::mem::take(&mut self.pace);
             next.has_answered_probe = self.has_answered_probe;
             *self = next;
             return;
@@ -197,11 +205,22 @@ impl Member {
         self.is_in_doubt
     }
 
+    /// Returns what the algorithms that go by latency know of it.
+    pub(super) fn figures(&self, now: Now) -> Figures {
+        let Latency { average_ms, estimate_ms, .. } = self.latency;
+        let normal_ms = if self.target.congestion_control { average_ms } else { 0.0 };
+        // As Kamailio: whole milliseconds.
+        #[expect(clippy::cast_sign_loss, reason = "it is not negative")]
+        let late_ms = (estimate_ms - normal_ms).max(0.0) as u64;
+        Figures { answer_us: self.pace.us(now), late_ms }
+    }
+
     /// Takes how long an answer to a probe took. As in Kamailio, a 408 is none.
-    pub(super) fn measure(&mut self, outcome: Outcome, answer_ms: Option<u64>) {
+    pub(super) fn measure(&mut self, now: Now, outcome: Outcome, answer_ms: Option<u64>) {
         match (outcome, answer_ms.map(u32::try_from)) {
             (Outcome::Answered { code, .. }, Some(Ok(ms))) if code != 408 => {
                 self.latency.answered(ms, self.target.probing.latency_alpha);
+                self.pace.probe(now, ms);
             }
             _ => self.latency.timed_out(),
         }

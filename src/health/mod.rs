@@ -29,6 +29,7 @@
 
 mod latency;
 mod member;
+mod pace;
 mod prober;
 mod random;
 mod rate;
@@ -77,6 +78,8 @@ pub struct Target {
     pub from_operator: bool,
     /// How long it takes to answer, as the source says, in milliseconds.
     pub latency_ms: Option<u32>,
+    /// Only what its latency now is above its average counts: the attribute `cc`.
+    pub congestion_control: bool,
     /// How it is probed: [`Probing::with_attributes`].
     pub probing: Arc<Probing>,
     /// How its live traffic counts.
@@ -133,6 +136,10 @@ pub struct SlotTraffic {
     pub heard: u64,
     /// New INVITEs sent to it.
     pub calls: u64,
+    /// INVITEs whose time to the first response is known.
+    pub calls_answered: u64,
+    /// The sum of these times, in milliseconds.
+    pub answer_ms: u64,
     /// INVITEs answered with 503.
     pub busy: u64,
     /// INVITEs answered with another 5xx.
@@ -170,6 +177,15 @@ pub struct View {
     pub answer_ms: Option<u64>,
     /// How long its answers took.
     pub latency: Latency,
+}
+
+/// What the algorithms that go by latency know of a destination.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Figures {
+    /// For `fastest`: how long it takes to answer, in microseconds; 0 if that is not known.
+    pub answer_us: u64,
+    /// For `latency`: what is taken from its priority, in milliseconds.
+    pub late_ms: u64,
 }
 
 /// What happened, as counters that only grow.
@@ -390,6 +406,7 @@ impl Health {
         for slot in self.slots() {
             let counters = of(slot);
             let Some(member) = self.member_mut(slot) else { continue };
+            member.pace.calls(now, counters);
             if !member.is_passive() {
                 continue;
             }
@@ -419,6 +436,17 @@ impl Health {
         }
         for set in failing {
             self.compare_shares(now, set);
+        }
+    }
+
+    /// Tells the figures of each destination that differ from those told before.
+    pub fn figures(&mut self, now: Now, mut tell: impl FnMut(Slot, Figures)) {
+        for member in self.members.iter_mut().flatten() {
+            let figures = member.figures(now);
+            if member.told_figures != Some(figures) {
+                member.told_figures = Some(figures);
+                tell(member.target.slot, figures);
+            }
         }
     }
 
@@ -498,7 +526,7 @@ impl Health {
         let mut is_contradicted = false;
         for slot in members {
             if let Some(member) = self.member_mut(slot) {
-                member.measure(outcome, answer_ms);
+                member.measure(now, outcome, answer_ms);
             }
             let judged = self.with(now, slot, |member| member.judge(now, outcome));
             is_contradicted |= judged == Some(Judged::Contradicted);

@@ -16,6 +16,7 @@ struct Setup {
     probing: Probing,
     passive: Passive,
     latency_ms: Option<u32>,
+    congestion_control: bool,
 }
 
 impl Setup {
@@ -73,6 +74,7 @@ impl World {
             uri: format!("sip:192.0.2.{number}").into(),
             flags: self.flags[&Slot(number)],
             latency_ms: setup.latency_ms,
+            congestion_control: setup.congestion_control,
             from_operator,
             probing: Arc::new(setup.probing.clone()),
             passive: Arc::new(setup.passive),

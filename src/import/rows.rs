@@ -230,10 +230,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     Row(
-        "route { ds_select_dst(\"1\", \"13\"); }",
+        "route { ds_select_dst(\"1\", \"12\"); }",
         &["set = 1"],
         &[
-            "k.cfg:1 ds_select_dst(\"1\", \"13\"): [dispatch] algorithm: algorithm 13 (latency) is not available",
+            "k.cfg:1 ds_select_dst(\"1\", \"12\"): [dispatch] algorithm: algorithm 12 (parallel) is not available",
         ],
     ),
     Row(

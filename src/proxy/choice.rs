@@ -71,7 +71,7 @@ impl Mode for Taking {
     }
 
     fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        set.choose_fitting(ask, |slot| calls_at(at, slot), fits)
+        set.choose_fitting(ask, |slot| compared(at, set, ask, slot), fits)
     }
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
@@ -117,7 +117,7 @@ impl Mode for Looking {
     }
 
     fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        set.peek_fitting(ask, |slot| calls_at(at, slot), fits)
+        set.peek_fitting(ask, |slot| compared(at, set, ask, slot), fits)
     }
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
@@ -522,11 +522,12 @@ fn set_again(at: &Arrival, lost: Slot, set: u32) -> u32 {
     at.snapshot.destinations.set_of(lost).unwrap_or(set)
 }
 
-/// Returns the calls in progress at this destination; `None` if that is its limit.
-fn calls_at(at: &Arrival, slot: Slot) -> Option<u64> {
+/// Returns by what the algorithm compares this destination with another one; `None` if it is at its
+/// limit of calls in progress.
+fn compared(at: &Arrival, set: &Set, ask: &Ask, slot: Slot) -> Option<u64> {
     let destinations = &at.snapshot.destinations;
     let limits = destinations.hop(slot)?.limits;
-    destinations.get(slot)?.load.calls_below(limits)
+    set.compared(&destinations.get(slot)?.load, limits, ask.is_invite)
 }
 
 /// Counts the request at this destination if its limits and that of the source allow it.

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::round::Round;
+use super::slots::Slots;
 use super::states::{FlagChange, RecordState};
 use super::{RecordIdentity, Registry};
 use crate::destination::{
-    Address, Candidate, Chooser, Choosing, DestinationState, Flags, Key, Place, Resolved, Set,
-    Slot, Standing, Turns, identity, wheel,
+    Address, Candidate, Chooser, Choosing, DestinationState, Flags, Key, Load, Place, Resolved,
+    Set, Slot, Standing, Turns, identity, wheel,
 };
 
 /// A record of a load.
@@ -93,13 +94,13 @@ impl Registry {
             .map(|(id, listed)| {
                 let before = self.sets.get(id).map(AsRef::as_ref);
                 let choosing = Arc::clone(self.choosings.of(*id));
-                (*id, Arc::new(SetMemory::follow(*id, choosing, before, listed)))
+                (*id, Arc::new(SetMemory::follow(*id, choosing, before, listed, &self.slots)))
             })
             .collect();
         let with_slots = self.sets_with_slots();
         for (id, memory) in &*self.sets {
             if !by_set.contains_key(id) && with_slots.contains(id) {
-                next.insert(*id, SetMemory::without_records(*id, memory));
+                next.insert(*id, SetMemory::without_records(*id, memory, &self.slots));
             }
         }
         self.sets = Arc::new(next);
@@ -186,7 +187,7 @@ impl Registry {
     fn put_states(&mut self, set: u32, states: Vec<RecordState>) {
         let Some(memory) = self.sets.get(&set) else { return };
         let (choosing, roster) = (Arc::clone(&memory.choosing), Arc::clone(&memory.roster));
-        let memory = SetMemory::new(set, choosing, Some(memory), roster, states);
+        let memory = SetMemory::new(set, choosing, Some(memory), roster, states, &self.slots);
         if let Ok(at) = self.table.set_ids.binary_search(&set) {
             self.table.sets[at] = Arc::clone(&memory.set);
         }
@@ -228,32 +229,34 @@ impl SetMemory {
         choosing: Arc<Choosing>,
         before: Option<&Self>,
         listed: &[Listed<'_>],
+        slots: &Slots,
     ) -> Self {
         let mut roster = Roster::default();
         roster.members.reserve(listed.len());
         roster.index_of.reserve(listed.len());
         let mut states = Vec::with_capacity(listed.len());
         let mut known = HashSet::new();
-        for (Listed { resolved, reached, slots }, at) in listed.iter().zip(0..) {
+        for (Listed { resolved, reached, slots: reached_slots }, at) in listed.iter().zip(0..) {
             let identity = Arc::new(RecordIdentity::of(&resolved.record));
             let before = before.and_then(|before| {
                 before.roster.index_of.get(&identity).map(|at| &before.states[*at])
             });
             states.push(RecordState::follow(before, resolved));
             roster.index_of.insert(Arc::clone(&identity), at);
-            let reached = reached.addresses.iter().copied().zip(slots.iter().copied()).collect();
+            let reached =
+                reached.addresses.iter().copied().zip(reached_slots.iter().copied()).collect();
             let standing = standing(resolved, &mut known);
             roster.members.push(Member { identity, standing, reached });
         }
-        Self::new(id, choosing, before, Arc::new(roster), states)
+        Self::new(id, choosing, before, Arc::new(roster), states, slots)
     }
 
-    fn without_records(id: u32, memory: &Arc<Self>) -> Arc<Self> {
+    fn without_records(id: u32, memory: &Arc<Self>, slots: &Slots) -> Arc<Self> {
         if memory.states.is_empty() {
             return Arc::clone(memory);
         }
         let choosing = Arc::clone(&memory.choosing);
-        Arc::new(Self::new(id, choosing, Some(memory), Arc::default(), Vec::new()))
+        Arc::new(Self::new(id, choosing, Some(memory), Arc::default(), Vec::new(), slots))
     }
 
     fn new(
@@ -262,6 +265,7 @@ impl SetMemory {
         before: Option<&Self>,
         roster: Arc<Roster>,
         states: Vec<RecordState>,
+        slots: &Slots,
     ) -> Self {
         let has_last_resort = choosing.use_default && roster.members.len() > 1;
         let last_at = has_last_resort.then(|| roster.members.len() - 1);
@@ -296,7 +300,8 @@ impl SetMemory {
         let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
         let (invite, other) = rounds(&turns, before, &roster, &active);
         let offsets = (invite.offset, other.offset);
-        let chooser = Chooser::new(&choosing, candidates, Arc::clone(&turns), offsets);
+        let late_ms = |slot| slots.load(slot).map_or(0, Load::late_ms);
+        let chooser = Chooser::new(&choosing, candidates, Arc::clone(&turns), offsets, late_ms);
         let set = Arc::new(Set {
             id,
             chooser,

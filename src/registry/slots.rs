@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::{LoadError, Registry};
 use crate::clock::Now;
-use crate::destination::{Destination, NextHop, Record, Resolved, Slot, SocketName};
+use crate::destination::{Destination, Load, NextHop, Record, Resolved, Slot, SocketName};
 use crate::limits;
 use crate::listener::Listeners;
 use crate::pin::PinTable;
@@ -114,6 +114,10 @@ impl Slots {
             Slot((self.in_use.len() - 1) as u16)
         });
         let (destination, hop) = routes.describe(record, address);
+        // What the operator says counts until it is measured.
+        let says_ms =
+            record.attributes.latency_ms.filter(|_| !record.attributes.congestion_control);
+        destination.load.set_late_ms(says_ms.unwrap_or(0).into());
         let identity = Arc::new(identity);
         self.slot_of.insert(Arc::clone(&identity), slot);
         self.changed.push(slot);
@@ -143,6 +147,11 @@ impl Slots {
                 }
             }
         }
+    }
+
+    /// Returns how busy a destination is.
+    pub(super) fn load(&self, slot: Slot) -> Option<&Load> {
+        Some(&self.in_use.get(usize::from(slot.0))?.as_ref()?.destination.load)
     }
 
     pub(super) fn has_ended(&self, now: Now) -> bool {

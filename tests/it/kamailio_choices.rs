@@ -222,6 +222,41 @@ fn call_by_call() {
     }
 }
 
+/// What a latency takes from a priority, and who takes turns then.
+#[test]
+fn by_latency() {
+    let servers = Servers::start(4);
+    let calls: Vec<_> = (0..12).map(Call::new).collect();
+    // Flags, priority and attributes of each.
+    for rows in [
+        [
+            (0, 30, "latency=21"),
+            (0, 30, "latency=61"),
+            (0, 30, "latency=91"),
+            (0, 30, "latency=20"),
+        ],
+        [
+            (0, 30, "latency=30"),
+            (0, 30, "latency=31"),
+            (0, 30, "latency=59"),
+            (0, 30, "latency=30"),
+        ],
+        [(0, 30, "latency=200"), (0, 25, "latency=1"), (0, 24, "latency=1"), (1, 30, "latency=1")],
+        [(0, 3, "latency=900"), (0, 1, "latency=1"), (0, 1, "latency=900"), (0, 0, "latency=1")],
+        [(0, 0, "latency=20"), (0, 0, "latency=2"), (1, 0, "latency=1"), (0, 0, "latency=90")],
+        [(0, 30, "latency=91;cc=1"), (0, 30, "cc=1"), (0, 30, ""), (0, 30, "latency=91")],
+        [(0, 10, ""), (1, 10, ""), (0, 10, ""), (0, 9, "")],
+    ] {
+        let mut list = String::new();
+        for (address, (flags, priority, attributes)) in servers.addresses.iter().zip(rows) {
+            writeln!(list, "1 sip:{address} {flags} {priority} {attributes}").unwrap();
+        }
+        let kamailio = Kamailio::start(&list, "");
+        let theirs: Vec<_> = calls.iter().map(|call| kamailio.choice(13, call)).collect();
+        assert_eq!(choices(&servers, &list, "algorithm = 13\n", &calls), theirs, "{list}");
+    }
+}
+
 #[test]
 fn shares() {
     let servers = Servers::start(4);

@@ -22,7 +22,9 @@ use crate::control::Inner;
 use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
-use crate::destination::{Address, Attributes, DestinationState, Flags, Origin, Resolved, Slot};
+use crate::destination::{
+    Address, Algorithm, Attributes, DestinationState, Flags, Origin, Resolved, Slot,
+};
 use crate::health::{Health, Latency};
 use crate::proxy::Answer;
 use crate::registry::{RecordIdentity, Registry};
@@ -49,6 +51,8 @@ pub struct Listing {
 pub struct ListedSet {
     /// Its number.
     pub id: u32,
+    /// How its destinations are chosen.
+    pub algorithm: Algorithm,
     /// Its records, in dispatch order.
     pub records: Vec<ListedRecord>,
 }
@@ -96,6 +100,9 @@ pub struct ListedAddress {
     pub answer_ms: Option<u64>,
     /// How long its answers to probes took; `None` as long as nothing is known.
     pub latency: Option<Latency>,
+    /// How long it takes to answer calls and probes now, in microseconds; `None` as long as nothing is
+    /// known.
+    pub answer_us: Option<u64>,
     /// Why it is in its state.
     pub reason: Option<String>,
 }
@@ -187,7 +194,8 @@ impl Commands {
         for resolved in in_force.records().iter() {
             let id = resolved.record.set;
             if listing.sets.last().is_none_or(|set| set.id != id) {
-                listing.sets.push(ListedSet { id, records: Vec::new() });
+                let algorithm = snapshot.set_policy(id).choosing.algorithm;
+                listing.sets.push(ListedSet { id, algorithm, records: Vec::new() });
             }
             let set = listing.sets.last_mut().expect("there is one now");
             let counts_calls = snapshot.counts_calls(id);
@@ -220,6 +228,9 @@ impl Commands {
                 probing_count: view.map_or(0, |view| view.count),
                 answer_ms: view.and_then(|view| view.answer_ms),
                 latency: view.map(|view| view.latency).filter(|latency| !latency.is_empty()),
+                answer_us: slot
+                    .and_then(|slot| Some(table.get(slot)?.load.answer_us()))
+                    .filter(|us| *us > 0),
                 reason: self.inner.history.last_reason(&identity, address.socket),
             }
         });

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
-    use crate::destination::{Attributes, Flags};
+    use crate::destination::{Algorithm, Attributes, Flags};
     use crate::rpc::json::{Style, answer};
 
     fn record(uri: &str, attributes: &str) -> ListedRecord {
@@ -162,7 +162,8 @@ mod tests {
     }
 
     fn text(record: ListedRecord, detail: Detail) -> String {
-        let sets = vec![ListedSet { id: 1, records: vec![record] }];
+        let sets =
+            vec![ListedSet { id: 1, algorithm: Algorithm::default(), records: vec![record] }];
         let text =
             answer(&Ok(tree(&Listing { sets, draining: false }, detail)), None, Style::Compact);
         let (_, text) = text.split_once("\"TARGETS\":").unwrap();
@@ -194,6 +195,7 @@ mod tests {
             probing_count: 0,
             answer_ms: Some(3),
             latency: Some(latency),
+            answer_us: None,
             reason: None,
         }];
         let wants =
@@ -222,6 +224,7 @@ mod tests {
             probing_count: 3,
             answer_ms: None,
             latency: None,
+            answer_us: None,
             reason: None,
         };
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };

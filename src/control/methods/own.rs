@@ -9,7 +9,11 @@ pub(super) fn list(call: &Call<'_>) -> Answer {
     let listing = call.commands.list();
     let sets = listing.sets.iter().map(|set| {
         let records = set.records.iter().map(record).collect();
-        Value::object([("set", Value::from(set.id)), ("records", Value::Array(records))])
+        Value::object([
+            ("set", Value::from(set.id)),
+            ("algorithm", set.algorithm.name().into()),
+            ("records", Value::Array(records)),
+        ])
     });
     let sets = Value::Array(sets.collect());
     Ok(Value::object([("draining", listing.draining.into()), ("sets", sets)]))
@@ -46,6 +50,10 @@ fn latency(latency: Latency) -> Value {
     ])
 }
 
+fn milliseconds(us: u64) -> Value {
+    Value::Double(f64::from(u32::try_from(us).unwrap_or(u32::MAX)) / 1e3)
+}
+
 fn address(listed: &ListedAddress) -> Value {
     Value::object([
         ("address", listed.address.socket.to_string().into()),
@@ -58,6 +66,7 @@ fn address(listed: &ListedAddress) -> Value {
         ("probing_count", listed.probing_count.into()),
         ("answer_ms", listed.answer_ms.map_or(Value::Null, Value::from)),
         ("latency", listed.latency.map_or(Value::Null, latency)),
+        ("answers_in_ms", listed.answer_us.map_or(Value::Null, milliseconds)),
         ("reason", listed.reason.clone().into()),
     ])
 }

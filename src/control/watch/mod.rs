@@ -37,6 +37,8 @@ struct Watch {
     /// How many responses each destination had sent at the last reading.
     heard: HashMap<Slot, u64>,
     read_at: Now,
+    /// The version of what is in force whose sets are in order.
+    ranked: u64,
     actions: Actions,
     /// Changes that are not in force yet, the last one of each destination.
     pending: HashMap<Slot, Change>,
@@ -74,6 +76,7 @@ impl Watch {
             flags: HashMap::new(),
             heard: HashMap::new(),
             read_at: Now::from_ms(0),
+            ranked: 0,
             actions: Actions::default(),
             pending: HashMap::new(),
             apply_after: Instant::now(),
@@ -106,6 +109,7 @@ impl Watch {
                 }
                 traffic
             });
+            self.tell_figures(inner, now, &mut health);
         }
         let mut actions = std::mem::take(&mut self.actions);
         health.tick(now, &mut actions);
@@ -147,6 +151,24 @@ impl Watch {
         }
         self.heard.retain(|slot, _| self.flags.contains_key(slot));
         health.follow(now, targets);
+    }
+
+    /// Puts what is known of latencies where the workers read it.
+    fn tell_figures(&mut self, inner: &Inner, now: Now, health: &mut Health) {
+        let snapshot = inner.current.snapshot();
+        let destinations = &snapshot.destinations;
+        let mut has_changed = self.ranked != snapshot.version;
+        health.figures(now, |slot, figures| {
+            let Some(destination) = destinations.get(slot) else { return };
+            destination.load.set_answer_us(figures.answer_us);
+            destination.load.set_late_ms(figures.late_ms);
+            has_changed = true;
+        });
+        if has_changed {
+            self.ranked = snapshot.version;
+            let late_ms = |slot| destinations.get(slot).map_or(0, |of| of.load.late_ms());
+            destinations.sets().iter().for_each(|set| set.rank(late_ms));
+        }
     }
 
     fn send(&mut self, inner: &Inner, now: Now, probe: &Probe) {
@@ -236,6 +258,8 @@ fn traffic_of(inner: &Inner, slot: Slot) -> SlotTraffic {
         answered: counted.answered,
         heard: counted.heard,
         calls: counted.calls,
+        calls_answered: counted.calls_answered,
+        answer_ms: counted.answer_ms,
         busy: counted.busy.into(),
         failed: counted.failed.into(),
         sources: counted.sources,

@@ -40,6 +40,7 @@ pub(super) fn of(
                 flags,
                 from_operator: known.get(&slot).is_some_and(|known| *known != flags),
                 latency_ms: record.attributes.latency_ms,
+                congestion_control: record.attributes.congestion_control,
                 probing: Arc::clone(&probing),
                 passive: Arc::clone(&policy.passive),
             });

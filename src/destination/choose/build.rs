@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::by_hash::{OwnOrAny, next_of_each};
 use super::consistent::{self, Owner};
+use super::ranking::Ranking;
 use super::{Chooser, Draw, Table, Turn, slots, weighted};
-use crate::destination::{Algorithm, Choosing, Place, Turns};
+use crate::destination::{Algorithm, Choosing, Place, Slot, Turns};
 
 /// What a record says about its own share.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,12 +33,14 @@ pub(crate) struct Candidate {
 
 impl Chooser {
     /// Prepares the table for these records, which are in the order of the set. `turns` and the
-    /// offsets say where its rounds are.
+    /// offsets say where its rounds are. `late_ms` returns [`Load::late_ms`](super::super::Load::late_ms)
+    /// of a destination.
     pub(crate) fn new(
         choosing: &Choosing,
         candidates: Vec<Candidate>,
         turns: Arc<Turns>,
         (invite_offset, other_offset): (u64, u64),
+        late_ms: impl Fn(Slot) -> u64,
     ) -> Self {
         let standings: Vec<_> = candidates.iter().map(|candidate| candidate.standing).collect();
         let mut next = 0..;
@@ -61,6 +64,14 @@ impl Chooser {
             Algorithm::Random => (Draw::Entropy, Table::Even),
             Algorithm::CallLoad => (Draw::Least, Table::Even),
             Algorithm::LeastCalls => (Draw::LessOfTwo, Table::Even),
+            Algorithm::Fastest => (Draw::FasterOfTwo, Table::Even),
+            Algorithm::Latency => {
+                let priorities = active().map(|of| of.priority).collect();
+                let places: Arc<[Place]> =
+                    candidates.into_iter().filter_map(|candidate| candidate.place).collect();
+                let ranking = Arc::new(Ranking::new(priorities, &places, late_ms));
+                return Self { places, draw: Draw::Turn(walk), table: Table::Ranking(ranking) };
+            }
             Algorithm::CallIdHash
             | Algorithm::FromHash
             | Algorithm::ToHash

@@ -8,14 +8,16 @@
 //! | hashes | the hash of the key | [`by_hash`] |
 //! | consistent | the hash of the key | [`consistent`] |
 //! | first | always 0 | each record in its order |
-//! | call load, least calls | see [`by_calls`]; for other methods, unpredictable | each record in its order |
+//! | call load, least calls, fastest | see [`by_load`]; without the load, unpredictable | each record in its order |
+//! | latency | the turn | the best of a [`ranking`] |
 //!
 //! Everything is prepared when the set changes. A choice is one step, or two, in a set of any size.
 
 mod build;
-mod by_calls;
 mod by_hash;
+mod by_load;
 mod consistent;
+mod ranking;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use by_hash::OwnOrAny;
+use ranking::Ranking;
 use weighted::Shares;
 
 pub(crate) use build::{Candidate, Standing};
@@ -85,6 +88,8 @@ enum Draw {
     Least,
     /// Two at random, then the one with fewer calls in progress.
     LessOfTwo,
+    /// Two at random, then the one that answers faster.
+    FasterOfTwo,
 }
 
 /// The turns that a set takes.
@@ -109,6 +114,19 @@ enum Table {
     OwnOrAny(OwnOrAny),
     /// Shares of any size.
     Shares(Shares),
+    /// Those with the highest priority that is left, one after the other.
+    Ranking(Arc<Ranking>),
+}
+
+/// By what two destinations are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Compares {
+    /// By nothing.
+    Nothing,
+    /// By their calls in progress, for a new call.
+    Calls,
+    /// By how long they take to answer.
+    AnswerTime,
 }
 
 /// The result of a choice.
@@ -162,6 +180,11 @@ impl Chooser {
                 return Some(slot);
             }
         }
+        if let Table::Ranking(ranking) = &self.table {
+            let after = ranking.from(0).map(|at| &self.places[at]);
+            let mut slots = after.flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
+            return slots.find(|slot| fits(**slot)).copied();
+        }
         let after = (1..=count).map(|step| &self.places[(last + step) % count]);
         let mut slots = after.flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
         slots.find(|slot| fits(**slot)).copied()
@@ -177,6 +200,9 @@ impl Chooser {
                 let next = (number % steps.len().max(1) as u64) as usize;
                 let steps = steps[next..].iter().chain(&steps[..next]);
                 steps.map(|at| usize::from(*at)).collect()
+            }
+            (Table::Ranking(ranking), Draw::Turn(turn)) => {
+                ranking.from(turn.number(ask.is_invite, look)).collect()
             }
             _ => Vec::new(),
         };
@@ -199,7 +225,7 @@ impl Chooser {
         let number = match &self.draw {
             Draw::Turn(of) => of.number(ask.is_invite, turn),
             // Without the calls in progress.
-            Draw::Entropy | Draw::Least | Draw::LessOfTwo => ask.entropy,
+            Draw::Entropy | Draw::Least | Draw::LessOfTwo | Draw::FasterOfTwo => ask.entropy,
             Draw::Key => ask.key?,
             Draw::KeyOrTurn(of) => match ask.key {
                 Some(key) => key,
@@ -220,6 +246,23 @@ impl Chooser {
             Table::Buckets(buckets) => consistent::owner(buckets, number),
             Table::OwnOrAny(table) => table.at(number, count),
             Table::Shares(shares) => shares.at(number),
+            Table::Ranking(ranking) => ranking.at(number),
+        }
+    }
+
+    /// Brings the order by latency up to date, if there is one.
+    pub(crate) fn rank(&self, late_ms: impl Fn(Slot) -> u64) {
+        if let Table::Ranking(ranking) = &self.table {
+            ranking.update(&self.places, late_ms);
+        }
+    }
+
+    /// Returns by what it compares two destinations.
+    pub(crate) fn compares(&self) -> Compares {
+        match self.draw {
+            Draw::Least | Draw::LessOfTwo => Compares::Calls,
+            Draw::FasterOfTwo => Compares::AnswerTime,
+            _ => Compares::Nothing,
         }
     }
 

@@ -30,7 +30,8 @@ fn candidates(text: &str) -> Vec<Candidate> {
 
 fn chooser(algorithm: Algorithm, is_kamailio: bool, records: &str) -> Chooser {
     let choosing = Choosing { algorithm, is_kamailio, ..Choosing::default() };
-    Chooser::new(&choosing, candidates(records), Arc::default(), (0, 0))
+    let late_ms = |slot: Slot| u64::from(slot.0) * 10;
+    Chooser::new(&choosing, candidates(records), Arc::default(), (0, 0), late_ms)
 }
 
 fn letter(choice: Choice) -> char {
@@ -76,6 +77,13 @@ fn whom_each_chooses() {
         (RelativeWeight, false, "a::9 b::1", "abab"),
         (PriorityWeight, false, "a:2:9 b:1:2 c:1:1", "bcbbcb"),
         (PriorityWeight, false, "a:2:9 [b:1] [c:1]", "aaaa"),
+        // Slot b takes 10 ms to answer, c 20, d 30.
+        (Latency, false, "a:9 b:9 c:9 d:9", "aaaa"),
+        (Latency, false, "a:20 b:20 c:20 d:20", "abcabc"),
+        (Latency, true, "[a:20] b:20 c:20 d:20", "bcbc"),
+        (Latency, false, "a:5 d:6 b:5", "aaa"),
+        (Latency, false, "d b c", "dbcd"),
+        (Latency, false, "[a]", "--"),
         (Consistent, false, "a", "aaaa"),
         (Consistent, false, "[a] b [c]", "bbbb"),
     ] {
@@ -177,7 +185,7 @@ fn a_key_gets_the_same_address_of_a_record_and_others_take_turns() {
     let with = |algorithm| {
         let choosing = Choosing { algorithm, ..Choosing::default() };
         let candidate = Candidate { standing: Standing::default(), place: Some(place(1)) };
-        Chooser::new(&choosing, vec![candidate], Arc::default(), (0, 0))
+        Chooser::new(&choosing, vec![candidate], Arc::default(), (0, 0), |_| 0)
     };
     let ask = |n| Ask { is_invite: true, entropy: n, key: Some(n) };
     let slots = |chooser: &Chooser, keys: [u64; 4]| {
@@ -231,7 +239,7 @@ proptest! {
             })
             .collect();
         let active: Vec<_> = (0..records.len()).filter(|at| records[*at].0).collect();
-        let chooser = Chooser::new(&choosing, candidates, Arc::default(), (3, 5));
+        let chooser = Chooser::new(&choosing, candidates, Arc::default(), (3, 5), |_| 0);
         for (is_invite, entropy, key) in asks {
             let ask = Ask { is_invite, entropy, key };
             let seen = chooser.pick(&ask, look);

@@ -50,6 +50,7 @@ fn setup() -> impl Strategy<Value = Setup> {
         Setup {
             flags,
             latency_ms: None,
+            congestion_control: false,
             probing: Probing {
                 mode,
                 interval_ms,

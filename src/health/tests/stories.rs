@@ -796,3 +796,37 @@ fn latencies_of_probes() {
     world.health.unreachable(world.now, address(1), libc::ECONNREFUSED, true, probe);
     assert_eq!(latency(&world, 1).timeouts, before + 2);
 }
+
+#[test]
+fn figures_are_told_once_and_again_when_they_change() {
+    let setup =
+        |congestion_control| Setup { latency_ms: Some(30), congestion_control, ..Setup::probed() };
+    let mut world = World::new(&[setup(false), setup(true)]);
+    let told = |world: &mut World| {
+        let mut told = Vec::new();
+        world.health.figures(world.now, |slot, figures| told.push((slot.0, figures)));
+        told
+    };
+    let figures = |answer_us, late_ms| Figures { answer_us, late_ms };
+    // With `cc`, only what is above the average counts.
+    assert_eq!(told(&mut world), [(1, figures(0, 30)), (2, figures(0, 0))]);
+    assert_eq!(told(&mut world), []);
+    let mut answered = BTreeSet::new();
+    while answered.len() < 2 {
+        let mut actions = Actions::default();
+        world.now = world.health.next_due().unwrap();
+        world.health.tick(world.now, &mut actions);
+        for probe in actions.probes.iter().filter(|probe| answered.insert(probe.slot)) {
+            let now = probe.started_at.plus_ms(130);
+            world.health.probe_answered(now, probe.number, 200, None, probe.to);
+        }
+    }
+    // A tenth of 100 ms more than before; the average is stiff.
+    assert_eq!(told(&mut world), [(1, figures(130_000, 40)), (2, figures(130_000, 9))]);
+    // Calls count for the one, and not for the other.
+    world.health.traffic(world.now, 0, |_| SlotTraffic::default());
+    let calls =
+        SlotTraffic { calls: 2, calls_answered: 2, answer_ms: 400, ..SlotTraffic::default() };
+    world.health.traffic(world.now.plus_ms(100), 0, |_| calls);
+    assert_eq!(told(&mut world), [(1, figures(200_000, 40)), (2, figures(200_000, 9))]);
+}

@@ -1,44 +1,47 @@
-//! Chooses for calls by the number of calls in progress.
+//! Chooses by how busy destinations are: for calls by the number of calls in progress, for every request
+//! by how long they take to answer.
 //!
 //! `call-load` looks at every address and takes the one with the fewest calls, the first of several, as
-//! Kamailio does. `least-calls` looks at two that are chosen at random, and takes the one with fewer.
-//! That costs the same in a set of any size, and no two workers choose the same one at the same time.
+//! Kamailio does. `least-calls` and `fastest` look at two that are chosen at random, and take the one with
+//! fewer calls, or that answers faster. That costs the same in a set of any size, and not all workers choose
+//! the same one at the same time.
 //!
-//! Both only look. The caller counts the call and then knows whether there was still room.
+//! All of them only look. The caller counts the call and then knows whether there was still room.
 
 use super::{Ask, Chooser, Draw, Place};
 use crate::destination::Slot;
 use crate::limits::{LIMIT_DRAWS_MAX, LIMIT_LOOKS_MAX};
 
 impl Chooser {
-    /// Returns the destination by the calls in progress; `None` if the algorithm goes by something
-    /// else, or if it finds none below its limit. `calls` returns their number, and `None` for a
-    /// destination that is at its limit.
-    pub(crate) fn pick_by_calls(
+    /// Returns the destination with the least load; `None` if the algorithm goes by something else, or
+    /// if it finds none below its limit. `load` returns what [`Chooser::compares`] says, and `None` for
+    /// a destination that is at its limit of calls.
+    pub(crate) fn pick_by_load(
         &self,
         ask: &Ask,
-        calls: impl Fn(Slot) -> Option<u64>,
+        load: impl Fn(Slot) -> Option<u64>,
     ) -> Option<Slot> {
         match self.draw {
-            _ if !ask.is_invite || self.places.is_empty() => None,
-            Draw::Least => self.least(ask, calls),
-            Draw::LessOfTwo => self.less_of_two(ask, calls),
+            _ if self.places.is_empty() => None,
+            Draw::Least if ask.is_invite => self.least(ask, load),
+            Draw::LessOfTwo if ask.is_invite => self.less_of_two(ask, load),
+            Draw::FasterOfTwo => self.less_of_two(ask, load),
             _ => None,
         }
     }
 
-    fn least(&self, ask: &Ask, calls: impl Fn(Slot) -> Option<u64>) -> Option<Slot> {
+    fn least(&self, ask: &Ask, load: impl Fn(Slot) -> Option<u64>) -> Option<Slot> {
         let count = self.places.len();
         // All of them, from the first one; of a large set a part that begins anywhere.
         let start =
             if count <= LIMIT_LOOKS_MAX { 0 } else { (ask.entropy % count as u64) as usize };
         let places = (0..count).map(|step| &self.places[(start + step) % count]);
         let slots = places.flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
-        let below = slots.filter_map(|slot| Some((calls(*slot)?, *slot)));
-        below.min_by_key(|(calls, _)| *calls).map(|(_, slot)| slot)
+        let below = slots.filter_map(|slot| Some((load(*slot)?, *slot)));
+        below.min_by_key(|(load, _)| *load).map(|(_, slot)| slot)
     }
 
-    fn less_of_two(&self, ask: &Ask, calls: impl Fn(Slot) -> Option<u64>) -> Option<Slot> {
+    fn less_of_two(&self, ask: &Ask, load: impl Fn(Slot) -> Option<u64>) -> Option<Slot> {
         (0..LIMIT_DRAWS_MAX as u64).find_map(|drawn| {
             let number = ask.again(drawn).entropy;
             let count = self.places.len() as u64;
@@ -49,8 +52,8 @@ impl Chooser {
                 let addresses = self.places[at as usize].addresses();
                 addresses[((number >> 16) % addresses.len() as u64) as usize]
             });
-            let below = both.into_iter().filter_map(|slot| Some((calls(slot)?, slot)));
-            below.min_by_key(|(calls, _)| *calls).map(|(_, slot)| slot)
+            let below = both.into_iter().filter_map(|slot| Some((load(slot)?, slot)));
+            below.min_by_key(|(load, _)| *load).map(|(_, slot)| slot)
         })
     }
 }
@@ -67,7 +70,7 @@ mod tests {
         let choosing = Choosing { algorithm, ..Choosing::default() };
         let candidate =
             |slot| Candidate { standing: Standing::default(), place: Some(Place::One(Slot(slot))) };
-        Chooser::new(&choosing, (0..count).map(candidate).collect(), Arc::default(), (0, 0))
+        Chooser::new(&choosing, (0..count).map(candidate).collect(), Arc::default(), (0, 0), |_| 0)
     }
 
     fn ask(number: u64) -> Ask {
@@ -86,12 +89,12 @@ mod tests {
         ] {
             let chooser = chooser(Algorithm::CallLoad, calls.len() as u16);
             let of = |slot: Slot| calls[usize::from(slot.0)];
-            assert_eq!(chooser.pick_by_calls(&ask(1), of).map(|slot| slot.0), wants, "{calls:?}");
+            assert_eq!(chooser.pick_by_load(&ask(1), of).map(|slot| slot.0), wants, "{calls:?}");
             let other = Ask { is_invite: false, ..ask(1) };
-            assert_eq!(chooser.pick_by_calls(&other, |_| panic!("not a call")), None);
+            assert_eq!(chooser.pick_by_load(&other, |_| panic!("not a call")), None);
         }
         let by_turn = chooser(Algorithm::RoundRobin, 3);
-        assert_eq!(by_turn.pick_by_calls(&ask(1), |_| panic!("not by calls")), None);
+        assert_eq!(by_turn.pick_by_load(&ask(1), |_| panic!("not by calls")), None);
     }
 
     #[test]
@@ -105,7 +108,7 @@ mod tests {
                     looks.set(looks.get() + 1);
                     Some(u64::from(slot.0 % 500))
                 };
-                let slot = chooser.pick_by_calls(&ask(n), of).unwrap();
+                let slot = chooser.pick_by_load(&ask(n), of).unwrap();
                 looked = looked.max(looks.get());
                 slot.0
             })
@@ -122,7 +125,7 @@ mod tests {
         let counts = std::cell::RefCell::new([0_u64; 10]);
         for n in 0..10_000 {
             let of = |slot: Slot| Some(counts.borrow()[usize::from(slot.0)]);
-            let slot = chooser.pick_by_calls(&ask(n), of).unwrap();
+            let slot = chooser.pick_by_load(&ask(n), of).unwrap();
             counts.borrow_mut()[usize::from(slot.0)] += 1;
         }
         let counts = counts.into_inner();
@@ -132,8 +135,31 @@ mod tests {
         // The one with the most calls is never chosen, so the two always differ.
         for n in 0..1_000 {
             let of = |slot: Slot| Some(u64::from(slot.0 == 3));
-            assert_ne!(chooser.pick_by_calls(&ask(n), of), Some(Slot(3)));
+            assert_ne!(chooser.pick_by_load(&ask(n), of), Some(Slot(3)));
         }
+    }
+
+    #[test]
+    fn the_faster_of_two_gets_at_most_twice_its_share() {
+        let chooser = chooser(Algorithm::Fastest, 10);
+        let mut counts = [0_u64; 10];
+        for n in 0..10_000 {
+            let ask = Ask { is_invite: n % 2 == 0, ..ask(n) };
+            let slot = chooser.pick_by_load(&ask, |slot| Some(u64::from(slot.0) * 100)).unwrap();
+            counts[usize::from(slot.0)] += 1;
+        }
+        // Of ten, the n-th is the faster one in 18 - 2n of 90 pairs.
+        for (n, count) in (0..).zip(counts) {
+            let wants = 10_000 * (18 - 2 * n) / 90;
+            assert!(u64::abs_diff(count, wants) < 200, "{counts:?}");
+        }
+        // Those that are not measured yet count as the fastest, and of equals each is the first.
+        let mut counts = [0_u64; 10];
+        for n in 0..10_000 {
+            let slot = chooser.pick_by_load(&ask(n), |_| Some(0)).unwrap();
+            counts[usize::from(slot.0)] += 1;
+        }
+        assert!(counts.iter().all(|count| count.abs_diff(1_000) < 150), "{counts:?}");
     }
 
     #[test]
@@ -141,10 +167,10 @@ mod tests {
         let two = chooser(Algorithm::LeastCalls, 2);
         for n in 0..100 {
             let of = |slot: Slot| (slot.0 == 1).then_some(50);
-            assert_eq!(two.pick_by_calls(&ask(n), of), Some(Slot(1)));
+            assert_eq!(two.pick_by_load(&ask(n), of), Some(Slot(1)));
         }
         let alone = chooser(Algorithm::LeastCalls, 1);
-        assert_eq!(alone.pick_by_calls(&ask(7), |_| Some(5)), Some(Slot(0)));
-        assert_eq!(alone.pick_by_calls(&ask(7), |_| None), None);
+        assert_eq!(alone.pick_by_load(&ask(7), |_| Some(5)), Some(Slot(0)));
+        assert_eq!(alone.pick_by_load(&ask(7), |_| None), None);
     }
 }
