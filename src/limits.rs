@@ -723,6 +723,13 @@ pub(crate) const SOURCE_RATES_MAX: usize = 1 << 17;
 /// Parts of the table of sources that are swept one a second. Its clock wraps after 19 hours.
 pub(crate) const SOURCE_RATES_SWEEP_PARTS: usize = 8;
 
+/// The least `load_factor`, in hundredths. With 1, every destination would have to hold the same number
+/// of calls, and a hash would decide nothing.
+pub(crate) const LOAD_FACTOR_PERCENT_MIN: u32 = 101;
+
+/// The largest one. With more than a few times the even share, it bounds nothing.
+pub(crate) const LOAD_FACTOR_PERCENT_MAX: u32 = 1_000;
+
 /// How often a set's algorithm chooses for one call while the destinations that it chooses are over
 /// their limits. More would help little: then most of the set is.
 pub(crate) const LIMIT_DRAWS_MAX: usize = 4;

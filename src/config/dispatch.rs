@@ -21,6 +21,7 @@ const SET_KEYS: &[&str] = &[
     "hash_over",
     "hash_user_only",
     "use_default",
+    "load_factor",
     "forwarding",
     "failover",
     "record_route",
@@ -216,6 +217,10 @@ fn read_choosing(document: &mut Document, section: &Section, set: &mut SetPolicy
     }
     if let Some(value) = section.boolean(document, "use_default") {
         choosing.use_default = value;
+    }
+    let factors = limits::LOAD_FACTOR_PERCENT_MIN..=limits::LOAD_FACTOR_PERCENT_MAX;
+    if let Some(percent) = section.hundredths(document, "load_factor", &factors) {
+        choosing.load_factor_percent = percent;
     }
     let mut is_read = true;
     if let Some((text, place)) = section.string(document, "hash_over") {

@@ -262,6 +262,37 @@ impl<'d, 'a> Section<'d, 'a> {
         }
     }
 
+    /// A number with at most two decimals, in hundredths; 0 is allowed, too.
+    pub(crate) fn hundredths(
+        &self,
+        document: &mut Document,
+        key: &str,
+        range: &RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let value = self.get(key)?;
+        let [from, to] = [range.start(), range.end()].map(|number| f64::from(*number) / 100.0);
+        let right =
+            format!("write a number from {from} to {to} with at most two decimals, or 0 for none");
+        let text = match value.get_ref() {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            other => {
+                self.wrong_type(document, key, value, other, "a number", &right);
+                return None;
+            }
+        };
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let number = format!("{whole}{decimals:0<2}").parse().ok();
+        let is_right =
+            |number: &u32| decimals.len() <= 2 && (*number == 0 || range.contains(number));
+        let number = number.filter(is_right);
+        if number.is_none() {
+            let what = self.what(&format!("{key}: {text} is not such a number"));
+            document.wrong(&value.span(), what, right);
+        }
+        number
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(
         &self,

@@ -317,6 +317,28 @@ fn how_sets_choose() {
 }
 
 #[test]
+fn load_factors() {
+    for (text, wants) in [
+        ("1.25", 125),
+        ("1.5", 150),
+        ("2", 200),
+        ("1.01", 101),
+        ("10", 1_000),
+        ("10.00", 1_000),
+        ("0", 0),
+        ("0.0", 0),
+    ] {
+        let text = format!("{MINIMAL}[dispatch]\nalgorithm = 0\nload_factor = {text}\n");
+        let config = read(&text).unwrap();
+        assert_eq!(config.set_default.choosing.load_factor_percent, wants, "{text}");
+        assert_eq!(config.warnings, [""; 0]);
+    }
+    let text = format!("{MINIMAL}[dispatch]\nload_factor = 1.25\n");
+    let told = read(&text).unwrap().warnings.join("\n");
+    assert_eq!(told, "load_factor has no effect with the algorithm round-robin");
+}
+
+#[test]
 fn a_key_that_is_missing_is_told_of_the_flag_too() {
     let flags = Flags { algorithm: Some("7".into()), ..Flags::default() };
     let told = told(MINIMAL, &flags);
@@ -352,6 +374,26 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "dispatch",
         "algorithm = 64",
         "[dispatch] algorithm: algorithm 64 (overload-control) is not available in this version: write \"round-robin\": no overload reports are read",
+    ),
+    (
+        "dispatch",
+        "load_factor = 1",
+        "[dispatch] load_factor: 1 is not such a number: write a number from 1.01 to 10 with at most two decimals, or 0 for none",
+    ),
+    (
+        "dispatch",
+        "load_factor = 1.255",
+        "[dispatch] load_factor: 1.255 is not such a number: write a number from 1.01 to 10",
+    ),
+    (
+        "dispatch",
+        "load_factor = -1.25",
+        "[dispatch] load_factor: -1.25 is not such a number",
+    ),
+    (
+        "dispatch",
+        "load_factor = \"1.25\"",
+        "[dispatch] load_factor: a string where a number belongs: write a number from 1.01 to 10",
     ),
     (
         "dispatch",

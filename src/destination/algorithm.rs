@@ -47,6 +47,18 @@ pub enum Algorithm {
     Consistent,
 }
 
+impl Choosing {
+    /// Returns whether calls in progress must be counted for it.
+    pub fn counts_calls(&self) -> bool {
+        self.algorithm.counts_calls() || self.load_factor() > 0
+    }
+
+    /// Returns `load_factor_percent` if the algorithm reads it, else 0.
+    pub fn load_factor(&self) -> u32 {
+        if self.algorithm.hashes() { self.load_factor_percent } else { 0 }
+    }
+}
+
 impl Algorithm {
     /// All algorithms: name, and number in Kamailio.
     pub const ALL: &'static [(Self, &'static str, Option<u8>)] = &[
@@ -91,6 +103,20 @@ impl Algorithm {
         matches!(self, Self::KeyHash | Self::Consistent)
     }
 
+    /// Returns whether it hashes something of the request.
+    pub fn hashes(self) -> bool {
+        matches!(
+            self,
+            Self::CallIdHash
+                | Self::FromHash
+                | Self::ToHash
+                | Self::RequestUriHash
+                | Self::AuthHash
+                | Self::KeyHash
+                | Self::Consistent
+        )
+    }
+
     /// Returns whether it reads `hash_user_only`.
     pub fn reads_user_only(self) -> bool {
         matches!(self, Self::FromHash | Self::ToHash | Self::RequestUriHash)
@@ -111,4 +137,7 @@ pub struct Choosing {
     /// The last destination of the set is the last resort: it gets a request only if no other can be
     /// chosen.
     pub use_default: bool,
+    /// The most calls in progress that a destination holds when a hash chooses, in percent of its even
+    /// share; 0 is any number.
+    pub load_factor_percent: u32,
 }

@@ -3,6 +3,7 @@
 mod algorithm;
 mod budget;
 mod choose;
+mod even_share;
 mod flags;
 pub mod hash;
 mod key;
@@ -28,6 +29,7 @@ pub use source_rates::{Pair, SourceRates};
 pub use table::{Destination, Known, NextHop, SourceMatch, Table};
 
 pub(crate) use choose::{Candidate, Chooser, Standing};
+pub(crate) use even_share::EvenShares;
 pub(crate) use key::identity;
 pub(crate) use table::Index;
 pub(crate) use turns::{Place, Turns};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Slot;
 use super::choose::{Ask, Choice, Chooser, Compares};
 use super::key::Key;
 use super::load::{Limits, Load};
 use super::turns::{Place, look, take};
+use super::{EvenShares, Slot};
 use crate::limits::LIMIT_LOOKS_MAX;
 use crate::sync::AtomicU64;
 
@@ -27,6 +27,8 @@ pub struct Set {
     /// Its calls in progress are counted: a destination has a limit of them, or the algorithm goes by
     /// them.
     pub(crate) counts_calls: bool,
+    /// How many of them a destination holds before a hash passes it over.
+    pub(crate) even_shares: Option<EvenShares>,
     /// How busy it is. Kept across reloads.
     pub(crate) load: Arc<Load>,
 }
@@ -63,15 +65,17 @@ impl Set {
         }
     }
 
-    /// Returns the next destination that `fits`. Takes turns like [`Set::choose`]. `load` returns what
+    /// Returns the next destination that `fits` and is not passed over; if all are passed over, one that
+    /// `fits`. Takes turns like [`Set::choose`]. `load` returns what
     /// [`Set::compared`] says of a destination.
     pub fn choose_fitting(
         &self,
         ask: &Ask,
         load: impl Fn(Slot) -> Option<u64>,
+        passes_over: impl Fn(Slot) -> bool,
         fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
-        self.pick_fitting(ask, |turns, _| take(turns), load, fits)
+        self.pick_fitting(ask, |turns, _| take(turns), load, passes_over, fits)
     }
 
     /// Returns what [`Set::choose_fitting`] would return now, and takes no turn.
@@ -79,9 +83,16 @@ impl Set {
         &self,
         ask: &Ask,
         load: impl Fn(Slot) -> Option<u64>,
+        passes_over: impl Fn(Slot) -> bool,
         fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
-        self.pick_fitting(ask, |turns, drawn| look(turns).wrapping_add(drawn), load, fits)
+        self.pick_fitting(
+            ask,
+            |turns, drawn| look(turns).wrapping_add(drawn),
+            load,
+            passes_over,
+            fits,
+        )
     }
 
     fn pick_fitting(
@@ -89,21 +100,44 @@ impl Set {
         ask: &Ask,
         turn: impl Fn(&AtomicU64, u64) -> u64 + Copy,
         load: impl Fn(Slot) -> Option<u64>,
+        passes_over: impl Fn(Slot) -> bool,
         mut fits: impl FnMut(Slot) -> bool,
     ) -> Picked {
         let by_load = self.chooser.pick_by_load(ask, load);
         let Some(first) = by_load.or_else(|| self.pick(ask, |turns| turn(turns, 0))) else {
             return Picked::Nothing;
         };
-        if fits(first) {
+        let mut passed_over = None;
+        let mut takes = |slot| {
+            if passes_over(slot) {
+                passed_over.get_or_insert(slot);
+                return false;
+            }
+            fits(slot)
+        };
+        if takes(first) {
             return Picked::To(first);
         }
-        if let Some(slot) = self.chooser.pick_another(ask, turn, &mut fits) {
+        if let Some(slot) = self.chooser.pick_another(ask, turn, &mut takes) {
+            return Picked::To(slot);
+        }
+        // One that should have fewer requests is better than the last resort, and than none.
+        if let Some(slot) = passed_over
+            && let Some(slot) =
+                Some(slot).filter(|slot| fits(*slot)).or_else(|| self.chooser.any(&mut fits))
+        {
             return Picked::To(slot);
         }
         let last_resort = self.last_resort.as_ref().map(Place::addresses).unwrap_or_default();
         let mut slots = last_resort.iter().take(LIMIT_LOOKS_MAX);
         slots.find(|slot| fits(**slot)).map_or(Picked::NoneFits, |slot| Picked::To(*slot))
+    }
+
+    /// Returns whether the algorithm passes over this destination for a new call, because it holds more
+    /// calls than its share. `calls_of_set` counts the new call, too.
+    pub fn is_over_share(&self, slot: Slot, load: &Load, calls_of_set: u64) -> bool {
+        let shares = self.even_shares.as_ref();
+        shares.is_some_and(|shares| shares.is_over(slot, load.calls(), calls_of_set))
     }
 
     /// Returns the number by which the algorithm compares a destination with another one, 0 if it does

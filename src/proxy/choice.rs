@@ -44,7 +44,13 @@ trait Mode {
     /// Returns the destination that challenged this caller.
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot>;
     /// Returns a destination that fits.
-    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked;
+    fn pick(
+        at: &Arrival,
+        set: &Set,
+        ask: &Ask,
+        passes_over: impl Fn(Slot) -> bool,
+        fits: impl FnMut(Slot) -> bool,
+    ) -> Picked;
     /// Returns whether these limits allow one more call.
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over>;
     /// Counts one more call, whatever these limits say.
@@ -70,8 +76,14 @@ impl Mode for Taking {
         at.shared.pins.take_challenge(at.now, key, cseq_bits)
     }
 
-    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        set.choose_fitting(ask, |slot| compared(at, set, ask, slot), fits)
+    fn pick(
+        at: &Arrival,
+        set: &Set,
+        ask: &Ask,
+        passes_over: impl Fn(Slot) -> bool,
+        fits: impl FnMut(Slot) -> bool,
+    ) -> Picked {
+        set.choose_fitting(ask, |slot| compared(at, set, ask, slot), passes_over, fits)
     }
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
@@ -116,8 +128,14 @@ impl Mode for Looking {
         at.shared.pins.find_challenge(at.now, key, cseq_bits)
     }
 
-    fn pick(at: &Arrival, set: &Set, ask: &Ask, fits: impl FnMut(Slot) -> bool) -> Picked {
-        set.peek_fitting(ask, |slot| compared(at, set, ask, slot), fits)
+    fn pick(
+        at: &Arrival,
+        set: &Set,
+        ask: &Ask,
+        passes_over: impl Fn(Slot) -> bool,
+        fits: impl FnMut(Slot) -> bool,
+    ) -> Picked {
+        set.peek_fitting(ask, |slot| compared(at, set, ask, slot), passes_over, fits)
     }
 
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over> {
@@ -387,13 +405,15 @@ impl Core {
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
+        let calls_of_set = set.load().calls() + 1;
+        let passes_over = |slot| passes_over(at, set, &ask, slot, calls_of_set);
         self.within_limits::<M>(at, set, Rule::Turn, tried, |fits| {
             if tried.is_empty() {
-                M::pick(at, set, &ask, fits)
+                M::pick(at, set, &ask, passes_over, fits)
             } else {
                 // The one whose turn is next, without taking that turn: the new calls of the set go
                 // round as they would.
-                Looking::pick(at, set, &ask, fits)
+                Looking::pick(at, set, &ask, passes_over, fits)
             }
         })
     }
@@ -528,6 +548,12 @@ fn compared(at: &Arrival, set: &Set, ask: &Ask, slot: Slot) -> Option<u64> {
     let destinations = &at.snapshot.destinations;
     let limits = destinations.hop(slot)?.limits;
     set.compared(&destinations.get(slot)?.load, limits, ask.is_invite)
+}
+
+/// Returns whether this destination should not have this request if there is another one.
+fn passes_over(at: &Arrival, set: &Set, ask: &Ask, slot: Slot, calls_of_set: u64) -> bool {
+    let load = || at.snapshot.destinations.get(slot).map(|destination| &destination.load);
+    ask.is_invite && load().is_some_and(|load| set.is_over_share(slot, load, calls_of_set))
 }
 
 /// Counts the request at this destination if its limits and that of the source allow it.

@@ -9,8 +9,8 @@ use super::slots::Slots;
 use super::states::{FlagChange, RecordState};
 use super::{RecordIdentity, Registry};
 use crate::destination::{
-    Address, Candidate, Chooser, Choosing, DestinationState, Flags, Key, Load, Place, Resolved,
-    Set, Slot, Standing, Turns, identity, wheel,
+    Address, Algorithm, Candidate, Chooser, Choosing, DestinationState, EvenShares, Flags, Key,
+    Load, Place, Resolved, Set, Slot, Standing, Turns, identity, wheel,
 };
 
 /// A record of a load.
@@ -300,6 +300,14 @@ impl SetMemory {
         let turns = before.map(|before| Arc::clone(&before.turns)).unwrap_or_default();
         let (invite, other) = rounds(&turns, before, &roster, &active);
         let offsets = (invite.offset, other.offset);
+        let even_shares = (choosing.load_factor() > 0).then(|| {
+            let weigh = |candidate: &Candidate| match choosing.algorithm {
+                Algorithm::Consistent => candidate.standing.weight_or_least(),
+                _ => 1,
+            };
+            let records = candidates.iter().filter_map(|of| Some((of.place.as_ref()?, weigh(of))));
+            EvenShares::new(choosing.load_factor(), records)
+        });
         let late_ms = |slot| slots.load(slot).map_or(0, Load::late_ms);
         let chooser = Chooser::new(&choosing, candidates, Arc::clone(&turns), offsets, late_ms);
         let set = Arc::new(Set {
@@ -307,7 +315,8 @@ impl SetMemory {
             chooser,
             last_resort,
             key: Key::of(&choosing).map(Arc::new),
-            counts_calls: choosing.algorithm.counts_calls()
+            even_shares,
+            counts_calls: choosing.counts_calls()
                 || roster.members.iter().any(|member| member.standing.has_calls_max),
             load: before.map(|before| Arc::clone(&before.set.load)).unwrap_or_default(),
             active_members: active_members.into(),

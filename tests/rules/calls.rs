@@ -206,6 +206,44 @@ fn calls_go_to_the_one_with_the_fewest() {
 }
 
 #[test]
+fn a_hash_passes_over_one_that_holds_more_than_its_share() {
+    let list = ["sip:10.0.0.1:5060", "sip:10.0.0.2:5060", "sip:10.0.0.3:5060", "sip:10.0.0.4:5060"];
+    // All calls come from one caller.
+    let choosing = Choosing { algorithm: Algorithm::FromHash, ..Choosing::default() };
+    let mut relay = Relay::choosing(&choosing, &list);
+    let first = relay.send(CALLER, invite("first")).forwarded().to;
+    for n in 0..20 {
+        assert_eq!(relay.send(CALLER, invite(&format!("plain-{n}"))).forwarded().to, first);
+    }
+    let choosing = Choosing { load_factor_percent: 125, ..choosing };
+    let mut relay = Relay::choosing(&choosing, &list);
+    let (mut held, mut sent) = (std::collections::BTreeMap::new(), Vec::new());
+    for n in 1..=40_u64 {
+        let one = call(&mut relay, &format!("call-{n}"));
+        *held.entry(one.to).or_insert(0) += 1;
+        sent.push(one);
+        let most = (n * 125).div_ceil(400);
+        assert!(held.values().all(|held| *held <= most), "{n}: {held:?}");
+    }
+    calls(&relay);
+    assert_eq!((sent[0].to, held[&first], held.len()), (first, 13, 4), "{held:?}");
+    // Other requests hold nothing, so they go where the hash says.
+    assert_eq!(relay.send(CALLER, Request::new("OPTIONS", "o").text()).forwarded().to, first);
+    // When two of its calls end, it gets the next one.
+    let of_first: Vec<_> = (1..).zip(&sent).filter(|(_, sent)| sent.to == first).take(2).collect();
+    for (n, sent) in of_first {
+        relay.send(CALLER, by_caller("BYE", &format!("call-{n}"), &sent.routes())).forwarded();
+    }
+    assert_eq!(call(&mut relay, "next").to, first);
+    // If only one is left, or all others are at their limits, it takes what there is.
+    relay.choose_by(&choosing, &list[..1]);
+    assert!((0..20).all(|n| !is_over(&mut relay, &format!("alone-{n}"))));
+    let full = ["sip:10.0.1.1:5060 maxload=1", "sip:10.0.1.2:5060 maxload=1", "sip:10.0.1.3:5060"];
+    let mut relay = Relay::choosing(&choosing, &full);
+    assert!((0..50).all(|n| !is_over(&mut relay, &format!("full-{n}"))));
+}
+
+#[test]
 fn a_set_has_a_limit_too() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
     relay.snapshot.set_default.limits = Limits { calls_max: 3, ..Limits::default() };

@@ -23,6 +23,13 @@ pub(crate) struct Standing {
     pub(crate) identity: u64,
 }
 
+impl Standing {
+    /// Returns its weight. A record without the attribute has the least, so it is not left out.
+    pub(crate) fn weight_or_least(&self) -> u32 {
+        u32::from(self.weight.unwrap_or(1))
+    }
+}
+
 /// A record of a set.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -96,7 +103,7 @@ impl Chooser {
                 (Draw::Turn(walk), weighted::table(&weights))
             }
             Algorithm::Weight | Algorithm::Weighted => {
-                let weights: Vec<_> = active().map(weight_of).collect();
+                let weights: Vec<_> = active().map(Standing::weight_or_least).collect();
                 by_turn(turn, walk, weighted::table(&weights))
             }
             Algorithm::PriorityWeight => {
@@ -105,13 +112,13 @@ impl Chooser {
                     candidate.place.is_some() && Some(candidate.standing.priority) == lowest
                 };
                 let best: Vec<_> = candidates.into_iter().filter(is_best).collect();
-                let weights: Vec<_> = best.iter().map(|of| weight_of(&of.standing)).collect();
+                let weights: Vec<_> = best.iter().map(|of| of.standing.weight_or_least()).collect();
                 let places = best.into_iter().filter_map(|candidate| candidate.place).collect();
                 return Self { places, draw: Draw::Turn(walk), table: weighted::table(&weights) };
             }
             Algorithm::Consistent => {
                 let owners: Vec<_> = active()
-                    .map(|of| Owner { identity: of.identity, weight: weight_of(of) })
+                    .map(|of| Owner { identity: of.identity, weight: of.weight_or_least() })
                     .collect();
                 let table = match owners.len() {
                     0 | 1 => Table::Even,
@@ -130,11 +137,6 @@ impl Chooser {
         let turn = Turn { turns, invite_offset: 0, other_offset: 0 };
         Self { places, draw: Draw::Turn(turn), table: Table::Even }
     }
-}
-
-/// A record without the attribute has the least weight, so it is not left out.
-fn weight_of(standing: &Standing) -> u32 {
-    u32::from(standing.weight.unwrap_or(1))
 }
 
 /// Records with the same weight take turns as in round robin, so their round goes on over reloads.

@@ -190,6 +190,13 @@ impl Chooser {
         slots.find(|slot| fits(**slot)).copied()
     }
 
+    /// Returns a destination that `fits`, whatever the algorithm says.
+    #[cold]
+    pub(crate) fn any(&self, mut fits: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        let mut slots = self.places.iter().flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
+        slots.find(|slot| fits(**slot)).copied()
+    }
+
     /// Returns the destinations that can be chosen, each once, in the order in which they come next.
     pub(crate) fn round(&self, ask: &Ask, look: impl Fn(&AtomicU64) -> u64 + Copy) -> Vec<Slot> {
         let first = self.at(ask, look).unwrap_or(0);
