@@ -8,7 +8,7 @@ use super::document::{Document, Section};
 use super::hash_over::hash_over;
 use super::relay::read_prefixes;
 use super::{emergency, failover, health, values};
-use crate::destination::{Algorithm, Limits};
+use crate::destination::{Algorithm, Limits, SpillOver};
 use crate::limits;
 use crate::proxy::{
     ForeignRoute, InDialog, Policy, Rewrite, SetPolicy, Sips, SourceMatch, StatusLine,
@@ -22,6 +22,7 @@ const SET_KEYS: &[&str] = &[
     "hash_user_only",
     "use_default",
     "load_factor",
+    "spill_over",
     "forwarding",
     "failover",
     "record_route",
@@ -217,6 +218,9 @@ fn read_choosing(document: &mut Document, section: &Section, set: &mut SetPolicy
     }
     if let Some(value) = section.boolean(document, "use_default") {
         choosing.use_default = value;
+    }
+    if let Some(spills) = section.boolean(document, "spill_over") {
+        choosing.spill_over = if spills { SpillOver::Next } else { SpillOver::Never };
     }
     let factors = limits::LOAD_FACTOR_PERCENT_MIN..=limits::LOAD_FACTOR_PERCENT_MAX;
     if let Some(percent) = section.hundredths(document, "load_factor", &factors) {

@@ -276,6 +276,7 @@ fn warnings(config: &Config) -> Vec<String> {
         for (key, is_set, is_read) in [
             ("hash_over", !choosing.hash_over.is_empty(), algorithm.reads_hash_over()),
             ("hash_user_only", choosing.hash_user_only, algorithm.reads_user_only()),
+            ("spill_over = false", choosing.stays_in_tier(), algorithm.has_tiers()),
             ("load_factor", choosing.load_factor_percent > 0, algorithm.hashes()),
         ] {
             if is_set && !is_read {

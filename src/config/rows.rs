@@ -317,6 +317,20 @@ fn how_sets_choose() {
 }
 
 #[test]
+fn tiers() {
+    let text = format!(
+        "{MINIMAL}[dispatch]\nalgorithm = 15\nspill_over = false\n"
+    );
+    let choosing = read(&text).unwrap().set_default.choosing;
+    assert!(choosing.stays_in_tier());
+    let choosing = read(&text.replace("false", "true")).unwrap().set_default.choosing;
+    assert!(!choosing.stays_in_tier());
+    assert!(!read(MINIMAL).unwrap().set_default.choosing.stays_in_tier());
+    let told = read(&text.replace("15", "4")).unwrap().warnings;
+    assert_eq!(told, ["spill_over = false has no effect with the algorithm round-robin"]);
+}
+
+#[test]
 fn load_factors() {
     for (text, wants) in [
         ("1.25", 125),
@@ -385,11 +399,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "load_factor = 1.255",
         "[dispatch] load_factor: 1.255 is not such a number: write a number from 1.01 to 10",
     ),
-    (
-        "dispatch",
-        "load_factor = -1.25",
-        "[dispatch] load_factor: -1.25 is not such a number",
-    ),
+    ("dispatch", "load_factor = -1.25", "[dispatch] load_factor: -1.25 is not such a number"),
     (
         "dispatch",
         "load_factor = \"1.25\"",

@@ -47,7 +47,22 @@ pub enum Algorithm {
     Consistent,
 }
 
+/// What becomes of a call when every destination of the best priority is at its limit.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SpillOver {
+    /// It goes to the next priority.
+    #[default]
+    Next,
+    /// It is refused.
+    Never,
+}
+
 impl Choosing {
+    /// Returns whether calls stay with the best priority.
+    pub fn stays_in_tier(&self) -> bool {
+        self.spill_over == SpillOver::Never
+    }
+
     /// Returns whether calls in progress must be counted for it.
     pub fn counts_calls(&self) -> bool {
         self.algorithm.counts_calls() || self.load_factor() > 0
@@ -103,6 +118,11 @@ impl Algorithm {
         matches!(self, Self::KeyHash | Self::Consistent)
     }
 
+    /// Returns whether it prefers some destinations by their priority.
+    pub fn has_tiers(self) -> bool {
+        matches!(self, Self::First | Self::RoundRobinOrFirst | Self::PriorityWeight | Self::Latency)
+    }
+
     /// Returns whether it hashes something of the request.
     pub fn hashes(self) -> bool {
         matches!(
@@ -137,6 +157,8 @@ pub struct Choosing {
     /// The last destination of the set is the last resort: it gets a request only if no other can be
     /// chosen.
     pub use_default: bool,
+    /// What becomes of a call when every destination of the best priority is at its limit.
+    pub spill_over: SpillOver,
     /// The most calls in progress that a destination holds when a hash chooses, in percent of its even
     /// share; 0 is any number.
     pub load_factor_percent: u32,

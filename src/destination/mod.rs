@@ -15,7 +15,7 @@ mod table;
 mod turns;
 mod wheel;
 
-pub use algorithm::{Algorithm, Choosing};
+pub use algorithm::{Algorithm, Choosing, SpillOver};
 pub use budget::Budget;
 pub use choose::Ask;
 pub use flags::{DestinationState, Flags};

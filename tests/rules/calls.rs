@@ -1,6 +1,6 @@
 //! Calls in progress: what begins and ends one, and what happens at the limit.
 
-use strowger::destination::{Algorithm, Choosing, Limits};
+use strowger::destination::{Algorithm, Choosing, Limits, SpillOver};
 use strowger::proxy::{Answer, Verdict};
 
 use crate::messages::{A, CALLER, Request, by_callee, by_caller, call, invite, response};
@@ -241,6 +241,89 @@ fn a_hash_passes_over_one_that_holds_more_than_its_share() {
     let full = ["sip:10.0.1.1:5060 maxload=1", "sip:10.0.1.2:5060 maxload=1", "sip:10.0.1.3:5060"];
     let mut relay = Relay::choosing(&choosing, &full);
     assert!((0..50).all(|n| !is_over(&mut relay, &format!("full-{n}"))));
+}
+
+/// Where so many new calls go, each destination by its last digit; `-` is over a limit.
+fn calls_to(relay: &mut Relay, count: usize) -> String {
+    let at = relay.now.ms();
+    let to = |n: usize| match relay.send(CALLER, invite(&format!("at-{at}-{n}"))) {
+        over if over.verdict == Verdict::Answered(Answer::OverCalls) => '-',
+        sent => sent.forwarded().to.ip().to_string().chars().last().unwrap(),
+    };
+    (0..count).map(to).collect()
+}
+
+#[test]
+fn calls_over_the_limits_of_a_priority_spill_to_the_next() {
+    struct Row {
+        algorithm: Algorithm,
+        list: &'static [&'static str],
+        /// Where calls go, and where they go without `spill_over`.
+        wants: [&'static str; 2],
+    }
+    let rows = [
+        Row {
+            algorithm: Algorithm::First,
+            list: &[
+                "sip:10.0.0.1 priority=9 maxload=2",
+                "sip:10.0.0.2 priority=9 maxload=1",
+                "sip:10.0.0.3 priority=5 maxload=1",
+            ],
+            wants: ["1123-", "112--"],
+        },
+        Row {
+            algorithm: Algorithm::PriorityWeight,
+            list: &[
+                "sip:10.0.0.3 priority=7 maxload=1",
+                "sip:10.0.0.2 priority=2 maxload=1",
+                "sip:10.0.0.1 priority=1 maxload=2",
+            ],
+            wants: ["1123-", "11---"],
+        },
+        Row {
+            algorithm: Algorithm::PriorityWeight,
+            list: &["sip:10.0.0.2 priority=2 maxload=3", "4 sip:10.0.0.1 priority=1"],
+            wants: ["222--", "222--"],
+        },
+        Row {
+            algorithm: Algorithm::Latency,
+            list: &[
+                "sip:10.0.0.1 priority=9 maxload=1",
+                "sip:10.0.0.2 priority=9 maxload=1",
+                "sip:10.0.0.3 priority=8 maxload=1",
+            ],
+            wants: ["123--", "12---"],
+        },
+        Row {
+            algorithm: Algorithm::RoundRobin,
+            list: &["sip:10.0.0.1 priority=9 maxload=1", "sip:10.0.0.2 priority=5 maxload=1"],
+            wants: ["12---", "12---"],
+        },
+    ];
+    for Row { algorithm, list, wants } in rows {
+        for (spill_over, wants) in [SpillOver::Next, SpillOver::Never].into_iter().zip(wants) {
+            let choosing = Choosing { algorithm, spill_over, ..Choosing::default() };
+            let mut relay = Relay::choosing(&choosing, list);
+            let told = calls_to(&mut relay, 5);
+            assert_eq!(told, wants, "{algorithm:?} {list:?} {spill_over:?}");
+            calls(&relay);
+        }
+    }
+}
+
+#[test]
+fn what_spills_spreads_over_the_next_priority_by_weight() {
+    let list = [
+        "sip:10.0.0.1 priority=1 maxload=10",
+        "sip:10.0.0.2 priority=2 weight=30",
+        "sip:10.0.0.3 priority=2 weight=10",
+    ];
+    let choosing = Choosing { algorithm: Algorithm::PriorityWeight, ..Choosing::default() };
+    let mut relay = Relay::choosing(&choosing, &list);
+    let told = calls_to(&mut relay, 410);
+    assert!(told.starts_with("1111111111") && told.matches('1').count() == 10, "{told}");
+    // Within four standard deviations.
+    assert!(told.matches('2').count().abs_diff(300) < 35, "{told}");
 }
 
 #[test]

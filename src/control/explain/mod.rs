@@ -172,6 +172,8 @@ impl Listed<'_> {
         let turns: HashMap<Slot, usize> =
             explained.round.iter().enumerate().map(|(at, slot)| (*slot, at + 1)).collect();
         let mut candidates = Vec::new();
+        let choosing = &self.snapshot.set_policy(explained.set).choosing;
+        let stays_in_tier = choosing.stays_in_tier() && choosing.algorithm.has_tiers();
         let sets = self.listing.sets.iter().filter(|set| set.id == explained.set);
         for record in sets.flat_map(|set| &set.records) {
             let candidate = |address, flags, slot: Option<Slot>, excluded| Candidate {
@@ -193,7 +195,7 @@ impl Listed<'_> {
                         "no listener has an {} address",
                         if address.address.socket.is_ipv4() { "IPv4" } else { "IPv6" }
                     ),
-                    Some(_) => not_chosen(address.flags).into(),
+                    Some(_) => not_chosen(address.flags, stays_in_tier).into(),
                 });
                 let socket = Some(address.address.socket);
                 candidates.push(candidate(socket, address.flags, address.slot, excluded));
@@ -234,11 +236,14 @@ pub fn state_word(flags: Flags) -> &'static str {
     }
 }
 
-fn not_chosen(flags: Flags) -> &'static str {
+fn not_chosen(flags: Flags, stays_in_tier: bool) -> &'static str {
     match flags.state() {
         DestinationState::Disabled => "disabled by the operator",
         DestinationState::Full => "full: it takes no new calls for now",
         DestinationState::Inactive if !flags.is_last_resort() => "inactive",
+        _ if stays_in_tier => {
+            "not used: others have a better priority, and calls do not spill over"
+        }
         DestinationState::Active | DestinationState::Trying | DestinationState::Inactive => {
             "not used: other addresses of its record have priority"
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::by_hash::{OwnOrAny, next_of_each};
 use super::consistent::{self, Owner};
 use super::ranking::Ranking;
-use super::{Chooser, Draw, Table, Turn, slots, weighted};
+use super::{Chooser, Draw, Table, Tier, Turn, slots, weighted};
 use crate::destination::{Algorithm, Choosing, Place, Slot, Turns};
 
 /// What a record says about its own share.
@@ -76,8 +76,10 @@ impl Chooser {
                 let priorities = active().map(|of| of.priority).collect();
                 let places: Arc<[Place]> =
                     candidates.into_iter().filter_map(|candidate| candidate.place).collect();
-                let ranking = Arc::new(Ranking::new(priorities, &places, late_ms));
-                return Self { places, draw: Draw::Turn(walk), table: Table::Ranking(ranking) };
+                let stays = choosing.stays_in_tier();
+                let ranking = Arc::new(Ranking::new(priorities, &places, stays, late_ms));
+                let (draw, table) = (Draw::Turn(walk), Table::Ranking(ranking));
+                return Self { places, draw, table, spill: Arc::default() };
             }
             Algorithm::CallIdHash
             | Algorithm::FromHash
@@ -107,14 +109,10 @@ impl Chooser {
                 by_turn(turn, walk, weighted::table(&weights))
             }
             Algorithm::PriorityWeight => {
-                let lowest = active().map(|standing| standing.priority).min();
-                let is_best = |candidate: &Candidate| {
-                    candidate.place.is_some() && Some(candidate.standing.priority) == lowest
-                };
-                let best: Vec<_> = candidates.into_iter().filter(is_best).collect();
-                let weights: Vec<_> = best.iter().map(|of| of.standing.weight_or_least()).collect();
-                let places = best.into_iter().filter_map(|candidate| candidate.place).collect();
-                return Self { places, draw: Draw::Turn(walk), table: weighted::table(&weights) };
+                let mut tiers = tiers(candidates).into_iter();
+                let Tier { places, table } = tiers.next().unwrap_or_else(|| tier(Vec::new()));
+                let spill = if choosing.stays_in_tier() { Arc::default() } else { tiers.collect() };
+                return Self { places: places.into(), draw: Draw::Turn(walk), table, spill };
             }
             Algorithm::Consistent => {
                 let owners: Vec<_> = active()
@@ -127,21 +125,45 @@ impl Chooser {
                 (Draw::Key, table)
             }
         };
-        let places = candidates.into_iter().filter_map(|candidate| candidate.place).collect();
-        Self { places, draw, table }
+        let first = candidates.iter().find(|candidate| candidate.place.is_some());
+        let tier = first.filter(|_| choosing.stays_in_tier() && matches!(draw, Draw::First));
+        let tier = tier.map(|first| first.standing.priority);
+        let is_in_tier = |of: &Candidate| tier.is_none_or(|tier| of.standing.priority == tier);
+        let candidates = candidates.into_iter().filter(is_in_tier);
+        let places = candidates.filter_map(|candidate| candidate.place).collect();
+        Self { places, draw, table, spill: Arc::default() }
     }
 
     /// Returns the chooser of round robin over these places.
     #[cfg(all(test, loom))]
     pub(crate) fn round_robin(places: Arc<[Place]>, turns: Arc<Turns>) -> Self {
         let turn = Turn { turns, invite_offset: 0, other_offset: 0 };
-        Self { places, draw: Draw::Turn(turn), table: Table::Even }
+        Self { places, draw: Draw::Turn(turn), table: Table::Even, spill: Arc::default() }
     }
 }
 
 /// Records with the same weight take turns as in round robin, so their round goes on over reloads.
 fn by_turn(turn: Turn, walk: Turn, table: Table) -> (Draw, Table) {
     (Draw::Turn(if matches!(table, Table::Even) { turn } else { walk }), table)
+}
+
+/// Returns the records that can be chosen by their priorities, the lowest number first.
+fn tiers(candidates: Vec<Candidate>) -> Vec<Tier> {
+    let mut active: Vec<_> = candidates.into_iter().filter(|of| of.place.is_some()).collect();
+    active.sort_by_key(|of| of.standing.priority);
+    let mut tiers = Vec::new();
+    while let Some(priority) = active.first().map(|of| of.standing.priority) {
+        let others = active.partition_point(|of| of.standing.priority == priority);
+        let lower = active.split_off(others);
+        tiers.push(tier(std::mem::replace(&mut active, lower)));
+    }
+    tiers
+}
+
+fn tier(candidates: Vec<Candidate>) -> Tier {
+    let weights: Vec<_> = candidates.iter().map(|of| of.standing.weight_or_least()).collect();
+    let places = candidates.into_iter().filter_map(|candidate| candidate.place).collect();
+    Tier { places, table: weighted::table(&weights) }
 }
 
 fn is_of_one_priority(standings: &[Standing]) -> bool {

@@ -69,6 +69,15 @@ pub(crate) struct Chooser {
     places: Arc<[Place]>,
     draw: Draw,
     table: Table,
+    /// Where calls go that find all of these at their limits, one after the other.
+    spill: Arc<[Tier]>,
+}
+
+/// The records of a lower priority.
+#[derive(Debug)]
+struct Tier {
+    places: Box<[Place]>,
+    table: Table,
 }
 
 /// Where the number comes from.
@@ -186,14 +195,22 @@ impl Chooser {
             return slots.find(|slot| fits(**slot)).copied();
         }
         let after = (1..=count).map(|step| &self.places[(last + step) % count]);
-        let mut slots = after.flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
+        // No turn is taken from a lower tier. Where it is entered is unpredictable, and by its weights.
+        let lower = self.spill.iter().flat_map(|tier| {
+            let first = tier.table.at(ask.entropy, tier.places.len()).unwrap_or(0);
+            let (before, after) = tier.places.split_at(first.min(tier.places.len()));
+            after.iter().chain(before)
+        });
+        let mut slots = after.chain(lower).flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
         slots.find(|slot| fits(**slot)).copied()
     }
 
     /// Returns a destination that `fits`, whatever the algorithm says.
     #[cold]
     pub(crate) fn any(&self, mut fits: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        let mut slots = self.places.iter().flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
+        let lower = self.spill.iter().flat_map(|tier| &tier.places);
+        let places = self.places.iter().chain(lower);
+        let mut slots = places.flat_map(Place::addresses).take(LIMIT_LOOKS_MAX);
         slots.find(|slot| fits(**slot)).copied()
     }
 
@@ -218,9 +235,10 @@ impl Chooser {
         let mut listed = vec![false; self.places.len()];
         order.retain(|at| !std::mem::replace(&mut listed[*at], true));
         let address = self.draws_key(ask).then_some(ask.key).flatten();
-        order
-            .into_iter()
-            .flat_map(|at| self.places[at].slots(address, look))
+        let places = order.into_iter().map(|at| &self.places[at]);
+        places
+            .chain(self.spill.iter().flat_map(|tier| &tier.places))
+            .flat_map(|place| place.slots(address, look))
             .filter(|slot| seen.insert(*slot))
             .collect()
     }
@@ -244,17 +262,7 @@ impl Chooser {
             },
             Draw::First => 0,
         };
-        match &self.table {
-            Table::Even => number.checked_rem(count as u64).map(|at| at as usize),
-            Table::Steps(steps) => {
-                let step = number.checked_rem(steps.len() as u64)?;
-                Some(usize::from(steps[step as usize]))
-            }
-            Table::Buckets(buckets) => consistent::owner(buckets, number),
-            Table::OwnOrAny(table) => table.at(number, count),
-            Table::Shares(shares) => shares.at(number),
-            Table::Ranking(ranking) => ranking.at(number),
-        }
+        self.table.at(number, count)
     }
 
     /// Brings the order by latency up to date, if there is one.
@@ -288,6 +296,23 @@ impl Chooser {
             _ => {}
         }
         next
+    }
+}
+
+impl Table {
+    /// Returns the position of the record whose number this is, of so many.
+    fn at(&self, number: u64, count: usize) -> Option<usize> {
+        match self {
+            Self::Even => number.checked_rem(count as u64).map(|at| at as usize),
+            Self::Steps(steps) => {
+                let step = number.checked_rem(steps.len() as u64)?;
+                Some(usize::from(steps[step as usize]))
+            }
+            Self::Buckets(buckets) => consistent::owner(buckets, number),
+            Self::OwnOrAny(table) => table.at(number, count),
+            Self::Shares(shares) => shares.at(number),
+            Self::Ranking(ranking) => ranking.at(number),
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Ranking {
     order: Box<[AtomicU64]>,
     /// How many of them have the highest priority.
     best: AtomicU64,
+    /// No others are offered, also when these are at their limits.
+    stays: bool,
 }
 
 impl Ranking {
@@ -29,12 +31,14 @@ impl Ranking {
     pub(super) fn new(
         priorities: Vec<i32>,
         places: &[Place],
+        stays: bool,
         late_ms: impl Fn(Slot) -> u64,
     ) -> Self {
         let ranking = Self {
             order: (0..priorities.len()).map(|at| AtomicU64::new(at as u64)).collect(),
             priorities: priorities.into(),
             best: AtomicU64::new(0),
+            stays,
         };
         ranking.update(places, late_ms);
         ranking
@@ -62,11 +66,13 @@ impl Ranking {
         self.nth(turn.checked_rem(best)? as usize)
     }
 
-    /// Returns all positions: first those that take turns, from this turn on, then the others.
+    /// Returns all positions: first those that take turns, from this turn on, then the others, if calls
+    /// may go there.
     pub(super) fn from(&self, turn: u64) -> impl Iterator<Item = usize> {
         let best = self.best.load(Ordering::Relaxed) as usize;
         let next = turn.checked_rem(best as u64).unwrap_or(0) as usize;
-        let turns = (next..best).chain(0..next).chain(best..self.order.len());
+        let last = if self.stays { best } else { self.order.len() };
+        let turns = (next..best).chain(0..next).chain(best..last);
         turns.filter_map(|n| self.nth(n))
     }
 
@@ -112,7 +118,7 @@ mod tests {
     fn an_order_follows_the_times() {
         let places: Vec<_> = (0..4).map(|slot| Place::One(Slot(slot))).collect();
         let mut late = [21, 61, 91, 20];
-        let ranking = Ranking::new(vec![30; 4], &places, |slot| late[usize::from(slot.0)]);
+        let ranking = Ranking::new(vec![30; 4], &places, false, |slot| late[usize::from(slot.0)]);
         let turns = |ranking: &Ranking| (0..4).map(|turn| ranking.at(turn).unwrap()).collect();
         let told: Vec<usize> = turns(&ranking);
         assert_eq!(told, [0, 3, 0, 3]);
@@ -122,7 +128,7 @@ mod tests {
         let told: Vec<usize> = turns(&ranking);
         assert_eq!(told, [1, 1, 1, 1]);
         assert_eq!(ranking.from(7).collect::<Vec<_>>(), [1, 2, 0, 3]);
-        assert_eq!(Ranking::new(Vec::new(), &[], |_| 0).at(7), None);
+        assert_eq!(Ranking::new(Vec::new(), &[], false, |_| 0).at(7), None);
     }
 
     #[test]
@@ -131,7 +137,8 @@ mod tests {
             Place::Several { wheel: [1, 2].map(Slot).into(), turns: std::sync::Arc::default() };
         let places = [Place::One(Slot(0)), several];
         let late = |slot: Slot| [50, 0, 70][usize::from(slot.0)];
-        let ranking = Ranking::new(vec![30, 30], &places, late);
+        let ranking = Ranking::new(vec![30, 30], &places, true, late);
         assert_eq!((ranking.at(0), ranking.at(1)), (Some(0), Some(0)));
+        assert_eq!(ranking.from(0).collect::<Vec<_>>(), [0], "it stays with the best");
     }
 }
