@@ -730,6 +730,9 @@ pub(crate) const LOAD_FACTOR_PERCENT_MIN: u32 = 101;
 /// The largest one. With more than a few times the even share, it bounds nothing.
 pub(crate) const LOAD_FACTOR_PERCENT_MAX: u32 = 1_000;
 
+/// The longest slow start, in milliseconds: an hour.
+pub(crate) const SLOW_START_MS_MAX: u32 = 3_600_000;
+
 /// How often a set's algorithm chooses for one call while the destinations that it chooses are over
 /// their limits. More would help little: then most of the set is.
 pub(crate) const LIMIT_DRAWS_MAX: usize = 4;

@@ -138,7 +138,7 @@ fn rows(listing: &Value) -> String {
                 let word = if is_reached { field(address, "state") } else { "not reached".into() };
                 let state = show::state(&word, &letters);
                 let is_told = is_reached && word != "active";
-                let why = if is_told { field(address, "reason") } else { String::new() };
+                let why = if is_told { field(address, "reason") } else { slow_start(address) };
                 row(&field(address, "address"), state, address, &why, at == 0);
             }
             if addresses.is_empty() {
@@ -154,6 +154,17 @@ fn rows(listing: &Value) -> String {
     let numbers = 4..5 + usize::from(counts_calls) + usize::from(shows_latency);
     show::right(&mut table, &std::iter::once(0).chain(numbers).collect::<Vec<_>>());
     show::text(&table)
+}
+
+/// Returns how much of its share an address takes, if that still grows.
+fn slow_start(address: &Value) -> String {
+    let slow_start = &address["slow_start"];
+    let left_ms = slow_start["left_ms"].as_u64();
+    let told = left_ms.map(|ms| {
+        let percent = field(slow_start, "share_percent");
+        format!("slow start: {percent} % of its share, all of it in {} s", ms.div_ceil(1_000))
+    });
+    told.unwrap_or_default()
 }
 
 /// Where an address has the latency that its set chooses by.
@@ -227,6 +238,12 @@ mod tests {
    1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)         12.3 ms         0              line 2  disabled because
                           [::2]:5060     not reached (AP)";
         assert_eq!(text(&counting), wants, "\n{}", text(&counting));
+        let back = &mut counting["sets"][0]["records"][1]["addresses"][1];
+        (back["reached"], back["slow_start"]) =
+            (json!(true), json!({ "share_percent": 40, "left_ms": 17_001 }));
+        let wants = "active (AP)  slow start: 40 % of its share, all of it in 18 s";
+        let told = text(&counting).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.ends_with(&wants.split_whitespace().collect::<Vec<_>>().join(" ")), "{told}");
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
         let drained = text(&json!({ "draining": true, "sets": [] }));
         let says = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";

@@ -23,6 +23,7 @@ const SET_KEYS: &[&str] = &[
     "use_default",
     "load_factor",
     "spill_over",
+    "slow_start_ms",
     "forwarding",
     "failover",
     "record_route",
@@ -221,6 +222,10 @@ fn read_choosing(document: &mut Document, section: &Section, set: &mut SetPolicy
     }
     if let Some(spills) = section.boolean(document, "spill_over") {
         choosing.spill_over = if spills { SpillOver::Next } else { SpillOver::Never };
+    }
+    let times = 0..=u64::from(limits::SLOW_START_MS_MAX);
+    if let Some(ms) = section.integer(document, "slow_start_ms", &times, " ms, 0 for none") {
+        choosing.slow_start_ms = ms as u32;
     }
     let factors = limits::LOAD_FACTOR_PERCENT_MIN..=limits::LOAD_FACTOR_PERCENT_MAX;
     if let Some(percent) = section.hundredths(document, "load_factor", &factors) {

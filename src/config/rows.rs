@@ -317,12 +317,12 @@ fn how_sets_choose() {
 }
 
 #[test]
-fn tiers() {
+fn tiers_and_slow_starts() {
     let text = format!(
-        "{MINIMAL}[dispatch]\nalgorithm = 15\nspill_over = false\n"
+        "{MINIMAL}[dispatch]\nalgorithm = 15\nspill_over = false\nslow_start_ms = 30_000\n"
     );
     let choosing = read(&text).unwrap().set_default.choosing;
-    assert!(choosing.stays_in_tier());
+    assert!(choosing.stays_in_tier() && choosing.slow_start_ms == 30_000);
     let choosing = read(&text.replace("false", "true")).unwrap().set_default.choosing;
     assert!(!choosing.stays_in_tier());
     assert!(!read(MINIMAL).unwrap().set_default.choosing.stays_in_tier());
@@ -388,6 +388,11 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "dispatch",
         "algorithm = 64",
         "[dispatch] algorithm: algorithm 64 (overload-control) is not available in this version: write \"round-robin\": no overload reports are read",
+    ),
+    (
+        "dispatch",
+        "slow_start_ms = 3_600_001",
+        "[dispatch] slow_start_ms: 3600001 is out of range: write a number from 0 to 3600000 ms, 0 for none",
     ),
     (
         "dispatch",

@@ -74,15 +74,28 @@ impl History {
         Self { of: Mutex::default(), notifier }
     }
 
-    /// Keeps and reports these changes.
-    pub(in crate::control) fn record(&self, differences: &[Difference], cause: Cause<'_>) {
+    /// Keeps and reports these changes. `slow_starts` says for how long the share of a destination that
+    /// came back grows.
+    pub(in crate::control) fn record(
+        &self,
+        differences: &[Difference],
+        cause: Cause<'_>,
+        slow_starts: &HashMap<Slot, u32>,
+    ) {
         if differences.is_empty() {
             return;
         }
         let time = SystemTime::now();
         let events: Vec<_> = differences
             .iter()
-            .map(|difference| Arc::new(event(difference, cause.of(difference), time)))
+            .map(|difference| {
+                let mut reason = cause.of(difference);
+                if let Some(ms) = difference.slot.and_then(|slot| slow_starts.get(&slot)) {
+                    let grows = format!("; its share grows for {} s", f64::from(*ms) / 1e3);
+                    reason.text.push_str(&grows);
+                }
+                Arc::new(event(difference, reason, time))
+            })
             .collect();
         let mut of = self.lock();
         for (difference, event) in differences.iter().zip(&events) {

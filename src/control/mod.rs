@@ -15,6 +15,7 @@ mod tests;
 mod threads;
 mod watch;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -178,7 +179,8 @@ impl Relay {
         first.registry().write_slots(&shared.pins);
         let history = History::new(Notifier::start(&config.events)?);
         let seed = getrandom::u64().map_err(|source| vec![Error::Random(source)])?;
-        history.record(&first.registry().differences(&Registry::default()), Cause::Start);
+        let loaded = first.registry().differences(&Registry::default());
+        history.record(&loaded, Cause::Start, &HashMap::new());
         let publisher = Publisher::new(first.snapshot());
         let dispatch_log = config.log.dispatch.clone();
         let dispatch_log =

@@ -157,6 +157,9 @@ pub struct Choosing {
     /// The last destination of the set is the last resort: it gets a request only if no other can be
     /// chosen.
     pub use_default: bool,
+    /// How long a destination that came back takes less than its share, in milliseconds; 0 is not at
+    /// all.
+    pub slow_start_ms: u32,
     /// What becomes of a call when every destination of the best priority is at its limit.
     pub spill_over: SpillOver,
     /// The most calls in progress that a destination holds when a hash chooses, in percent of its even

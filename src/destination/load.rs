@@ -48,6 +48,8 @@ pub struct Load {
     answer_us: AtomicU64,
     /// What its latency takes from its priority, in milliseconds.
     late_ms: AtomicU64,
+    /// When it came back after it could not be chosen, in milliseconds of our clock; 0 is never.
+    back_since_ms: AtomicU64,
 }
 
 /// The result of one look at a rate.
@@ -184,6 +186,31 @@ impl Load {
         self.late_ms.store(ms, Ordering::Relaxed);
     }
 
+    /// Starts a slow start: it can be chosen again from now on.
+    pub fn came_back(&self, now: Now) {
+        self.back_since_ms.store(now.ms().max(1), Ordering::Relaxed);
+    }
+
+    /// Returns how much of its share it takes, in parts of [`WHOLE_SHARE`], if that grows for so long
+    /// after it came back: nothing at the moment when it came back, all of it at the end.
+    pub fn share(&self, now: Now, slow_start_ms: u32) -> u64 {
+        let since_ms = self.back_since_ms.load(Ordering::Relaxed);
+        let slow_start_ms = u64::from(slow_start_ms);
+        // A worker may have taken the time just before.
+        let passed_ms = now.ms().saturating_sub(since_ms);
+        if since_ms == 0 || passed_ms >= slow_start_ms {
+            return WHOLE_SHARE;
+        }
+        passed_ms * WHOLE_SHARE / slow_start_ms
+    }
+
+    /// Returns in how many milliseconds it takes all of its share.
+    pub fn whole_share_in_ms(&self, now: Now, slow_start_ms: u32) -> u64 {
+        let since_ms = self.back_since_ms.load(Ordering::Relaxed);
+        let end_ms = if since_ms == 0 { 0 } else { since_ms + u64::from(slow_start_ms) };
+        end_ms.saturating_sub(now.ms())
+    }
+
     /// Counts one more call in progress unless there are this many; 0 is any number.
     fn begin_call(&self, calls_max: u32) -> bool {
         let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -223,6 +250,9 @@ fn step(word: u64, now: Now, limits: Limits) -> Step {
     let word = word.clamp(now_ns, now_ns + ahead_max + interval);
     Step { next_ns: word + interval, conforms: word - now_ns <= ahead_max }
 }
+
+/// All of a destination's share.
+pub const WHOLE_SHARE: u64 = 1 << 32;
 
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000 * NS_PER_MS;
@@ -346,6 +376,28 @@ mod tests {
         assert_eq!((load.calls(), taken(&load, 300, rate(10, 2))), (49, 1));
         load.take_anyway(now, Limits::default(), false);
         assert_eq!(load.calls(), 49);
+    }
+
+    #[test]
+    fn a_share_grows_from_nothing_to_all_of_it() {
+        let load = Load::default();
+        let at = |ms| Now::from_ms(T0 + ms);
+        assert_eq!(load.share(at(0), 30_000), WHOLE_SHARE, "it was never away");
+        assert_eq!(load.whole_share_in_ms(at(0), 30_000), 0);
+        load.came_back(at(100));
+        for (ms, share, left_ms) in [
+            (0, 0, 30_100),
+            (100, 0, 30_000),
+            (7_600, WHOLE_SHARE / 4, 22_500),
+            (15_100, WHOLE_SHARE / 2, 15_000),
+            (30_100, WHOLE_SHARE, 0),
+            (1 << 40, WHOLE_SHARE, 0),
+        ] {
+            assert_eq!(load.share(at(ms), 30_000), share, "{ms}");
+            assert_eq!(load.whole_share_in_ms(at(ms), 30_000), left_ms, "{ms}");
+            assert_eq!(load.share(at(ms), 0), WHOLE_SHARE, "no slow start");
+        }
+        assert!(load.share(at(30_099), 30_000) < WHOLE_SHARE);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use budget::Budget;
 pub use choose::Ask;
 pub use flags::{DestinationState, Flags};
 pub use key::{HeaderField, Key, KeyHasher, Part, UriOf};
-pub use load::{Limits, Load, Over, default_burst};
+pub use load::{Limits, Load, Over, WHOLE_SHARE, default_burst};
 pub use record::{
     Address, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName, UriError,
 };

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::choose::{Ask, Choice, Chooser, Compares};
 use super::key::Key;
-use super::load::{Limits, Load};
+use super::load::{Limits, Load, WHOLE_SHARE};
 use super::turns::{Place, look, take};
 use super::{EvenShares, Slot};
+use crate::clock::Now;
 use crate::limits::LIMIT_LOOKS_MAX;
 use crate::sync::AtomicU64;
 
@@ -27,6 +28,8 @@ pub struct Set {
     /// Its calls in progress are counted: a destination has a limit of them, or the algorithm goes by
     /// them.
     pub(crate) counts_calls: bool,
+    /// How long the share of a destination that came back grows, in milliseconds.
+    pub(crate) slow_start_ms: u32,
     /// How many of them a destination holds before a hash passes it over.
     pub(crate) even_shares: Option<EvenShares>,
     /// How busy it is. Kept across reloads.
@@ -133,6 +136,25 @@ impl Set {
         slots.find(|slot| fits(**slot)).map_or(Picked::NoneFits, |slot| Picked::To(*slot))
     }
 
+    /// Returns whether some of its destinations may be passed over.
+    pub fn passes_over_any(&self) -> bool {
+        self.slow_start_ms > 0 || self.even_shares.is_some()
+    }
+
+    /// Returns whether a destination that came back leaves this request to others. Of the requests that
+    /// would get it, it takes as large a part as its share has grown to.
+    pub fn is_starting(&self, ask: &Ask, slot: Slot, load: &Load, now: Now) -> bool {
+        let share = load.share(now, self.slow_start_ms);
+        // A key comes back once, and then stays.
+        let number = if self.chooser.draws_key(ask) { ask.key } else { None };
+        share < WHOLE_SHARE && spread(number.unwrap_or(ask.entropy), slot) >= share
+    }
+
+    /// Returns for how long the share of a destination that came back grows, in milliseconds.
+    pub fn slow_start_ms(&self) -> u32 {
+        self.slow_start_ms
+    }
+
     /// Returns whether the algorithm passes over this destination for a new call, because it holds more
     /// calls than its share. `calls_of_set` counts the new call, too.
     pub fn is_over_share(&self, slot: Slot, load: &Load, calls_of_set: u64) -> bool {
@@ -202,4 +224,11 @@ impl Set {
         }
         round
     }
+}
+
+/// Returns a number below [`WHOLE_SHARE`] that does not depend on what the destination was chosen by.
+fn spread(number: u64, slot: Slot) -> u64 {
+    // Any odd numbers with well-mixed bits work; the first is the golden ratio's fraction.
+    let number = (number ^ u64::from(slot.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((number ^ (number >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)) >> 32
 }

@@ -552,8 +552,14 @@ fn compared(at: &Arrival, set: &Set, ask: &Ask, slot: Slot) -> Option<u64> {
 
 /// Returns whether this destination should not have this request if there is another one.
 fn passes_over(at: &Arrival, set: &Set, ask: &Ask, slot: Slot, calls_of_set: u64) -> bool {
-    let load = || at.snapshot.destinations.get(slot).map(|destination| &destination.load);
-    ask.is_invite && load().is_some_and(|load| set.is_over_share(slot, load, calls_of_set))
+    if !set.passes_over_any() {
+        return false;
+    }
+    let destination = at.snapshot.destinations.get(slot);
+    destination.map(|destination| &destination.load).is_some_and(|load| {
+        set.is_starting(ask, slot, load, at.now)
+            || ask.is_invite && set.is_over_share(slot, load, calls_of_set)
+    })
 }
 
 /// Counts the request at this destination if its limits and that of the source allow it.

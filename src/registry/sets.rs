@@ -315,6 +315,7 @@ impl SetMemory {
             chooser,
             last_resort,
             key: Key::of(&choosing).map(Arc::new),
+            slow_start_ms: choosing.slow_start_ms,
             even_shares,
             counts_calls: choosing.counts_calls()
                 || roster.members.iter().any(|member| member.standing.has_calls_max),

@@ -13,7 +13,7 @@ use crate::harness::server::Server;
 use crate::harness::{Relay, wait};
 
 /// A caller that begins calls and counts what comes back.
-struct Caller {
+pub(crate) struct Caller {
     socket: UdpSocket,
     relay: SocketAddr,
     number: usize,
@@ -22,7 +22,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn new(relay: &Relay) -> Self {
+    pub(crate) fn new(relay: &Relay) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Self { socket, relay: relay.address(), number: 0, heard: BTreeMap::new() }
@@ -68,7 +68,7 @@ impl Caller {
     }
 
     /// One call and its answer.
-    fn call(&mut self) -> u16 {
+    pub(crate) fn call(&mut self) -> u16 {
         let number = self.begin();
         self.hear(number)
     }

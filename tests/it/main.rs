@@ -25,6 +25,7 @@ mod kamailio_choices;
 mod kamcli;
 mod kamcmd;
 mod kamctl;
+mod latency;
 mod limits;
 mod loss;
 mod name_servers;

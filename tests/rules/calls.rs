@@ -327,6 +327,63 @@ fn what_spills_spreads_over_the_next_priority_by_weight() {
 }
 
 #[test]
+fn a_destination_that_came_back_takes_a_share_that_grows() {
+    let list = ["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"];
+    for algorithm in [Algorithm::RoundRobin, Algorithm::CallIdHash, Algorithm::Random] {
+        let choosing = Choosing { algorithm, slow_start_ms: 10_000, ..Choosing::default() };
+        let mut relay = Relay::choosing(&choosing, &list);
+        let slots = [0, 1].map(strowger::destination::Slot);
+        let back = |relay: &Relay, slot| {
+            relay.snapshot.destinations.get(slots[slot]).unwrap().load.came_back(relay.now);
+        };
+        back(&relay, 1);
+        // Of 400 calls, half would be its own.
+        for (pass_ms, wants) in [(0, 0), (2_500, 50), (2_500, 100), (5_000, 200), (60_000, 200)] {
+            relay.pass_ms(pass_ms);
+            let to = calls_to(&mut relay, 400);
+            let got = to.matches('2').count();
+            let slack = match (wants, algorithm) {
+                (0, _) | (200, Algorithm::RoundRobin) => 0,
+                _ => 45,
+            };
+            assert!(got.abs_diff(wants) <= slack, "{algorithm:?} {wants}: {got}");
+        }
+        // If all have just come back, there is nobody to leave a request to.
+        for slot in [0, 1] {
+            back(&relay, slot);
+        }
+        assert_eq!(calls_to(&mut relay, 20).len(), 20);
+    }
+}
+
+#[test]
+fn a_key_that_has_come_back_to_a_destination_stays() {
+    let choosing =
+        Choosing { algorithm: Algorithm::FromHash, slow_start_ms: 10_000, ..Choosing::default() };
+    let mut relay = Relay::choosing(&choosing, &["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
+    let second = relay.snapshot.destinations.get(strowger::destination::Slot(1)).unwrap();
+    second.load.came_back(relay.now);
+    let mut before = String::new();
+    for round in 0..=20 {
+        let mut to = |key: usize| {
+            let call_id = format!("{round}-{key}");
+            let from = format!("<sip:key-{key}@example.com>;tag={round}");
+            let request = Request { from: &from, ..Request::new("OPTIONS", &call_id) };
+            let sent = relay.send(CALLER, request.text()).forwarded();
+            sent.to.ip().to_string().chars().last().unwrap()
+        };
+        let now: String = (0..50).map(&mut to).collect();
+        let has_left = before.chars().zip(now.chars()).any(|(a, b)| (a, b) == ('2', '1'));
+        assert!(!has_left, "{before}\n{now}");
+        let is_halfway = (6..20).contains(&now.matches('2').count());
+        assert!(is_halfway || round != 10, "{now}");
+        before = now;
+        relay.pass_ms(500);
+    }
+    assert!((18..33).contains(&before.matches('2').count()), "{before}");
+}
+
+#[test]
 fn a_set_has_a_limit_too() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "sip:10.0.0.2:5060"]);
     relay.snapshot.set_default.limits = Limits { calls_max: 3, ..Limits::default() };

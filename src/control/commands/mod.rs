@@ -18,17 +18,20 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::clock::Now;
 use crate::control::Inner;
 use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
 use crate::destination::{
-    Address, Algorithm, Attributes, DestinationState, Flags, Origin, Resolved, Slot,
+    Address, Algorithm, Attributes, DestinationState, Flags, Origin, Resolved, Slot, Table,
+    WHOLE_SHARE,
 };
 use crate::health::{Health, Latency};
 use crate::proxy::Answer;
 use crate::registry::{RecordIdentity, Registry};
 use crate::stats::Totals;
+use crate::transport::monotonic_now;
 use crate::worker::catch_here;
 
 /// A running relay, as operators see it.
@@ -103,6 +106,9 @@ pub struct ListedAddress {
     /// How long it takes to answer calls and probes now, in microseconds; `None` as long as nothing is
     /// known.
     pub answer_us: Option<u64>,
+    /// How much of its share it takes, in percent, and in how many milliseconds it takes all of it;
+    /// `None` if it does now.
+    pub slow_start: Option<(u8, u64)>,
     /// Why it is in its state.
     pub reason: Option<String>,
 }
@@ -214,7 +220,7 @@ impl Commands {
         let record = &resolved.record;
         let identity = RecordIdentity::of(record);
         let (flags, of_addresses) = registry.flags(resolved);
-        let table = registry.table();
+        let (table, now) = (registry.table(), monotonic_now());
         let addresses = resolved.addresses.iter().zip(of_addresses).map(|(address, flags)| {
             let slot = registry.slot(record, address.socket);
             let view = slot.and_then(|slot| health.view(slot));
@@ -231,6 +237,9 @@ impl Commands {
                 answer_us: slot
                     .and_then(|slot| Some(table.get(slot)?.load.answer_us()))
                     .filter(|us| *us > 0),
+                slow_start: slot
+                    .filter(|_| flags.is_selectable())
+                    .and_then(|slot| slow_start(&table, slot, now)),
                 reason: self.inner.history.last_reason(&identity, address.socket),
             }
         });
@@ -399,4 +408,14 @@ fn guarded<T>(
     work: impl FnOnce() -> Result<T, Vec<Error>>,
 ) -> Result<T, Vec<Error>> {
     catch_here(work).unwrap_or_else(|| Err(vec![Error::Panicked(what)]))
+}
+
+/// Returns how much of its share a destination takes, in percent, and in how many milliseconds it takes
+/// all of it; `None` if it does now.
+fn slow_start(table: &Table, slot: Slot, now: Now) -> Option<(u8, u64)> {
+    let slow_start_ms = table.set(table.set_of(slot)?)?.slow_start_ms();
+    let load = &table.get(slot)?.load;
+    let left_ms = load.whole_share_in_ms(now, slow_start_ms);
+    let percent = load.share(now, slow_start_ms) * 100 / WHOLE_SHARE;
+    (left_ms > 0).then_some((percent as u8, left_ms))
 }

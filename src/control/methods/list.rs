@@ -196,6 +196,7 @@ mod tests {
             answer_ms: Some(3),
             latency: Some(latency),
             answer_us: None,
+            slow_start: None,
             reason: None,
         }];
         let wants =
@@ -225,6 +226,7 @@ mod tests {
             answer_ms: None,
             latency: None,
             answer_us: None,
+            slow_start: None,
             reason: None,
         };
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };

@@ -67,6 +67,15 @@ fn address(listed: &ListedAddress) -> Value {
         ("answer_ms", listed.answer_ms.map_or(Value::Null, Value::from)),
         ("latency", listed.latency.map_or(Value::Null, latency)),
         ("answers_in_ms", listed.answer_us.map_or(Value::Null, milliseconds)),
+        (
+            "slow_start",
+            listed.slow_start.map_or(Value::Null, |(percent, left_ms)| {
+                Value::object([
+                    ("share_percent", u32::from(percent).into()),
+                    ("left_ms", left_ms.into()),
+                ])
+            }),
+        ),
         ("reason", listed.reason.clone().into()),
     ])
 }

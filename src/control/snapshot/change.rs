@@ -5,6 +5,7 @@
 //! their own. Only the build of a long list is done beside them, at low priority: when it is
 //! finished and something else has changed, it is done once more in turn.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
@@ -16,8 +17,11 @@ use crate::control::history::Cause;
 use crate::control::snapshot::in_force::InForce;
 use crate::control::snapshot::low_priority::at_low_priority;
 use crate::control::snapshot::publisher::Publisher;
+use crate::destination::{Flags, Slot};
 use crate::limits;
 use crate::proxy::Snapshot;
+use crate::registry::Difference;
+use crate::transport::monotonic_now;
 use crate::worker::wake;
 
 /// What is in force, and how the workers get it.
@@ -103,11 +107,12 @@ impl Inner {
         cause: Cause<'_>,
         turn: &Turn<'_>,
     ) -> u64 {
+        let differences = next.registry().differences(before.registry());
+        let slow_starts = begin_slow_starts(&next, &differences);
         let snapshot = next.snapshot();
         let version = self.current.swap(next, snapshot, turn);
         // Still in turn, so that changes are recorded in their order.
-        let now = self.current.get();
-        self.history.record(&now.registry().differences(before.registry()), cause);
+        self.history.record(&differences, cause, &slow_starts);
         self.sightings.wake();
         version
     }
@@ -174,4 +179,24 @@ impl Inner {
         let table = self.current.get().registry().table();
         self.shared.calls.sweep(now, |slot| table.end_call(slot));
     }
+}
+
+/// Starts the slow start of each destination that comes back, and returns how long each takes. One that
+/// is chosen only because too few are left does not: its calls have nowhere else to go. Neither does
+/// one that was full, since it was never away.
+fn begin_slow_starts(next: &InForce, differences: &[Difference]) -> HashMap<Slot, u32> {
+    let (now, table) = (monotonic_now(), next.registry().table());
+    let comes_back = |difference: &&Difference| {
+        let is_away = |flags: Flags| !flags.is_selectable() && !flags.is_full();
+        let is_back = |flags: Flags| flags.is_selectable() && !flags.is_last_resort();
+        difference.from.is_some_and(is_away) && difference.to.is_some_and(is_back)
+    };
+    let begin = |difference: &Difference| {
+        let slot = difference.slot?;
+        let slow_start_ms = table.set(table.set_of(slot)?)?.slow_start_ms();
+        table.get(slot)?.load.came_back(now);
+        Some((slot, slow_start_ms))
+    };
+    let begun = differences.iter().filter(comes_back).filter_map(begin);
+    begun.filter(|(_, slow_start_ms)| *slow_start_ms > 0).collect()
 }

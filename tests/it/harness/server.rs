@@ -21,6 +21,8 @@ struct Told {
     is_over: bool,
     /// The status line for each method, and further header rows; `None`: no answer.
     answers: BTreeMap<String, Option<String>>,
+    /// How long it takes to answer each method.
+    delays: BTreeMap<String, Duration>,
     /// Requests of each method.
     got: BTreeMap<String, usize>,
 }
@@ -46,6 +48,11 @@ impl Server {
     pub(crate) fn answers(&self, method: &str, status: Option<&str>) {
         let status = status.map(str::to_owned);
         self.told.lock().unwrap().answers.insert(method.into(), status);
+    }
+
+    /// Takes this long to answer requests of this method from now on, one after the other.
+    pub(crate) fn delays(&self, method: &str, by: Duration) {
+        self.told.lock().unwrap().delays.insert(method.into(), by);
     }
 
     /// How many requests of this method it got, copies included.
@@ -76,6 +83,11 @@ fn serve(socket: &UdpSocket, told: &Mutex<Told>) {
         let method = text.split(' ').next().unwrap_or("").to_owned();
         *told.got.entry(method.clone()).or_default() += 1;
         let status = told.answers.get(&method).cloned().unwrap_or_else(|| Some("200 OK".into()));
+        let delay = told.delays.get(&method).copied();
+        drop(told);
+        if let Some(delay) = delay {
+            thread::sleep(delay);
+        }
         if let Some(status) = status.filter(|_| method != "ACK") {
             let _ = socket.send_to(answer(&text, &status).as_bytes(), from);
         }
