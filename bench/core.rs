@@ -98,7 +98,13 @@ fn choices(criterion: &mut Criterion) {
 /// A whole message by each algorithm, with the hash of its key.
 fn algorithms(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("invite-new/algorithm");
-    for (name, choosing) in choosings() {
+    let of = |algorithm| Choosing { algorithm, ..Choosing::default() };
+    // What looks at the destinations themselves, and not only at a table.
+    let looking = [
+        ("fastest", of(Algorithm::Fastest)),
+        ("slow-start", Choosing { slow_start_ms: 30_000, ..of(Algorithm::RoundRobin) }),
+    ];
+    for (name, choosing) in choosings().chain(looking) {
         // No pins besides its own: they have a group of their own.
         let mut core = Core::choosing(&choosing, DESTINATIONS, 0);
         let batch = Batch::new(Case::NewInvite, &mut core).keeping(0);
@@ -116,6 +122,7 @@ fn choosings() -> impl Iterator<Item = (&'static str, Choosing)> {
         ("kamailio-from-hash", Choosing { is_kamailio: true, ..of(Algorithm::FromHash) }),
         ("weighted", of(Algorithm::Weighted)),
         ("consistent", of(Algorithm::Consistent)),
+        ("latency", of(Algorithm::Latency)),
         ("consistent-header", Choosing { hash_over: header, ..of(Algorithm::Consistent) }),
     ]
     .into_iter()
