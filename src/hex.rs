@@ -1,6 +1,6 @@
 //! Bytes as hexadecimal digits and back, for our branches, Via parameters and tokens.
 
-use wide::{i16x8, u8x16};
+use wide::{bytemuck, i16x8, u8x16};
 
 /// The digits, lower-case.
 pub(crate) const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -8,13 +8,19 @@ pub(crate) const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// Writes `bytes` as hexadecimal at the start of `out` and returns the part that was written.
 pub(crate) fn encode<'a>(bytes: &[u8], out: &'a mut [u8]) -> &'a [u8] {
     let digits = &mut out[..bytes.len() * 2];
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let (block_digits, rest_digits) = digits.split_at_mut(blocks.len() * BLOCK * 2);
-    for (block, digits) in blocks.iter().zip(block_digits.as_chunks_mut::<{ 2 * BLOCK }>().0) {
-        *digits = encode_block(*block);
+    for (block, digits) in bytes.as_chunks().0.iter().zip(digits.as_chunks_mut().0) {
+        *digits = encode_block(block);
     }
-    for (byte, digits) in rest.iter().zip(rest_digits.as_chunks_mut::<2>().0) {
-        *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    if bytes.len().is_multiple_of(BLOCK) {
+        return digits;
+    }
+    // The last block overlaps the one before it.
+    if let Some((block, digits)) = bytes.last_chunk().zip(digits.last_chunk_mut()) {
+        *digits = encode_block(block);
+    } else {
+        for (byte, digits) in bytes.iter().zip(digits.as_chunks_mut::<2>().0) {
+            *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
     }
     digits
 }
@@ -27,13 +33,19 @@ pub(crate) fn decode<'a>(digits: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
         return None;
     }
     let bytes = &mut out[..len];
-    let (blocks, rest) = digits.as_chunks::<{ 2 * BLOCK }>();
-    let (block_bytes, rest_bytes) = bytes.split_at_mut(blocks.len() * BLOCK);
-    for (digits, block) in blocks.iter().zip(block_bytes.as_chunks_mut::<BLOCK>().0) {
+    for (digits, block) in digits.as_chunks().0.iter().zip(bytes.as_chunks_mut().0) {
         *block = decode_block(digits)?;
     }
-    for (pair, byte) in rest.as_chunks::<2>().0.iter().zip(rest_bytes) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    if len.is_multiple_of(BLOCK) {
+        return Some(bytes);
+    }
+    // The last block overlaps the one before it.
+    if let Some((digits, block)) = digits.last_chunk().zip(bytes.last_chunk_mut()) {
+        *block = decode_block(digits)?;
+    } else {
+        for (pair, byte) in digits.as_chunks::<2>().0.iter().zip(&mut *bytes) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
     }
     Some(bytes)
 }
@@ -51,8 +63,8 @@ pub(crate) const fn digit(byte: u8) -> Option<u8> {
 /// Bytes that are converted at once.
 const BLOCK: usize = 16;
 
-fn encode_block(bytes: [u8; BLOCK]) -> [u8; 2 * BLOCK] {
-    let bytes = u8x16::new(bytes);
+fn encode_block(bytes: &[u8; BLOCK]) -> [u8; 2 * BLOCK] {
+    let bytes = u8x16::new(*bytes);
     // There is no shift of bytes: the bits that come over from the neighbour are masked out.
     let high = u8x16::new((u128::from_le_bytes(bytes.to_array()) >> 4).to_le_bytes());
     let nibble = u8x16::splat(15);
@@ -91,11 +103,10 @@ fn nibbles(digits: u8x16) -> Option<u8x16> {
 
 /// Puts each two values together, the first one in the high bits.
 fn pairs(nibbles: u8x16) -> i16x8 {
-    let mut pairs = [0; BLOCK / 2];
-    for (pair, two) in pairs.iter_mut().zip(nibbles.to_array().as_chunks::<2>().0) {
-        *pair = i16::from(two[0] << 4 | two[1]);
-    }
-    i16x8::new(pairs)
+    let pairs: [i16; BLOCK / 2] = bytemuck::cast(nibbles.to_array());
+    // The first value is in the low byte, the second one in the high byte.
+    let pairs = i16x8::new(pairs.map(i16::from_le));
+    (pairs << 4 | pairs >> 8) & i16x8::splat(0xff)
 }
 
 #[cfg(test)]
