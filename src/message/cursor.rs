@@ -51,8 +51,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over white space and folds: `LWS = [*WSP CRLF] 1*WSP`, any number of them.
+    #[inline]
     pub(crate) fn skip_lws(&mut self) {
-        self.take_while(is_lws);
+        while self.peek().is_some_and(is_lws) {
+            self.at += 1;
+        }
     }
 
     /// Steps over `*LWS byte *LWS`: how SLASH, SEMI, EQUAL, COMMA and COLON are defined.
@@ -133,20 +136,20 @@ impl<'a> Cursor<'a> {
         if !self.eat(b'"') {
             return None;
         }
-        // Byte by byte: names are short, and memchr begins anew behind each escaped character, of which
-        // a hostile one may have 30,000.
-        while self.at < self.end {
-            match self.bytes[self.at] {
-                b'"' => {
+        loop {
+            self.at += scan::quoted_len(self.bytes, self.at, self.end);
+            match self.peek() {
+                Some(b'"') => {
                     self.at += 1;
                     return Some(Span::new(start, self.at));
                 }
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
+                Some(_) => self.at += 2,
+                None => {
+                    self.at = self.end;
+                    return None;
+                }
             }
         }
-        self.at = self.end;
-        None
     }
 
     /// A parameter behind its semicolon: `name [ EQUAL value ]`.
@@ -156,6 +159,30 @@ impl<'a> Cursor<'a> {
     /// bytes end it, for some readers take them for blanks.
     #[inline]
     pub(crate) fn parameter(&mut self) -> Option<Parameter> {
+        self.usual_parameter().or_else(|| self.any_parameter())
+    }
+
+    /// The usual spelling: a short plain name, `=`, and a value without quotes. Reads nothing else.
+    #[inline]
+    fn usual_parameter(&mut self) -> Option<Parameter> {
+        let block = scan::block_at(self.bytes, self.at)?;
+        let name_len = scan::plain_len(block);
+        if name_len == 0 || block.get(name_len) != Some(&b'=') {
+            return None;
+        }
+        let value_start = self.at + name_len + 1;
+        let value_len = scan::value_len(self.bytes, value_start, self.end);
+        if value_len == 0 {
+            return None;
+        }
+        let name = Span::new(self.at, self.at + name_len);
+        let value = Span::new(value_start, value_start + value_len);
+        self.at = value.end();
+        Some(Parameter { name, value: Some(value) })
+    }
+
+    #[inline(never)]
+    fn any_parameter(&mut self) -> Option<Parameter> {
         let name = self.token()?;
         if !self.eat_separator(b'=') {
             return Some(Parameter { name, value: None });
@@ -194,6 +221,7 @@ pub(crate) const fn is_token(byte: u8) -> bool {
 }
 
 /// The span without white space at its ends.
+#[inline]
 pub(crate) fn trim(bytes: &[u8], span: Span) -> Span {
     let (mut start, mut end) = (span.start(), span.end());
     while start < end && is_lws(bytes[start]) {

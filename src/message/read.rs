@@ -380,5 +380,5 @@ impl Message {
 }
 
 fn is_whole(bytes: &[u8], end: usize, value: Span) -> bool {
-    trim(bytes, Span::new(end, value.end())).is_empty()
+    end == value.end() || trim(bytes, Span::new(end, value.end())).is_empty()
 }

@@ -82,11 +82,43 @@ pub(super) fn word_len(bytes: &[u8], at: usize, end: usize) -> usize {
     run_len(bytes, at, end, is_graphic)
 }
 
-/// Returns how many bytes from `at` up to `end` may stand in a URI: those of a word except
-/// `<` `>` `"`.
+/// Where the `@` of a URI is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum AtSign {
+    /// There is none.
+    Nowhere,
+    /// Only here.
+    At(usize),
+    /// There are several.
+    Several,
+}
+
+/// Looks for `@` in the URI from `at` up to `end`; `None` if it has bytes that may not stand in a URI:
+/// all but those of a word except `<` `>` `"`.
 #[inline]
-pub(super) fn uri_len(bytes: &[u8], at: usize, end: usize) -> usize {
-    run_len(bytes, at, end, |bytes| is_graphic(bytes) & !is_bracket_or_quote(bytes))
+pub(super) fn at_sign(bytes: &[u8], at: usize, end: usize) -> Option<AtSign> {
+    let mut found = AtSign::Nowhere;
+    for start in (at..end).step_by(BLOCK) {
+        let block = block(bytes, start);
+        let of_uri = u32::MAX >> (32 - (end - start).min(BLOCK));
+        let good = (is_graphic(block) & !is_bracket_or_quote(block)).to_bitmask();
+        if !good & of_uri != 0 {
+            return None;
+        }
+        let signs = is(block, b'@').to_bitmask() & of_uri;
+        if signs != 0 {
+            let is_first = found == AtSign::Nowhere && signs.is_power_of_two();
+            let place = AtSign::At(start + signs.trailing_zeros() as usize);
+            found = if is_first { place } else { AtSign::Several };
+        }
+    }
+    Some(found)
+}
+
+/// Returns how many bytes from `at` up to `end` are neither a quote nor a backslash.
+#[inline]
+pub(super) fn quoted_len(bytes: &[u8], at: usize, end: usize) -> usize {
+    run_len(bytes, at, end, |bytes| !(is(bytes, b'"') | is(bytes, b'\\')))
 }
 
 /// Returns how many bytes from `at` up to `end` may stand in a host name: letters, digits,
@@ -211,7 +243,7 @@ mod tests {
         (|bytes, at, end| token_len(bytes, at).min(end.saturating_sub(at)), is_token),
         (value_len, |byte| byte > b' ' && !matches!(byte, 0x7f | b';' | b',' | b'"' | b'<' | b'>')),
         (word_len, |byte| byte > b' ' && byte != 0x7f),
-        (uri_len, |byte| byte > b' ' && !matches!(byte, 0x7f | b'<' | b'>' | b'"')),
+        (quoted_len, |byte| !matches!(byte, b'"' | b'\\')),
         (host_name_len, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
     ];
 
@@ -248,6 +280,41 @@ mod tests {
                     for start in 0..=end {
                         let wants = (start..end).contains(&at).then_some(at);
                         assert_eq!(find(&bytes, start, end, b'@'), wants);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The slow statement of [`at_sign`].
+    fn at_sign_by_bytes(uri: &[u8]) -> Option<AtSign> {
+        let is_bad = |byte: &u8| *byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"');
+        if uri.iter().any(is_bad) {
+            return None;
+        }
+        let mut signs = uri.iter().enumerate().filter(|(_, byte)| **byte == b'@');
+        Some(match (signs.next(), signs.next()) {
+            (None, _) => AtSign::Nowhere,
+            (Some((at, _)), None) => AtSign::At(at),
+            _ => AtSign::Several,
+        })
+    }
+
+    #[test]
+    fn the_bytes_of_a_uri_are_looked_at_once() {
+        for len in 0..40 {
+            for at in 0..len {
+                for byte in 0..=u8::MAX {
+                    let mut bytes = [b'a'; 60];
+                    bytes[at] = byte;
+                    assert_eq!(at_sign(&bytes, 0, len), at_sign_by_bytes(&bytes[..len]));
+                }
+                for second in 0..60 {
+                    for last in [60, len] {
+                        let mut bytes = [b'a'; 60];
+                        (bytes[at], bytes[second]) = (b'@', b'@');
+                        let told = at_sign(&bytes[..last], 0, len);
+                        assert_eq!(told, at_sign_by_bytes(&bytes[..len]), "{at} {second} of {len}");
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! URIs, as far as routing looks into them (RFC 3261 §19.1, §25.1).
 
 use super::cursor::number;
-use super::scan;
+use super::scan::{self, AtSign};
 use super::span::Span;
 
 /// The schemes that are told apart.
@@ -42,9 +42,7 @@ impl Uri {
     /// Reads the URI that lies at `span`; `None` when it is malformed.
     pub fn read(bytes: &[u8], span: Span) -> Option<Self> {
         let text = span.of(bytes);
-        if scan::uri_len(bytes, span.start(), span.end()) < text.len() {
-            return None;
-        }
+        let at_sign = scan::at_sign(bytes, span.start(), span.end())?;
         // scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
         let colon = if text.starts_with(b"sip:") {
             SIP_LEN
@@ -65,15 +63,12 @@ impl Uri {
         }
         let after_scheme = span.start() + colon + 1;
         // A user part may hold ; ? and / but no second @ (it is written %40).
-        let at_sign = scan::find(bytes, after_scheme, span.end(), b'@');
         let (user, host_start) = match at_sign {
-            Some(at) => (Some(Span::new(after_scheme, at)), at + 1),
-            None => (None, after_scheme),
+            AtSign::At(at) => (Some(Span::new(after_scheme, at)), at + 1),
+            AtSign::Nowhere => (None, after_scheme),
+            AtSign::Several => return None,
         };
         let rest = &bytes[host_start..span.end()];
-        if at_sign.is_some() && scan::find(bytes, host_start, span.end(), b'@').is_some() {
-            return None;
-        }
         let host_len = host_len(bytes, host_start, span.end())?;
         let host = Span::new(host_start, host_start + host_len);
         let (port, host_port_len) = match rest.get(host_len) {
@@ -122,15 +117,21 @@ impl Uri {
 /// The length of the host that begins at `at`: `hostname / IPv4address / IPv6reference`.
 ///
 /// Generous: an underscore is let through, since operators' names have them.
+#[inline]
 pub(super) fn host_len(bytes: &[u8], at: usize, end: usize) -> Option<usize> {
-    if bytes[at..end].first() == Some(&b'[') {
-        let close = memchr::memchr(b']', &bytes[at..end])?;
-        let inner = &bytes[at + 1..at + close];
-        let is_address = !inner.is_empty()
-            && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
-        return is_address.then_some(close + 1);
+    match scan::host_name_len(bytes, at, end) {
+        0 => ipv6_reference_len(&bytes[at..end]),
+        len => Some(len),
     }
-    Some(scan::host_name_len(bytes, at, end)).filter(|len| *len > 0)
+}
+
+#[inline(never)]
+fn ipv6_reference_len(text: &[u8]) -> Option<usize> {
+    let close = memchr::memchr(b']', text)?;
+    let inner = text[..close].strip_prefix(b"[")?;
+    let is_address = !inner.is_empty()
+        && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+    is_address.then_some(close + 1)
 }
 
 /// The length of the usual scheme.
