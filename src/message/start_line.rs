@@ -1,7 +1,7 @@
 //! The first line: Request-Line or Status-Line (RFC 3261 §7.1, §7.2).
 
-use super::cursor::is_token;
 use super::method::Method;
+use super::scan;
 use super::span::Span;
 
 /// What the first line says.
@@ -41,10 +41,10 @@ impl StartLine {
     /// Reads the line that lies at `line`, its line end left out.
     pub(crate) fn read(bytes: &[u8], line: Span) -> Self {
         let text = line.of(bytes);
-        if text.len() >= 4 && text[..4].eq_ignore_ascii_case(b"SIP/") {
+        if text.starts_with(b"SIP/") || text.len() >= 4 && text[..4].eq_ignore_ascii_case(b"SIP/") {
             return read_status_line(text);
         }
-        let method_len = text.iter().position(|b| !is_token(*b)).unwrap_or(text.len());
+        let method_len = scan::token_len(bytes, line.start()).min(text.len());
         let method = Span::new(line.start(), line.start() + method_len);
         let is_usual = text.ends_with(b" SIP/2.0");
         if method_len == 0 || !(is_usual || mentions_sip(text)) {
@@ -61,7 +61,7 @@ impl StartLine {
         };
         let uri = Span::new(line.start() + uri_start, line.start() + uri_start + uri_len);
         let version = &text[uri_start + uri_len + 1..];
-        if version.eq_ignore_ascii_case(b"SIP/2.0") {
+        if version == b"SIP/2.0" || version.eq_ignore_ascii_case(b"SIP/2.0") {
             return Self::Request { method, uri };
         }
         if is_version(version) {

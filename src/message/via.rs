@@ -116,21 +116,21 @@ impl Via {
         let value = parameter.value;
         // The length tells the five apart from nearly all others.
         match name.len() {
-            2 if name.eq_ignore_ascii_case(OWN_PARAMETER) => {
+            2 if is_named(name, OWN_PARAMETER) => {
                 // On another's Via it may mean anything.
                 self.own = self.own.or(value);
                 true
             }
-            6 if name.eq_ignore_ascii_case(b"branch") => {
+            6 if is_named(name, b"branch") => {
                 let branch = parameter.plain_value(bytes);
                 branch.is_some() && self.branch.replace(branch.unwrap_or_default()).is_none()
             }
-            8 if name.eq_ignore_ascii_case(b"received") => {
+            8 if is_named(name, b"received") => {
                 self.received_whole = Some(whole);
                 let address = parameter.plain_value(bytes);
                 address.is_some() && self.received.replace(address.unwrap_or_default()).is_none()
             }
-            5 if name.eq_ignore_ascii_case(b"rport") => {
+            5 if is_named(name, b"rport") => {
                 let is_first = self.rport_whole.replace(whole).is_none();
                 self.rport = match value {
                     None => Rport::Asked,
@@ -154,10 +154,16 @@ impl Via {
     pub fn usable_branch(&self, datagram: &[u8]) -> Option<Span> {
         self.branch.filter(|span| {
             let text = span.of(datagram);
-            text.len() > MAGIC_COOKIE.len()
-                && text[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE)
+            text.len() > MAGIC_COOKIE.len() && is_named(&text[..MAGIC_COOKIE.len()], MAGIC_COOKIE)
         })
     }
+}
+
+/// Returns whether this is the name, in any case. Nearly always it is written as here, and comparing
+/// letter by letter takes ten times as long.
+#[inline]
+fn is_named(text: &[u8], name: &[u8]) -> bool {
+    text == name || text.eq_ignore_ascii_case(name)
 }
 
 /// What every branch of RFC 3261 begins with (§8.1.1.7).

@@ -86,7 +86,8 @@ impl Branch {
     pub(super) fn read(text: &[u8]) -> Option<Self> {
         let digits =
             text.get(MAGIC_COOKIE.len()..).filter(|digits| digits.len() == HASH_DIGITS + 1)?;
-        if !text[..MAGIC_COOKIE.len()].eq_ignore_ascii_case(MAGIC_COOKIE) {
+        let cookie = &text[..MAGIC_COOKIE.len()];
+        if cookie != MAGIC_COOKIE && !cookie.eq_ignore_ascii_case(MAGIC_COOKIE) {
             return None;
         }
         let mut hash = [0; HASH_DIGITS / 2];
