@@ -182,11 +182,31 @@ impl Message {
             }
             StartLine::Response { .. } => {}
         }
-        let mut rows = Rows::new(bytes, message.rows_start);
-        for row in rows.by_ref() {
-            message.take_row(bytes, row);
+        let blank_line = message.take_rows(bytes);
+        message.finish(bytes, blank_line);
+    }
+
+    /// Reads all rows; returns where the blank line after them is.
+    #[inline]
+    fn take_rows(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut rows = Rows::new(bytes, self.rows_start);
+        loop {
+            // Usual rows are read by a copy, which stays in registers.
+            let mut usual = rows.clone();
+            while let Some(row) = usual.next_usual() {
+                self.take_row(bytes, row);
+            }
+            rows = usual;
+            match rows.next_unusual() {
+                Some(row) => self.take_unusual_row(bytes, row),
+                None => return rows.blank_line(),
+            }
         }
-        message.finish(bytes, rows.blank_line());
+    }
+
+    #[inline(never)]
+    fn take_unusual_row(&mut self, bytes: &[u8], row: Row) {
+        self.take_row(bytes, row);
     }
 
     /// Digests what identifies its dialog under this key.
@@ -259,7 +279,8 @@ impl Message {
         }
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "a usual row is known to be well-formed")]
+    #[inline(always)]
     fn take_row(&mut self, bytes: &[u8], row: Row) {
         self.note_unless(row.is_well_formed, Fault::Row);
         match row.name {
