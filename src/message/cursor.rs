@@ -35,13 +35,6 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
-    /// Steps over `text` when it is next, letter by letter.
-    pub(crate) fn eat_all(&mut self, text: &[u8]) -> bool {
-        let is_next = self.bytes[self.at..self.end].starts_with(text);
-        self.at += if is_next { text.len() } else { 0 };
-        is_next
-    }
-
     /// Where the next thing is that is no white space.
     #[inline]
     pub(crate) fn after_lws(&self) -> usize {
@@ -162,20 +155,29 @@ impl<'a> Cursor<'a> {
         self.usual_parameter().or_else(|| self.any_parameter())
     }
 
-    /// The usual spelling: a short plain name, `=`, and a value without quotes. Reads nothing else.
+    /// The usual spelling: a short plain name alone, or with `=` and a value without quotes. Reads
+    /// nothing else.
     #[inline]
-    fn usual_parameter(&mut self) -> Option<Parameter> {
+    pub(crate) fn usual_parameter(&mut self) -> Option<Parameter> {
         let block = scan::block_at(self.bytes, self.at)?;
         let name_len = scan::plain_len(block);
-        if name_len == 0 || block.get(name_len) != Some(&b'=') {
+        let name_end = self.at + name_len;
+        if name_len == 0 || name_end > self.end {
             return None;
         }
-        let value_start = self.at + name_len + 1;
+        let name = Span::new(self.at, name_end);
+        if name_end == self.end || block.get(name_len) == Some(&b';') {
+            self.at = name_end;
+            return Some(Parameter { name, value: None });
+        }
+        if block.get(name_len) != Some(&b'=') {
+            return None;
+        }
+        let value_start = name_end + 1;
         let value_len = scan::value_len(self.bytes, value_start, self.end);
         if value_len == 0 {
             return None;
         }
-        let name = Span::new(self.at, self.at + name_len);
         let value = Span::new(value_start, value_start + value_len);
         self.at = value.end();
         Some(Parameter { name, value: Some(value) })
@@ -249,6 +251,19 @@ pub(crate) fn number(digits: &[u8], max: u64) -> Option<u64> {
         }
     }
     Some(value)
+}
+
+/// The number that up to nine digits at the start of `text` write, and how many they are.
+#[inline]
+pub(crate) fn leading_number(text: &[u8]) -> (u32, usize) {
+    let (mut value, mut len) = (0, 0);
+    while let Some(digit @ b'0'..=b'9') = text.get(len)
+        && len < 9
+    {
+        value = value * 10 + u32::from(digit - b'0');
+        len += 1;
+    }
+    (value, len)
 }
 
 static TOKEN: [bool; 256] = {

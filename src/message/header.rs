@@ -201,7 +201,10 @@ impl Iterator for Rows<'_> {
 impl Rows<'_> {
     /// Reads the next row if it is as usual: a name of letters, digits and hyphens, its colon, and one
     /// line. Changes nothing if it is not.
-    #[allow(clippy::inline_always, reason = "the walk over the rows is a fifth of a message's cost")]
+    #[allow(
+        clippy::inline_always,
+        reason = "the walk over the rows is a fifth of a message's cost"
+    )]
     #[inline(always)]
     pub(super) fn next_usual(&mut self) -> Option<Row> {
         let start = self.at;
