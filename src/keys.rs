@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::keyed::{Fields, Key128};
+use crate::keyed::{Fields, Key128, ShortFields};
 use crate::limits;
 
 /// An operator's key and its number, which is part of everything it signs.
@@ -66,12 +66,12 @@ impl Keys {
     }
 
     /// Starts a hash for the To tags of our own responses.
-    pub(crate) fn to_tag(&self) -> Fields {
+    pub(crate) fn to_tag(&self) -> ShortFields {
         Fields::new(self.to_tag)
     }
 
     /// Starts a hash for the keys of call pins.
-    pub(crate) fn pin(&self) -> Fields {
+    pub(crate) fn pin(&self) -> ShortFields {
         Fields::new(self.pin)
     }
 
@@ -101,12 +101,12 @@ impl Derived {
     }
 
     /// Starts a hash for the tags of Via parameters.
-    pub(crate) fn via(&self) -> Fields {
+    pub(crate) fn via(&self) -> ShortFields {
         Fields::new(self.via)
     }
 
     /// Starts a hash for the tags of Record-Route tokens.
-    pub(crate) fn route(&self) -> Fields {
+    pub(crate) fn route(&self) -> ShortFields {
         Fields::new(self.route)
     }
 

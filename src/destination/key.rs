@@ -216,7 +216,7 @@ impl KeyHasher {
 /// Returns the identity of a destination that [`Algorithm::Consistent`] knows it by, the same in
 /// every process.
 pub(crate) fn identity(uri: &str, duid: Option<&str>) -> u64 {
-    let mut fields = Fields::new(PUBLIC);
+    let mut fields: Fields = Fields::new(PUBLIC);
     fields.lower(uri.as_bytes());
     fields.field(duid.unwrap_or_default().as_bytes());
     fields.spread()

@@ -18,7 +18,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::hex;
-use crate::keyed::Fields;
+use crate::keyed::ShortFields;
 use crate::keys::{DialogDigest, Keys};
 
 /// The upper bits of the form: version 2 of a Record-Route token.
@@ -253,7 +253,7 @@ pub(crate) fn put_address(address: SocketAddr, out: &mut [u8]) -> usize {
 }
 
 /// Computes the tag for a dialog with this Call-ID and caller's tag, both digested.
-fn tag(mut fields: Fields, signed: &[u8], call_id: u128, caller_tag: u64) -> u64 {
+fn tag(mut fields: ShortFields, signed: &[u8], call_id: u128, caller_tag: u64) -> u64 {
     // The length of what is signed follows from its first byte.
     fields.bytes(signed);
     fields.fixed(call_id.to_be_bytes());

@@ -47,7 +47,7 @@ impl Branch {
             fields.field(via.value.of(bytes));
             fields.field(request_uri);
         }
-        Some(Self::finish(fields, message, dialog))
+        Some(Self::finish(&mut fields, message, dialog))
     }
 
     /// Returns the branch that we gave the request of this response, whose Via below ours is
@@ -62,7 +62,7 @@ impl Branch {
         upstream.usable_branch(bytes)?;
         let mut fields = keys.branch();
         write_upstream(&mut fields, upstream, bytes);
-        Some(Self::finish(fields, message, dialog))
+        Some(Self::finish(&mut fields, message, dialog))
     }
 
     /// Returns the branch of the probe with this number, sent at this time by this process.
@@ -75,7 +75,7 @@ impl Branch {
         Self { hash: fields.spread128(), try_number: 0 }
     }
 
-    fn finish(mut fields: Fields, message: &Message, dialog: &DialogDigest) -> Self {
+    fn finish(fields: &mut Fields, message: &Message, dialog: &DialogDigest) -> Self {
         fields.fixed(dialog.call_id.to_be_bytes());
         fields.fixed(dialog.from_tag.to_be_bytes());
         fields.fixed(message.cseq_number.to_be_bytes());
