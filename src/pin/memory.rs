@@ -21,6 +21,8 @@ const SLOT_WORDS: usize = 4;
 const SLOTS: usize = if cfg!(loom) { 1 } else { 1 << 16 };
 /// Ways of a bucket: eight words are one cache line. A model has as many as it has workers.
 pub(crate) const WAYS: usize = if cfg!(loom) { 3 } else { 8 };
+/// The pins that a key can be at.
+pub(super) type Bucket = [AtomicU64; WAYS];
 const PINS_START: usize = HEAD_WORDS + SLOTS * SLOT_WORDS;
 /// Buckets of a block: 4 KB, the page that a pin touches.
 const BLOCK_BUCKETS: usize = 64;
@@ -87,9 +89,9 @@ impl PinMemory {
         self.bucket_count
     }
 
-    pub(super) fn bucket(&self, number: usize) -> &[AtomicU64] {
+    pub(super) fn bucket(&self, number: usize) -> &Bucket {
         let start = PINS_START + number * WAYS;
-        &self.words[start..start + WAYS]
+        self.words[start..].first_chunk().expect("the number is below the count")
     }
 
     /// Returns the number of blocks.

@@ -26,7 +26,7 @@ use std::cmp::Reverse;
 
 use super::PinKey;
 use super::entry::{Kind, LIFE_MAX_MS, Pin, State, TAG_BITS, Worth, clock_of};
-use super::memory::PinMemory;
+use super::memory::{Bucket, PinMemory};
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits;
@@ -154,10 +154,11 @@ impl PinTable {
         let is_call = is_call(kind);
         let mut has_waited = false;
         for _ in 0..limits::CLAIM_TRIES {
-            if let Some((_, word)) = find_in(bucket, tag, is_call, clock) {
+            let is_unknown = has_no_tag(bucket, tag);
+            if !is_unknown && let Some((_, word)) = find_in(bucket, tag, is_call, clock) {
                 return Claim::Found(Pin::unpack(word));
             }
-            if is_being_put_in(bucket, tag, is_call, clock) {
+            if !is_unknown && is_being_put_in(bucket, tag, is_call, clock) {
                 // The other worker needs only a few more instructions.
                 if !has_waited {
                     count(&self.counters.contended);
@@ -166,6 +167,8 @@ impl PinTable {
                 wait();
                 continue;
             }
+            // Nearly always nothing has the tag, and there is an empty way.
+            let free = if is_unknown { first_empty(bucket) } else { None };
             let pin = Pin {
                 tag,
                 slot: self.holder(worker),
@@ -174,7 +177,8 @@ impl PinTable {
                 state: State::Tentative,
                 try_number: TENTATIVE,
             };
-            if let Some(claimed) = self.try_claim(bucket, pin) {
+            let way = free.or_else(|| victim(bucket, tag, is_call, clock));
+            if let Some(claimed) = way.and_then(|way| self.try_claim(bucket, pin, way)) {
                 self.memory.mark(self.bucket_of(key));
                 return Claim::Claimed(claimed);
             }
@@ -384,7 +388,7 @@ impl PinTable {
         }
     }
 
-    pub(super) fn place(&self, key: PinKey) -> (&[AtomicU64], u32) {
+    pub(super) fn place(&self, key: PinKey) -> (&Bucket, u32) {
         // The bucket comes from the key's high bits, the tag from its low ones. No tag is zero, so
         // no pin is zero.
         let tag = (key.0 & ((1 << TAG_BITS) - 1)) as u32;
@@ -401,37 +405,25 @@ impl PinTable {
         Slot(u16::from(self.memory.generation()) << u8::BITS | worker & 0xff)
     }
 
-    fn try_claim<'a>(&'a self, bucket: &'a [AtomicU64], pin: Pin) -> Option<Claimed<'a>> {
+    fn try_claim<'a>(
+        &'a self,
+        bucket: &'a Bucket,
+        pin: Pin,
+        (way, old): (&'a AtomicU64, u64),
+    ) -> Option<Claimed<'a>> {
         let clock = pin.clock;
-        let (way, old) = victim(bucket, pin.tag, is_call(pin.kind), clock)?;
         let tentative = pin.pack();
         swap(way, old, tentative).ok()?;
         self.count_eviction(old, clock);
 
         // Between our store and our loads of the others' words: see the orderings above.
         fence(Ordering::SeqCst);
-        let mut is_below = true;
-        for other in bucket {
-            if std::ptr::eq(other, way) {
-                is_below = false;
-                continue;
-            }
-            let is_same = |word| is_same(word, pin.tag, is_call(pin.kind), clock);
-            let mut word = other.load(Ordering::Relaxed);
-            if !has_tag(word, pin.tag) {
-                continue;
-            }
-            let theirs = Pin::unpack(word);
-            let is_weaker =
-                theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
-            // Remove a weaker one, unless it has just become stronger or is gone.
-            if is_same(word) && is_weaker {
-                word = swap(other, word, 0).map_or_else(|now| now, |_| 0);
-            }
-            if is_same(word) {
-                let _ = swap(way, tentative, 0);
-                return None;
-            }
+        let is_alone = bucket.iter().all(|other| {
+            std::ptr::eq(other, way) || !has_tag(other.load(Ordering::Relaxed), pin.tag)
+        });
+        if !is_alone && !is_first_of(bucket, pin, way) {
+            let _ = swap(way, tentative, 0);
+            return None;
         }
         let claimed = Pin { try_number: CLAIMED, ..pin }.pack();
         swap(way, tentative, claimed).ok()?;
@@ -448,6 +440,35 @@ impl PinTable {
     }
 }
 
+/// Returns whether a tentative pin at this way may go on: nobody else has stored its key, or is about
+/// to at a lower way. Those at higher ways are removed.
+#[inline(never)]
+fn is_first_of(bucket: &Bucket, pin: Pin, way: &AtomicU64) -> bool {
+    let is_same = |word| is_same(word, pin.tag, is_call(pin.kind), pin.clock);
+    let mut is_below = true;
+    for other in bucket {
+        if std::ptr::eq(other, way) {
+            is_below = false;
+            continue;
+        }
+        let mut word = other.load(Ordering::Relaxed);
+        if !has_tag(word, pin.tag) {
+            continue;
+        }
+        let theirs = Pin::unpack(word);
+        let is_weaker =
+            theirs.state == State::Tentative && theirs.try_number == TENTATIVE && !is_below;
+        // Remove a weaker one, unless it has just become stronger or is gone.
+        if is_same(word) && is_weaker {
+            word = swap(other, word, 0).map_or_else(|now| now, |_| 0);
+        }
+        if is_same(word) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Returns the way for a new pin: a dead pin of its own key, else an empty or expired way, else the
 /// least valuable pin, the oldest of several. `None` if there is none: the key has just been
 /// stored, or all ways are being written right now.
@@ -457,13 +478,7 @@ impl PinTable {
 ///
 /// A worker whose clock is a little behind may still see the dead pin of our key as live. It is
 /// replaced in place, so either that worker renews it or we replace it.
-fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
-    // Nearly always nothing has the tag, and there is an empty way.
-    if bucket.iter().all(|way| !has_tag(way.load(Ordering::Relaxed), tag))
-        && let Some(way) = bucket.iter().find(|way| way.load(Ordering::Relaxed) == 0)
-    {
-        return Some((way, 0));
-    }
+fn victim(bucket: &Bucket, tag: u32, is_call: bool, clock: u16) -> Option<(&AtomicU64, u64)> {
     let mut free = None;
     let mut calls = 0;
     let mut oldest_call: Option<(u16, (&AtomicU64, u64))> = None;
@@ -503,8 +518,9 @@ fn victim(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> Option<(
 }
 
 /// Returns the lowest way that holds this key, is committed and has not expired.
+#[inline]
 pub(super) fn find_in(
-    bucket: &[AtomicU64],
+    bucket: &Bucket,
     tag: u32,
     is_call: bool,
     clock: u16,
@@ -520,8 +536,17 @@ pub(super) fn find_in(
     })
 }
 
+/// Returns whether no way has this tag, of whichever kind and age.
+fn has_no_tag(bucket: &Bucket, tag: u32) -> bool {
+    bucket.iter().all(|way| !has_tag(way.load(Ordering::Relaxed), tag))
+}
+
+fn first_empty(bucket: &Bucket) -> Option<(&AtomicU64, u64)> {
+    bucket.iter().find(|way| way.load(Ordering::Relaxed) == 0).map(|way| (way, 0))
+}
+
 /// Returns whether some worker is storing this key.
-fn is_being_put_in(bucket: &[AtomicU64], tag: u32, is_call: bool, clock: u16) -> bool {
+fn is_being_put_in(bucket: &Bucket, tag: u32, is_call: bool, clock: u16) -> bool {
     bucket.iter().any(|way| is_same(way.load(Ordering::Relaxed), tag, is_call, clock))
 }
 

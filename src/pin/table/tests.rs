@@ -184,7 +184,7 @@ fn a_pin_put_in_since_we_looked_is_not_evicted_for_its_own_copy() {
         put(&table, NOW, key, key as u16);
     }
     let (bucket, copy) = attempt(&table, 5, TENTATIVE);
-    assert!(table.try_claim(bucket, copy).is_none());
+    assert!(try_claim(&table, bucket, copy).is_none());
     assert_eq!(slot(&table, NOW, 1), Some(Slot(1)));
 }
 
@@ -236,7 +236,7 @@ fn of_two_attempts_the_further_wins_and_of_equals_the_lower_way() {
         let theirs = theirs.pack();
         bucket[row.theirs_way].store(theirs, Ordering::SeqCst);
         let (_, ours) = attempt(&table, 5, TENTATIVE);
-        let claimed = table.try_claim(bucket, ours);
+        let claimed = try_claim(&table, bucket, ours);
         assert_eq!(claimed.is_some(), row.ours_wins, "{}", row.says);
         assert_eq!(table.count(), 1, "{}", row.says);
         let is_theirs = bucket[row.theirs_way].load(Ordering::SeqCst) == theirs;
@@ -244,8 +244,13 @@ fn of_two_attempts_the_further_wins_and_of_equals_the_lower_way() {
     }
 }
 
+fn try_claim<'a>(table: &'a PinTable, bucket: &'a Bucket, pin: Pin) -> Option<Claimed<'a>> {
+    let way = victim(bucket, pin.tag, is_call(pin.kind), pin.clock)?;
+    table.try_claim(bucket, pin, way)
+}
+
 /// Returns the pin that a worker stores for key 1 after this many steps.
-fn attempt(table: &PinTable, worker: u16, how_far: u8) -> (&[AtomicU64], Pin) {
+fn attempt(table: &PinTable, worker: u16, how_far: u8) -> (&Bucket, Pin) {
     let (bucket, tag) = table.place(PinKey(1));
     let pin = Pin {
         tag,
