@@ -192,11 +192,19 @@ fn decode<'a>(user: &[u8], bytes: &'a mut [u8; TOKEN_BYTES_MAX]) -> Option<(&'a 
     if user.len() < TOKEN_HEX_MIN {
         return None;
     }
-    let mut plain = [0; TOKEN_HEX_MAX];
-    let digits = if user.contains(&b'%') { unescape(user, &mut plain)? } else { user };
-    let bytes = hex::decode(digits, bytes)?;
+    let bytes = if memchr::memchr(b'%', user).is_some() {
+        decode_escaped(user, bytes)?
+    } else {
+        hex::decode(user, bytes)?
+    };
     let token = read(bytes)?;
     Some((bytes, token))
+}
+
+#[cold]
+fn decode_escaped<'a>(user: &[u8], bytes: &'a mut [u8; TOKEN_BYTES_MAX]) -> Option<&'a [u8]> {
+    let mut plain = [0; TOKEN_HEX_MAX];
+    hex::decode(unescape(user, &mut plain)?, bytes)
 }
 
 fn read(bytes: &[u8]) -> Option<Token> {
