@@ -32,6 +32,13 @@ struct Edit {
     text: Span,
 }
 
+impl Edit {
+    /// How many bytes more there are after it.
+    fn growth(&self) -> isize {
+        self.text.len().cast_signed() - self.span.len().cast_signed()
+    }
+}
+
 /// The edits of one message.
 #[derive(Debug)]
 pub struct Edits {
@@ -170,30 +177,32 @@ impl Edits {
     /// [`Edits::len_after`] must have returned a length for this place.
     pub fn apply(&self, slot: &mut [u8], base: usize, place: Span) -> Option<Range<usize>> {
         let edits = &self.list[..self.count];
-        // Part `i` stands before edit `i`, and moves left by `shifts[i]`, right if that is negative.
-        let mut shifts = [0_isize; EDITS_MAX];
-        let mut shift = 0;
-        for (edit, this) in edits.iter().zip(&mut shifts).rev() {
-            shift += edit.text.len().cast_signed() - edit.span.len().cast_signed();
-            *this = shift;
-        }
-        let new_start = (base + place.start()).checked_add_signed(-shift)?;
-        let part = |at: usize| {
+        let growth: isize = edits.iter().map(Edit::growth).sum();
+        let new_start = (base + place.start()).checked_add_signed(-growth)?;
+        // Part `at` stands before edit `at`, and moves left by what this edit and those behind it add,
+        // right if that is negative.
+        let move_part = |slot: &mut [u8], at: usize, left: isize| {
             let start = if at == 0 { place.start() } else { edits[at - 1].span.end() };
-            base + start..base + edits[at].span.start()
-        };
-        let mut move_part = |at: usize| {
-            let from = part(at);
-            let to = from.start.wrapping_add_signed(-shifts[at]);
+            let from = base + start..base + edits[at].span.start();
+            let to = from.start.wrapping_add_signed(-left);
             slot.copy_within(from, to);
         };
         // A part that moves right overwrites only what stands behind it, one that moves left only
         // what stands before it. So those that move right go first, the last one at the front.
-        (0..edits.len()).rev().filter(|at| shifts[*at] < 0).for_each(&mut move_part);
-        (0..edits.len()).filter(|at| shifts[*at] > 0).for_each(&mut move_part);
+        let mut left = 0;
+        for (at, edit) in edits.iter().enumerate().rev() {
+            left += edit.growth();
+            if left < 0 {
+                move_part(slot, at, left);
+            }
+        }
         for (at, edit) in edits.iter().enumerate() {
-            let next_shift = if at + 1 == edits.len() { 0 } else { shifts[at + 1] };
-            let end = (base + edit.span.end()).wrapping_add_signed(-next_shift);
+            if left > 0 {
+                move_part(slot, at, left);
+            }
+            left -= edit.growth();
+            // It ends where the next part begins now, and reaches into no part that is yet to move.
+            let end = (base + edit.span.end()).wrapping_add_signed(-left);
             let text = &self.text[edit.text.start()..edit.text.end()];
             slot[end - text.len()..end].copy_from_slice(text);
         }
