@@ -37,6 +37,7 @@ pub struct Listener {
 pub struct Listeners {
     all: Box<[Listener]>,
     hashes: Box<[u32]>,
+    sent_bys: Box<[(Box<[u8]>, u16)]>,
     sent_by_keys: Box<[SentByKey]>,
     texts: Box<[Texts]>,
     addresses: Box<[(IpAddr, u16)]>,
@@ -64,17 +65,22 @@ impl Listeners {
         addresses.sort_unstable();
         addresses.dedup();
         let hashes = all.iter().map(|listener| name_hash(&listener.name)).collect();
-        let sent_by_keys = all
+        let sent_bys: Box<[(Box<[u8]>, u16)]> = all
             .iter()
             .map(|listener| {
                 let (host, port) = split_host_port(&listener.sent_by).unwrap_or_default();
-                SentByKey::new(host.as_bytes(), port).unwrap_or_default()
+                (host.as_bytes().into(), port)
             })
+            .collect();
+        let sent_by_keys = sent_bys
+            .iter()
+            .map(|(host, port)| SentByKey::new(host, *port).unwrap_or_default())
             .collect();
         let texts = all.iter().map(Texts::of).collect();
         Self {
             all: all.into(),
             hashes,
+            sent_bys,
             sent_by_keys,
             texts,
             addresses: addresses.into(),
@@ -95,6 +101,15 @@ impl Listeners {
     /// Returns the sent-by of this listener in the form that Via parameters are bound to.
     pub(crate) fn sent_by_key(&self, id: ListenerId) -> &SentByKey {
         &self.sent_by_keys[usize::from(id.0)]
+    }
+
+    /// Returns the same if this host and port are its sent-by, letter by letter: so nearly every
+    /// message names us that comes to this listener.
+    #[inline]
+    pub(crate) fn written_key(&self, id: ListenerId, host: &[u8], port: u16) -> Option<&SentByKey> {
+        let (own_host, own_port) = &self.sent_bys[usize::from(id.0)];
+        let is_written = *own_port == port && **own_host == *host && !host.is_empty();
+        is_written.then(|| self.sent_by_key(id))
     }
 
     /// Returns what this listener writes into each message.
@@ -188,5 +203,35 @@ pub fn split_host_port(text: &str) -> Option<(&str, u16)> {
         Some(port) => Some((host, port.parse().ok()?)),
         None if rest.is_empty() => Some((host, 5060)),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sent_by_written_as_ours_has_the_key_that_reading_it_gives() {
+        let listener = |sent_by: &str| Listener {
+            name: sent_by.into(),
+            local: "192.0.2.1:5060".parse().unwrap(),
+            transport: Transport::Udp,
+            sent_by: sent_by.into(),
+            force_rport: false,
+            set: None,
+        };
+        let all = ["192.0.2.1:5060", "sip.example.com", "[2001:db8::1]:5070"];
+        let listeners = Listeners::new(all.map(listener).to_vec(), &[]);
+        let hosts = ["192.0.2.1", "sip.example.com", "[2001:db8::1]", "SIP.example.com", "", "x"];
+        for (id, _) in listeners.iter() {
+            for (at, host) in hosts.iter().enumerate() {
+                for port in [5060, 5070] {
+                    let key = listeners.written_key(id, host.as_bytes(), port).copied();
+                    let is_own = at == usize::from(id.0) && port == [5060, 5060, 5070][at];
+                    let wants = SentByKey::new(host.as_bytes(), port).filter(|_| is_own);
+                    assert_eq!(key, wants, "{host}:{port} at {id:?}");
+                }
+            }
+        }
     }
 }

@@ -131,7 +131,10 @@ impl Core {
             return Err(Reason::MalformedResponse);
         }
         let via = self.message.via.ok_or(Reason::MalformedResponse)?;
-        if !at.shared.listeners.is_us(via.host.of(at.bytes), via.port_or_default()) {
+        let (host, port) = (via.host.of(at.bytes), via.port_or_default());
+        let listeners = &at.shared.listeners;
+        let is_written = listeners.written_key(at.flow.listener, host, port).is_some();
+        if !is_written && !listeners.is_us(host, port) {
             return Err(Reason::ForeignVia);
         }
         Ok(via)
@@ -314,8 +317,12 @@ pub(super) fn verify_own<'a>(
     let Some(value) = via.own else {
         return Ok(None);
     };
-    let sent_by =
-        SentByKey::new(via.host.of(at.bytes), via.port_or_default()).ok_or(Reason::ForeignVia)?;
+    let (host, port) = (via.host.of(at.bytes), via.port_or_default());
+    let written = at.shared.listeners.written_key(at.flow.listener, host, port);
+    let sent_by = match written {
+        Some(key) => *key,
+        None => SentByKey::new(host, port).ok_or(Reason::ForeignVia)?,
+    };
     let own_via = OwnVia { branch, sent_by };
     let verified = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &own_via);
     verified.map(Some).ok_or(Reason::ForgedVia)
