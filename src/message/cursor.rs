@@ -225,6 +225,18 @@ pub(crate) const fn is_token(byte: u8) -> bool {
 /// The span without white space at its ends.
 #[inline]
 pub(crate) fn trim(bytes: &[u8], span: Span) -> Span {
+    // As nearly every value of a row: one blank before it.
+    if let [b' ', first, .., last] = span.of(bytes)
+        && !is_lws(*first)
+        && !is_lws(*last)
+    {
+        return Span::new(span.start() + 1, span.end());
+    }
+    trim_any(bytes, span)
+}
+
+#[inline(never)]
+fn trim_any(bytes: &[u8], span: Span) -> Span {
     let (mut start, mut end) = (span.start(), span.end());
     while start < end && is_lws(bytes[start]) {
         start += 1;
@@ -236,10 +248,18 @@ pub(crate) fn trim(bytes: &[u8], span: Span) -> Span {
 }
 
 /// `1*DIGIT` as a number; `None` when it is something else or greater than `max`.
+#[inline]
 pub(crate) fn number(digits: &[u8], max: u64) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+    let (value, len) = leading_number(digits);
+    if len < digits.len() {
+        return long_number(digits, max);
     }
+    (len > 0 && u64::from(value) <= max).then_some(u64::from(value))
+}
+
+/// The same for any number of digits.
+#[inline(never)]
+fn long_number(digits: &[u8], max: u64) -> Option<u64> {
     let mut value: u64 = 0;
     for digit in digits {
         if !digit.is_ascii_digit() {
@@ -258,13 +278,16 @@ pub(crate) fn number(digits: &[u8], max: u64) -> Option<u64> {
 pub(crate) fn leading_number(text: &[u8]) -> (u32, usize) {
     let (mut value, mut len) = (0, 0);
     while let Some(digit @ b'0'..=b'9') = text.get(len)
-        && len < 9
+        && len < DIGITS_MAX
     {
         value = value * 10 + u32::from(digit - b'0');
         len += 1;
     }
     (value, len)
 }
+
+/// So many digits of a number fit 32 bits.
+const DIGITS_MAX: usize = 9;
 
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];

@@ -1,6 +1,6 @@
 //! The reader: one pass over the header, remembering where the few fields are that forwarding needs.
 
-use super::cursor::{number, trim};
+use super::cursor::{leading_number, number, trim};
 use super::header::{HeaderName, Row, Rows};
 use super::method::Method;
 use super::name_addr::NameAddr;
@@ -97,8 +97,8 @@ pub struct Message {
     pub has_proxy_require: bool,
     /// There is an Authorization or a Proxy-Authorization.
     pub has_credentials: bool,
-    /// Where the first Route row begins.
-    pub(crate) first_route_row: Option<usize>,
+    /// The first Route row, and its value.
+    pub(crate) first_route_row: Option<(Span, Span)>,
     /// How many Route rows there are.
     pub(crate) route_rows: usize,
     content_length: Option<u64>,
@@ -286,55 +286,15 @@ impl Message {
         match row.name {
             HeaderName::Other => {}
             HeaderName::Via => self.take_via(bytes, row),
-            HeaderName::From => {
-                self.note_unless(self.from.is_none(), Fault::Twice);
-                let read = NameAddr::read(bytes, row.value)
-                    .filter(|read| is_whole(bytes, read.end, row.value));
-                self.note_unless(read.is_some(), Fault::From);
-                self.from = Some(trim(bytes, row.value));
-                self.from_tag = read.and_then(|read| read.tag);
-            }
-            HeaderName::To => {
-                self.note_unless(self.to.is_none(), Fault::Twice);
-                let read = NameAddr::read(bytes, row.value)
-                    .filter(|read| is_whole(bytes, read.end, row.value));
-                self.note_unless(read.is_some(), Fault::To);
-                self.to = Some(trim(bytes, row.value));
-                self.to_tag = read.and_then(|read| read.tag);
-            }
-            HeaderName::CallId => {
-                self.note_unless(self.call_id.is_none(), Fault::Twice);
-                let value = trim(bytes, row.value);
-                // callid = word [ "@" word ]: no white space and no control bytes inside.
-                let is_good = (1..=NAME_BYTES_MAX).contains(&value.len())
-                    && scan::word_len(bytes, value.start(), value.end()) == value.len();
-                self.note_unless(is_good, Fault::CallId);
-                self.call_id = Some(value);
-            }
+            HeaderName::From => self.take_from(bytes, row.value),
+            HeaderName::To => self.take_to(bytes, row.value),
+            HeaderName::CallId => self.take_call_id(bytes, row.value),
             HeaderName::CSeq => self.take_cseq(bytes, row),
-            HeaderName::MaxForwards => {
-                self.note_unless(self.max_forwards.is_none(), Fault::Twice);
-                let value = trim(bytes, row.value);
-                let hops = number(value.of(bytes), u64::from(u32::MAX));
-                self.note_unless(hops.is_some(), Fault::MaxForwards);
-                self.max_forwards = Some((value, hops.and_then(|hops| u8::try_from(hops).ok())));
-            }
-            HeaderName::MaxBreadth => {
-                let value = trim(bytes, row.value);
-                let breadth = number(value.of(bytes), u64::from(u32::MAX));
-                self.max_breadth = Some(match (self.max_breadth, breadth) {
-                    (None, Some(breadth)) => MaxBreadth::Is(value, breadth as u32),
-                    _ => MaxBreadth::Bad,
-                });
-            }
-            HeaderName::ContentLength => {
-                self.note_unless(self.content_length.is_none(), Fault::Twice);
-                let length = number(trim(bytes, row.value).of(bytes), u64::from(u32::MAX));
-                self.note_unless(length.is_some(), Fault::ContentLength);
-                self.content_length = length;
-            }
+            HeaderName::MaxForwards => self.take_max_forwards(bytes, row.value),
+            HeaderName::MaxBreadth => self.take_max_breadth(bytes, row.value),
+            HeaderName::ContentLength => self.take_content_length(bytes, row.value),
             HeaderName::Route => {
-                self.first_route_row.get_or_insert(row.whole.start());
+                self.first_route_row.get_or_insert((row.whole, row.value));
                 self.route_rows += 1;
             }
             HeaderName::ProxyRequire => self.has_proxy_require = true,
@@ -342,6 +302,66 @@ impl Message {
         }
     }
 
+    // Each field that is read has a function of its own, so that the walk over the rows keeps its
+    // place in registers.
+
+    #[inline(never)]
+    fn take_from(&mut self, bytes: &[u8], value: Span) {
+        self.note_unless(self.from.is_none(), Fault::Twice);
+        let read = NameAddr::read(bytes, value).filter(|read| is_whole(bytes, read.end, value));
+        self.note_unless(read.is_some(), Fault::From);
+        self.from = Some(trim(bytes, value));
+        self.from_tag = read.and_then(|read| read.tag);
+    }
+
+    #[inline(never)]
+    fn take_to(&mut self, bytes: &[u8], value: Span) {
+        self.note_unless(self.to.is_none(), Fault::Twice);
+        let read = NameAddr::read(bytes, value).filter(|read| is_whole(bytes, read.end, value));
+        self.note_unless(read.is_some(), Fault::To);
+        self.to = Some(trim(bytes, value));
+        self.to_tag = read.and_then(|read| read.tag);
+    }
+
+    // callid = word [ "@" word ]: no white space and no control bytes inside.
+    #[inline(never)]
+    fn take_call_id(&mut self, bytes: &[u8], value: Span) {
+        self.note_unless(self.call_id.is_none(), Fault::Twice);
+        let value = trim(bytes, value);
+        let is_good = (1..=NAME_BYTES_MAX).contains(&value.len())
+            && scan::word_len(bytes, value.start(), value.end()) == value.len();
+        self.note_unless(is_good, Fault::CallId);
+        self.call_id = Some(value);
+    }
+
+    #[inline(never)]
+    fn take_max_forwards(&mut self, bytes: &[u8], value: Span) {
+        self.note_unless(self.max_forwards.is_none(), Fault::Twice);
+        let value = trim(bytes, value);
+        let hops = number(value.of(bytes), u64::from(u32::MAX));
+        self.note_unless(hops.is_some(), Fault::MaxForwards);
+        self.max_forwards = Some((value, hops.and_then(|hops| u8::try_from(hops).ok())));
+    }
+
+    #[inline(never)]
+    fn take_max_breadth(&mut self, bytes: &[u8], value: Span) {
+        let value = trim(bytes, value);
+        let breadth = number(value.of(bytes), u64::from(u32::MAX));
+        self.max_breadth = Some(match (self.max_breadth, breadth) {
+            (None, Some(breadth)) => MaxBreadth::Is(value, breadth as u32),
+            _ => MaxBreadth::Bad,
+        });
+    }
+
+    #[inline(never)]
+    fn take_content_length(&mut self, bytes: &[u8], value: Span) {
+        self.note_unless(self.content_length.is_none(), Fault::Twice);
+        let length = number(trim(bytes, value).of(bytes), u64::from(u32::MAX));
+        self.note_unless(length.is_some(), Fault::ContentLength);
+        self.content_length = length;
+    }
+
+    #[inline(never)]
     fn take_via(&mut self, bytes: &[u8], row: Row) {
         if self.via_row.is_empty() {
             self.via_row = row.whole;
@@ -354,9 +374,29 @@ impl Message {
     }
 
     // CSeq = "CSeq" HCOLON 1*DIGIT LWS Method
+    #[inline(never)]
     fn take_cseq(&mut self, bytes: &[u8], row: Row) {
         self.note_unless(self.cseq_method_span.is_none(), Fault::Twice);
         let value = trim(bytes, row.value);
+        let text = value.of(bytes);
+        // The usual spelling: a number of few digits, one blank, and the method.
+        let (number_read, digits) = leading_number(text);
+        let method = Span::new((value.start() + digits + 1).min(value.end()), value.end());
+        if digits > 0
+            && text.get(digits) == Some(&b' ')
+            && !method.is_empty()
+            && scan::token_len(bytes, method.start()) == method.len()
+        {
+            self.cseq_number = number_read;
+            self.cseq_method = Method::of(method.of(bytes));
+            self.cseq_method_span = Some(method);
+            return;
+        }
+        self.take_unusual_cseq(bytes, value);
+    }
+
+    #[inline(never)]
+    fn take_unusual_cseq(&mut self, bytes: &[u8], value: Span) {
         let text = value.of(bytes);
         let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
         let method = trim(bytes, Span::new(value.start() + digits, value.end()));

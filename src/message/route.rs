@@ -45,23 +45,21 @@ impl Routes {
     /// Collects the Route values; false when one is malformed or there are too many.
     pub fn read(&mut self, message: &Message, bytes: &[u8]) -> bool {
         self.count = 0;
-        let Some(first) = message.first_route_row else {
+        let Some((first, first_value)) = message.first_route_row else {
             return true;
         };
-        let mut rows_left = message.route_rows;
-        for row in Rows::new(bytes, first) {
-            if row.name != HeaderName::Route {
-                continue;
-            }
-            if !self.read_row(bytes, row.whole, row.value) {
-                return false;
-            }
-            rows_left -= 1;
-            if rows_left == 0 {
-                break;
-            }
+        if !self.read_row(bytes, first, first_value) {
+            return false;
         }
-        true
+        // Most requests have one row, and their header is not walked again.
+        message.route_rows == 1 || self.read_rows(bytes, first.end(), message.route_rows - 1)
+    }
+
+    /// Reads so many Route rows behind the first one.
+    #[inline(never)]
+    fn read_rows(&mut self, bytes: &[u8], at: usize, count: usize) -> bool {
+        let rows = Rows::new(bytes, at).filter(|row| row.name == HeaderName::Route);
+        rows.take(count).all(|row| self.read_row(bytes, row.whole, row.value))
     }
 
     fn read_row(&mut self, bytes: &[u8], row: Span, row_value: Span) -> bool {

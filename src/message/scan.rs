@@ -98,7 +98,8 @@ pub(super) enum AtSign {
 #[inline]
 pub(super) fn at_sign(bytes: &[u8], at: usize, end: usize) -> Option<AtSign> {
     let mut found = AtSign::Nowhere;
-    for start in (at..end).step_by(BLOCK) {
+    let mut start = at;
+    while start < end {
         let block = block(bytes, start);
         let of_uri = u32::MAX >> (32 - (end - start).min(BLOCK));
         let good = (is_graphic(block) & !is_bracket_or_quote(block)).to_bitmask();
@@ -107,10 +108,11 @@ pub(super) fn at_sign(bytes: &[u8], at: usize, end: usize) -> Option<AtSign> {
         }
         let signs = is(block, b'@').to_bitmask() & of_uri;
         if signs != 0 {
-            let is_first = found == AtSign::Nowhere && signs.is_power_of_two();
+            let is_first = found == AtSign::Nowhere && signs & (signs - 1) == 0;
             let place = AtSign::At(start + signs.trailing_zeros() as usize);
             found = if is_first { place } else { AtSign::Several };
         }
+        start += BLOCK;
     }
     Some(found)
 }
@@ -164,7 +166,11 @@ const WINDOW: usize = 4 * BLOCK;
 /// Returns the sixteen bytes from `at` on.
 #[inline]
 fn block(bytes: &[u8], at: usize) -> u8x16 {
-    u8x16::new(block_at(bytes, at).copied().unwrap_or_else(|| padded(bytes, at)))
+    // Two ends, so that the usual one stays in a register.
+    match block_at(bytes, at) {
+        Some(block) => u8x16::new(*block),
+        None => u8x16::new(padded(bytes, at)),
+    }
 }
 
 /// Returns one bit per byte of the window from `at` on that is a CR or LF.

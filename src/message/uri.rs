@@ -1,6 +1,6 @@
 //! URIs, as far as routing looks into them (RFC 3261 §19.1, §25.1).
 
-use super::cursor::number;
+use super::cursor::{leading_number, number};
 use super::scan::{self, AtSign};
 use super::span::Span;
 
@@ -73,10 +73,8 @@ impl Uri {
         let host = Span::new(host_start, host_start + host_len);
         let (port, host_port_len) = match rest.get(host_len) {
             Some(b':') => {
-                let digits = rest[host_len + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
-                let end = host_len + 1 + digits;
-                let port = number(&rest[host_len + 1..end], 65_535).filter(|port| *port > 0)?;
-                (Some(port as u16), end)
+                let (port, digits) = port(&rest[host_len + 1..])?;
+                (Some(port), host_len + 1 + digits)
             }
             _ => (None, host_len),
         };
@@ -85,7 +83,8 @@ impl Uri {
             return None;
         }
         let host_port_end = host_start + host_port_len;
-        let question = scan::find(bytes, host_port_end, span.end(), b'?');
+        let question =
+            if tail.is_empty() { None } else { scan::find(bytes, host_port_end, span.end(), b'?') };
         let parameters_end = question.unwrap_or(span.end());
         Some(Self {
             scheme,
@@ -132,6 +131,19 @@ fn ipv6_reference_len(text: &[u8]) -> Option<usize> {
     let is_address = !inner.is_empty()
         && inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
     is_address.then_some(close + 1)
+}
+
+/// The port at the start of `text`, and how many digits it has; `None` when there is none, or it is
+/// out of range.
+fn port(text: &[u8]) -> Option<(u16, usize)> {
+    let (mut port, mut len) = leading_number(text);
+    if text.get(len).is_some_and(u8::is_ascii_digit) {
+        // Only with zeros before it.
+        len = text.iter().take_while(|b| b.is_ascii_digit()).count();
+        port = number(&text[..len], 65_535)? as u32;
+    }
+    let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+    Some((port, len))
 }
 
 /// The length of the usual scheme.

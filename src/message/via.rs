@@ -157,6 +157,7 @@ impl Via {
     }
 
     /// Remembers one parameter; false when it is there twice or its value is impossible.
+    #[inline]
     fn take(&mut self, bytes: &[u8], parameter: &Parameter, whole: Span) -> bool {
         let name = parameter.name.of(bytes);
         let value = parameter.value;
