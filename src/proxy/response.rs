@@ -99,7 +99,7 @@ impl Core {
                 };
                 Decision { responder, ..Decision::drop(Reason::ProbeReply) }
             }
-            Ok(None) => self.lone_trying(at, code).unwrap_or(Decision::drop(reason)),
+            Ok(None) => self.lone(at, code).unwrap_or(Decision::drop(reason)),
             Err(reason) => Decision::drop(reason),
         }
     }
@@ -201,27 +201,29 @@ impl Core {
         })
     }
 
-    /// Some servers leave out all Vias but ours in a 100. It cannot be forwarded, but the own tag of
-    /// our Via proves that the request was answered.
-    fn lone_trying(&self, at: &Arrival, code: u16) -> Option<Decision> {
-        if code != 100 || self.message.cseq_method == Method::Cancel {
+    /// The response to a CANCEL of ours has only our Via. Some servers leave out the others in a 100, too:
+    /// it cannot be forwarded, but the own tag of our Via proves that the request was answered.
+    fn lone(&self, at: &Arrival, code: u16) -> Option<Decision> {
+        let is_cancel = self.message.cseq_method == Method::Cancel;
+        if code != 100 && !is_cancel {
             return None;
         }
         let via = self.our_via(at).ok()?;
         let branch = branch_of(at, &via).ok()?;
         let verified = verify_own(at, &via, branch).ok()??;
+        let number = branch.try_number;
+        let id = self.stateful.transactions.find(branch.hash);
+        if is_cancel {
+            let action = Action::Advance(id?, Incoming::CancelAnswered(number));
+            return Some(Decision { action, ..Decision::drop(Reason::Absorbed) });
+        }
         let (slot, age_ms) = sent_to(at, &verified.parameter);
         let responder = responder_of(slot, code, age_ms);
         let note = Note::Transaction(branch.pin_key(), Some(State::Trying));
-        if let Some(id) = self.stateful.transactions.find(branch.hash) {
-            let number = branch.try_number;
+        if let Some(id) = id {
             let incoming = Incoming::Response { number, code, flow: None, rule: Rule::Via };
-            return Some(Decision {
-                action: Action::Advance(id, incoming),
-                note,
-                responder,
-                set: 0,
-            });
+            let action = Action::Advance(id, incoming);
+            return Some(Decision { action, note, responder, set: 0 });
         }
         Some(Decision { note, responder, ..Decision::drop(Reason::LoneTrying) })
     }

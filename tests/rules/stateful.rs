@@ -45,12 +45,17 @@ impl Story {
         self.answers_with(destination, status, "")
     }
 
-    /// The same to the CANCEL.
+    /// The same to its CANCEL, which has our Via only.
     fn answers_with(&mut self, destination: usize, status: &str, method: &str) -> String {
         let mut request = self.requests[destination - 1].clone().unwrap();
         if !method.is_empty() {
             let text = request.text().replace("1 INVITE", &format!("1 {method}"));
-            request.bytes = text.into_bytes();
+            let mut vias = 0;
+            let lines = text.split_inclusive("\r\n").filter(|line| {
+                vias += usize::from(line.starts_with("Via: "));
+                !line.starts_with("Via: ") || vias == 1
+            });
+            request.bytes = lines.collect::<String>().into_bytes();
         }
         let from = request.to.to_string();
         let text = response(&request, status, &format!("t{destination}"));
@@ -179,4 +184,14 @@ fn a_cancel_stops_everything() {
     assert_eq!(story.answers(1, "487 Request Terminated"), "response: C 487, 1 ACK");
     assert_eq!(story.caller("ACK"), "absorbed: ");
     story.ends_within(32_005);
+}
+
+#[test]
+fn a_cancel_that_was_answered_is_not_repeated() {
+    let mut story = Story::begun();
+    assert_eq!(story.answers(1, "180 Ringing"), "response: C 180");
+    assert_eq!(story.caller("CANCEL"), "200: C 200, 1 CANCEL");
+    assert_eq!(story.waits(10_000), "500: 1 CANCEL");
+    assert_eq!(story.answers_with(1, "200 OK", "CANCEL"), "absorbed: ");
+    assert_eq!(story.waits(10_000), "10000: ");
 }
