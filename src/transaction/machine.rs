@@ -195,7 +195,10 @@ impl Machine {
     pub(crate) fn request_again(&self) -> Effects {
         let mut effects = Effects::default();
         match self.server {
-            Server::Proceeding if self.has_rung => effects.push(Effect::Repeat),
+            // Unless a final response is kept instead.
+            Server::Proceeding if self.has_rung && !self.has_kept_final() => {
+                effects.push(Effect::Repeat);
+            }
             Server::Proceeding if self.is_invite || self.has_trying => {
                 effects.push(Effect::Trying);
             }
@@ -424,9 +427,8 @@ impl Machine {
         let is_heard = self.current == Some(number) && self.server == Server::Proceeding;
         if is_heard && code > 100 {
             self.has_rung = true;
-            // What is kept now is the provisional response.
-            self.best = None;
-            effects.push(Effect::ForwardKept);
+            // The best final response of the others is needed if this one ends without any.
+            effects.push(if self.has_kept_final() { Effect::Forward } else { Effect::ForwardKept });
         }
     }
 
@@ -557,6 +559,10 @@ impl Machine {
         } else {
             self.forward_final(at, effects);
         }
+    }
+
+    fn has_kept_final(&self) -> bool {
+        self.best.is_some_and(|best| best.is_kept)
     }
 
     fn keep_if_better(&mut self, code: u16, effects: &mut Effects) {

@@ -195,3 +195,16 @@ fn a_cancel_that_was_answered_is_not_repeated() {
     assert_eq!(story.answers_with(1, "200 OK", "CANCEL"), "absorbed: ");
     assert_eq!(story.waits(10_000), "10000: ");
 }
+
+#[test]
+fn a_copy_gets_no_final_response_of_a_left_destination() {
+    let mut story = Story::begun();
+    (0..3).for_each(|_| drop(story.waits(2_500)));
+    assert_eq!(story.answers(2, "180 Ringing"), "response: C 180");
+    assert_eq!(story.answers(1, "404 Not Found"), "tried_next: 1 ACK");
+    // What the other says is still open.
+    assert_eq!(story.caller("INVITE"), "100: C 100");
+    assert_eq!(story.answers(2, "183 Session Progress"), "response: C 183");
+    // It is the best response if the other has none.
+    assert_eq!(story.answers(2, "504 Server Time-out"), "tried_next: 2 ACK, C 404");
+}
