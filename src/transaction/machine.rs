@@ -532,6 +532,11 @@ impl Machine {
             return;
         }
         if self.current != Some(number) {
+            let cancel = self.tries[usize::from(number)].cancel;
+            if code == 487 && matches!(cancel, Cancel::Sent | Cancel::Answered) {
+                // We have cancelled it, not the caller.
+                return;
+            }
             self.keep_if_better(code, effects);
             // §16.7 item 5: nobody else is asked once somebody has declined for good.
             if code >= 600 {

@@ -208,3 +208,14 @@ fn a_copy_gets_no_final_response_of_a_left_destination() {
     // It is the best response if the other has none.
     assert_eq!(story.answers(2, "504 Server Time-out"), "tried_next: 2 ACK, C 404");
 }
+
+/// The caller has not cancelled. The first destination was silent, which counts as a 408.
+#[test]
+fn the_487_to_our_own_cancel_is_not_passed_on() {
+    let mut story = Story::begun();
+    (0..3).for_each(|_| drop(story.waits(2_500)));
+    assert_eq!(story.answers(1, "180 Ringing"), "absorbed: 1 CANCEL");
+    assert_eq!(story.answers(1, "487 Request Terminated"), "tried_next: 1 ACK");
+    assert_eq!(story.answers(2, "503 Service Unavailable"), "tried_next: 2 ACK, 3 INVITE");
+    assert_eq!(story.answers(3, "500 Server Error"), "tried_next: 3 ACK, C 408");
+}
