@@ -116,7 +116,7 @@ pub(crate) struct Machine {
     due: At,
     /// The caller has cancelled.
     is_cancelled: bool,
-    /// No further destination is tried, because somebody declined for good (6xx).
+    /// No further destination is tried: somebody declined for good (6xx), or the last one is waited for.
     is_stopped: bool,
     /// A 101 to 199 went to the caller.
     has_rung: bool,
@@ -508,7 +508,13 @@ impl Machine {
         of.state = Client::Completed;
         of.again = NEVER;
         of.due = at + T4_MS;
-        if code < 300 && self.server == Server::Proceeding {
+        if code == 408 {
+            // RFC 4320 §4.2: it goes no further, as if nothing had come.
+            if self.current == Some(number) {
+                self.is_stopped |= !failover.codes.contains(code);
+                self.fail(at, code, Left::Code(code), failover, effects);
+            }
+        } else if code < 300 && self.server == Server::Proceeding {
             if let Some(other) = self.current.filter(|current| *current != number) {
                 self.leave(other, at, effects);
             }
@@ -538,6 +544,11 @@ impl Machine {
                 return;
             }
             self.keep_if_better(code, effects);
+            if self.current.is_none() {
+                // Only the caller was waiting.
+                self.conclude(at, effects);
+                return;
+            }
             // §16.7 item 5: nobody else is asked once somebody has declined for good.
             if code >= 600 {
                 self.is_stopped = true;
@@ -618,9 +629,29 @@ impl Machine {
             Some(Best { is_kept: false, code: 408 }) if self.is_invite => {
                 self.answer(at, Own::Timeout, effects);
             }
-            // RFC 4320 §4.2: the caller's own timer ends it.
-            Some(Best { is_kept: false, code: 408 }) => self.end(),
+            Some(Best { is_kept: false, code: 408 }) => self.wait_on(at),
             _ => self.answer(at, Own::Failed, effects),
+        }
+    }
+
+    /// No destination has answered a request that is no INVITE, and there is no other. The caller waits for
+    /// 64*T1, so the last one is asked until then. After that the caller's own timer ends it (RFC 4320
+    /// §4.2).
+    fn wait_on(&mut self, at: At) {
+        self.is_stopped = true;
+        let number = self.count - 1;
+        let of = &mut self.tries[usize::from(number)];
+        let end = of.began + TIMEOUT_MS;
+        if of.is_pending() && at < end {
+            of.is_left = false;
+            of.interval = T2_MS;
+            of.again = at + T2_MS;
+            of.due = end;
+            self.current = Some(number);
+        } else if at < TIMEOUT_MS {
+            self.due = TIMEOUT_MS;
+        } else {
+            self.end();
         }
     }
 

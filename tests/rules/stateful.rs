@@ -219,3 +219,34 @@ fn the_487_to_our_own_cancel_is_not_passed_on() {
     assert_eq!(story.answers(2, "503 Service Unavailable"), "tried_next: 2 ACK, 3 INVITE");
     assert_eq!(story.answers(3, "500 Server Error"), "tried_next: 3 ACK, C 408");
 }
+
+/// The caller of what is no INVITE waits for 32 s, whatever the time for a first response.
+#[test]
+fn the_last_destination_of_another_request_is_waited_for() {
+    let message = Request::new("MESSAGE", "a").text();
+    let mut story = Story::new(Failover { tries_max: 1, ..Failover::default() });
+    assert_eq!(story.calls(&message), "chosen: 1 MESSAGE");
+    assert_eq!(story.waits(2_500), "500: 1 MESSAGE");
+    assert_eq!(story.waits(2_500), "1000: 1 MESSAGE");
+    assert_eq!(story.waits(2_500), "2000: C 100");
+    assert_eq!(story.waits(5_000), "2500: 1 MESSAGE");
+    assert_eq!(story.answers(1, "200 OK"), "response: C 200");
+    assert_eq!(story.calls(&message), "repeated: C 200");
+    story.ends_within(40_000);
+}
+
+/// RFC 4320 §4.2
+#[test]
+fn a_408_to_another_request_goes_no_further() {
+    let message = Request::new("MESSAGE", "a").text();
+    let mut story = Story::new(Failover::default());
+    assert_eq!(story.calls(&message), "chosen: 1 MESSAGE");
+    assert_eq!(story.answers(1, "408 Request Timeout"), "tried_next: 2 MESSAGE");
+    assert_eq!(story.answers(2, "408 Request Timeout"), "tried_next: 3 MESSAGE");
+    assert_eq!(story.answers(3, "408 Request Timeout"), "tried_next: ");
+    assert_eq!(story.waits(20_000), "3500: C 100");
+    // A copy goes nowhere until the caller has given up.
+    assert_eq!(story.waits(20_000), "20000: ");
+    assert_eq!(story.calls(&message), "100: C 100");
+    story.ends_within(40_000);
+}
