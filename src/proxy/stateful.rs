@@ -323,6 +323,7 @@ impl Core {
         self.edits.copy(at.bytes, place, |piece| sent.extend_from_slice(piece));
         if !transactions.keep_response(id, sent) {
             count(&at.shared.transaction_counters.no_room, 1);
+            transactions.get_mut(id).machine.nothing_kept();
         }
     }
 

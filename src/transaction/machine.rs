@@ -99,7 +99,7 @@ struct Try {
 #[derive(Clone, Copy, Debug)]
 struct Best {
     code: u16,
-    /// A destination sent it. Otherwise it stands for one that sent nothing.
+    /// A destination sent it, and it is kept. Otherwise it stands for one that sent nothing.
     is_kept: bool,
 }
 
@@ -250,6 +250,14 @@ impl Machine {
             (_, false) => self.final_to_other(at, number, code, failover, &mut effects),
         }
         effects
+    }
+
+    /// There was no room for the response that was to be kept. If it was the best one, our own response
+    /// takes its place.
+    pub(crate) fn nothing_kept(&mut self) {
+        if let Some(best) = &mut self.best {
+            best.is_kept = false;
+        }
     }
 
     /// The CANCEL of this try was answered.

@@ -87,6 +87,23 @@ impl Story {
         lines.collect::<Vec<_>>().join(", ")
     }
 
+    /// Requests that are longer than this by some hundred bytes take the room for transactions.
+    fn fill(&mut self, len: usize) {
+        let no_room = |relay: &Relay| {
+            relay.shared.transaction_counters.no_room.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        let before = no_room(&self.relay);
+        for number in 0.. {
+            if no_room(&self.relay) > before {
+                return;
+            }
+            let call_id = format!("fill-{len}-{number}");
+            let mut message = Request::new("MESSAGE", &call_id);
+            message.more = format!("Subject: {}\r\n", "a".repeat(len));
+            self.relay.deliver(CALLER, message.text());
+        }
+    }
+
     /// Every transaction ends, and no memory is left, within this time.
     fn ends_within(&mut self, ms: u64) {
         let end = self.relay.now.plus_ms(ms);
@@ -249,4 +266,16 @@ fn a_408_to_another_request_goes_no_further() {
     assert_eq!(story.waits(20_000), "20000: ");
     assert_eq!(story.calls(&message), "100: C 100");
     story.ends_within(40_000);
+}
+
+#[test]
+fn a_call_ends_also_if_there_was_no_room_for_its_best_response() {
+    let codes = [404].into_iter().collect();
+    let mut story = Story::new(Failover { codes, ..Failover::default() });
+    assert_eq!(story.calls(&invite("a")), "chosen: C 100, 1 INVITE");
+    for len in [50_000, 500, 1] {
+        story.fill(len);
+    }
+    assert_eq!(story.answers(1, "404 Not Found"), "tried_next: 1 ACK, 2 INVITE");
+    assert_eq!(story.answers(2, "503 Service Unavailable"), "tried_next: 2 ACK, C 500");
 }
