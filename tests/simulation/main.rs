@@ -28,6 +28,7 @@ mod sip;
 mod trouble;
 mod truth;
 mod turns;
+mod words;
 mod world;
 
 use coverage::Coverage;

@@ -19,6 +19,8 @@ use strowger::proxy::{
 };
 use strowger::registry::Registry;
 
+use crate::words::Words;
+
 /// One line of a list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
@@ -292,42 +294,5 @@ fn record(line: &Line, at: usize) -> Resolved {
             origin: Origin::Line(at + 1),
         },
         addresses: line.addresses.iter().map(|address| (*address).into()).collect(),
-    }
-}
-
-/// The memory of a table of pins, which is 2 MiB of mostly untouched slots: a run clears the little
-/// that it touched and leaves it to the next run.
-#[derive(Clone, Copy)]
-struct Words(&'static [AtomicU64]);
-
-/// Words before the first pin that a run may have touched: the head and 512 slots.
-const TOUCHED: usize = 8 + 512 * 4;
-
-thread_local! {
-    static SPARE: std::cell::RefCell<Vec<Words>> = const { std::cell::RefCell::new(Vec::new()) };
-}
-
-impl Words {
-    fn take(pins: usize) -> Self {
-        let len = PinMemory::words_for(pins);
-        let spare = SPARE.with_borrow_mut(|spare| {
-            let at = spare.iter().position(|words| words.0.len() == len)?;
-            Some(spare.swap_remove(at))
-        });
-        spare.unwrap_or_else(|| {
-            Self(Box::leak((0..len).map(|_| AtomicU64::new(0)).collect::<Box<[_]>>()))
-        })
-    }
-
-    fn clear(self) {
-        let pins_start = PinMemory::words_for(0);
-        for word in self.0[..TOUCHED].iter().chain(&self.0[pins_start..]) {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
-
-    fn give_back(self) {
-        self.clear();
-        SPARE.with_borrow_mut(|spare| spare.push(self));
     }
 }
