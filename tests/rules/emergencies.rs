@@ -9,8 +9,8 @@ use crate::relay::Relay;
 const SOS: &str = "urn:service:sos.police";
 const A: &str = "10.0.0.1:5060";
 
-/// A relay whose only destination takes one call at a time, and no more than one a second, and that
-/// knows some emergency calls.
+/// A relay with this list that knows some emergency calls, of which three a second of each source may
+/// pass a limit.
 fn full(list: &[&str]) -> Relay {
     let mut relay = Relay::new(list);
     let emergency = &mut relay.snapshot.policy.emergency;

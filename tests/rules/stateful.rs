@@ -144,10 +144,7 @@ fn a_call_that_is_answered() {
 #[test]
 fn a_refusal_is_acknowledged_here_and_repeated_until_the_caller_acknowledges_it() {
     let mut story = Story::begun();
-    assert_eq!(
-        story.answers(1, "486 Busy Here"),
-        "response: 1 ACK, C 486".replace("1 ACK, C 486", "C 486, 1 ACK")
-    );
+    assert_eq!(story.answers(1, "486 Busy Here"), "response: C 486, 1 ACK");
     for ms in [500, 1_000, 2_000, 4_000, 4_000] {
         assert_eq!(story.waits(10_000), format!("{ms}: C 486"));
     }
@@ -164,6 +161,7 @@ fn a_failure_goes_to_the_next_and_the_best_answer_to_the_caller() {
     let mut story = Story::begun();
     assert_eq!(story.answers(1, "503 Service Unavailable"), "tried_next: 1 ACK, 2 INVITE");
     assert_eq!(story.caller("INVITE"), "100: C 100");
+    assert_eq!(story.relay.told(), ["heard 0 503 first final", "dispatched sip:10.0.0.2:5060"]);
     assert_eq!(story.answers(2, "500 Server Error"), "tried_next: 2 ACK, 3 INVITE");
     assert_eq!(story.answers(3, "503 Service Unavailable"), "tried_next: 3 ACK, C 500");
     assert_eq!(story.caller("ACK"), "absorbed: ");
@@ -182,10 +180,7 @@ fn silence_goes_to_the_next_and_a_late_answer_still_counts() {
     assert_eq!(story.answers(2, "180 Ringing"), "response: C 180");
     // Both answered: both are calls (§16.7 item 5).
     assert_eq!(story.answers(1, "200 OK"), "response: C 200, 2 CANCEL");
-    assert_eq!(
-        story.answers(2, "487 Request Terminated"),
-        "tried_next: 2 ACK".replace("tried_next", "tried_next")
-    );
+    assert_eq!(story.answers(2, "487 Request Terminated"), "tried_next: 2 ACK");
     story.ends_within(40_000);
 }
 
