@@ -83,7 +83,7 @@ fn a_thousand_messages_of_every_kind_and_a_reload() {
         of(Algorithm::Random),
         of(Algorithm::Latency),
         Choosing { slow_start_ms: 30_000, ..of(Algorithm::Fastest) },
-        Choosing { load_factor_percent: 101, slow_start_ms: 1, ..of(Algorithm::CallIdHash) },
+        Choosing { load_factor_percent: 101, slow_start_ms: 1, ..of(Algorithm::FromHash) },
         Choosing { hash_over: parts.to_vec(), ..of(Algorithm::Consistent) },
         Choosing { hash_over: parts.to_vec(), is_kamailio: true, ..of(Algorithm::KeyHash) },
     ] {

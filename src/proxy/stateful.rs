@@ -4,6 +4,7 @@
 //! The machine returns what is to be done. If that is to forward the response in hand, it leaves like
 //! any other message, from the slot it was received into; [`super::tries`] does the rest.
 
+use super::branch::Branch;
 use super::decision::{Action, Decision, Incoming, Note, Progress, Responder};
 use super::request::find_lost;
 use super::verdict::{Answer, Reason, Verdict};
@@ -14,8 +15,8 @@ use crate::limits::{SLOTS_MAX, UNDELIVERED_MAX};
 use crate::message::{HeaderName, Method, Rows, Span};
 use crate::pin::{PinKey, State};
 use crate::transaction::{
-    Client, Effect, Effects, Failover, Id, Machine, Origin, TransactionRoom, Transactions,
-    TryNumber, count,
+    Client, Effect, Effects, Failover, Id, Machine, Origin, Transaction, TransactionRoom,
+    Transactions, TryNumber, count,
 };
 
 /// What a core keeps of its transactions, and the memory that it needs for them.
@@ -76,8 +77,8 @@ impl Stateful {
 impl<'a> When<'a> {
     /// Returns the settings for the transactions of this set. A set may have become stateless since
     /// they began.
-    pub(super) fn failover(&self, set: u32) -> Failover {
-        self.snapshot.set_policy(set).stateful.as_deref().cloned().unwrap_or_default()
+    pub(super) fn failover(&self, set: u32) -> &'a Failover {
+        self.snapshot.set_policy(set).stateful.as_deref().unwrap_or(&Failover::DEFAULT)
     }
 
     fn of(at: &Arrival<'a>) -> Self {
@@ -86,6 +87,12 @@ impl<'a> When<'a> {
 }
 
 impl Proxy {
+    /// Looks for destinations that have become inactive with this snapshot: [`Proxy::expire`] leaves the
+    /// tries that are there.
+    pub fn take_snapshot(&mut self, snapshot: &Snapshot) {
+        self.core.look_for_lost(snapshot);
+    }
+
     /// Returns when [`Proxy::expire`] has something to do; `None` if nothing is due.
     pub fn next_deadline(&self) -> Option<Now> {
         let stateful = &self.core.stateful;
@@ -110,8 +117,8 @@ impl Proxy {
             core.stateful.undelivered.clear();
             return false;
         }
-        let when = &When { now, shared: &self.shared, snapshot };
         core.look_for_lost(snapshot);
+        let when = &When { now, shared: &self.shared, snapshot };
         let Some((id, before, effects)) = core.next_event(when) else { return false };
         core.perform(when, id, before, effects, outbox, &mut tell);
         true
@@ -156,14 +163,14 @@ impl Core {
                 let of = transactions.get_mut(id);
                 let before = of.machine.current().map(|(_, slot)| slot);
                 let failover = when.failover(of.set);
-                return Some((id, before, of.machine.unreachable(when.now, number, &failover)));
+                return Some((id, before, of.machine.unreachable(when.now, number, failover)));
             }
         }
         while let Some(slot) = lost.last().copied() {
             if let Some(id) = transactions.first_at(slot) {
                 let of = transactions.get_mut(id);
                 let failover = when.failover(of.set);
-                return Some((id, Some(slot), of.machine.destination_lost(when.now, &failover)));
+                return Some((id, Some(slot), of.machine.destination_lost(when.now, failover)));
             }
             lost.pop();
         }
@@ -171,7 +178,7 @@ impl Core {
         let of = transactions.get_mut(id);
         let before = of.machine.current().map(|(_, slot)| slot);
         let failover = when.failover(of.set);
-        Some((id, before, of.machine.timer(when.now, &failover)))
+        Some((id, before, of.machine.timer(when.now, failover)))
     }
 
     /// Returns whether a request of this length, to this set, gets a transaction.
@@ -194,7 +201,7 @@ impl Core {
         let counters = &at.shared.transaction_counters;
         let failover = When::of(at).failover(decision.set);
         let is_invite = self.message.method == Method::Invite;
-        let machine = Machine::new(at.now, is_invite, hop.slot, &failover);
+        let machine = Machine::new(at.now, is_invite, hop.slot, failover);
         let Flow { transport, listener, peer, connection } = at.flow;
         let origin = Origin { transport, listener, connection, peer, response_address };
         let bytes = &at.bytes[self.message.start..self.message.end];
@@ -219,7 +226,7 @@ impl Core {
         tell: &mut impl FnMut(&Event<'_>),
     ) -> Advanced {
         let of = self.stateful.transactions.get_mut(id);
-        let (key, set) = (of.pin_key(), of.set);
+        let (key, set) = (pin_key(of), of.set);
         let before = of.machine.current().map(|(_, slot)| slot);
         let ends = |verdict, effects| Advanced { verdict, leaving: None, effects, before };
         match incoming {
@@ -250,7 +257,7 @@ impl Core {
                 let when = When::of(at);
                 let failover = when.failover(set);
                 let progress = of.machine.client(number).map(|client| progress(client, code));
-                let effects = of.machine.response(at.now, number, code, &failover);
+                let effects = of.machine.response(at.now, number, code, failover);
                 let leaving = self.take_response(at, decision, id, (number, flow), effects);
                 self.follow_call(at, decision, progress, leaving.is_some());
                 if let Responder::Destination { slot, code, age_ms } = decision.responder {
@@ -282,7 +289,7 @@ impl Core {
         effects: Effects,
     ) -> Option<Leaving> {
         let of = self.stateful.transactions.get(id);
-        let key = of.pin_key();
+        let key = pin_key(of);
         if effects.into_iter().any(|effect| effect == Effect::Won(number))
             && let Some(slot) = of.machine.slot_of(number)
         {
@@ -353,9 +360,7 @@ fn progress(client: Client, code: u16) -> Progress {
     Progress { before, now }
 }
 
-impl crate::transaction::Transaction {
-    /// Returns the key of its pin.
-    pub(super) fn pin_key(&self) -> PinKey {
-        super::branch::Branch { hash: self.key(), try_number: 0 }.pin_key()
-    }
+/// Returns the key of the pin of a transaction: all its tries have one.
+pub(super) fn pin_key(of: &Transaction) -> PinKey {
+    Branch { hash: of.key(), try_number: 0 }.pin_key()
 }

@@ -16,7 +16,7 @@
 use super::branch::Branch;
 use super::decision::{Hop, Request, Rule};
 use super::request::hop_to;
-use super::stateful::When;
+use super::stateful::{When, pin_key};
 use super::verdict::{Answer, Reason, Verdict};
 use super::{Arrival, Cause, Core, Event, Flow, Outbox};
 use crate::destination::Slot;
@@ -126,7 +126,7 @@ impl Core {
     ) -> Effects {
         let counters = &at.shared.transaction_counters;
         let of = self.stateful.transactions.get(id);
-        let (set, key, from_destination) = (of.set, of.pin_key(), of.from_destination);
+        let (set, key, from_destination) = (of.set, pin_key(of), of.from_destination);
         let failover = When { now: at.now, shared: at.shared, snapshot: at.snapshot }.failover(set);
         let chosen = self.request_of(at, from_destination).and_then(|request| {
             let (percent, least) = (failover.retries_percent, failover.retries_min);
@@ -145,7 +145,7 @@ impl Core {
         let machine = &mut self.stateful.transactions.get_mut(id).machine;
         let Some(slot) = chosen else { return machine.none_left(at.now) };
         counters.left(left);
-        let number = machine.begin_try(at.now, slot, &failover);
+        let number = machine.begin_try(at.now, slot, failover);
         at.shared.pins.follow(at.now, key, slot, number, State::None);
         if let Some(before) = before.filter(|_| self.message.method == Method::Invite) {
             self.end_call_at(at, before);
@@ -156,12 +156,12 @@ impl Core {
         if self.send_try(at, id, number, outbox) {
             return Effects::default();
         }
-        self.stateful.transactions.get_mut(id).machine.unreachable(at.now, number, &failover)
+        self.stateful.transactions.get_mut(id).machine.unreachable(at.now, number, failover)
     }
 
     /// The request ends without a response of the destination that was tried last.
     fn end_without(&mut self, at: &Arrival, id: Id, before: Option<Slot>) {
-        let key = self.stateful.transactions.get(id).pin_key();
+        let key = pin_key(self.stateful.transactions.get(id));
         at.shared.pins.renew(at.now, key, false, Some(State::Final));
         if let Some(before) = before.filter(|_| self.message.method == Method::Invite) {
             self.end_call_at(at, before);

@@ -36,19 +36,24 @@ pub enum WhenFull {
     Refuse,
 }
 
+impl Failover {
+    /// The settings of a stateful set that has none of its own.
+    pub const DEFAULT: Self = Self {
+        first_response_ms: 2_000,
+        progress_ms: 0,
+        ringing_ms: 185_000,
+        total_ms: 16_000,
+        codes: Codes::of(&[408, 500, 502, 503, 504]),
+        tries_max: 3,
+        retries_percent: 100,
+        retries_min: 100,
+        when_full: WhenFull::Stateless,
+    };
+}
+
 impl Default for Failover {
     fn default() -> Self {
-        Self {
-            first_response_ms: 2_000,
-            progress_ms: 0,
-            ringing_ms: 185_000,
-            total_ms: 16_000,
-            codes: [408, 500, 502, 503, 504].into_iter().collect(),
-            tries_max: 3,
-            retries_percent: 100,
-            retries_min: 100,
-            when_full: WhenFull::default(),
-        }
+        Self::DEFAULT
     }
 }
 
@@ -59,8 +64,19 @@ const _: () = assert!(TRIES_MAX <= 15, "the branch has one digit for the number 
 pub struct Codes([u64; 7]);
 
 impl Codes {
+    /// Creates a set of these.
+    const fn of(codes: &[u16]) -> Self {
+        let mut set = Self([0; 7]);
+        let mut at = 0;
+        while at < codes.len() {
+            set.insert(codes[at]);
+            at += 1;
+        }
+        set
+    }
+
     /// Adds a code; others than 300 to 699 are never in the set.
-    pub fn insert(&mut self, code: u16) {
+    pub const fn insert(&mut self, code: u16) {
         if let Some((word, bit)) = place(code) {
             self.0[word] |= bit;
         }
@@ -88,9 +104,12 @@ impl FromIterator<u16> for Codes {
 const FIRST: u16 = 300;
 const LAST: u16 = 699;
 
-fn place(code: u16) -> Option<(usize, u64)> {
-    let at = code.checked_sub(FIRST).filter(|_| code <= LAST)?;
-    Some((usize::from(at / 64), 1 << (at % 64)))
+const fn place(code: u16) -> Option<(usize, u64)> {
+    if code < FIRST || code > LAST {
+        return None;
+    }
+    let at = code - FIRST;
+    Some(((at / 64) as usize, 1 << (at % 64)))
 }
 
 #[cfg(test)]

@@ -306,7 +306,8 @@ const ROWS: &[Row] = &[
             ("+500", "500 CANCEL 0, 500 CANCEL 1, 500 request 2"),
             ("0:cancelled", ""),
             ("1:cancelled", ""),
-            ("1:487", "ACK 1, keep"),
+            // We have cancelled it, so it is no answer for the caller.
+            ("1:487", "ACK 1"),
             ("2:200", "forward, won 2"),
         ],
         32_000,
@@ -444,9 +445,15 @@ const ROWS: &[Row] = &[
             ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
             ("+2000", "500 request 1, 1500 100, 1500 request 1, 2000 next Silent"),
             ("+2000", "500 request 2, 1500 request 2"),
-            ("copy", ""),
+            ("copy", "100"),
+            // The last one is asked for as long as the caller may wait.
+            (
+                "+29999",
+                "4000 request 2, 8000 request 2, 12000 request 2, 16000 request 2, \
+                 20000 request 2, 24000 request 2, 28000 request 2",
+            ),
         ],
-        30_000,
+        1,
     ),
     Row(
         "a 5xx is better than silence",

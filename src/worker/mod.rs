@@ -294,7 +294,9 @@ impl Worker {
 
     /// Switches to the newest snapshot, so that an idle worker does not hold an old one.
     fn take_snapshot(&mut self) {
-        let version = self.snapshots.load().version;
+        let snapshot = self.snapshots.load();
+        let version = snapshot.version;
+        self.proxy.take_snapshot(snapshot);
         self.stats().uses_snapshot(version);
     }
 
