@@ -300,3 +300,97 @@ static TOKEN: [bool; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    const PIECES: [&str; 20] = [
+        "tag",
+        "branch",
+        "a-name-of-16-byte",
+        "x",
+        "=",
+        " = ",
+        ";",
+        ",",
+        " ",
+        "\t",
+        "\r\n ",
+        "\"q\"",
+        "\"",
+        "value",
+        "z9hG4bK.~!",
+        "<",
+        ">",
+        "\0",
+        "é",
+        "_",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn what_is_read_as_usual_is_read_alike_otherwise(
+            pieces in prop::collection::vec(select(&PIECES[..]), 0..6),
+            behind in select(&["", "x=y;0123456789abcdef", "=0123456789abcdef"][..]),
+        ) {
+            let text = pieces.concat();
+            let all = format!("{text}{behind}");
+            let cursor = Cursor::new(all.as_bytes(), Span::new(0, text.len()));
+            let (mut usual, mut any) = (cursor, cursor);
+            if let Some(parameter) = usual.usual_parameter() {
+                let wants = any.any_parameter();
+                let wants = wants.map(|parameter| (parameter.name, parameter.value));
+                prop_assert_eq!(Some((parameter.name, parameter.value)), wants);
+                prop_assert_eq!(usual.at(), any.at());
+            }
+        }
+
+        #[test]
+        fn blanks_at_the_ends_are_left_out(
+            pieces in prop::collection::vec(select(&[" ", "\t", "\r\n", "x", "yz"][..]), 0..6),
+        ) {
+            let text = pieces.concat();
+            let all = Span::new(0, text.len());
+            prop_assert_eq!(trim(text.as_bytes(), all), trim_any(text.as_bytes(), all));
+            let wants = text.trim_matches([' ', '\t', '\r', '\n']);
+            prop_assert_eq!(trim(text.as_bytes(), all).of(text.as_bytes()), wants.as_bytes());
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_length() {
+        let texts = [
+            "",
+            "0",
+            "7",
+            "65535",
+            "65536",
+            "999999999",
+            "4294967295",
+            "4294967296",
+            "1234567890",
+            "-1",
+            "1x",
+            "x1",
+            "000000000000001",
+            "00000000000000x",
+            "99999999999999999999999",
+            "12345678 ",
+        ];
+        for text in texts {
+            for max in [255, 65_535, u64::from(u32::MAX)] {
+                let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                let wants = text.parse::<u64>().ok().filter(|n| is_number && *n <= max);
+                assert_eq!(number(text.as_bytes(), max), wants, "{text}");
+            }
+        }
+        assert_eq!(leading_number(b"1234567890"), (123_456_789, 9));
+        assert_eq!(leading_number(b"42;x"), (42, 2));
+        assert_eq!(leading_number(b""), (0, 0));
+    }
+}

@@ -34,7 +34,7 @@ struct Edit {
 
 impl Edit {
     /// How many bytes more there are after it.
-    fn growth(&self) -> isize {
+    fn growth(self) -> isize {
         self.text.len().cast_signed() - self.span.len().cast_signed()
     }
 }
@@ -177,7 +177,7 @@ impl Edits {
     /// [`Edits::len_after`] must have returned a length for this place.
     pub fn apply(&self, slot: &mut [u8], base: usize, place: Span) -> Option<Range<usize>> {
         let edits = &self.list[..self.count];
-        let growth: isize = edits.iter().map(Edit::growth).sum();
+        let growth: isize = edits.iter().map(|edit| edit.growth()).sum();
         let new_start = (base + place.start()).checked_add_signed(-growth)?;
         // Part `at` stands before edit `at`, and moves left by what this edit and those behind it add,
         // right if that is negative.

@@ -302,3 +302,88 @@ struct RowEnd {
     after: usize,
     is_well_formed: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    type Read = (HeaderName, Span, Span, bool);
+
+    /// Walks over all rows, each read as an unusual one if `as_unusual`; returns them and where the
+    /// blank line is.
+    fn walk(text: &[u8], as_unusual: bool) -> (Vec<Read>, Option<usize>) {
+        let mut rows = Rows::new(text, 0);
+        let mut all = Vec::new();
+        while let Some(row) = if as_unusual { rows.next_unusual() } else { rows.next() } {
+            all.push((row.name, row.whole, row.value, row.is_well_formed));
+        }
+        (all, rows.blank_line())
+    }
+
+    #[test]
+    fn the_usual_rows_need_no_second_look() {
+        for (text, wants) in [
+            ("v: x\r\nVia: y", HeaderName::Via),
+            ("CONTENT-LENGTH:0\r\n\r\n0123456789abcdef", HeaderName::ContentLength),
+            ("Proxy-Authorization: Digest x\r\n\r\n", HeaderName::Authorization),
+            ("Proxy-Authorisation: Digest x\r\n\r\n", HeaderName::Other),
+            ("Content-Lengths: 0\r\n\r\n0123456789abcdef", HeaderName::Other),
+        ] {
+            let padded = format!("{text}{}", " ".repeat(40));
+            let row = Rows::new(padded.as_bytes(), 0).next_usual();
+            assert_eq!(row.map(|row| row.name), Some(wants), "{text}");
+        }
+    }
+
+    const PIECES: [&str; 34] = [
+        "Via",
+        "v",
+        "FROM",
+        "to",
+        "t",
+        "Call-ID",
+        "i",
+        "CSeq",
+        "Max-Forwards",
+        "Max-Breadth",
+        "Route",
+        "Content-Length",
+        "l",
+        "Proxy-Require",
+        "Authorization",
+        "Proxy-Authorization",
+        "P-Asserted-Identity",
+        "A-Name-That-Has-More-Than-32-Bytes",
+        "x",
+        "Sixteen-bytes-in",
+        ":",
+        ": ",
+        " :",
+        " ",
+        "\t",
+        "\r\n",
+        "\r\n",
+        "\r\n ",
+        "\r",
+        "\n",
+        "value",
+        "\0",
+        "_",
+        "\r\n\r\n",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn what_is_read_as_usual_is_read_alike_otherwise(
+            pieces in prop::collection::vec(select(&PIECES[..]), 0..24),
+            behind in select(&["", "0123456789abcdef0123456789abcdef"][..]),
+        ) {
+            let text = pieces.concat() + behind;
+            prop_assert_eq!(walk(text.as_bytes(), false), walk(text.as_bytes(), true));
+        }
+    }
+}

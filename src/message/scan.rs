@@ -108,7 +108,7 @@ pub(super) fn at_sign(bytes: &[u8], at: usize, end: usize) -> Option<AtSign> {
         }
         let signs = is(block, b'@').to_bitmask() & of_uri;
         if signs != 0 {
-            let is_first = found == AtSign::Nowhere && signs & (signs - 1) == 0;
+            let is_first = found == AtSign::Nowhere && signs.is_power_of_two();
             let place = AtSign::At(start + signs.trailing_zeros() as usize);
             found = if is_first { place } else { AtSign::Several };
         }
