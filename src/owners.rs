@@ -29,6 +29,13 @@ impl Owners {
         Ok(Self { key: Key::random()?, workers: workers as u32 })
     }
 
+    /// Spreads calls over this many workers, by a key of these words: a simulation needs the same owners
+    /// again.
+    pub fn with_words(workers: usize, mut word: impl FnMut() -> u64) -> Self {
+        let key = Key { start: word(), factors: std::array::from_fn(|_| word()) };
+        Self { key, workers: workers as u32 }
+    }
+
     /// Returns the number of the worker that owns the call with this Call-ID.
     ///
     /// Equal Call-IDs have one owner, and the program computes the same for a datagram with this
