@@ -7,7 +7,7 @@ use strowger::proxy::Verdict;
 use strowger::transaction::{LeftBecause, TransactionCounters};
 
 /// What must have happened in every quarter of the ordinary runs.
-const WANTED: [&str; 37] = [
+const WANTED: [&str; 38] = [
     "100",
     "200",
     "481",
@@ -33,6 +33,7 @@ const WANTED: [&str; 37] = [
     "CANCEL of a left try",
     "CANCEL by Timer C",
     "reset",
+    "2xx after a reset",
     "left: code",
     "left: silent",
     "left: no_progress",

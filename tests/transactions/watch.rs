@@ -1,7 +1,7 @@
 //! What must hold of every call, whatever servers and links do (RFC 3261 §9, §16, §17; RFC 4320; RFC 6026).
 //!
-//! It sees what the owner of a call gets, in order, and what it sends because of that. A call whose worker
-//! was reset is watched no more: its later messages are relayed statelessly.
+//! It sees what the owner of a call gets, in order, and what it sends because of that. Of a call whose
+//! worker was reset only the 2xx is watched: its later messages are relayed statelessly.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -52,6 +52,8 @@ struct Call {
     caller: SocketAddr,
     is_invite: bool,
     is_spoiled: bool,
+    /// Its worker was reset.
+    is_reset: bool,
     began: Option<u64>,
     /// The caller's CANCEL came.
     is_cancelled: bool,
@@ -111,6 +113,7 @@ impl Watch {
             caller: caller.address,
             is_invite: caller.is_invite(),
             is_spoiled: false,
+            is_reset: false,
             began: None,
             is_cancelled: false,
             tries: Vec::new(),
@@ -133,6 +136,7 @@ impl Watch {
         for call in self.calls.iter_mut().filter(|call| is_its(&call.call_id)) {
             if call.began.is_some() {
                 call.is_spoiled = true;
+                call.is_reset = true;
                 call.seen.push("reset");
             }
         }
@@ -220,7 +224,7 @@ impl Call {
             self.is_not_kept = true;
         }
         if self.is_spoiled {
-            return Ok(());
+            return self.step_after_reset(step, sent);
         }
         let before = (self.tries.len(), self.ended.is_some());
         let of_try = self.take_input(step, failover)?;
@@ -240,6 +244,20 @@ impl Call {
             }
             Input::Time => Ok(()),
         }
+    }
+
+    /// A call whose worker has forgotten it goes on: a 2xx still reaches the caller.
+    fn step_after_reset(&mut self, step: &Step, sent: &[(&Sent, Sip)]) -> Result {
+        if let Input::Message { sip, .. } = &step.input
+            && self.is_reset
+            && sip.cseq().1 == "INVITE"
+            && sip.status().is_some_and(|code| (200..300).contains(&code))
+        {
+            let is_heard = sent.len() == 1 && sent[0].0.to == self.caller;
+            ensure!(is_heard, "a 2xx does not reach the caller after a reset");
+            self.seen.push("2xx after a reset");
+        }
+        Ok(())
     }
 
     /// Takes in what came; returns its try if it is a response.
