@@ -163,7 +163,7 @@ impl Loss {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        self.state % 5 == 0
+        self.state.is_multiple_of(5)
     }
 }
 

@@ -64,17 +64,16 @@ impl Count {
 }
 
 fn period(now: Now) -> u64 {
-    now.ms() / PERIOD_MS & 0xffff
+    (now.ms() / PERIOD_MS) & 0xffff
 }
 
 /// Returns the counts of the period before this one and of this one.
 fn read(word: u64, now: Now) -> (u64, u64) {
     let (before, this) = (word >> 24 & COUNT_MAX, word & COUNT_MAX);
     match period(now).wrapping_sub(word >> 48) & 0xffff {
-        0 => (before, this),
-        1 => (this, 0),
         // Another worker may have read its clock a little later than we read ours.
-        0xffff => (before, this),
+        0 | 0xffff => (before, this),
+        1 => (this, 0),
         _ => (0, 0),
     }
 }

@@ -334,7 +334,9 @@ fn choice(call: &Call, has_choice: bool, draft: &mut Draft) -> bool {
         draft.set("dispatch", "rewrite", quoted("domain"), Some(place), shown.clone());
     }
     if call.arguments.len() > 2 && call.name != "ds_select_routes" {
-        let limit = call.value(2).number().filter(|limit| (1..=TRIES_MAX as i64).contains(limit));
+        let limit = call.value(2).number().filter(|limit| {
+            u8::try_from(*limit).is_ok_and(|limit| (1..=TRIES_MAX).contains(&limit.into()))
+        });
         match limit {
             Some(limit) => {
                 draft.set("dispatch.failover", "tries", limit.to_string(), Some(place), shown);

@@ -227,7 +227,7 @@ impl PinTable {
         let clock = clock_of(now);
         for _ in 0..limits::CLAIM_TRIES {
             let Some((way, word)) = find_in(bucket, tag, false, clock) else { return };
-            let next = Pin { slot, state, clock, try_number, ..Pin::unpack(word) };
+            let next = Pin { slot, clock, state, try_number, ..Pin::unpack(word) };
             if swap(way, word, next.pack()).is_ok() {
                 return;
             }

@@ -104,6 +104,7 @@ struct Best {
 }
 
 /// One transaction.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     began: Now,

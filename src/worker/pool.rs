@@ -78,7 +78,9 @@ impl Pool {
         let wakers: Arc<[Waker]> = wakers.into();
         if workers.len() > 1 {
             let hand_overs = Arc::new(HandOvers::new(Arc::clone(&wakers)));
-            workers.iter_mut().for_each(|worker| worker.connect(Arc::clone(&hand_overs)));
+            for worker in &mut workers {
+                worker.connect(Arc::clone(&hand_overs));
+            }
         }
         let mut pool = Self { supplies: supplies.clone(), wakers, threads: Vec::new() };
         for ((number, worker), placement) in workers.into_iter().enumerate().zip(placements) {
