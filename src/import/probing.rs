@@ -25,7 +25,7 @@ pub(super) fn parameter(parameter: &Modparam, draft: &mut Draft) -> bool {
         "ds_ping_socket" => ("socket", text(parameter)),
         "outbound_proxy" => ("outbound_proxy", text(parameter)),
         "ds_ping_reply_codes" => ("accept", parameter.value.text().and_then(accepted)),
-        "ds_latency_estimator_alpha" => ("latency_alpha", number(parameter)),
+        "ds_latency_estimator_alpha" => ("latency_alpha", weight_of_new(parameter)),
         // Latencies are always measured, and kept over reloads.
         "ds_ping_latency_stats" | "ds_retain_latency_stats" => return true,
         _ => return false,
@@ -58,6 +58,11 @@ pub(super) fn defaults(script: &Script, draft: &mut Draft) {
 
 fn number(parameter: &Modparam) -> Option<String> {
     parameter.value.number().map(|number| number.to_string())
+}
+
+/// In Kamailio before August 2025 it is the weight of the estimate so far, in thousandths.
+fn weight_of_new(parameter: &Modparam) -> Option<String> {
+    Some(1_000_i64.checked_sub(parameter.value.number()?)?.to_string())
 }
 
 fn seconds_to_ms(parameter: &Modparam) -> Option<String> {

@@ -130,7 +130,7 @@ const ROWS: &[Row] = &[
             "successes = 2",
             "accept = [\"2xx\", 403, \"5xx\"]",
             "timeout_ms = 1500",
-            "latency_alpha = 900",
+            "latency_alpha = 100",
             "outbound_proxy = \"sip:192.0.2.9:5070\"",
             "socket = \"udp:192.0.2.1:5060\"",
         ],
