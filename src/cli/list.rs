@@ -235,7 +235,7 @@ mod tests {
         counting["sets"][0]["records"][1]["addresses"][0]["answers_in_ms"] = json!(12.345);
         let wants = " set  destination         address        state             calls  latency  priority  attributes  from    why
    1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17                 10  weight=50   line 1  full because
-   1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)         12.3 ms         0              line 2  disabled because
+   1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)            12.3 ms         0              line 2  disabled because
                           [::2]:5060     not reached (AP)";
         assert_eq!(text(&counting), wants, "\n{}", text(&counting));
         let back = &mut counting["sets"][0]["records"][1]["addresses"][1];

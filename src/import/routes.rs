@@ -161,7 +161,11 @@ impl Routes {
         draft: &mut Draft,
     ) {
         if let Some(first) = route.body.first() {
+            let tries_next = |token: &Token| NEXT.contains(&token.text.as_str());
             let why = match route.kind {
+                "failure_route" if !route.body.iter().any(tries_next) => {
+                    "no other destination is tried in it: a failure goes back to the caller"
+                }
                 "branch_route" | "onreply_route" | "reply_route" | "onsend_route" => {
                     "responses and branches have no routes: they are forwarded as they are"
                 }
@@ -222,7 +226,7 @@ impl Routes {
             name if RELAYS.contains(&name) => {
                 self.relaying.relay = self.relaying.relay.or(Some(call.place));
             }
-            "ds_next_dst" | "ds_next_domain" if is_failure => {
+            name if NEXT.contains(&name) && is_failure => {
                 self.relaying.next = self.relaying.next.or(Some(call.place));
             }
             "t_check_status" if is_failure => {
@@ -266,6 +270,9 @@ impl Routes {
 
 /// Functions that write a line into the log.
 const LOGS: [&str; 7] = ["xlog", "xinfo", "xnotice", "xdbg", "xwarn", "xerr", "xlogl"];
+
+/// Functions that try the next destination.
+const NEXT: [&str; 2] = ["ds_next_dst", "ds_next_domain"];
 
 /// Functions that forward a request statefully.
 const RELAYS: [&str; 5] =

@@ -18,7 +18,6 @@ use crate::clock::Now;
 use crate::destination::{Known, Slot};
 use crate::message::{Fault, Message};
 use crate::pin::{self, Kind, Pin, PinKey, State};
-use crate::transaction::TransactionRoom;
 
 pub use crate::dialog::{Speaker, Token};
 
@@ -109,7 +108,7 @@ impl Explainer {
     /// Creates one.
     pub fn new() -> Self {
         Self {
-            core: Core::new(0, 0, Stateful::new(TransactionRoom::default())),
+            core: Core::new(0, 0, Stateful::none()),
             frame: FrameBuffer::default(),
             outbox: Outbox::new(),
         }

@@ -234,7 +234,8 @@ impl Proxy {
     pub fn reset(&mut self) {
         let lost = self.core.stateful.transactions.len() as u64;
         count(&self.shared.transaction_counters.ended, lost);
-        let stateful = Stateful::new(self.shared.transactions);
+        let mut stateful = std::mem::replace(&mut self.core.stateful, Stateful::none());
+        stateful.clear();
         self.core = Core::new(self.core.number, self.core.epoch.wrapping_add(1), stateful);
     }
 

@@ -74,6 +74,23 @@ impl Stateful {
     }
 }
 
+impl Stateful {
+    /// Creates one that has no room for transactions.
+    pub(super) fn none() -> Self {
+        Self::new(TransactionRoom::default())
+    }
+
+    /// Drops all transactions, whatever state they are in: a panic may have left them half done.
+    pub(super) fn clear(&mut self) {
+        self.transactions.clear();
+        self.undelivered.clear();
+        self.lost.clear();
+        if self.request.is_empty() && self.transactions.capacity() > 0 {
+            self.request = vec![0; usize::from(u16::MAX)].into();
+        }
+    }
+}
+
 impl<'a> When<'a> {
     /// Returns the settings for the transactions of this set. A set may have become stateless since
     /// they began.

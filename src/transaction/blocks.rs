@@ -50,6 +50,14 @@ impl Blocks {
         }
     }
 
+    /// Frees everything.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.next.clear();
+        self.free = 0;
+        self.free_count = 0;
+    }
+
     /// Returns whether a message of this length can be kept.
     pub(crate) fn has_room(&self, len: usize) -> bool {
         len.div_ceil(BLOCK_BYTES) <= self.room()

@@ -36,6 +36,18 @@ pub struct TransactionRoom {
     pub bytes: usize,
 }
 
+impl TransactionRoom {
+    /// Returns how many bytes of memory it takes at most.
+    pub fn memory(&self) -> usize {
+        let each = size_of::<Transaction>() + size_of::<wheel::Link>() + 2 * size_of::<u32>();
+        let blocks = self.bytes / crate::limits::BLOCK_BYTES * size_of::<u32>();
+        self.count * each + self.bytes + blocks + FIXED_BYTES
+    }
+}
+
+/// What does not depend on their number: the timers, the lists of destinations, buffers of a message.
+const FIXED_BYTES: usize = 1 << 20;
+
 /// Destinations that one request is sent to: the number of a try is one digit of the branch.
 pub const TRIES_MAX: usize = 15;
 

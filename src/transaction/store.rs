@@ -99,6 +99,21 @@ impl Transactions {
         }
     }
 
+    /// Drops all of them, whatever state they are in. Memory stays reserved.
+    pub(crate) fn clear(&mut self) {
+        // Where nothing was ever added, nothing was written.
+        if !self.list.is_empty() {
+            self.index.fill(0);
+            self.at_slot.fill(0);
+            self.wheel.clear();
+        }
+        self.list.clear();
+        self.links.clear();
+        self.blocks.clear();
+        self.count = 0;
+        self.free = 0;
+    }
+
     /// Returns how many there may be.
     pub(crate) fn capacity(&self) -> usize {
         self.count_max

@@ -45,6 +45,13 @@ impl Wheel {
         Self { slots: Box::default(), filled: Box::default(), tick: 0, count: 0 }
     }
 
+    /// Takes out all entries; their links are no longer valid.
+    pub(crate) fn clear(&mut self) {
+        self.slots.fill(0);
+        self.filled.fill(0);
+        self.count = 0;
+    }
+
     /// Sets the time at which entry `id` is due; `None` takes it out. `links` are those of all entries.
     pub(crate) fn set(&mut self, links: &mut [Link], id: u32, due: Option<Now>, now: Now) {
         if links[id as usize].due == due {

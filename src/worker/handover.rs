@@ -62,6 +62,11 @@ pub enum What {
 }
 
 impl HandOvers {
+    /// Returns how many bytes of memory it takes at most for this many workers.
+    pub fn memory(workers: usize) -> usize {
+        workers * HAND_OVER_MAX * (HEADROOM_BYTES + SLOT_BYTES + size_of::<Handed>())
+    }
+
     /// Creates it for the workers that these wakers wake.
     pub fn new(wakers: Arc<[Waker]>) -> Self {
         let queues = wakers.iter().map(|_| Queue::new()).collect();

@@ -91,6 +91,17 @@ impl Supplies {
     }
 }
 
+/// Fails if the machine does not give this many bytes of memory; they are not used yet.
+///
+/// Vectors and boxes end the process if they get none.
+pub(crate) fn check_memory(bytes: usize) -> io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    let reserved = room.try_reserve_exact(bytes);
+    // So that it is really asked for.
+    std::hint::black_box(&room);
+    reserved.map_err(|_| nix::errno::Errno::ENOMEM.into())
+}
+
 /// One worker. It is created on the main thread and then moves to its own.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -112,6 +123,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Creates worker `number` with all the memory that it will ever need.
     pub(crate) fn new(number: usize, supplies: Supplies) -> io::Result<(Self, Waker)> {
+        check_memory(supplies.shared.transactions.memory())?;
         let listeners = supplies.sockets.listeners();
         let socket = |listener| supplies.sockets.get(ListenerId(listener as u16), number);
         let sockets = (0..listeners).map(socket);

@@ -10,7 +10,7 @@ use mio::Waker;
 use thiserror::Error;
 use tracing::{error, warn};
 
-use super::{HandOvers, Supplies, Worker, guard};
+use super::{HandOvers, Supplies, Worker, check_memory, guard};
 use crate::config::Workers;
 use crate::words::with_remedy;
 
@@ -77,6 +77,8 @@ impl Pool {
         }
         let wakers: Arc<[Waker]> = wakers.into();
         if workers.len() > 1 {
+            let last = workers.len() - 1;
+            check_memory(HandOvers::memory(workers.len())).map_err(failed(last))?;
             let hand_overs = Arc::new(HandOvers::new(Arc::clone(&wakers)));
             for worker in &mut workers {
                 worker.connect(Arc::clone(&hand_overs));

@@ -160,8 +160,8 @@ fn a_refusal_is_acknowledged_here_and_repeated_until_the_caller_acknowledges_it(
 fn a_failure_goes_to_the_next_and_the_best_answer_to_the_caller() {
     let mut story = Story::begun();
     assert_eq!(story.answers(1, "503 Service Unavailable"), "tried_next: 1 ACK, 2 INVITE");
-    assert_eq!(story.caller("INVITE"), "100: C 100");
     assert_eq!(story.relay.told(), ["heard 0 503 first final", "dispatched sip:10.0.0.2:5060"]);
+    assert_eq!(story.caller("INVITE"), "100: C 100");
     assert_eq!(story.answers(2, "500 Server Error"), "tried_next: 2 ACK, 3 INVITE");
     assert_eq!(story.answers(3, "503 Service Unavailable"), "tried_next: 3 ACK, C 500");
     assert_eq!(story.caller("ACK"), "absorbed: ");

@@ -91,6 +91,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("hash", "every relay here chooses by round robin: the rules have the hashes"),
     ("retried", "no destination is inactive here, only disabled: the rules have the retries"),
     ("other_try", "there is no second try here, and a changed number does not verify"),
+    ("lone_100", "every server here copies all Vias into its 100: the rules have the others"),
     ("100", OF_STATEFUL),
     ("repeated", OF_STATEFUL),
     ("408", OF_STATEFUL),
