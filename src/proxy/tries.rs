@@ -87,7 +87,9 @@ impl Core {
                     }
                 }
                 Effect::SendBest => {
-                    self.send_kept(id, outbox);
+                    if self.send_kept(id, outbox) {
+                        outbox.last_is_of_transaction();
+                    }
                     self.end_without(at, id, before);
                 }
                 Effect::Answer(own) => {
@@ -194,9 +196,7 @@ impl Core {
         let flow = flow_of(&origin).reply(origin.response_address);
         outbox.begin();
         transactions.response(id).for_each(|piece| outbox.write(piece));
-        let is_sent = outbox.finish(flow, Cause::Answer, flow.payload_max());
-        outbox.last_is_of_transaction();
-        is_sent
+        outbox.finish(flow, Cause::Answer, flow.payload_max())
     }
 
     /// Returns the request in hand, with the branch of its first try; marks our own Routes.
