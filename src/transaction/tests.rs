@@ -563,6 +563,61 @@ fn tries_and_time_have_an_end() {
 }
 
 #[test]
+fn without_another_destination_the_best_answer_goes_out() {
+    for (slots, event, wants) in [
+        (1, "503", "ACK 0, keep, next Code(503), 500"),
+        (1, "408", "ACK 0, keep, next Code(408), best"),
+        (1, "unreachable", "next Unreachable, 500"),
+        (1, "inactive", "next Inactive, 500"),
+        (1, "+2000", "500 request 0, 1500 request 0, 2000 next Silent, 2000 408"),
+    ] {
+        let mut story = Story::new(true, Failover::default());
+        story.slots = slots;
+        assert_eq!(story.step(event), wants, "{event}");
+    }
+}
+
+/// RFC 3261 §16.7 item 6.
+#[test]
+fn the_best_of_all_responses() {
+    for (codes, wants) in [
+        ([401, 404], "best"),
+        ([404, 401], "forward kept"),
+        ([407, 499], "best"),
+        ([415, 400], "best"),
+        ([420, 400], "best"),
+        ([484, 400], "best"),
+        ([400, 484], "forward kept"),
+        ([404, 486], "forward kept"),
+        ([302, 404], "best"),
+        ([404, 302], "forward kept"),
+        ([500, 404], "forward kept"),
+        ([404, 500], "best"),
+        ([599, 500], "forward kept"),
+    ] {
+        let mut failover = Failover { tries_max: 2, ..Failover::default() };
+        failover.codes.insert(codes[0]);
+        let mut story = Story::new(true, failover);
+        let first = story.step(&codes[0].to_string());
+        assert_eq!(first, format!("ACK 0, keep, next Code({})", codes[0]));
+        let second = story.step(&format!("1:{}", codes[1]));
+        assert_eq!(second, format!("ACK 1, {wants}"), "{codes:?}");
+    }
+}
+
+#[test]
+fn a_cancel_changes_nothing_but_an_invite_that_is_not_answered() {
+    let mut story = Story::new(false, Failover::default());
+    assert_eq!(story.step("cancel"), "");
+    assert_eq!(story.step("503"), "keep, next Code(503)", "it goes on");
+    let mut story = Story::new(true, Failover::default());
+    assert_eq!(story.step("180"), "forward kept");
+    assert_eq!(story.step("cancel"), "CANCEL 0");
+    assert_eq!(story.step("0:cancelled"), "");
+    assert_eq!(story.step("cancel"), "", "it is cancelled once");
+}
+
+#[test]
 fn what_is_kept_is_freed_as_soon_as_nothing_can_need_it() {
     for (is_invite, events, wants) in [
         (true, &["100"][..], (true, true)),
