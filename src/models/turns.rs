@@ -18,6 +18,8 @@ fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
         load: std::sync::Arc::default(),
         active_members: [1, 2, 3].map(Slot).into(),
         inactive_members: [].into(),
+        slow_start_ms: 0,
+        even_shares: None,
     }
 }
 

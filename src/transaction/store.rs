@@ -341,3 +341,143 @@ impl Transactions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limits::BLOCK_BYTES;
+    use crate::transaction::{Effect, Failover};
+
+    const COUNT: usize = 8;
+
+    fn origin() -> Origin {
+        let peer = "192.0.2.7:5060".parse().unwrap();
+        Origin {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            connection: 0,
+            peer,
+            response_address: peer,
+        }
+    }
+
+    fn add(all: &mut Transactions, now: Now, key: u128, slot: u16, request: &[u8]) -> Option<Id> {
+        let machine = Machine::new(now, true, Slot(slot), &Failover::DEFAULT);
+        all.add(now, key, machine, (origin(), 1, false), request)
+    }
+
+    fn request(all: &Transactions, id: Id) -> Vec<u8> {
+        let mut room = vec![0; 4 * BLOCK_BYTES];
+        let len = all.copy_request(id, &mut room);
+        room.truncate(len);
+        room
+    }
+
+    #[test]
+    fn what_is_full_takes_no_more_and_what_is_empty_has_no_room_at_all() {
+        let now = Now::from_ms(5);
+        let mut all = Transactions::new(2, 3 * BLOCK_BYTES);
+        assert!(all.has_room(3 * BLOCK_BYTES) && !all.has_room(3 * BLOCK_BYTES + 1));
+        let one = add(&mut all, now, 1, 4, &[1; BLOCK_BYTES + 1]).unwrap();
+        assert_eq!(
+            add(&mut all, now, 2, 4, &[2; BLOCK_BYTES + 1]),
+            None,
+            "no room for its request"
+        );
+        let two = add(&mut all, now, 2, 4, &[2; BLOCK_BYTES]).unwrap();
+        assert_eq!(add(&mut all, now, 3, 4, &[3]), None, "no room for another");
+        assert!(!all.has_room(0));
+        assert_eq!((all.len(), all.blocks_used(), all.capacity()), (2, 3, 2));
+        assert!(!all.keep_response(one, &[9]) && !all.has_response(one));
+        // An answered call needs neither.
+        all.get_mut(two).machine.response(now, 0, 200, &Failover::DEFAULT);
+        assert!(!all.update(now, two));
+        assert_eq!((all.blocks_used(), all.first_at(Slot(4))), (2, Some(one)));
+        assert!(all.keep_response(one, &[9]) && all.has_response(one));
+        assert_eq!(all.response(one).collect::<Vec<_>>(), [[9]]);
+        let mut none = Transactions::new(0, 0);
+        assert!(!none.has_room(0) && none.find(1).is_none() && none.next_due().is_none());
+        assert_eq!((add(&mut none, now, 1, 1, &[1]), none.pop_due(now)), (None, None));
+    }
+
+    #[test]
+    fn a_panic_leaves_nothing() {
+        let now = Now::from_ms(5);
+        let mut all = Transactions::new(COUNT, 64 * BLOCK_BYTES);
+        for key in 0..COUNT as u128 {
+            add(&mut all, now, key, key as u16, &[7; 600]).unwrap();
+        }
+        all.clear();
+        assert_eq!((all.len(), all.blocks_used(), all.next_due()), (0, 0, None));
+        assert!((0..COUNT as u128).all(|key| all.find(key).is_none()));
+        assert_eq!(all.slots_in_use().count(), 0);
+        let id = add(&mut all, now, 3, 1, &[8; 600]).unwrap();
+        assert_eq!((all.find(3), request(&all, id)), (Some(id), vec![8; 600]));
+    }
+
+    proptest! {
+        /// Whatever begins and ends in whatever order: each is found by its key, by its destination and
+        /// by its time, with its own request, and what has ended is gone.
+        #[test]
+        fn each_is_found(steps in prop::collection::vec((0_u128..20, 0_u16..4, 0_u64..3_000), 1..120)) {
+            let mut now = Now::from_ms(100_000);
+            let mut all = Transactions::new(COUNT, COUNT * 4 * BLOCK_BYTES);
+            let mut known: BTreeMap<u128, (Id, u16)> = BTreeMap::new();
+            for (key, slot, pause) in steps {
+                now = now.plus_ms(pause);
+                while let Some(id) = all.pop_due(now) {
+                    let key = all.get(id).key();
+                    prop_assert_eq!(known.get(&key).map(|(id, _)| *id), Some(id));
+                    let machine = &mut all.get_mut(id).machine;
+                    for effect in machine.timer(now, &Failover::DEFAULT) {
+                        if let Effect::Next(_) = effect {
+                            machine.none_left(now);
+                        }
+                    }
+                    if all.update(now, id) {
+                        known.remove(&key);
+                    }
+                }
+                // Keys that differ above the bits of the index share a place in it.
+                let key = (key << 3) | 5;
+                if let Some((id, _)) = known.get(&key) {
+                    all.get_mut(*id).machine.response(now, 0, 486, &Failover::DEFAULT);
+                    all.get_mut(*id).machine.ack(now);
+                    prop_assert!(!all.update(now, *id));
+                } else {
+                    let bytes = vec![key as u8; 100 + key as usize];
+                    let id = add(&mut all, now, key, slot, &bytes);
+                    prop_assert_eq!(id.is_some(), known.len() < COUNT);
+                    known.extend(id.map(|id| (key, (id, slot))));
+                }
+                prop_assert_eq!(all.len(), known.len());
+                for (key, (id, slot)) in &known {
+                    prop_assert_eq!(all.find(*key), Some(*id));
+                    let of = all.get(*id);
+                    let is_listed = of.machine.current().is_some();
+                    prop_assert_eq!(of.listed_at, is_listed.then_some(Slot(*slot)));
+                    if of.machine.needs_request() {
+                        prop_assert_eq!(request(&all, *id), vec![*key as u8; 100 + *key as usize]);
+                    }
+                }
+                let listed = |slot| known.values().filter(|(id, at)| {
+                    *at == slot && all.get(*id).machine.current().is_some()
+                }).count();
+                for slot in 0..4 {
+                    let mut at = all.at_slot[usize::from(slot)];
+                    let mut count = 0;
+                    while let Some(id) = at.checked_sub(1) {
+                        count += 1;
+                        at = all.list[id as usize].next_at_slot;
+                    }
+                    prop_assert_eq!(count, listed(slot));
+                    prop_assert_eq!(all.slots_in_use().any(|used| used == Slot(slot)), count > 0);
+                }
+            }
+        }
+    }
+}

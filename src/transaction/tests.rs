@@ -617,6 +617,34 @@ fn a_cancel_changes_nothing_but_an_invite_that_is_not_answered() {
     assert_eq!(story.step("cancel"), "", "it is cancelled once");
 }
 
+/// RFC 4320 §4.2: a 408 to a request that is no INVITE goes no further.
+#[test]
+fn a_408_to_another_request_counts_as_silence() {
+    let mut story = Story::new(false, Failover::default());
+    assert_eq!(story.step("408"), "next Code(408)");
+    assert_eq!(story.step("+2000"), "500 request 1, 1500 request 1, 2000 next Silent");
+    assert_eq!(story.step("1:408"), "", "of a left try it says nothing");
+    assert_eq!(story.step("2:200"), "forward kept");
+    let failover = Failover { codes: [500].into_iter().collect(), ..Failover::default() };
+    let mut story = Story::new(false, failover);
+    assert_eq!(story.step("408"), "", "nobody else is asked, and the caller's timer ends it");
+    assert_eq!(story.step("+31999"), "3500 100");
+    assert!(!story.machine.is_over());
+    assert_eq!(story.step("+1"), "");
+    assert!(story.machine.is_over());
+}
+
+#[test]
+fn a_left_try_that_refuses_by_itself() {
+    let mut story = Story::new(true, Failover::default());
+    story.step("+2000");
+    assert_eq!(story.step("487"), "ACK 0, keep", "we have not cancelled it");
+    let mut story = Story::new(false, Failover::default());
+    story.step("+2000");
+    assert_eq!(story.step("300"), "keep", "only a 2xx goes to the caller at once");
+    assert_eq!(story.step("1:200"), "forward kept");
+}
+
 #[test]
 fn what_is_kept_is_freed_as_soon_as_nothing_can_need_it() {
     for (is_invite, events, wants) in [
