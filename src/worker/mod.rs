@@ -43,7 +43,7 @@ use crate::proxy::{
 };
 use crate::stats::{Traffic, WorkerStats};
 use crate::transport::send::SendQueue;
-use crate::transport::sys::{Batch, ErrorReader};
+use crate::transport::sys::{Batch, ErrorReader, Received};
 use crate::transport::{Sockets, monotonic, monotonic_now};
 
 /// What every worker gets.
@@ -179,10 +179,8 @@ impl Worker {
 
     /// Handles what other workers have handed over.
     fn take_over(&mut self) {
-        let Some(hand_overs) = self.hand_overs.clone() else { return };
-        if hand_overs.is_empty(self.number) {
-            return;
-        }
+        let waits = |to: &&Arc<HandOvers>| !to.is_empty(self.number);
+        let Some(hand_overs) = self.hand_overs.as_ref().filter(waits).cloned() else { return };
         let now = monotonic_now();
         hand_overs.take(self.number, |what, slot, place| match what {
             What::Datagram(flow) => self.take_datagram(now, flow, slot, place),
@@ -215,8 +213,10 @@ impl Worker {
 
     /// Does what is due for transactions, at most for some of them; the rest is due at once again.
     fn expire(&mut self) {
+        // The clock is read only if something is due.
+        let Some(due) = self.proxy.next_deadline() else { return };
         let now = monotonic_now();
-        if self.proxy.next_deadline().is_none_or(|due| due > now) {
+        if due > now {
             return;
         }
         for _ in 0..EXPIRE_MAX {
@@ -337,82 +337,55 @@ impl Worker {
         let precise = monotonic();
         let now = Now::from_ms(precise.as_millis() as u64);
         self.waiting.read(precise, received);
-        let Self {
-            number,
-            supplies,
-            snapshots,
-            messages,
-            send,
-            outbox,
-            proxy,
-            hand_overs,
-            errors,
-            taken,
-            ..
-        } = self;
-        let snapshot = snapshots.load();
-        let stats = &supplies.stats[*number];
-        let listeners = &supplies.shared.listeners;
-        let hand_overs = hand_overs.as_deref();
-        let socket_of = |listener| -> BorrowedFd<'_> { supplies.sockets.get(listener, *number) };
         for i in 0..received {
-            if !messages.has_room() {
-                let mut reporter = Reporter {
-                    now,
-                    number: *number,
-                    supplies,
-                    snapshot,
-                    proxy,
-                    hand_overs,
-                    errors,
-                    taken,
-                };
-                send.flush(messages, stats, socket_of, &mut reporter);
-            }
-            let datagram = messages.received(i);
-            let verdict = match datagram.source {
-                _ if datagram.is_truncated => Verdict::Dropped(Reason::Truncated),
-                None => Verdict::Dropped(Reason::NotSip),
-                Some(source) => {
-                    let flow = Flow::new(listeners, listener, source);
-                    let queued = messages.len();
-                    let handled = catch(|| {
-                        let (slot, place) = messages.slot_mut(i, datagram);
-                        if let Some(fault) = &supplies.fault {
-                            fault.check(&slot[place.clone()]);
-                        }
-                        let frame = Frame::new(slot, place);
-                        let tell = |event: &Event<'_>| supplies.tell(*number, event);
-                        let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
-                        send.push(messages, i, outbox);
-                        verdict
-                    });
-                    handled.unwrap_or_else(|| {
-                        send.truncate(messages, queued);
-                        outbox.clear();
-                        proxy.reset();
-                        Verdict::Dropped(Reason::Panicked)
-                    })
-                }
-            };
-            let verdict = match verdict {
-                Verdict::HandedOver(owner) => {
-                    let (slot, place) = messages.slot_mut(i, datagram);
-                    let source = datagram.source.expect("only what has a source is handed over");
-                    let flow = Flow::new(listeners, listener, source);
-                    let is_handed = hand_overs.is_some_and(|to| {
-                        to.hand_over(owner.into(), What::Datagram(flow), &slot[place])
-                    });
-                    if is_handed { verdict } else { Verdict::Dropped(Reason::OwnerBusy) }
-                }
-                verdict => verdict,
-            };
-            stats.received(datagram.len, verdict);
+            let datagram = self.messages.received(i);
+            let verdict = self.handle(now, listener, i, datagram);
+            self.stats().received(datagram.len, verdict);
         }
-        let mut reporter =
-            Reporter { now, number: *number, supplies, snapshot, proxy, hand_overs, errors, taken };
-        send.flush(messages, stats, socket_of, &mut reporter);
+        self.flush(now);
         received == BATCH
+    }
+
+    /// Handles datagram `i` of the batch.
+    fn handle(&mut self, now: Now, listener: ListenerId, i: usize, datagram: Received) -> Verdict {
+        if datagram.is_truncated {
+            return Verdict::Dropped(Reason::Truncated);
+        }
+        let Some(source) = datagram.source else { return Verdict::Dropped(Reason::NotSip) };
+        self.make_room(now);
+        let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
+        let snapshot = snapshots.load();
+        let flow = Flow::new(&supplies.shared.listeners, listener, source);
+        let queued = messages.len();
+        let handled = catch(|| {
+            let (slot, place) = messages.slot_mut(i, datagram);
+            if let Some(fault) = &supplies.fault {
+                fault.check(&slot[place.clone()]);
+            }
+            let frame = Frame::new(slot, place);
+            let tell = |event: &Event<'_>| supplies.tell(*number, event);
+            let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
+            send.push(messages, i, outbox);
+            verdict
+        });
+        match handled {
+            Some(Verdict::HandedOver(owner)) => {
+                let (slot, place) = self.messages.slot_mut(i, datagram);
+                let is_handed = self.hand_overs.as_ref().is_some_and(|to| {
+                    to.hand_over(owner.into(), What::Datagram(flow), &slot[place])
+                });
+                if is_handed {
+                    Verdict::HandedOver(owner)
+                } else {
+                    Verdict::Dropped(Reason::OwnerBusy)
+                }
+            }
+            Some(verdict) => verdict,
+            None => {
+                self.forget(queued);
+                Verdict::Dropped(Reason::Panicked)
+            }
+        }
     }
 
     fn reporter(&mut self, now: Now) -> Reporter<'_> {

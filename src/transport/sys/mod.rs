@@ -14,7 +14,7 @@ mod name;
 mod options;
 mod thread;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, Received};
 pub(crate) use bpf::{MapKind, bpf_load_reuseport, bpf_map, bpf_map_put_socket};
 pub(crate) use errors::{ErrorReader, queue_errors};
 pub use memory::Mapping;
