@@ -150,8 +150,8 @@ pub const TRANSACTIONS_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 38;
 /// The default: 2 KiB for each transaction. Memory is used only as it is needed.
 pub const TRANSACTIONS_BYTES_DEFAULT: usize = TRANSACTIONS_DEFAULT * 2_048;
 
-/// How long a destination may take for its first response, in milliseconds: at least the time in which a
-/// lost request is repeated twice at most 64*T1, after which nobody waits.
+/// How long a destination may take for its first response, in milliseconds: at least a round trip around
+/// the world, at most 64*T1, after which the caller has given up.
 pub const FIRST_RESPONSE_MS: std::ops::RangeInclusive<u64> = 50..=32_000;
 /// How long it may take from a 100 to more than that; 0 is no limit.
 pub const PROGRESS_MS: std::ops::RangeInclusive<u64> = 0..=600_000;

@@ -1,10 +1,12 @@
 //! Our own addresses: the listeners, and every name by which a message may refer to us.
 
+mod flow;
 mod sent_by;
 mod transport;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use flow::Flow;
 pub(crate) use sent_by::SentByKey;
 pub use transport::Transport;
 

@@ -267,7 +267,7 @@ impl Core {
     /// transaction does not choose.
     fn offer_first(&self, at: &Arrival, request: &Request, set: u32) -> Offer {
         let stateful = at.snapshot.set_policy(set).stateful.as_deref();
-        if stateful.is_some() && !self.has_room_for(self.len()) {
+        if stateful.is_some() && !self.has_room_for(self.place().len()) {
             count(&at.shared.transaction_counters.no_room, 1);
             if stateful.is_some_and(|failover| failover.when_full == WhenFull::Refuse) {
                 return Offer::Nothing(Answer::Unavailable);
@@ -295,11 +295,7 @@ impl Core {
     fn as_try(&self, at: &Arrival, request: &Request, offer: &Offer) -> Request {
         let is_stateful = matches!(offer, Offer::To(_, taken)
             if at.snapshot.set_policy(taken.set).stateful.is_some());
-        Request { is_try: is_stateful && self.has_room_for(self.len()), ..*request }
-    }
-
-    fn len(&self) -> usize {
-        self.message.end - self.message.start
+        Request { is_try: is_stateful && self.has_room_for(self.place().len()), ..*request }
     }
 
     /// Takes a choice back: the request does not leave.

@@ -1,7 +1,7 @@
 //! What is decided about a message, before anything is changed.
 
+use super::Flow;
 use super::branch::Branch;
-use super::flow::Flow;
 use super::verdict::{Answer, Forwarded, Reason};
 use crate::destination::Slot;
 use crate::message::Span;

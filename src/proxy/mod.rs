@@ -28,7 +28,7 @@ mod emergency;
 mod event;
 mod explain;
 mod failed_call;
-mod flow;
+mod frame;
 mod in_dialog;
 mod key;
 mod neighbour;
@@ -59,7 +59,7 @@ pub use explain::{
     likely_source,
 };
 pub use failed_call::FailedCall;
-pub use flow::{Flow, Frame, FrameBuffer};
+pub use frame::{Frame, FrameBuffer};
 pub use outbox::{Cause, Entry, Outbox, Place};
 pub use policy::{
     ForeignRoute, InDialog, OverLimit, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine,
@@ -68,7 +68,9 @@ pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 
 pub use crate::destination::SourceMatch;
-pub use crate::listener::{Listener, ListenerId, Listeners, Transport, name_hash, split_host_port};
+pub use crate::listener::{
+    Flow, Listener, ListenerId, Listeners, Transport, name_hash, split_host_port,
+};
 
 use self::decision::{Action, Decision, Progress, Responder};
 use self::in_dialog::Dialog;
@@ -335,8 +337,7 @@ impl Core {
         if !may_send {
             return Decision::drop(Reason::NotAllowed);
         }
-        let has_transactions = self.stateful.transactions.capacity() > 0;
-        if has_transactions
+        if self.is_stateful()
             && is_sip
             && let Some(owner) = at.other_owner(self.number, &self.message)
         {
@@ -413,7 +414,7 @@ impl Core {
             let reason = if is_request { Reason::Unanswerable } else { Reason::MalformedResponse };
             return (Verdict::Dropped(reason), None);
         }
-        let place = Span::new(self.message.start, self.message.end);
+        let place = self.place();
         match self.edits.len_after(place) {
             Some(len) if len <= flow.payload_max() => (verdict, Some(Leaving { flow, place, len })),
             _ if is_request && self.message.method != Method::Ack => {
@@ -421,6 +422,11 @@ impl Core {
             }
             _ => (Verdict::Dropped(Reason::TooLarge), None),
         }
+    }
+
+    /// Returns where the message lies in its datagram.
+    fn place(&self) -> Span {
+        Span::new(self.message.start, self.message.end)
     }
 
     fn answer(&mut self, at: &Arrival, outbox: &mut Outbox, with: Answer, set: u32) -> Verdict {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::flow::Flow;
+use super::Flow;
 use crate::limits;
 
 /// Why a message is sent.

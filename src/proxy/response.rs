@@ -53,7 +53,8 @@ impl Core {
             let note = self.note_of_its_try(at, &own, code);
             return Ok(Decision { action: Action::Advance(id, incoming), note, responder, set: 0 });
         }
-        if self.has_ended_here(at, own.owner) {
+        // This run of this worker had the transaction, and it has ended (RFC 6026 §8.4).
+        if self.is_stateful() && own.owner == Some(self.owner()) {
             return Err(Reason::NoTransaction);
         }
         let note = self.note_of_response(at, &own, code)?;
@@ -71,12 +72,6 @@ impl Core {
             Method::Cancel => Incoming::CancelAnswered(number),
             _ => Incoming::Response { number, code, flow, rule: own.rule },
         }
-    }
-
-    /// Returns whether this run of this worker had the transaction, and it has ended (RFC 6026 §8.4).
-    fn has_ended_here(&self, at: &Arrival, owner: Option<Owner>) -> bool {
-        let is_ours = |of: Owner| of == self.owner();
-        owner.is_some_and(is_ours) && at.shared.transactions.count > 0
     }
 
     /// Returns the mark of a try that this run of this worker sends.

@@ -98,7 +98,7 @@ impl<'a> When<'a> {
         self.snapshot.set_policy(set).stateful.as_deref().unwrap_or(&Failover::DEFAULT)
     }
 
-    fn of(at: &Arrival<'a>) -> Self {
+    pub(super) fn of(at: &Arrival<'a>) -> Self {
         Self { now: at.now, shared: at.shared, snapshot: at.snapshot }
     }
 }
@@ -175,27 +175,29 @@ impl Core {
     /// its current try before that, and what is to be done.
     fn next_event(&mut self, when: &When) -> Option<(Id, Option<Slot>, Effects)> {
         let Stateful { transactions, undelivered, lost, .. } = &mut self.stateful;
+        let now = when.now;
         while let Some((key, number)) = undelivered.pop() {
             if let Some(id) = transactions.find(key) {
-                let of = transactions.get_mut(id);
-                let before = of.machine.current().map(|(_, slot)| slot);
-                let failover = when.failover(of.set);
-                return Some((id, before, of.machine.unreachable(when.now, number, failover)));
+                return Some(step(transactions, when, id, |machine, failover| {
+                    machine.unreachable(now, number, failover)
+                }));
             }
         }
         while let Some(slot) = lost.last().copied() {
             if let Some(id) = transactions.first_at(slot) {
-                let of = transactions.get_mut(id);
-                let failover = when.failover(of.set);
-                return Some((id, Some(slot), of.machine.destination_lost(when.now, failover)));
+                return Some(step(transactions, when, id, |machine, failover| {
+                    machine.destination_lost(now, failover)
+                }));
             }
             lost.pop();
         }
-        let id = transactions.pop_due(when.now)?;
-        let of = transactions.get_mut(id);
-        let before = of.machine.current().map(|(_, slot)| slot);
-        let failover = when.failover(of.set);
-        Some((id, before, of.machine.timer(when.now, failover)))
+        let id = transactions.pop_due(now)?;
+        Some(step(transactions, when, id, |machine, failover| machine.timer(now, failover)))
+    }
+
+    /// Returns whether this core has transactions at all: one that explains has none.
+    pub(super) fn is_stateful(&self) -> bool {
+        self.stateful.transactions.capacity() > 0
     }
 
     /// Returns whether a request of this length, to this set, gets a transaction.
@@ -219,9 +221,8 @@ impl Core {
         let failover = When::of(at).failover(decision.set);
         let is_invite = self.message.method == Method::Invite;
         let machine = Machine::new(at.now, is_invite, hop.slot, failover);
-        let Flow { transport, listener, peer, connection } = at.flow;
-        let origin = Origin { transport, listener, connection, peer, response_address };
-        let bytes = &at.bytes[self.message.start..self.message.end];
+        let origin = Origin { flow: at.flow, response_address };
+        let bytes = self.place().of(at.bytes);
         let owned = (origin, decision.set, request.from_destination);
         let added =
             self.stateful.transactions.add(at.now, request.branch.hash, machine, owned, bytes);
@@ -331,7 +332,7 @@ impl Core {
         if !self.edit_response(at) {
             return None;
         }
-        let place = Span::new(self.message.start, self.message.end);
+        let place = self.place();
         let len = self.edits.len_after(place)?;
         if is_kept {
             self.keep(at, id, place);
@@ -360,6 +361,19 @@ impl Core {
             to_row.extend_from_slice(row.whole.of(at.bytes));
         }
     }
+}
+
+/// Tells the machine of a transaction of an event. Returns the transaction, the destination of its current
+/// try before that, and what is to be done.
+fn step(
+    transactions: &mut Transactions,
+    when: &When,
+    id: Id,
+    event: impl FnOnce(&mut Machine, &Failover) -> Effects,
+) -> (Id, Option<Slot>, Effects) {
+    let of = transactions.get_mut(id);
+    let before = of.machine.current().map(|(_, slot)| slot);
+    (id, before, event(&mut of.machine, when.failover(of.set)))
 }
 
 /// Returns how a response with this code changes its try.

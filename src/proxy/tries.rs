@@ -21,9 +21,9 @@ use super::verdict::{Answer, Reason, Verdict};
 use super::{Arrival, Cause, Core, Event, Flow, Outbox};
 use crate::destination::Slot;
 use crate::limits;
-use crate::message::{HeaderName, Method, Rows, Span};
+use crate::message::{HeaderName, Method, Rows};
 use crate::pin::State;
-use crate::transaction::{Effect, Effects, Id, Left, Origin, Own, TRIES_MAX, TryNumber, count};
+use crate::transaction::{Effect, Effects, Id, Left, Own, TRIES_MAX, TryNumber, count};
 
 impl Core {
     /// Does what a transaction wants done, besides what becomes of the message in hand; then puts the
@@ -45,7 +45,7 @@ impl Core {
                 now: when.now,
                 shared: when.shared,
                 snapshot: when.snapshot,
-                flow: flow_of(&origin),
+                flow: origin.flow,
                 bytes: &request[..len],
             };
             self.read(at.shared, at.bytes);
@@ -128,9 +128,9 @@ impl Core {
     ) -> Effects {
         let counters = &at.shared.transaction_counters;
         let of = self.stateful.transactions.get(id);
-        let (set, key, from_destination) = (of.set, pin_key(of), of.from_destination);
-        let failover = When { now: at.now, shared: at.shared, snapshot: at.snapshot }.failover(set);
-        let chosen = self.request_of(at, from_destination).and_then(|request| {
+        let (set, key) = (of.set, pin_key(of));
+        let failover = When::of(at).failover(set);
+        let chosen = self.request_of(at, id, 0).and_then(|request| {
             let (percent, least) = (failover.retries_percent, failover.retries_min);
             let of_set = at.snapshot.destinations.set(set)?;
             if !of_set.load().tries().take(at.now, percent, least) {
@@ -149,9 +149,7 @@ impl Core {
         counters.left(left);
         let number = machine.begin_try(at.now, slot, failover);
         at.shared.pins.follow(at.now, key, slot, number, State::None);
-        if let Some(before) = before.filter(|_| self.message.method == Method::Invite) {
-            self.end_call_at(at, before);
-        }
+        self.end_call_before(at, before);
         if let Some(dispatched) = self.dispatched(at, slot) {
             tell(&Event::Dispatched(dispatched));
         }
@@ -165,6 +163,11 @@ impl Core {
     fn end_without(&mut self, at: &Arrival, id: Id, before: Option<Slot>) {
         let key = pin_key(self.stateful.transactions.get(id));
         at.shared.pins.renew(at.now, key, false, Some(State::Final));
+        self.end_call_before(at, before);
+    }
+
+    /// Ends the call at the destination that was tried before.
+    fn end_call_before(&self, at: &Arrival, before: Option<Slot>) {
         if let Some(before) = before.filter(|_| self.message.method == Method::Invite) {
             self.end_call_at(at, before);
         }
@@ -193,27 +196,26 @@ impl Core {
             return false;
         }
         let origin = transactions.get(id).origin;
-        let flow = flow_of(&origin).reply(origin.response_address);
+        let flow = origin.flow.reply(origin.response_address);
         outbox.begin();
         transactions.response(id).for_each(|piece| outbox.write(piece));
         outbox.finish(flow, Cause::Answer, flow.payload_max())
     }
 
-    /// Returns the request in hand, with the branch of its first try; marks our own Routes.
-    fn request_of(&mut self, at: &Arrival, from_destination: bool) -> Option<Request> {
+    /// Returns this try of the request in hand; marks our own Routes.
+    fn request_of(&mut self, at: &Arrival, id: Id, number: TryNumber) -> Option<Request> {
         self.routes.read(&self.message, at.bytes).then_some(())?;
         let (_, restored_uri) = self.take_own_routes(at);
-        let branch = Branch::of_request(&at.shared.keys, &self.message, &self.dialog, at.bytes)?;
+        let of = self.stateful.transactions.get(id);
+        let branch = Branch { hash: of.key(), try_number: number };
+        let from_destination = of.from_destination;
         Some(Request { branch, from_destination, restored_uri, is_try: true })
     }
 
     /// Writes this try of the request in hand as edits; returns where it goes and how long it is.
     fn write_try(&mut self, at: &Arrival, id: Id, number: TryNumber) -> Option<(Flow, usize)> {
-        let of = self.stateful.transactions.get(id);
-        let slot = of.machine.slot_of(number)?;
-        let request = self.request_of(at, of.from_destination)?;
-        let branch = Branch { try_number: number, ..request.branch };
-        let request = Request { branch, ..request };
+        let slot = self.stateful.transactions.get(id).machine.slot_of(number)?;
+        let request = self.request_of(at, id, number)?;
         let hop: Hop = hop_to(at, slot, Rule::Transaction).ok()?;
         self.edits.clear();
         self.edit_request(at, &request, &hop).then_some(())?;
@@ -245,10 +247,6 @@ impl Core {
         outbox.begin();
         write_derived(sent, &self.stateful.to_row, what, outbox);
         outbox.finish(flow, Cause::Transaction, flow.payload_max().min(limits::SLOT_BYTES))
-    }
-
-    fn place(&self) -> Span {
-        Span::new(self.message.start, self.message.end)
     }
 }
 
@@ -295,12 +293,6 @@ fn write_derived(sent: &[u8], to_row: &[u8], what: Derived, outbox: &mut Outbox)
         }
     }
     outbox.write(b"Content-Length: 0\r\n\r\n");
-}
-
-/// Returns the flow that a request came by.
-fn flow_of(origin: &Origin) -> Flow {
-    let Origin { transport, listener, connection, peer, .. } = *origin;
-    Flow { transport, listener, peer, connection }
 }
 
 fn answer_of(own: Own) -> Answer {

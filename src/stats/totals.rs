@@ -8,7 +8,7 @@ use crate::calls::CallTable;
 use crate::health;
 use crate::pin::PinCounters;
 use crate::proxy::{Answer, Forwarded, Reason, Verdict};
-use crate::transaction::{LeftBecause, TransactionCounters};
+use crate::transaction::{Left, TransactionCounters};
 
 /// What all workers counted.
 ///
@@ -107,7 +107,7 @@ pub struct TransactionTotals {
     /// Requests and responses that there was no room for.
     pub no_room: u64,
     /// Further tries, by why the one before was left.
-    pub left: [u64; LeftBecause::ALL.len()],
+    pub left: [u64; Left::LABELS.len()],
     /// Requests that got no further try because the set had too many of them.
     pub over_budget: u64,
     /// Requests that no other destination was left for.
@@ -273,7 +273,7 @@ impl Totals {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .chain(by_worker)
-            .chain(group("tries", &LeftBecause::ALL, LeftBecause::label, &self.transactions.left))
+            .chain(group("tries", &Left::LABELS, |label| label, &self.transactions.left))
             .chain(group("forwarded", Forwarded::ALL, Forwarded::label, &self.forwarded))
             .chain(group("answered", Answer::ALL, Answer::label, &self.answered))
             .chain(group("dropped", Reason::ALL, Reason::label, &self.dropped))

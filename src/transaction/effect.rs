@@ -37,7 +37,7 @@ pub(crate) enum Effect {
 
 /// Why a try was left for the next one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Left {
+pub enum Left {
     /// Its destination sent this final response.
     Code(u16),
     /// Nothing came from it within the time for a first response, or to a request that is no INVITE
@@ -49,6 +49,22 @@ pub(crate) enum Left {
     Unreachable,
     /// It was declared inactive.
     Inactive,
+}
+
+impl Left {
+    /// The names of their counters.
+    pub const LABELS: [&str; 5] = ["code", "silent", "no_progress", "unreachable", "inactive"];
+
+    /// Returns the place of its counter.
+    pub(super) const fn place(self) -> usize {
+        match self {
+            Self::Code(_) => 0,
+            Self::Silent => 1,
+            Self::NoProgress => 2,
+            Self::Unreachable => 3,
+            Self::Inactive => 4,
+        }
+    }
 }
 
 /// Our own final responses within a transaction.

@@ -20,9 +20,10 @@ mod store;
 mod tests;
 mod wheel;
 
+pub use counters::TransactionCounters;
 pub(crate) use counters::count;
-pub use counters::{LeftBecause, TransactionCounters};
-pub(crate) use effect::{Effect, Effects, Left, Own, TryNumber};
+pub use effect::Left;
+pub(crate) use effect::{Effect, Effects, Own, TryNumber};
 pub(crate) use machine::{Client, Machine, Server, Tried};
 pub use settings::{Codes, Failover, WhenFull};
 pub(crate) use store::{Id, Origin, Transaction, Transactions};

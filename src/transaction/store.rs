@@ -9,7 +9,7 @@ use super::wheel::{Link, Wheel};
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits::SLOTS_MAX;
-use crate::listener::{ListenerId, Transport};
+use crate::listener::Flow;
 
 /// The number of a transaction at its worker, until it ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -18,11 +18,8 @@ pub(crate) struct Id(u32);
 /// Where a request came from, and where its responses go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
-    pub(crate) transport: Transport,
-    pub(crate) listener: ListenerId,
-    pub(crate) connection: u32,
-    /// The address that it came from.
-    pub(crate) peer: SocketAddr,
+    /// The way that it came.
+    pub(crate) flow: Flow,
     /// The address that responses go to.
     pub(crate) response_address: SocketAddr,
 }
@@ -44,7 +41,6 @@ pub(crate) struct Transaction {
     response: Kept,
     /// The next one with the same place in the index, plus one; the next free one if it is free.
     next: u32,
-    is_live: bool,
     /// The neighbours among those whose current try is at the same destination, plus one.
     next_at_slot: u32,
     previous_at_slot: u32,
@@ -189,7 +185,6 @@ impl Transactions {
             request,
             response: Kept::default(),
             next: self.index[place],
-            is_live: true,
             next_at_slot: 0,
             previous_at_slot: 0,
             listed_at: None,
@@ -294,8 +289,6 @@ impl Transactions {
 
     fn remove(&mut self, id: u32) {
         let transaction = &mut self.list[id as usize];
-        debug_assert!(transaction.is_live);
-        transaction.is_live = false;
         self.blocks.free(&mut transaction.request);
         self.blocks.free(&mut transaction.response);
         let (place, next) = (self.place(self.list[id as usize].key), self.list[id as usize].next);
@@ -350,19 +343,16 @@ mod tests {
 
     use super::*;
     use crate::limits::BLOCK_BYTES;
+    use crate::listener::{ListenerId, Transport};
     use crate::transaction::{Effect, Failover};
 
     const COUNT: usize = 8;
 
     fn origin() -> Origin {
         let peer = "192.0.2.7:5060".parse().unwrap();
-        Origin {
-            transport: Transport::Udp,
-            listener: ListenerId(0),
-            connection: 0,
-            peer,
-            response_address: peer,
-        }
+        let (transport, listener) = (Transport::Udp, ListenerId(0));
+        let flow = Flow { transport, listener, peer, connection: 0 };
+        Origin { flow, response_address: peer }
     }
 
     fn add(all: &mut Transactions, now: Now, key: u128, slot: u16, request: &[u8]) -> Option<Id> {

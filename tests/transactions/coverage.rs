@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use strowger::proxy::Verdict;
-use strowger::transaction::{LeftBecause, TransactionCounters};
+use strowger::transaction::{Left, TransactionCounters};
 
 /// What must have happened in every quarter of the ordinary runs.
 const WANTED: [&str; 38] = [
@@ -78,9 +78,8 @@ impl Coverage {
     pub(crate) fn end(&mut self, counters: &TransactionCounters, is_well: bool) {
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         self.seeds += 1;
-        for because in LeftBecause::ALL {
-            let count = of(&counters.left[because as usize]);
-            self.count(&format!("left: {}", because.label()), count);
+        for (because, counter) in Left::LABELS.iter().zip(&counters.left) {
+            self.count(&format!("left: {because}"), of(counter));
         }
         self.count("begun", of(&counters.begun));
         self.count("ended", of(&counters.ended));

@@ -1,41 +1,8 @@
-//! The path of a datagram, and the memory that it lies in.
+//! The memory that a datagram lies in.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use crate::limits::{HEADROOM_BYTES, SLOT_BYTES};
-use crate::listener::{ListenerId, Listeners, Transport};
-
-/// A path to a neighbour: transport, our listener, the neighbour's address and the connection.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Flow {
-    /// The transport protocol.
-    pub transport: Transport,
-    /// The listener that it arrived at, or leaves from.
-    pub listener: ListenerId,
-    /// The neighbour's address.
-    pub peer: SocketAddr,
-    /// The connection; 0 for a transport without connections.
-    pub connection: u32,
-}
-
-impl Flow {
-    /// Creates the flow between a listener without connections and this address.
-    pub fn new(listeners: &Listeners, listener: ListenerId, peer: SocketAddr) -> Self {
-        Self { transport: listeners.transport(listener), listener, peer, connection: 0 }
-    }
-
-    /// Returns the flow that answers what came by this one, at this address of the same neighbour.
-    #[must_use]
-    pub const fn reply(self, peer: SocketAddr) -> Self {
-        Self { peer, ..self }
-    }
-
-    /// Returns the length in bytes of the longest message that can leave by this flow.
-    pub const fn payload_max(&self) -> usize {
-        self.transport.payload_max(&self.peer)
-    }
-}
 
 /// A datagram in the slot that it was received into, with room before it for what is added.
 #[derive(Debug)]
