@@ -66,6 +66,19 @@ impl Core {
         }
     }
 
+    /// The core of another worker of the same relay.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            proxy: Proxy::new(Arc::clone(&self.shared)),
+            snapshot: world::snapshot(1, self.snapshot.destinations.clone()),
+            shared: Arc::clone(&self.shared),
+            outbox: Outbox::new(),
+            frame: FrameBuffer::default(),
+            traffic: traffic(),
+            now: self.now,
+        }
+    }
+
     /// The same with transactions, for the default way to choose.
     pub(crate) fn stateful(destinations: usize, living: usize) -> Self {
         let mut core = Self::new(destinations, living);
@@ -186,10 +199,30 @@ impl Batch {
     /// # Panics
     /// When the core does not do what it should.
     pub(crate) fn new(case: Case, core: &mut Core) -> Self {
+        let messages = (0..BATCH as u64).map(|n| prepare(case, n, core)).collect();
+        Self::of(case, messages, FIRST_NUMBER, core)
+    }
+
+    /// A batch of new INVITEs for one of several workers, each with numbers of its own.
+    pub(crate) fn of_worker(worker: u64, core: &mut Core) -> Self {
+        let invites = vec![(caller(), messages::invite(caller())); BATCH];
+        Self::of(Case::NewInvite, invites, FIRST_NUMBER * (worker + 1), core)
+    }
+
+    /// A batch of new INVITEs with so many header fields, and a body.
+    ///
+    /// # Panics
+    /// When the core does not do what it should.
+    pub(crate) fn of_invites(rows: usize, body: &str, core: &mut Core) -> Self {
+        let invite = (caller(), messages::invite_with(caller(), rows, body));
+        Self::of(Case::NewInvite, vec![invite; BATCH], FIRST_NUMBER, core)
+    }
+
+    fn of(case: Case, messages: Vec<(SocketAddr, Template)>, number: u64, core: &mut Core) -> Self {
         let mut batch = Self {
             case,
-            messages: (0..BATCH as u64).map(|n| prepare(case, n, core)).collect(),
-            number: 1 << 32,
+            messages,
+            number,
             // Later than the unit of the pins' clock, so that every message renews its pin.
             step_ms: 4_000,
         };
@@ -365,6 +398,9 @@ fn record(number: usize) -> Resolved {
 fn caller() -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 7], 5060))
 }
+
+/// Above the numbers of messages that were prepared.
+const FIRST_NUMBER: u64 = 1 << 32;
 
 /// Room for pins in the smallest table: some for each message of a batch.
 const PINS_MIN: usize = 1 << 13;

@@ -6,15 +6,16 @@
 #[allow(dead_code, reason = "the bounds need more")]
 mod cases;
 mod messages;
+mod timing;
 mod world;
 
 use std::time::Duration;
 
-use cases::{BATCH, Batch, Case, Core};
+use cases::{Batch, Case, Core};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use nix::time::{ClockId, clock_gettime};
 use strowger::destination::{Algorithm, Ask, Choosing, HeaderField, Part};
+use timing::in_batches;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -156,32 +157,6 @@ fn time(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, core: Core, b
             spent
         });
     });
-}
-
-/// Times `work` on this many messages, batch by batch, and leaves the preparing out.
-fn in_batches(
-    messages: u64,
-    mut prepare: impl FnMut(usize),
-    mut work: impl FnMut(usize),
-) -> Duration {
-    let mut spent = Duration::ZERO;
-    let mut left = messages as usize;
-    while left > 0 {
-        let count = left.min(BATCH);
-        prepare(count);
-        let begin = processor_time();
-        work(count);
-        spent += processor_time().saturating_sub(begin);
-        left -= count;
-    }
-    spent
-}
-
-/// This thread's time on a processor, so that other processes of a busy machine are not counted;
-/// asking twice for each batch adds some 5 ns to a message.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has this clock");
-    Duration::from(time)
 }
 
 /// Destinations, unless their number is what changes.

@@ -39,27 +39,49 @@ const PLACE: &[u8] = b"%%%%%%%%%%%%%%%%";
 /// An INVITE of some 1,000 bytes as a carrier's border sends it: it has passed a proxy, which wants
 /// to stay in the path, and offers the usual codecs.
 pub(crate) fn invite(caller: SocketAddr) -> Template {
-    let text = format!(
+    invite_with(caller, USUAL_ROWS, SDP)
+}
+
+/// The same with this body and at least as many header fields as an INVITE must have: fewer than
+/// usual, or more, which no relay knows.
+#[allow(dead_code, reason = "not every bench needs it")]
+pub(crate) fn invite_with(caller: SocketAddr, rows: usize, body: &str) -> Template {
+    let is_usual = rows >= USUAL_ROWS;
+    let path = format!(
+        "Via: SIP/2.0/UDP 203.0.113.20:5060;branch=z9hG4bK-524287-1---7f3c2ab19d;rport=5060\r\n\
+         Record-Route: <sip:{caller};lr>\r\n"
+    );
+    let offer = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE\r\n\
+                 Supported: 100rel, timer\r\n\
+                 Session-Expires: 1800;refresher=uac\r\n\
+                 P-Asserted-Identity: <sip:+4989987654@example.org;user=phone>\r\n\
+                 Content-Type: application/sdp\r\n";
+    let notes: String = (USUAL_ROWS..rows)
+        .map(|number| format!("X-Carrier-Note-{number:02}: route=fra-{number};cost=7\r\n"))
+        .collect();
+    Template::new(format!(
         "INVITE sip:+4930123456@sip.example.net;user=phone SIP/2.0\r\n\
          Via: SIP/2.0/UDP {caller};branch=z9hG4bK%%%%%%%%%%%%%%%%.1\r\n\
-         Via: SIP/2.0/UDP 203.0.113.20:5060;branch=z9hG4bK-524287-1---7f3c2ab19d;rport=5060\r\n\
-         Record-Route: <sip:{caller};lr>\r\n\
+         {}\
          Max-Forwards: 69\r\n\
          From: \"Alice\" <sip:+4989987654@example.org;user=phone>;tag=8d5f2a7c\r\n\
          To: <sip:+4930123456@sip.example.net;user=phone>\r\n\
          Call-ID: %%%%%%%%%%%%%%%%-3fa9@203.0.113.20\r\n\
          CSeq: 1 INVITE\r\n\
          Contact: <sip:+4989987654@203.0.113.20:5060>\r\n\
-         Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE\r\n\
-         Supported: 100rel, timer\r\n\
-         Session-Expires: 1800;refresher=uac\r\n\
-         P-Asserted-Identity: <sip:+4989987654@example.org;user=phone>\r\n\
-         Content-Type: application/sdp\r\n\
-         Content-Length: {}\r\n\r\n{SDP}",
-        SDP.len()
-    );
-    Template::new(text)
+         {}\
+         {notes}\
+         Content-Length: {}\r\n\r\n{body}",
+        if is_usual { path.as_str() } else { "" },
+        if is_usual { offer } else { "" },
+        body.len()
+    ))
 }
+
+/// Header fields of the usual INVITE, and of the shortest.
+pub(crate) const USUAL_ROWS: usize = 15;
+#[allow(dead_code, reason = "not every bench needs it")]
+pub(crate) const ROWS_MIN: usize = 8;
 
 const SDP: &str = "v=0\r\n\
                    o=- 41234567 1 IN IP4 203.0.113.21\r\n\

@@ -1,10 +1,9 @@
 //! Draws what was measured.
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Curve;
+use super::drawing::{Cell, GREY, LIGHT_GREY, NEVER_FAILS, STYLES, text, write};
 use super::measure::Measured;
 
 /// Returns the figure as SVG.
@@ -12,13 +11,13 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&WHITE).expect("writing to a string cannot fail");
+        root.fill(&WHITE).expect(NEVER_FAILS);
         let cells = root.split_evenly((3, 2));
         for (panel, cell) in PANELS.iter().zip(&cells) {
             panel.draw(curves, cell);
         }
         legend(curves, &cells[PANELS.len()]);
-        root.present().expect("writing to a string cannot fail");
+        root.present().expect(NEVER_FAILS);
     }
     svg
 }
@@ -59,7 +58,7 @@ const PANELS: [Panel; 5] = [
 ];
 
 impl Panel {
-    fn draw(&self, curves: &[Curve], cell: &DrawingArea<SVGBackend<'_>, Shift>) {
+    fn draw(&self, curves: &[Curve], cell: &Cell<'_>) {
         let points = curves.iter().flat_map(|curve| &curve.points);
         let most = points.map(self.value).fold(0.0, f64::max);
         // The movements have one scale, so that they can be compared.
@@ -85,39 +84,20 @@ impl Panel {
             .bold_line_style(LIGHT_GREY)
             .light_line_style(TRANSPARENT)
             .draw()
-            .expect("writing to a string cannot fail");
+            .expect(NEVER_FAILS);
         for (curve, style) in curves.iter().zip(STYLES).rev() {
             let points = curve.points.iter();
             let points = points.map(|point| (i32::from(point.destinations), (self.value)(point)));
-            chart
-                .draw_series(LineSeries::new(points, style.line()))
-                .expect("writing to a string cannot fail");
+            chart.draw_series(LineSeries::new(points, style.line())).expect(NEVER_FAILS);
         }
     }
 }
 
-/// How a curve looks. Where curves coincide, the wider one is seen on both sides of the other.
-#[derive(Clone, Copy)]
-struct Style(RGBColor, u32);
-
-impl Style {
-    fn line(self) -> ShapeStyle {
-        self.0.stroke_width(self.1)
-    }
-}
-
-/// Colours that people who see few colours can tell apart.
-const STYLES: [Style; 3] = [
-    Style(RGBColor(0, 114, 178), 2),
-    Style(RGBColor(0, 158, 115), 4),
-    Style(RGBColor(240, 190, 90), 7),
-];
-
-fn legend(curves: &[Curve], cell: &DrawingArea<SVGBackend<'_>, Shift>) {
+fn legend(curves: &[Curve], cell: &Cell<'_>) {
     let mut y = 60;
     for (curve, style) in curves.iter().zip(STYLES) {
         let line = PathElement::new([(70, y), (110, y)], style.line());
-        cell.draw(&line).expect("writing to a string cannot fail");
+        cell.draw(&line).expect(NEVER_FAILS);
         write(cell, curve.name, (124, y), 18);
         y += 32;
     }
@@ -125,11 +105,6 @@ fn legend(curves: &[Curve], cell: &DrawingArea<SVGBackend<'_>, Shift>) {
         y += 24;
         write(cell, line, (70, y), 16);
     }
-}
-
-fn write(cell: &DrawingArea<SVGBackend<'_>, Shift>, line: &str, at: (i32, i32), size: i32) {
-    let style = text(size).into_text_style(cell).pos(Pos::new(HPos::Left, VPos::Center));
-    cell.draw_text(line, &style, at).expect("writing to a string cannot fail");
 }
 
 const NOTES: [&str; 6] = [
@@ -141,10 +116,4 @@ const NOTES: [&str; 6] = [
     "Drawn by: cargo bench --bench spread",
 ];
 
-fn text(size: i32) -> (&'static str, i32) {
-    ("sans-serif", size)
-}
-
 const SIZE: (u32, u32) = (1000, 1050);
-const GREY: RGBColor = RGBColor(90, 90, 90);
-const LIGHT_GREY: RGBColor = RGBColor(225, 225, 225);

@@ -9,6 +9,8 @@
 )]
 
 mod call_ids;
+#[path = "../drawing.rs"]
+mod drawing;
 mod figure;
 mod measure;
 mod relay;
