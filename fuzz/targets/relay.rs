@@ -343,14 +343,17 @@ impl Relay {
 
 /// Every value of a dispatch line is printable, whatever the request held.
 fn assert_told(event: &Event<'_>) {
-    let Event::Dispatched(new) = event else { return };
+    let record = match event {
+        Event::Dispatched(new) => DispatchRecord::new(new),
+        Event::Left(left) => DispatchRecord::of_left(left),
+        Event::Heard(_) | Event::ProbeAnswered(_) => return,
+    };
     thread_local! {
         static TEMPLATE: Template = Template::parse(
-            "$rm $ru $rU $rd $rp $fu $fU $fd $tu $tU $td $du $dd $dp $ci $si $sp $pr",
+            "$rm $ru $rU $rd $rp $fu $fU $fd $tu $tU $td $du $dd $dp $ci $si $sp $pr $why $ms",
         )
         .unwrap();
     }
-    let record = DispatchRecord::new(new);
     let mut line = String::new();
     TEMPLATE.with(|template| template.format(&record, &mut line));
     assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line:?}");

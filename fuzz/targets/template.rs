@@ -5,7 +5,8 @@
 
 use strowger::destination::Slot;
 use strowger::log::{DispatchRecord, Template};
-use strowger::proxy::Dispatched;
+use strowger::proxy::{Dispatched, LeftTry};
+use strowger::transaction::Left;
 
 pub(crate) fn run(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);
@@ -35,11 +36,13 @@ pub(crate) fn run(input: &[u8]) {
         source: peer,
         is_invite: true,
     };
-    let record = DispatchRecord::new(&dispatched);
-    let mut line = String::new();
-    template.format(&record, &mut line);
-    assert!(!line.chars().any(char::is_control), "{line:?}");
-    assert!(line.is_ascii() || !text.is_ascii(), "{line:?}");
-    // No name is shorter than two bytes and its dollar sign, and each byte becomes four at most.
-    assert!(line.len() <= text.len() + text.len() / 3 * (4 * 256 + 16));
+    let left = LeftTry { of: dispatched, why: Left::Unconfirmed, after_ms: u32::MAX };
+    for record in [DispatchRecord::new(&dispatched), DispatchRecord::of_left(&left)] {
+        let mut line = String::new();
+        template.format(&record, &mut line);
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(line.is_ascii() || !text.is_ascii(), "{line:?}");
+        // No name is shorter than two bytes and its dollar sign, and each byte becomes four at most.
+        assert!(line.len() <= text.len() + text.len() / 3 * (4 * 256 + 16));
+    }
 }

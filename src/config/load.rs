@@ -169,7 +169,7 @@ impl Default for Config {
             destinations: DestinationsConfig::default(),
             control: ControlConfig::default(),
             events: EventsConfig::default(),
-            log: LogConfig { level: tracing::Level::INFO, json: false, dispatch: None },
+            log: LogConfig::default(),
             warnings: Vec::new(),
         }
     }
@@ -215,20 +215,27 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
 }
 
 fn read_log(document: &mut Document, section: &Section, log: &mut LogConfig) {
-    section.only(document, &["level", "format", "dispatch"], &[]);
+    section.only(document, &["level", "format", "dispatch", "left"], &[]);
     if let Some(level) = section.word(document, "level", LEVELS, &[]) {
         log.level = level;
     }
     if let Some(json) = section.word(document, "format", FORMATS, &[]) {
         log.json = json;
     }
-    if let Some((text, place)) = section.string(document, "dispatch") {
-        match Template::parse(text) {
-            Ok(template) => log.dispatch = Some(template),
-            Err(error) => {
-                let what = section.what(&format!("dispatch: {}", error.what()));
-                document.wrong(&place, what, error.right());
-            }
+    log.dispatch = read_template(document, section, "dispatch");
+    if let Some(left) = read_template(document, section, "left") {
+        log.left = left;
+    }
+}
+
+fn read_template(document: &mut Document, section: &Section, key: &str) -> Option<Template> {
+    let (text, place) = section.string(document, key)?;
+    match Template::parse(text) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let what = section.what(&format!("{key}: {}", error.what()));
+            document.wrong(&place, what, error.right());
+            None
         }
     }
 }

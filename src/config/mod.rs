@@ -176,4 +176,18 @@ pub struct LogConfig {
     pub json: bool,
     /// `dispatch`: a line per new call; none by default.
     pub dispatch: Option<Template>,
+    /// `left`: a line per try that was left, if there is one per new call.
+    pub left: Template,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        let left = Template::parse("DISPATCH: left <$du> after $ms ms: $why ($ci)");
+        Self {
+            level: tracing::Level::INFO,
+            json: false,
+            dispatch: None,
+            left: left.expect("a template"),
+        }
+    }
 }

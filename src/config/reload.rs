@@ -78,6 +78,7 @@ impl Config {
             ("log.level", self.log.level != new.log.level),
             ("log.format", self.log.json != new.log.json),
             ("log.dispatch", self.log.dispatch != new.log.dispatch),
+            ("log.left", self.log.left != new.log.left),
         ]
         .into_iter()
         .filter_map(|(key, is_changed)| is_changed.then_some(key))

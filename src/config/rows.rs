@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::destination::{Algorithm, Choosing, Limits, Part, UriOf};
 use crate::health::{Codes, Mode, Passive, Probing};
+use crate::log::Template;
 use crate::proxy::{ForeignRoute, InDialog, OverLimit, Rewrite, SourceMatch, StatusLine};
 use crate::transaction::{Failover, WhenFull};
 
@@ -39,6 +40,8 @@ fn defaults() {
     assert_eq!(config.set_default.no_destination.code, 404);
     assert_eq!(config.destinations.source, Source::List("d.list".into()));
     assert!(config.set_default.record_route && config.warnings.is_empty());
+    let left = Template::parse("DISPATCH: left <$du> after $ms ms: $why ($ci)");
+    assert_eq!((config.log.dispatch, Ok(config.log.left)), (None, left));
     assert!(config.policy.allows(&"203.0.113.9:5060".parse().unwrap()));
 }
 
@@ -110,6 +113,7 @@ timeout_ms = 100
 level = "warn"
 format = "json"
 dispatch = "DISPATCH: going to <$ru> via <$du>\n"
+left = "left $du: $why"
 "#;
     let config = read(text).unwrap();
     let relay = &config.relay;
@@ -167,6 +171,7 @@ dispatch = "DISPATCH: going to <$ru> via <$du>\n"
     assert_eq!(config.destinations.source, Source::List("/etc/d.list".into()));
     assert_eq!((config.log.level, config.log.json), (tracing::Level::WARN, true));
     assert!(config.log.dispatch.is_some());
+    assert_eq!(Ok(&config.log.left), Template::parse("left $du: $why").as_ref());
     let events = EventsConfig {
         command: ["/bin/true", "--site", "west"].map(str::to_owned).into(),
         webhook: Some("https://monitoring.example.com/hook".into()),
@@ -724,6 +729,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
         "dispatch = \"$rx\"",
         "[log] dispatch: \"$rx\" is not a pseudo-variable: did you mean \"$ru\"?",
     ),
+    ("log", "left = \"$m\"", "[log] left: \"$m\" is not a pseudo-variable"),
     ("log", "format = “json”", "write straight quotes"),
     ("log", "level \"info\"", ""),
 ];

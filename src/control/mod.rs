@@ -37,7 +37,7 @@ pub use start::check::check_destinations;
 use crate::config::{Config, Flags};
 use crate::health::Health;
 use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
-use crate::log::{self, DispatchLog, DispatchThread};
+use crate::log::{self, DispatchLog, DispatchThread, Templates};
 use crate::owners::Owners;
 use crate::proxy::{Listeners, Shared};
 use crate::registry::Registry;
@@ -182,9 +182,10 @@ impl Relay {
         let loaded = first.registry().differences(&Registry::default());
         history.record(&loaded, Cause::Start, &HashMap::new());
         let publisher = Publisher::new(first.snapshot());
-        let dispatch_log = config.log.dispatch.clone();
-        let dispatch_log =
-            dispatch_log.map(|line| Arc::new(DispatchLog::new(line, DISPATCH_LINES_MAX)));
+        let dispatch_log = config.log.dispatch.clone().map(|dispatched| {
+            let templates = Templates { dispatched, left: config.log.left.clone() };
+            Arc::new(DispatchLog::new(templates, DISPATCH_LINES_MAX))
+        });
         let dispatch_thread = dispatch_log.as_ref().map(DispatchLog::start).transpose();
         let dispatch_thread = dispatch_thread.map_err(thread_error("dispatch log"))?;
         let supplies = Supplies {

@@ -16,7 +16,8 @@ use crossbeam::queue::ArrayQueue;
 
 use super::{DISPATCH, Template, uri};
 use crate::limits;
-use crate::proxy::Dispatched;
+use crate::proxy::{Dispatched, LeftTry};
+use crate::transaction::Left;
 
 /// At most `N` bytes from the network; the rest is cut off.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -49,7 +50,7 @@ impl<const N: usize> fmt::Debug for Value<N> {
     }
 }
 
-/// What a dispatch line may contain about one new call: 1.4 KB without any pointers.
+/// What a line may contain about one new call, or one try that was left: 1.4 KB without any pointers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct DispatchRecord {
     pub(super) method: Value<32>,
@@ -59,6 +60,8 @@ pub struct DispatchRecord {
     pub(super) call_id: Value<{ limits::DISPATCH_VALUE_BYTES }>,
     pub(super) destination: Value<{ limits::DISPATCH_VALUE_BYTES }>,
     pub(super) source: SocketAddr,
+    /// Why the destination was left, and after how many milliseconds.
+    pub(super) left: Option<(Left, u32)>,
 }
 
 impl DispatchRecord {
@@ -73,14 +76,35 @@ impl DispatchRecord {
             call_id: Value::new(dispatched.call_id),
             destination: Value::new(dispatched.destination.as_bytes()),
             source: dispatched.source,
+            left: None,
         }
+    }
+
+    /// Creates the record of a try that was left, without allocating.
+    pub fn of_left(left: &LeftTry) -> Self {
+        Self { left: Some((left.why, left.after_ms)), ..Self::new(&left.of) }
+    }
+}
+
+/// The lines of the log.
+#[derive(Clone, Debug)]
+pub struct Templates {
+    /// For a request that is sent to a destination.
+    pub dispatched: Template,
+    /// For a try that was left.
+    pub left: Template,
+}
+
+impl Templates {
+    fn of(&self, record: &DispatchRecord) -> &Template {
+        if record.left.is_some() { &self.left } else { &self.dispatched }
     }
 }
 
 /// The ring between the workers and the dispatch thread.
 #[derive(Debug)]
 pub struct DispatchLog {
-    template: Template,
+    templates: Templates,
     ring: ArrayQueue<DispatchRecord>,
     dropped: AtomicU64,
 }
@@ -90,8 +114,8 @@ impl DispatchLog {
     ///
     /// # Panics
     /// If `capacity` is 0.
-    pub fn new(template: Template, capacity: usize) -> Self {
-        Self { template, ring: ArrayQueue::new(capacity), dropped: AtomicU64::new(0) }
+    pub fn new(templates: Templates, capacity: usize) -> Self {
+        Self { templates, ring: ArrayQueue::new(capacity), dropped: AtomicU64::new(0) }
     }
 
     /// Adds a record, or counts it as dropped if the ring is full. Never waits or allocates.
@@ -144,7 +168,7 @@ impl DispatchLog {
                 // A panic, which the hook reports, loses this line and not all that follow.
                 let written = catch_unwind(AssertUnwindSafe(|| {
                     line.clear();
-                    self.template.format(record, &mut line);
+                    self.templates.of(record).format(record, &mut line);
                     write(&line);
                 }));
                 if written.is_err() {
@@ -215,9 +239,31 @@ mod tests {
         DispatchRecord::new(&dispatched)
     }
 
+    fn call_ids() -> Templates {
+        let template = |text| Template::parse(text).unwrap();
+        Templates { dispatched: template("$ci"), left: template("$ci: $du after $ms ms: $why") }
+    }
+
+    #[test]
+    fn a_try_that_was_left_has_a_line_of_its_own() {
+        let log = DispatchLog::new(call_ids(), 8);
+        let left = |why, after_ms| DispatchRecord { left: Some((why, after_ms)), ..record("1") };
+        log.push(record("1"));
+        log.push(left(Left::Silent, 2_000));
+        log.push(left(Left::Code(503), 7));
+        let mut lines = Vec::new();
+        log.run_with(&AtomicBool::new(true), |line| lines.push(line.to_owned()));
+        let wants = [
+            "1",
+            "1: sip:192.0.2.9 after 2000 ms: silence",
+            "1: sip:192.0.2.9 after 7 ms: status 503",
+        ];
+        assert_eq!(lines, wants);
+    }
+
     #[test]
     fn what_does_not_fit_is_dropped_and_counted() {
-        let log = DispatchLog::new(Template::parse("$ci").unwrap(), 3);
+        let log = DispatchLog::new(call_ids(), 3);
         for number in 0..5 {
             log.push(record(&number.to_string()));
         }
@@ -229,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_stuck_writer_cannot_keep_the_thread() {
-        let log = DispatchLog::new(Template::parse("$ci").unwrap(), 1_000);
+        let log = DispatchLog::new(call_ids(), 1_000);
         (0..1_000).for_each(|_| log.push(record("1")));
         let stop = AtomicBool::new(false);
         let mut count = 0;
@@ -244,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_panic_costs_one_line() {
-        let log = DispatchLog::new(Template::parse("$ci").unwrap(), 8);
+        let log = DispatchLog::new(call_ids(), 8);
         (0..5).for_each(|number| log.push(record(&number.to_string())));
         let mut lines = Vec::new();
         // Do not stop before the last line: reporting the panic may take longer than the stop
@@ -260,7 +306,7 @@ mod tests {
 
     #[test]
     fn every_record_of_many_threads_is_written_or_counted() {
-        let log = Arc::new(DispatchLog::new(Template::parse("$ci").unwrap(), 64));
+        let log = Arc::new(DispatchLog::new(call_ids(), 64));
         let stop = Arc::new(AtomicBool::new(false));
         let writer = {
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
@@ -282,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_thread_ends_when_its_handle_is_dropped() {
-        let log = Arc::new(DispatchLog::new(Template::parse("$ci").unwrap(), 8));
+        let log = Arc::new(DispatchLog::new(call_ids(), 8));
         let thread = log.start().unwrap();
         log.push(record("1"));
         drop(thread);

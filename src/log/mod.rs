@@ -10,7 +10,7 @@ mod stderr;
 mod template;
 mod uri;
 
-pub use dispatch::{DispatchLog, DispatchRecord, DispatchThread};
+pub use dispatch::{DispatchLog, DispatchRecord, DispatchThread, Templates};
 pub use limited::{Limited, More};
 pub use stderr::{LogGuard, init};
 pub(crate) use stderr::{dispatch_lines_lost, flush};

@@ -7,14 +7,15 @@ use thiserror::Error;
 use super::dispatch::{DispatchRecord, Value};
 use super::uri;
 use crate::limits;
+use crate::transaction::Left;
 use crate::words::did_you_mean;
 
 /// A checked dispatch line with Kamailio's pseudo-variables.
 ///
 /// `$ru $rU $rd $rp` are the Request-URI, its user, host and port; `$fu $fU $fd` and `$tu $tU $td`
 /// the URIs of From and To; `$du $dd $dp` the destination; `$ci` the Call-ID, `$rm` the method,
-/// `$si $sp` the source's address and port, `$pr` the transport, `$$` a dollar sign. `$(name)` is
-/// the same as `$name` and may be followed by letters. A missing value is written `<null>`.
+/// `$si $sp` the source's address and port, `$pr` the transport, `$$` a dollar sign. For a try that was
+/// left, `$why` is the reason and `$ms` how long it took. `$(name)` is the same as `$name` and may be followed by letters. A missing value is written `<null>`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Template {
     items: Vec<Item>,
@@ -103,6 +104,8 @@ enum Variable {
     SourceAddress,
     SourcePort,
     Transport,
+    Why,
+    AfterMs,
 }
 
 impl Template {
@@ -191,8 +194,15 @@ impl Variable {
             Self::SourceAddress => _ = write!(line, "{}", record.source.ip()),
             Self::SourcePort => _ = write!(line, "{}", record.source.port()),
             Self::Transport => line.push_str("udp"),
+            Self::Why => of_left(record, line, |(why, _)| why.to_string()),
+            Self::AfterMs => of_left(record, line, |(_, ms)| ms.to_string()),
         }
     }
+}
+
+fn of_left(record: &DispatchRecord, line: &mut String, value: impl Fn((Left, u32)) -> String) {
+    let value = record.left.map(value);
+    part(value.as_deref().map(str::as_bytes), line);
 }
 
 fn whole<const N: usize>(value: &Value<N>, line: &mut String) {
@@ -244,6 +254,8 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("sp", Variable::SourcePort),
     ("pr", Variable::Transport),
     ("proto", Variable::Transport),
+    ("why", Variable::Why),
+    ("ms", Variable::AfterMs),
 ];
 
 #[cfg(test)]
@@ -282,6 +294,7 @@ mod tests {
             ),
             ("$rm $ci $si:$sp/$proto\\n", "INVITE 1@a 192.0.2.1:5061/udp"),
             ("$(rU)s $$5\n", "bobs $5"),
+            ("$why $ms", "<null> <null>"),
         ] {
             let mut line = String::new();
             Template::parse(template).unwrap().format(&record(b"sip:bob@b.example;x"), &mut line);

@@ -1,16 +1,19 @@
-//! What the core tells of a datagram besides its verdict: at most one event.
+//! What the core tells of a datagram, or of what is due, besides its verdict.
 
 use std::net::SocketAddr;
 
 use super::failed_call::FailedCall;
 use crate::destination::Slot;
 use crate::message::Method;
+use crate::transaction::Left;
 
 /// Something that others want to know of: the dispatch log, the counters of destinations, the prober.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// A new request got a destination. It is told before the request is edited.
     Dispatched(Dispatched<'a>),
+    /// A try of a stateful set was left.
+    Left(LeftTry<'a>),
     /// A destination answered a request that we relayed.
     Heard(Heard),
     /// A probe of ours was answered.
@@ -38,6 +41,17 @@ pub struct Dispatched<'a> {
     pub source: SocketAddr,
     /// It is an INVITE.
     pub is_invite: bool,
+}
+
+/// A try that was left: no response to it went to the caller as the final one.
+#[derive(Clone, Copy, Debug)]
+pub struct LeftTry<'a> {
+    /// The request, and the destination that was left.
+    pub of: Dispatched<'a>,
+    /// Why it was left.
+    pub why: Left,
+    /// Milliseconds since the request was first sent to this destination.
+    pub after_ms: u32,
 }
 
 /// A response from a destination to a request that we relayed. Every copy of a response is told.

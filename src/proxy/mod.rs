@@ -53,7 +53,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 pub use decision::Rule;
 pub(crate) use emergency::is_separator;
 pub use emergency::{Emergency, EmergencyBy, EmergencyCounters};
-pub use event::{Dispatched, Event, Heard, ProbeAnswer, Unreachable};
+pub use event::{Dispatched, Event, Heard, LeftTry, ProbeAnswer, Unreachable};
 pub use explain::{
     Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
     likely_source,

@@ -15,6 +15,7 @@
 
 use super::branch::Branch;
 use super::decision::{Hop, Request, Rule};
+use super::event::LeftTry;
 use super::request::hop_to;
 use super::stateful::{When, pin_key};
 use super::verdict::{Answer, Reason, Verdict};
@@ -110,7 +111,8 @@ impl Core {
                     count(&counters.cancels, 1);
                     self.send_of(at, id, number, Derived::Cancel, outbox);
                 }
-                Effect::Next(left) => return self.next_try(at, id, (before, left), outbox, tell),
+                Effect::Left(number, why) => self.report_left(at, id, (number, why), tell),
+                Effect::Next => return self.next_try(at, id, before, outbox, tell),
                 Effect::Forward | Effect::ForwardKept | Effect::Keep | Effect::Won(_) => {}
             }
         }
@@ -122,7 +124,7 @@ impl Core {
         &mut self,
         at: &Arrival,
         id: Id,
-        (before, left): (Option<Slot>, Left),
+        before: Option<Slot>,
         outbox: &mut Outbox,
         tell: &mut impl FnMut(&Event<'_>),
     ) -> Effects {
@@ -146,7 +148,7 @@ impl Core {
         });
         let machine = &mut self.stateful.transactions.get_mut(id).machine;
         let Some(slot) = chosen else { return machine.none_left(at.now) };
-        counters.left(left);
+        count(&counters.further_tries, 1);
         let number = machine.begin_try(at.now, slot, failover);
         at.shared.pins.follow(at.now, key, slot, number, State::None);
         self.end_call_before(at, before);
@@ -157,6 +159,23 @@ impl Core {
             return Effects::default();
         }
         self.stateful.transactions.get_mut(id).machine.unreachable(at.now, number, failover)
+    }
+
+    /// Counts a try that was left, and tells of it.
+    fn report_left(
+        &self,
+        at: &Arrival,
+        id: Id,
+        (number, why): (TryNumber, Left),
+        tell: &mut impl FnMut(&Event<'_>),
+    ) {
+        at.shared.transaction_counters.left(why);
+        let machine = &self.stateful.transactions.get(id).machine;
+        let after_ms = machine.age_ms(at.now, number);
+        let slot = machine.slot_of(number);
+        if let Some(of) = slot.and_then(|slot| self.dispatched(at, slot)) {
+            tell(&Event::Left(LeftTry { of, why, after_ms }));
+        }
     }
 
     /// The request ends without a response of the destination that was tried last.

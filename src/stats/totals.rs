@@ -106,7 +106,9 @@ pub struct TransactionTotals {
     pub live: u64,
     /// Requests and responses that there was no room for.
     pub no_room: u64,
-    /// Further tries, by why the one before was left.
+    /// Tries that were sent after the first one of their transaction.
+    pub further_tries: u64,
+    /// Tries that were left, by why.
     pub left: [u64; Left::LABELS.len()],
     /// Requests that got no further try because the set had too many of them.
     pub over_budget: u64,
@@ -129,6 +131,7 @@ impl From<&TransactionCounters> for TransactionTotals {
             begun,
             live: begun.saturating_sub(ended),
             no_room: get(&counters.no_room),
+            further_tries: get(&counters.further_tries),
             left: counters.left.each_ref().map(get),
             over_budget: get(&counters.over_budget),
             none_left: get(&counters.none_left),
@@ -246,6 +249,7 @@ impl Totals {
             ("transactions.begun", self.transactions.begun),
             ("transactions.live", self.transactions.live),
             ("transactions.no_room", self.transactions.no_room),
+            ("transactions.further_tries", self.transactions.further_tries),
             ("transactions.over_budget", self.transactions.over_budget),
             ("transactions.none_left", self.transactions.none_left),
             ("transactions.repeated", self.transactions.repeated),

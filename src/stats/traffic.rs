@@ -88,7 +88,7 @@ impl Traffic {
         match event {
             Event::Dispatched(dispatched) => self.count_request(worker, dispatched),
             Event::Heard(heard) => self.count_response(worker, heard),
-            Event::ProbeAnswered(_) => {}
+            Event::Left(_) | Event::ProbeAnswered(_) => {}
         }
     }
 

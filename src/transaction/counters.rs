@@ -14,7 +14,9 @@ pub struct TransactionCounters {
     pub ended: AtomicU64,
     /// Requests that had no room for a transaction.
     pub no_room: AtomicU64,
-    /// Further tries, by why the one before was left: see [`Left::LABELS`].
+    /// Tries that were sent after the first one of their transaction.
+    pub further_tries: AtomicU64,
+    /// Tries that were left, by why: see [`Left::LABELS`].
     pub left: [AtomicU64; Left::LABELS.len()],
     /// Requests that got no further try because the set had too many of them.
     pub over_budget: AtomicU64,

@@ -1,5 +1,7 @@
 //! What a transaction wants done.
 
+use std::fmt;
+
 use crate::limits::EFFECTS_MAX;
 
 /// The number of a try: the last digit of its branch.
@@ -28,17 +30,19 @@ pub(crate) enum Effect {
     Ack(TryNumber),
     /// Send a CANCEL to this try's destination, for the first time or again.
     Cancel(TryNumber),
+    /// Report that this try was left, and why. A try is left at most once.
+    Left(TryNumber, Left),
     /// Choose another destination, then report it with `Machine::begin_try`, or report that there is
     /// none with `Machine::none_left`.
-    Next(Left),
+    Next,
     /// This try was answered with a 2xx: it is the one that the call's later messages belong to.
     Won(TryNumber),
 }
 
-/// Why a try was left for the next one.
+/// Why a try was left: for the next one, or because another response goes to the caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Left {
-    /// Its destination sent this final response.
+    /// Its destination sent this final response, which does not go to the caller.
     Code(u16),
     /// Nothing came from it within the time for a first response, or to a request that is no INVITE
     /// no final response came in time.
@@ -49,11 +53,16 @@ pub enum Left {
     Unreachable,
     /// It was declared inactive.
     Inactive,
+    /// It was cancelled by the caller or by Timer C, and has not confirmed that.
+    Unconfirmed,
+    /// A destination that was left before has answered with a 2xx.
+    Overtaken,
 }
 
 impl Left {
     /// The names of their counters.
-    pub const LABELS: [&str; 5] = ["code", "silent", "no_progress", "unreachable", "inactive"];
+    pub const LABELS: [&str; 7] =
+        ["code", "silent", "no_progress", "unreachable", "inactive", "unconfirmed", "overtaken"];
 
     /// Returns the place of its counter.
     pub(super) const fn place(self) -> usize {
@@ -63,6 +72,22 @@ impl Left {
             Self::NoProgress => 2,
             Self::Unreachable => 3,
             Self::Inactive => 4,
+            Self::Unconfirmed => 5,
+            Self::Overtaken => 6,
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "status {code}"),
+            Self::Silent => f.write_str("silence"),
+            Self::NoProgress => f.write_str("no progress"),
+            Self::Unreachable => f.write_str("unreachable"),
+            Self::Inactive => f.write_str("inactive"),
+            Self::Unconfirmed => f.write_str("CANCEL not confirmed"),
+            Self::Overtaken => f.write_str("another answered"),
         }
     }
 }
@@ -118,5 +143,26 @@ impl IntoIterator for Effects {
 
     fn into_iter(self) -> Self::IntoIter {
         self.list.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_counter_and_words() {
+        let rows = [
+            (Left::Code(503), "code", "status 503"),
+            (Left::Silent, "silent", "silence"),
+            (Left::NoProgress, "no_progress", "no progress"),
+            (Left::Unreachable, "unreachable", "unreachable"),
+            (Left::Inactive, "inactive", "inactive"),
+            (Left::Unconfirmed, "unconfirmed", "CANCEL not confirmed"),
+            (Left::Overtaken, "overtaken", "another answered"),
+        ];
+        for (left, label, words) in rows {
+            assert_eq!((Left::LABELS[left.place()], left.to_string().as_str()), (label, words));
+        }
     }
 }

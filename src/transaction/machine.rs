@@ -85,6 +85,8 @@ struct Try {
     state: Client,
     cancel: Cancel,
     is_left: bool,
+    /// It was reported as left.
+    is_reported: bool,
     /// Its destination sent a 101 to 199.
     has_rung: bool,
     began: At,
@@ -136,6 +138,7 @@ const NO_TRY: Try = Try {
     state: Client::Over,
     cancel: Cancel::No,
     is_left: false,
+    is_reported: false,
     has_rung: false,
     began: 0,
     again: NEVER,
@@ -288,7 +291,7 @@ impl Machine {
         }
         of.end();
         if self.current == Some(number) {
-            self.fail(self.at(now), 503, Left::Unreachable, failover, &mut effects);
+            self.fail(number, self.at(now), (503, Left::Unreachable), failover, &mut effects);
         }
         effects
     }
@@ -299,7 +302,7 @@ impl Machine {
         let at = self.at(now);
         if let Some(number) = self.current {
             self.leave(number, at, &mut effects);
-            self.fail(at, 503, Left::Inactive, failover, &mut effects);
+            self.fail(number, at, (503, Left::Inactive), failover, &mut effects);
         }
         effects
     }
@@ -378,6 +381,12 @@ impl Machine {
     /// Returns the destination of this try; `None` if there was no such try.
     pub(crate) fn slot_of(&self, number: TryNumber) -> Option<Slot> {
         self.tries().get(usize::from(number)).map(|of| of.slot)
+    }
+
+    /// Returns how many milliseconds ago this try began.
+    pub(crate) fn age_ms(&self, now: Now, number: TryNumber) -> u32 {
+        let began = self.tries().get(usize::from(number)).map_or(0, |of| of.began);
+        self.at(now).saturating_sub(began)
     }
 
     /// Returns the state of this try; `None` if there was no such try.
@@ -472,7 +481,7 @@ impl Machine {
         self.due = at + TIMEOUT_MS;
         effects.push(Effect::Won(number));
         match self.current {
-            Some(other) if other != number => self.leave(other, at, effects),
+            Some(other) if other != number => self.overtake(other, at, effects),
             _ => self.current = None,
         }
     }
@@ -521,11 +530,11 @@ impl Machine {
             // RFC 4320 §4.2: it goes no further, as if nothing had come.
             if self.current == Some(number) {
                 self.is_stopped |= !failover.codes.contains(code);
-                self.fail(at, code, Left::Code(code), failover, effects);
+                self.fail(number, at, (code, Left::Code(code)), failover, effects);
             }
         } else if code < 300 && self.server == Server::Proceeding {
             if let Some(other) = self.current.filter(|current| *current != number) {
-                self.leave(other, at, effects);
+                self.overtake(other, at, effects);
             }
             self.current = None;
             self.forward_final(at, effects);
@@ -572,14 +581,17 @@ impl Machine {
         if (failover.codes.contains(code) || is_loop) && self.may_go_on(at, failover) {
             self.current = None;
             self.keep_if_better(code, effects);
-            effects.push(Effect::Next(Left::Code(code)));
+            self.report_left(number, Left::Code(code), effects);
+            effects.push(Effect::Next);
             return;
         }
         self.current = None;
         let is_worse = self.best.is_some_and(|best| self.rank(best) < rank_of(code));
         if is_worse && !self.is_cancelled {
+            self.report_left(number, Left::Code(code), effects);
             self.conclude(at, effects);
         } else if code == 503 {
+            self.report_left(number, Left::Code(code), effects);
             self.answer(at, Own::Failed, effects);
         } else {
             self.forward_final(at, effects);
@@ -598,7 +610,14 @@ impl Machine {
     }
 
     /// The current try has failed without a response; `code` stands for it (§16.8, §16.9).
-    fn fail(&mut self, at: At, code: u16, left: Left, failover: &Failover, effects: &mut Effects) {
+    fn fail(
+        &mut self,
+        number: TryNumber,
+        at: At,
+        (code, why): (u16, Left),
+        failover: &Failover,
+        effects: &mut Effects,
+    ) {
         self.current = None;
         if self.server != Server::Proceeding {
             return;
@@ -608,9 +627,22 @@ impl Machine {
             self.best = Some(failed);
         }
         if self.may_go_on(at, failover) {
-            effects.push(Effect::Next(left));
+            self.report_left(number, why, effects);
+            effects.push(Effect::Next);
         } else {
             self.conclude(at, effects);
+            // It may have been taken up again, because there is no other.
+            if self.current.is_none() {
+                self.report_left(number, why, effects);
+            }
+        }
+    }
+
+    fn report_left(&mut self, number: TryNumber, why: Left, effects: &mut Effects) {
+        let of = &mut self.tries[usize::from(number)];
+        if !of.is_reported {
+            of.is_reported = true;
+            effects.push(Effect::Left(number, why));
         }
     }
 
@@ -732,20 +764,20 @@ impl Machine {
             _ if !is_current => of.end(),
             Client::Calling => {
                 self.leave(number, at, effects);
-                self.fail(at, 408, Left::Silent, failover, effects);
+                self.fail(number, at, (408, Left::Silent), failover, effects);
             }
             Client::Proceeding if !self.is_invite => {
                 of.end();
-                self.fail(at, 408, Left::Silent, failover, effects);
+                self.fail(number, at, (408, Left::Silent), failover, effects);
             }
             // It was cancelled, and has not ended in time.
             Client::Proceeding if of.cancel != Cancel::No => {
                 of.end();
-                self.fail(at, 408, Left::NoProgress, failover, effects);
+                self.fail(number, at, (408, Left::Unconfirmed), failover, effects);
             }
             Client::Proceeding if !of.has_rung && failover.progress_ms > 0 => {
                 self.leave(number, at, effects);
-                self.fail(at, 408, Left::NoProgress, failover, effects);
+                self.fail(number, at, (408, Left::NoProgress), failover, effects);
             }
             // §16.8: Timer C.
             Client::Proceeding => self.cancel_try(number, at, effects),
@@ -771,6 +803,12 @@ impl Machine {
             Client::Proceeding => of.again = NEVER,
             Client::Completed | Client::Accepted | Client::Over => {}
         }
+    }
+
+    /// Leaves the current try because another one was answered with a 2xx.
+    fn overtake(&mut self, number: TryNumber, at: At, effects: &mut Effects) {
+        self.leave(number, at, effects);
+        self.report_left(number, Left::Overtaken, effects);
     }
 
     /// Cancels a try, at once or as soon as its destination has sent a provisional response (§9.1).

@@ -69,7 +69,7 @@ impl Story {
     fn follow(&mut self, effects: Effects, words: &mut Vec<String>) {
         for effect in effects {
             words.push(word(effect));
-            if let Effect::Next(_) = effect {
+            if effect == Effect::Next {
                 let tried = self.machine.slots();
                 let more = match (0..self.slots).find(|slot| !tried.contains(Slot(*slot))) {
                     Some(slot) => {
@@ -98,7 +98,8 @@ fn word(effect: Effect) -> String {
         Effect::Request(number) => format!("request {number}"),
         Effect::Ack(number) => format!("ACK {number}"),
         Effect::Cancel(number) => format!("CANCEL {number}"),
-        Effect::Next(left) => format!("next {left:?}"),
+        Effect::Left(number, why) => format!("left {number} {why:?}"),
+        Effect::Next => "next".into(),
         Effect::Won(number) => format!("won {number}"),
     }
 }
@@ -111,7 +112,7 @@ const ROWS: &[Row] = &[
     Row(
         "an INVITE is repeated until its destination is left (Timer A)",
         true,
-        &[("+1999", "500 request 0, 1500 request 0"), ("+1", "1 next Silent")],
+        &[("+1999", "500 request 0, 1500 request 0"), ("+1", "1 left 0 Silent, 1 next")],
         // The second and third try, and Timer B of the last.
         2_000 + 2_000 + 32_000,
     ),
@@ -148,7 +149,7 @@ const ROWS: &[Row] = &[
                 "+32000",
                 "500 CANCEL 0, 1500 CANCEL 0, 3500 CANCEL 0, 7500 CANCEL 0, 11500 CANCEL 0, \
                  15500 CANCEL 0, 19500 CANCEL 0, 23500 CANCEL 0, 27500 CANCEL 0, \
-                 31500 CANCEL 0, 32000 408",
+                 31500 CANCEL 0, 32000 408, 32000 left 0 Unconfirmed",
             ),
             ("ack", ""),
         ],
@@ -212,11 +213,11 @@ const ROWS: &[Row] = &[
         "a listed code tries the next, and the best of all goes to the caller",
         true,
         &[
-            ("503", "ACK 0, keep, next Code(503)"),
+            ("503", "ACK 0, keep, left 0 Code(503), next"),
             ("503", "ACK 0"),
             ("copy", "100"),
-            ("1:408", "ACK 1, keep, next Code(408)"),
-            ("2:500", "ACK 2, best"),
+            ("1:408", "ACK 1, keep, left 1 Code(408), next"),
+            ("2:500", "ACK 2, left 2 Code(500), best"),
             ("copy", "repeat"),
             ("ack", ""),
         ],
@@ -226,9 +227,9 @@ const ROWS: &[Row] = &[
         "a worse one does not replace a better one, and a lone 503 becomes a 500",
         true,
         &[
-            ("500", "ACK 0, keep, next Code(500)"),
-            ("1:503", "ACK 1, keep, next Code(503)"),
-            ("2:503", "ACK 2, 500"),
+            ("500", "ACK 0, keep, left 0 Code(500), next"),
+            ("1:503", "ACK 1, keep, left 1 Code(503), next"),
+            ("2:503", "ACK 2, left 2 Code(503), 500"),
             ("+500", "500 repeat"),
             ("ack", ""),
         ],
@@ -237,22 +238,30 @@ const ROWS: &[Row] = &[
     Row(
         "a code that is not listed ends it, unless an earlier one is better",
         true,
-        &[("408", "ACK 0, keep, next Code(408)"), ("1:501", "ACK 1, best"), ("ack", "")],
+        &[
+            ("408", "ACK 0, keep, left 0 Code(408), next"),
+            ("1:501", "ACK 1, left 1 Code(501), best"),
+            ("ack", ""),
+        ],
         32_000,
     ),
     Row(
         "a refusal after failures goes to the caller",
         true,
-        &[("503", "ACK 0, keep, next Code(503)"), ("1:603", "ACK 1, forward kept"), ("ack", "")],
+        &[
+            ("503", "ACK 0, keep, left 0 Code(503), next"),
+            ("1:603", "ACK 1, forward kept"),
+            ("ack", ""),
+        ],
         32_000,
     ),
     Row(
         "a 482 to a later try is its failure, to the first it is the answer",
         true,
         &[
-            ("503", "ACK 0, keep, next Code(503)"),
-            ("1:482", "ACK 1, keep, next Code(482)"),
-            ("2:503", "ACK 2, best"),
+            ("503", "ACK 0, keep, left 0 Code(503), next"),
+            ("1:482", "ACK 1, keep, left 1 Code(482), next"),
+            ("2:503", "ACK 2, left 2 Code(503), best"),
             ("ack", ""),
         ],
         32_000,
@@ -266,7 +275,7 @@ const ROWS: &[Row] = &[
     Row(
         "after ringing nobody else is tried",
         true,
-        &[("180", "forward kept"), ("503", "ACK 0, 500"), ("ack", "")],
+        &[("180", "forward kept"), ("503", "ACK 0, left 0 Code(503), 500"), ("ack", "")],
         32_000,
     ),
     Row(
@@ -275,7 +284,7 @@ const ROWS: &[Row] = &[
         &[
             ("180", "forward kept"),
             ("unreachable", ""),
-            ("inactive", "CANCEL 0, 500"),
+            ("inactive", "CANCEL 0, 500, left 0 Inactive"),
             ("inactive", ""),
             ("ack", ""),
             ("487", "ACK 0"),
@@ -286,11 +295,11 @@ const ROWS: &[Row] = &[
         "an unreachable destination is left at once, also after a 100",
         true,
         &[
-            ("unreachable", "next Unreachable"),
+            ("unreachable", "left 0 Unreachable, next"),
             ("unreachable", ""),
             ("1:100", ""),
-            ("1:unreachable", "next Unreachable"),
-            ("2:unreachable", "500"),
+            ("1:unreachable", "left 1 Unreachable, next"),
+            ("2:unreachable", "500, left 2 Unreachable"),
             ("ack", ""),
         ],
         5_000,
@@ -299,9 +308,9 @@ const ROWS: &[Row] = &[
         "one that becomes inactive is left, and cancelled if it has answered",
         true,
         &[
-            ("inactive", "next Inactive"),
+            ("inactive", "left 0 Inactive, next"),
             ("1:100", ""),
-            ("inactive", "CANCEL 1, next Inactive"),
+            ("inactive", "CANCEL 1, left 1 Inactive, next"),
             ("100", "CANCEL 0"),
             ("+500", "500 CANCEL 0, 500 CANCEL 1, 500 request 2"),
             ("0:cancelled", ""),
@@ -316,11 +325,11 @@ const ROWS: &[Row] = &[
         "of a left try only a 2xx goes to the caller, and then the current one is cancelled",
         true,
         &[
-            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
             ("180", "CANCEL 0"),
             ("183", ""),
             ("1:180", "forward kept"),
-            ("200", "forward, won 0, CANCEL 1"),
+            ("200", "forward, won 0, CANCEL 1, left 1 Overtaken"),
             ("1:200", "forward"),
             ("0:cancelled", ""),
             ("1:cancelled", ""),
@@ -331,12 +340,12 @@ const ROWS: &[Row] = &[
         "a left try that refuses does not end the call, a 6xx ends the trying",
         true,
         &[
-            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
             ("486", "ACK 0, keep"),
-            ("+2000", "500 request 1, 1500 request 1, 2000 next Silent"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 left 1 Silent, 2000 next"),
             ("1:603", "ACK 1, keep"),
             ("2:100", "CANCEL 2"),
-            ("2:487", "ACK 2, best"),
+            ("2:487", "ACK 2, left 2 Code(487), best"),
             ("ack", ""),
         ],
         32_000,
@@ -345,9 +354,9 @@ const ROWS: &[Row] = &[
         "after a 6xx a current try without an answer ends with it",
         true,
         &[
-            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
             ("603", "ACK 0, keep"),
-            ("+2000", "500 request 1, 1500 request 1, 2000 best"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 best, 2000 left 1 Silent"),
             ("ack", ""),
         ],
         30_000,
@@ -363,7 +372,7 @@ const ROWS: &[Row] = &[
             ("180", "forward kept"),
             ("+500", "500 CANCEL 0"),
             ("0:cancelled", ""),
-            ("503", "ACK 0, 500"),
+            ("503", "ACK 0, left 0 Code(503), 500"),
             ("ack", ""),
         ],
         32_000,
@@ -379,7 +388,7 @@ const ROWS: &[Row] = &[
         true,
         &[
             ("cancel", ""),
-            ("+2000", "500 request 0, 1500 request 0, 2000 487"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 487, 2000 left 0 Silent"),
             ("ack", ""),
             // It wakes up: it must not ring.
             ("180", "CANCEL 0"),
@@ -396,7 +405,7 @@ const ROWS: &[Row] = &[
             ("cancel", "CANCEL 0"),
             ("0:cancelled", ""),
             ("+31999", ""),
-            ("+1", "1 487"),
+            ("+1", "1 487, 1 left 0 Unconfirmed"),
             ("ack", ""),
         ],
         5_000,
@@ -405,9 +414,9 @@ const ROWS: &[Row] = &[
         "silence everywhere is a 408",
         true,
         &[
-            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
-            ("+2000", "500 request 1, 1500 request 1, 2000 next Silent"),
-            ("+2000", "500 request 2, 1500 request 2, 2000 408"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 left 1 Silent, 2000 next"),
+            ("+2000", "500 request 2, 1500 request 2, 2000 408, 2000 left 2 Silent"),
             ("ack", ""),
         ],
         30_000,
@@ -442,8 +451,8 @@ const ROWS: &[Row] = &[
         "another request that nobody answers ends in silence, never in a 408",
         false,
         &[
-            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
-            ("+2000", "500 request 1, 1500 100, 1500 request 1, 2000 next Silent"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
+            ("+2000", "500 request 1, 1500 100, 1500 request 1, 2000 left 1 Silent, 2000 next"),
             ("+2000", "500 request 2, 1500 request 2"),
             ("copy", "100"),
             // The last one is asked for as long as the caller may wait.
@@ -459,11 +468,11 @@ const ROWS: &[Row] = &[
         "a 5xx is better than silence",
         false,
         &[
-            ("503", "keep, next Code(503)"),
+            ("503", "keep, left 0 Code(503), next"),
             ("1:100", ""),
             (
                 "+32000",
-                "3500 100, 4000 request 1, 8000 request 1, 12000 request 1, 16000 request 1, 20000 request 1, 24000 request 1, 28000 request 1, 32000 500",
+                "3500 100, 4000 request 1, 8000 request 1, 12000 request 1, 16000 request 1, 20000 request 1, 24000 request 1, 28000 request 1, 32000 500, 32000 left 1 Silent",
             ),
         ],
         32_000,
@@ -472,9 +481,9 @@ const ROWS: &[Row] = &[
         "of another request the first 2xx counts, also a left try's",
         false,
         &[
-            ("+2000", "500 request 0, 1500 request 0, 2000 next Silent"),
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
             ("1:100", ""),
-            ("200", "forward kept"),
+            ("200", "left 1 Overtaken, forward kept"),
             ("1:200", ""),
             ("copy", "repeat"),
         ],
@@ -490,9 +499,9 @@ const ROWS: &[Row] = &[
         "another request that nobody can be reached for",
         false,
         &[
-            ("unreachable", "next Unreachable"),
-            ("1:inactive", "next Inactive"),
-            ("2:unreachable", "500"),
+            ("unreachable", "left 0 Unreachable, next"),
+            ("1:inactive", "left 1 Inactive, next"),
+            ("2:unreachable", "500, left 2 Unreachable"),
         ],
         32_000,
     ),
@@ -536,7 +545,7 @@ fn a_100_that_nothing_follows_is_left_only_if_the_operator_says_so() {
     assert_eq!(story.step("100"), "");
     assert_eq!(story.step("+1000"), "");
     assert_eq!(story.step("100"), "", "a second 100 is no progress");
-    assert_eq!(story.step("+2000"), "2000 CANCEL 0, 2000 next NoProgress");
+    assert_eq!(story.step("+2000"), "2000 CANCEL 0, 2000 left 0 NoProgress, 2000 next");
     assert_eq!(story.step("1:180"), "forward kept");
     assert_eq!(story.step("1:100"), "");
     assert_eq!(story.step("0:cancelled"), "");
@@ -546,10 +555,13 @@ fn a_100_that_nothing_follows_is_left_only_if_the_operator_says_so() {
 #[test]
 fn tries_and_time_have_an_end() {
     for (failover, wants) in [
-        (Failover { tries_max: 1, ..Failover::default() }, "ACK 0, 500"),
-        (Failover { total_ms: 0, ..Failover::default() }, "ACK 0, 500"),
-        (Failover { total_ms: 1, ..Failover::default() }, "ACK 0, keep, next Code(503)"),
-        (Failover { codes: [500].into_iter().collect(), ..Failover::default() }, "ACK 0, 500"),
+        (Failover { tries_max: 1, ..Failover::default() }, "ACK 0, left 0 Code(503), 500"),
+        (Failover { total_ms: 0, ..Failover::default() }, "ACK 0, left 0 Code(503), 500"),
+        (Failover { total_ms: 1, ..Failover::default() }, "ACK 0, keep, left 0 Code(503), next"),
+        (
+            Failover { codes: [500].into_iter().collect(), ..Failover::default() },
+            "ACK 0, left 0 Code(503), 500",
+        ),
     ] {
         assert_eq!(Story::new(true, failover).step("503"), wants);
     }
@@ -557,19 +569,19 @@ fn tries_and_time_have_an_end() {
     story.slots = 100;
     for number in 0..TRIES_MAX - 1 {
         let event = format!("{number}:unreachable");
-        assert_eq!(story.step(&event), "next Unreachable");
+        assert_eq!(story.step(&event), format!("left {number} Unreachable, next"));
     }
-    assert_eq!(story.step("14:unreachable"), "500");
+    assert_eq!(story.step("14:unreachable"), "500, left 14 Unreachable");
 }
 
 #[test]
 fn without_another_destination_the_best_answer_goes_out() {
     for (slots, event, wants) in [
-        (1, "503", "ACK 0, keep, next Code(503), 500"),
-        (1, "408", "ACK 0, keep, next Code(408), best"),
-        (1, "unreachable", "next Unreachable, 500"),
-        (1, "inactive", "next Inactive, 500"),
-        (1, "+2000", "500 request 0, 1500 request 0, 2000 next Silent, 2000 408"),
+        (1, "503", "ACK 0, keep, left 0 Code(503), next, 500"),
+        (1, "408", "ACK 0, keep, left 0 Code(408), next, best"),
+        (1, "unreachable", "left 0 Unreachable, next, 500"),
+        (1, "inactive", "left 0 Inactive, next, 500"),
+        (1, "+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next, 2000 408"),
     ] {
         let mut story = Story::new(true, Failover::default());
         story.slots = slots;
@@ -599,9 +611,11 @@ fn the_best_of_all_responses() {
         failover.codes.insert(codes[0]);
         let mut story = Story::new(true, failover);
         let first = story.step(&codes[0].to_string());
-        assert_eq!(first, format!("ACK 0, keep, next Code({})", codes[0]));
+        assert_eq!(first, format!("ACK 0, keep, left 0 Code({}), next", codes[0]));
         let second = story.step(&format!("1:{}", codes[1]));
-        assert_eq!(second, format!("ACK 1, {wants}"), "{codes:?}");
+        let left = format!("left 1 Code({}), ", codes[1]);
+        let left = if wants == "best" { left } else { String::new() };
+        assert_eq!(second, format!("ACK 1, {left}{wants}"), "{codes:?}");
     }
 }
 
@@ -609,7 +623,7 @@ fn the_best_of_all_responses() {
 fn a_cancel_changes_nothing_but_an_invite_that_is_not_answered() {
     let mut story = Story::new(false, Failover::default());
     assert_eq!(story.step("cancel"), "");
-    assert_eq!(story.step("503"), "keep, next Code(503)", "it goes on");
+    assert_eq!(story.step("503"), "keep, left 0 Code(503), next", "it goes on");
     let mut story = Story::new(true, Failover::default());
     assert_eq!(story.step("180"), "forward kept");
     assert_eq!(story.step("cancel"), "CANCEL 0");
@@ -621,13 +635,14 @@ fn a_cancel_changes_nothing_but_an_invite_that_is_not_answered() {
 #[test]
 fn a_408_to_another_request_counts_as_silence() {
     let mut story = Story::new(false, Failover::default());
-    assert_eq!(story.step("408"), "next Code(408)");
-    assert_eq!(story.step("+2000"), "500 request 1, 1500 request 1, 2000 next Silent");
+    assert_eq!(story.step("408"), "left 0 Code(408), next");
+    assert_eq!(story.step("+2000"), "500 request 1, 1500 request 1, 2000 left 1 Silent, 2000 next");
     assert_eq!(story.step("1:408"), "", "of a left try it says nothing");
     assert_eq!(story.step("2:200"), "forward kept");
     let failover = Failover { codes: [500].into_iter().collect(), ..Failover::default() };
     let mut story = Story::new(false, failover);
-    assert_eq!(story.step("408"), "", "nobody else is asked, and the caller's timer ends it");
+    let left = "left 0 Code(408)";
+    assert_eq!(story.step("408"), left, "nobody else is asked, and the caller's timer ends it");
     assert_eq!(story.step("+31999"), "3500 100");
     assert!(!story.machine.is_over());
     assert_eq!(story.step("+1"), "");

@@ -63,7 +63,7 @@ pub(crate) struct Supplies {
     pub(crate) sightings: Arc<Sightings>,
     /// Set to end the workers.
     pub(crate) stop: Arc<AtomicBool>,
-    /// Where new calls are logged, if the operator asked for it.
+    /// Where new calls, and tries that were left, are logged, if the operator asked for it.
     pub(crate) dispatch_log: Option<Arc<DispatchLog>>,
     /// Which datagrams panic, for tests.
     pub(crate) fault: Option<Fault>,
@@ -81,6 +81,11 @@ impl Supplies {
             Event::Dispatched(new) => {
                 if let Some(log) = self.dispatch_log.as_deref() {
                     log.push(DispatchRecord::new(new));
+                }
+            }
+            Event::Left(left) => {
+                if let Some(log) = self.dispatch_log.as_deref() {
+                    log.push(DispatchRecord::of_left(left));
                 }
             }
             Event::ProbeAnswered(answer) => {

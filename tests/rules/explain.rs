@@ -5,8 +5,10 @@ use strowger::destination::Slot;
 use strowger::message::Fault;
 use strowger::pin::State;
 use strowger::proxy::{
-    Answer, Explained, Leads, OwnRoute, Reason, Rule, Speaker, Verdict, likely_source,
+    Answer, Explained, Forwarded, Leads, OwnRoute, Reason, Rule, Speaker, Verdict, likely_source,
 };
+
+use strowger::transaction::Failover;
 
 use crate::messages::{CALLER, Request, invite, response};
 use crate::relay::Relay;
@@ -178,6 +180,31 @@ fn who_sent_it_is_guessed_from_the_message() {
     for (text, wants) in rows {
         let source = likely_source(relay.now, &relay.shared, &relay.snapshot, text.as_bytes());
         assert_eq!(source.map(|source| source.to_string()).as_deref(), wants, "{text}");
+    }
+}
+
+/// Who explains has no transactions: a response of the current try is explained by its pin.
+#[test]
+fn a_response_to_a_live_try_is_told_with_its_destination() {
+    let mut relay = Relay::stateful(Failover::default(), &[A, B]);
+    let (_, sent) = relay.deliver(CALLER, invite("tried"));
+    let first = sent.last().unwrap().clone();
+    let (_, sent) = relay.deliver("10.0.0.1:5060", response(&first, "503 Busy", "x"));
+    let second = sent.last().unwrap().clone();
+    assert_eq!(second.to.to_string(), "10.0.0.2:5060");
+    let rows = [
+        // Of the one that was left: only a 2xx would go to the caller.
+        (&first, "486 Busy Here", Verdict::Dropped(Reason::OtherTry), Rule::Nowhere, None),
+        (&second, "180 Ringing", Verdict::Forwarded(Forwarded::Response), Rule::Via, Some(Slot(1))),
+        (&second, "200 OK", Verdict::Forwarded(Forwarded::Response), Rule::Via, Some(Slot(1))),
+    ];
+    for (request, status, verdict, rule, destination) in rows {
+        let text = response(request, status, "x");
+        let explained = why(&mut relay, &request.to.to_string(), &text);
+        assert_eq!((explained.verdict, explained.rule), (verdict, rule), "{status}");
+        assert_eq!(explained.destination, destination, "{status}");
+        assert_eq!(explained.transaction.unwrap().to, Leads::To(Slot(1)));
+        relay.deliver(&request.to.to_string(), &text);
     }
 }
 

@@ -12,9 +12,9 @@ use strowger::destination::{
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Dispatched, Event, Explained, Explainer, Flow, Forwarded, FrameBuffer, Heard, Listener,
-    ListenerId, Listeners, Outbox, Policy, Prefix, ProbeAnswer, Proxy, Reason, SetPolicy, Shared,
-    Snapshot, Transport, Unreachable, Verdict,
+    Dispatched, Event, Explained, Explainer, Flow, Forwarded, FrameBuffer, Heard, LeftTry,
+    Listener, ListenerId, Listeners, Outbox, Policy, Prefix, ProbeAnswer, Proxy, Reason, SetPolicy,
+    Shared, Snapshot, Transport, Unreachable, Verdict,
 };
 use strowger::registry::{Choosings, Registry};
 use strowger::transaction::{Failover, TransactionRoom};
@@ -185,6 +185,7 @@ impl Relay {
                 }
                 Event::Heard(heard) => self.heard = Some(*heard),
                 Event::ProbeAnswered(answer) => self.probe_answer = Some(*answer),
+                Event::Left(_) => panic!("stateless forwarding has no tries"),
             },
         );
         let is_probe_reply = verdict == Verdict::Dropped(Reason::ProbeReply);
@@ -490,6 +491,9 @@ fn sent_by(outbox: &Outbox, slot: &[u8]) -> Vec<Sent> {
 fn named(event: &Event<'_>) -> String {
     match event {
         Event::Dispatched(told) => format!("dispatched {}", told.destination),
+        Event::Left(LeftTry { of, why, after_ms }) => {
+            format!("left {} after {after_ms} ms: {why}", of.destination)
+        }
         Event::Heard(heard) => {
             let Heard { slot, code, is_first, is_final, .. } = heard;
             let more = |is, word| if is { word } else { "" };

@@ -160,10 +160,18 @@ fn a_refusal_is_acknowledged_here_and_repeated_until_the_caller_acknowledges_it(
 fn a_failure_goes_to_the_next_and_the_best_answer_to_the_caller() {
     let mut story = Story::begun();
     assert_eq!(story.answers(1, "503 Service Unavailable"), "tried_next: 1 ACK, 2 INVITE");
-    assert_eq!(story.relay.told(), ["heard 0 503 first final", "dispatched sip:10.0.0.2:5060"]);
+    let told = [
+        "heard 0 503 first final",
+        "left sip:10.0.0.1:5060 after 0 ms: status 503",
+        "dispatched sip:10.0.0.2:5060",
+    ];
+    assert_eq!(story.relay.told(), told);
     assert_eq!(story.caller("INVITE"), "100: C 100");
     assert_eq!(story.answers(2, "500 Server Error"), "tried_next: 2 ACK, 3 INVITE");
+    story.relay.pass_ms(70);
     assert_eq!(story.answers(3, "503 Service Unavailable"), "tried_next: 3 ACK, C 500");
+    let told = ["heard 2 503 first final", "left sip:10.0.0.3:5060 after 70 ms: status 503"];
+    assert_eq!(story.relay.told(), told);
     assert_eq!(story.caller("ACK"), "absorbed: ");
     story.ends_within(32_005);
 }
@@ -174,12 +182,16 @@ fn silence_goes_to_the_next_and_a_late_answer_still_counts() {
     assert_eq!(story.waits(2_500), "500: 1 INVITE");
     assert_eq!(story.waits(2_500), "1000: 1 INVITE");
     assert_eq!(story.waits(2_500), "500: 2 INVITE");
+    let left = "left sip:10.0.0.1:5060 after 2000 ms: silence";
+    assert_eq!(story.relay.told(), [left, "dispatched sip:10.0.0.2:5060"]);
     // It was left, so its ringing says nothing to the caller, and it is cancelled.
     assert_eq!(story.answers(1, "180 Ringing"), "absorbed: 1 CANCEL");
     assert_eq!(story.answers_with(1, "200 OK", "CANCEL"), "absorbed: ");
     assert_eq!(story.answers(2, "180 Ringing"), "response: C 180");
     // Both answered: both are calls (§16.7 item 5).
     assert_eq!(story.answers(1, "200 OK"), "response: C 200, 2 CANCEL");
+    let left = "left sip:10.0.0.2:5060 after 0 ms: another answered";
+    assert_eq!(story.relay.told(), ["heard 0 200 final", left]);
     assert_eq!(story.answers(2, "487 Request Terminated"), "tried_next: 2 ACK");
     story.ends_within(40_000);
 }
