@@ -427,12 +427,17 @@ impl Core {
         let policy = at.snapshot.set_policy(set.id);
         let limits = policy.limits;
         let is_invite = self.message.method == Method::Invite;
+        // A call that was tried before is a call of its set already. Its set counts it twice until it has
+        // ended at the destination before.
+        let is_first = tried.is_empty();
         let mut counts = Counts {
-            is_call: is_invite && rule == Rule::Turn,
+            is_call: is_invite && rule == Rule::Turn && is_first,
             is_in_progress: is_invite && (limits.calls_max > 0 || set.counts_calls()),
             passes: false,
         };
-        if counts.is_any()
+        if counts.is_any() && !is_first {
+            M::count_anyway(at, set.load(), limits, counts);
+        } else if counts.is_any()
             && let Err(over) = M::count(at, set.load(), limits, counts)
         {
             counts.passes = self.passes_limits::<M>(at);

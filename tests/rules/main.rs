@@ -30,5 +30,6 @@ mod retries;
 mod stateful;
 mod tokens;
 mod torture;
+mod tries;
 mod unreachable;
 mod writing;
