@@ -35,8 +35,9 @@ fn one_that_refuses_or_is_silent_costs_no_call() {
     refuses.answers("INVITE", Some("503 Service Unavailable"));
     silent.answers("INVITE", None);
     let all = format!("{}{}", list_of([refuses.address, silent.address]), list(&takes));
-    let timers = "[dispatch.failover]\nfirst_response_ms = 200\n";
-    let relay = Relay::with_list(&all).config(&format!("{STATEFUL}{timers}")).start();
+    let more = "[dispatch.failover]\nfirst_response_ms = 200\n[log]\ndispatch = \"to $du\"\n\
+                left = \"left $du: $why, $ms\"\n";
+    let relay = Relay::with_list(&all).config(&format!("{STATEFUL}{more}")).start();
 
     let caller = Sipp::scenario("uac_call").calls(relay.address(), 30, 30).run();
 
@@ -44,8 +45,18 @@ fn one_that_refuses_or_is_silent_costs_no_call() {
     for server in takes {
         server.stop().assert_all_succeeded(30);
     }
-    let summary = relay.stop();
+    let (summary, log) = relay.stop_and_read();
     assert!(summary.get("tries.code") >= 10 && summary.get("tries.silent") >= 10);
+    let lines = |part: &str| log.iter().filter(|line| line.contains(part)).count() as u64;
+    assert_eq!(
+        lines(&format!("left sip:{}: status 503, ", refuses.address)),
+        summary.get("tries.code")
+    );
+    assert_eq!(
+        lines(&format!("left sip:{}: silence, 2", silent.address)),
+        summary.get("tries.silent")
+    );
+    assert_eq!(lines(" to sip:"), 30 + summary.get("transactions.further_tries"));
     assert_eq!(summary.get("tries.code"), refuses.got("ACK") as u64, "each 503 was acknowledged");
     assert_eq!(summary.get("503") + summary.get("408"), 0);
 }
@@ -75,7 +86,12 @@ fn without_a_server_each_call_gets_one_clear_answer() {
     }
     assert_eq!(answers, ["SIP/2.0 100 Trying", "SIP/2.0 500 Server Internal Error"]);
     drop(caller);
-    relay.stop().assert(&[("chosen", 1), ("tries.unreachable", 2), ("transactions.begun", 1)]);
+    relay.stop().assert(&[
+        ("chosen", 1),
+        ("tries.unreachable", 3),
+        ("transactions.further_tries", 2),
+        ("transactions.begun", 1),
+    ]);
 }
 
 /// One port, and the kernel does not steer: three of four messages arrive at another worker.

@@ -7,7 +7,7 @@ use strowger::proxy::Verdict;
 use strowger::transaction::{Left, TransactionCounters};
 
 /// What must have happened in every quarter of the ordinary runs.
-const WANTED: [&str; 38] = [
+const WANTED: [&str; 41] = [
     "100",
     "200",
     "481",
@@ -39,6 +39,9 @@ const WANTED: [&str; 38] = [
     "left: no_progress",
     "left: unreachable",
     "left: inactive",
+    "left: unconfirmed",
+    "left: overtaken",
+    "further tries",
     "over budget",
     "none left",
     "repeated to a destination",
@@ -84,6 +87,7 @@ impl Coverage {
         self.count("begun", of(&counters.begun));
         self.count("ended", of(&counters.ended));
         self.count("no room", of(&counters.no_room));
+        self.count("further tries", of(&counters.further_tries));
         self.count("over budget", of(&counters.over_budget));
         self.count("none left", of(&counters.none_left));
         self.count("repeated to a destination", of(&counters.repeated));
