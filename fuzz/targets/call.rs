@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use strowger::keys::MasterKey;
 use strowger::message::{Message, Method};
-use strowger::proxy::{Forwarded, InDialog as Follow, Reason, Verdict};
+use strowger::proxy::{Answer, Forwarded, InDialog as Follow, Reason, Verdict};
 
 use super::naive::{Habits, InDialog, Parts, find, name_of, response, trim, value_of};
 use super::relay::{Relay, Sent, Way, response_address};
@@ -25,6 +25,8 @@ pub(crate) struct Call {
     /// The number and secret of the key that it was signed with.
     key: (u8, [u8; 32]),
     policy: u64,
+    /// It has, or had, a transaction.
+    is_try: bool,
 }
 
 impl Call {
@@ -48,7 +50,13 @@ impl Call {
             lives: relay.lives,
             key: identity(&relay.keys[0]),
             policy,
+            is_try: false,
         }
+    }
+
+    /// The same, a try of a transaction or not.
+    pub(crate) fn of_transaction(self, is_try: bool) -> Self {
+        Self { is_try, ..self }
     }
 
     /// The pin of its transaction is there, and nothing that would be decided differently now.
@@ -65,7 +73,21 @@ impl Call {
     pub(crate) fn repeat(&self, relay: &mut Relay, worker: usize, policy: u64) {
         let is_pinned = self.is_pinned(relay, policy);
         let outcome = relay.send(Way { worker, ..self.way }, &self.request);
-        if is_pinned {
+        if is_pinned && self.has_transaction(relay) {
+            // A worker that has panicked has no transaction any more.
+            assert!(
+                matches!(
+                    outcome.verdict,
+                    Verdict::Answered(Answer::Trying | Answer::Repeated)
+                        | Verdict::Dropped(
+                            Reason::Absorbed | Reason::TooShort | Reason::Unanswerable
+                        )
+                        | Verdict::Forwarded(Forwarded::Pinned)
+                ),
+                "{:?}",
+                outcome.verdict
+            );
+        } else if is_pinned {
             assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::Pinned));
             self.assert_went_along(&outcome.sent.expect("forwarded"));
         }
@@ -78,10 +100,29 @@ impl Call {
             && relay.snapshot.policy.max_breadth.is_none();
         let text = self.hop_by_hop(method);
         let outcome = relay.send(Way { worker, ..self.way }, &text);
-        if is_expected {
+        if is_expected && self.has_transaction(relay) {
+            assert!(
+                matches!(
+                    (method, outcome.verdict),
+                    (
+                        "CANCEL",
+                        Verdict::Answered(Answer::Ok)
+                            | Verdict::Dropped(Reason::TooShort | Reason::Unanswerable)
+                    ) | ("ACK", Verdict::Dropped(Reason::Absorbed | Reason::OwnAck))
+                        | (_, Verdict::Forwarded(Forwarded::Pinned))
+                ),
+                "{method} {:?}",
+                outcome.verdict
+            );
+        } else if is_expected {
             assert_eq!(outcome.verdict, Verdict::Forwarded(Forwarded::Pinned), "{method}");
             self.assert_went_along(&outcome.sent.expect("forwarded"));
         }
+    }
+
+    /// It is a try, or the same request has come again and got a transaction.
+    fn has_transaction(&self, relay: &Relay) -> bool {
+        self.is_try || relay.has_begun(&self.sent)
     }
 
     fn assert_went_along(&self, sent: &Sent) {
@@ -127,12 +168,13 @@ impl Call {
                 && message.via.is_some_and(|via| via.usable_branch(&self.request).is_some());
         }
         let outcome = relay.send(way, &text);
-        if !is_expected {
+        // What goes on of the responses to tries is the transaction's to say.
+        if !is_expected || self.has_transaction(relay) {
             return;
         }
         let wanted =
             if habits.drops_parameter { Forwarded::ViaParameterLost } else { Forwarded::Response };
-        assert_eq!(outcome.verdict, Verdict::Forwarded(wanted));
+        assert_eq!(outcome.verdict, Verdict::Forwarded(wanted), "{}", text.escape_ascii());
         let sent = outcome.sent.expect("forwarded");
         assert_eq!(sent.to, self.response_address);
         if !habits.drops_parameter {

@@ -6,7 +6,7 @@
 use arbitrary::Unstructured;
 use strowger::keys::MasterKey;
 use strowger::limits;
-use strowger::proxy::{ListenerId, Verdict};
+use strowger::proxy::{Forwarded, ListenerId, Verdict};
 
 use super::call::{Call, Says};
 use super::message;
@@ -41,16 +41,26 @@ struct Play {
 }
 
 fn play(u: &mut Unstructured, seed: u64) -> arbitrary::Result<()> {
-    let pins = *u.choose(&[4_096, 512, 8])?;
+    let (pins, policy) = *u.choose(&[
+        (4_096, 0),
+        (512, 0),
+        (8, 0),
+        (4_096, world::STATEFUL),
+        (512, world::STATEFUL),
+        (8, world::STATEFUL),
+    ])?;
     let mut play =
         Play { relay: Relay::new(seed, pins), calls: Vec::new(), seen: Vec::new(), policy: 0 };
+    world::choose_policy(&mut play.relay.snapshot, policy);
     play.relay.load(LISTS[0]);
     for _ in 0..EVENTS_MAX {
         if u.is_empty() {
             break;
         }
         play.event(u)?;
+        play.take_tries();
     }
+    play.relay.settle();
     Ok(())
 }
 
@@ -101,11 +111,13 @@ impl Play {
                 let step = *u.choose(&[1, 500, 4_000, 33_000, 241_000, 1_801_000, 4_095_000])?;
                 self.relay.now = self.relay.now.plus_ms(step);
                 self.relay.shared.pins.sweep(self.relay.now);
+                self.relay.expire();
                 Ok(())
             }
             9 => {
                 self.policy += 1;
                 self.relay.load(u.choose(&LISTS)?);
+                self.relay.expire();
                 Ok(())
             }
             10 => self.operate(u),
@@ -114,6 +126,7 @@ impl Play {
                 let bytes = u.bytes(any)?.to_vec();
                 self.send(u, bytes)
             }
+            12 => self.trouble(u),
             // What passed before, as it was or changed, from anybody.
             _ => {
                 let Some(at) = self.seen.len().checked_sub(1) else {
@@ -125,6 +138,34 @@ impl Play {
                 }
                 self.send(u, bytes)
             }
+        }
+    }
+
+    /// What transactions are for.
+    fn trouble(&mut self, u: &mut Unstructured) -> arbitrary::Result<()> {
+        let bits: u8 = u.arbitrary()?;
+        let worker = usize::from(bits & 1);
+        match bits >> 1 & 7 {
+            0 => self.relay.reset(worker),
+            1..=3 => {
+                return self.with_call(u, |play, call, _| {
+                    play.relay.unreachable(worker, &call.sent);
+                    Ok(())
+                });
+            }
+            shift => {
+                self.relay.now = self.relay.now.plus_ms(500 << (shift - 4));
+                self.relay.expire();
+            }
+        }
+        Ok(())
+    }
+
+    /// A destination may answer a further try as well.
+    fn take_tries(&mut self) {
+        for ((request, way), sent) in std::mem::take(&mut self.relay.tries) {
+            let call = Call::new(&self.relay, way, request, sent, Forwarded::Chosen, self.policy);
+            remember(&mut self.calls, call.of_transaction(true));
         }
     }
 
@@ -166,7 +207,8 @@ impl Play {
             return Ok(());
         };
         if !bytes.trim_ascii_start().to_ascii_uppercase().starts_with(b"SIP/") {
-            remember(&mut self.calls, Call::new(&self.relay, way, bytes, sent, how, self.policy));
+            let call = Call::new(&self.relay, way, bytes, sent, how, self.policy);
+            remember(&mut self.calls, call.of_transaction(outcome.is_try));
         }
         Ok(())
     }
@@ -219,7 +261,7 @@ fn habits(bits: u8) -> Habits {
     }
 }
 
-const STATUSES: [&str; 10] = [
+const STATUSES: [&str; 12] = [
     "200 OK",
     "100 Trying",
     "180 Ringing",
@@ -227,6 +269,8 @@ const STATUSES: [&str; 10] = [
     "407 Proxy Authentication Required",
     "486 Busy Here",
     "503 Service Unavailable",
+    "500 Server Error",
+    "408 Request Timeout",
     "699 ",
     "302",
     "299 \u{e4}",

@@ -22,6 +22,7 @@ mod relay;
 mod requests;
 mod template;
 mod tokens;
+mod transactions;
 mod uri;
 mod via;
 mod world;

@@ -1,7 +1,7 @@
 //! A relay without sockets, and the law that holds for every datagram that it gets.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use strowger::keys::{Keys, MasterKey};
 use strowger::limits;
 use strowger::log::{DispatchRecord, Template};
 use strowger::message::{Message, Method, StartLine};
+use strowger::owners::Owners;
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
     Answer, Cause, Event, Flow, ForeignRoute, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy,
@@ -20,6 +21,7 @@ use strowger::proxy::{
 };
 use strowger::registry::{Choosings, Registry};
 use strowger::source::parse;
+use strowger::transaction::TransactionRoom;
 
 use super::list::resolved;
 use super::naive::find;
@@ -29,7 +31,7 @@ use crate::oracle::edits;
 /// What a message of ours may be longer than what it was made from: our Via of 150 bytes, two
 /// Record-Routes with tokens of IPv6 addresses of 160 each, `received` and `rport` of 70, and two
 /// fields that were missing.
-const GROWTH_MAX: usize = 600;
+pub(super) const GROWTH_MAX: usize = 600;
 
 /// A relay: two workers, three listeners, the control thread's memory and a clock.
 pub(crate) struct Relay {
@@ -41,14 +43,24 @@ pub(crate) struct Relay {
     /// Counts what makes pins void: restarts.
     pub(crate) lives: usize,
     registry: Registry,
-    workers: [Proxy; 2],
+    pub(super) workers: [Proxy; 2],
     /// All that were ever listed: tokens and pins may still name them.
-    destinations: HashSet<SocketAddr>,
-    /// Those that may be chosen now.
+    pub(super) destinations: HashSet<SocketAddr>,
+    /// Those of the set for new requests that may be chosen now.
     active: HashSet<SocketAddr>,
+    /// Those of any set.
+    active_anywhere: HashSet<SocketAddr>,
     /// The response addresses of all requests that were forwarded.
-    callers: HashSet<SocketAddr>,
+    pub(super) callers: HashSet<SocketAddr>,
+    /// The requests that have or had a transaction, or were tried again statelessly, by what the branches
+    /// of their tries have in common.
+    pub(super) begun: HashMap<Vec<u8>, Origin>,
+    /// Further tries that were sent since they were last taken.
+    pub(crate) tries: Vec<(Origin, Sent)>,
 }
+
+/// A request as it came.
+pub(crate) type Origin = (Vec<u8>, Way);
 
 /// A datagram on its way in.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +75,8 @@ pub(crate) struct Way {
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) sent: Option<Sent>,
+    /// It got a transaction.
+    pub(crate) is_try: bool,
 }
 
 /// A message that left.
@@ -80,7 +94,7 @@ impl Relay {
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&seed.to_be_bytes());
         let keys = vec![MasterKey { id: 1, secret }];
-        let shared = share(&keys, pins, 1);
+        let shared = share(&keys, pins, 1, seed);
         Self {
             workers: [0, 1].map(|_| Proxy::new(Arc::clone(&shared))),
             shared,
@@ -91,7 +105,10 @@ impl Relay {
             registry: Registry::default(),
             destinations: HashSet::new(),
             active: HashSet::new(),
+            active_anywhere: HashSet::new(),
             callers: HashSet::new(),
+            begun: HashMap::new(),
+            tries: Vec::new(),
         }
     }
 
@@ -110,12 +127,16 @@ impl Relay {
         let all = records.iter().flat_map(|record| &record.addresses).map(|address| address.socket);
         self.destinations.extend(all);
         let set = self.snapshot.policy.set;
-        self.active = records
-            .iter()
-            .filter(|r| r.record.set == set && r.record.flags.is_selectable())
-            .flat_map(|record| &record.addresses)
-            .map(|address| address.socket)
-            .collect();
+        let active_of = |is_of: &dyn Fn(u32) -> bool| {
+            records
+                .iter()
+                .filter(|r| is_of(r.record.set) && r.record.flags.is_selectable())
+                .flat_map(|record| &record.addresses)
+                .map(|address| address.socket)
+                .collect()
+        };
+        self.active = active_of(&|of| of == set);
+        self.active_anywhere = active_of(&|_| true);
     }
 
     /// Ends and starts again: pins are lost, slots are given anew, keys stay, get a new one in
@@ -124,9 +145,12 @@ impl Relay {
         self.lives += 1;
         self.keys = keys;
         let pins = self.shared.pins.capacity();
-        self.shared = share(&self.keys, pins, self.shared.incarnation.wrapping_add(1));
+        let incarnation = self.shared.incarnation.wrapping_add(1);
+        self.shared = share(&self.keys, pins, incarnation, u64::from(incarnation));
         self.workers = [0, 1].map(|_| Proxy::new(Arc::clone(&self.shared)));
         self.registry = Registry::default();
+        self.begun.clear();
+        self.tries.clear();
     }
 
     /// Whether pins were evicted: then nothing is promised that needs them.
@@ -142,33 +166,22 @@ impl Relay {
         self.shared.listeners.is_our_address(address.ip(), address.port())
     }
 
-    /// One datagram, and the law.
-    pub(crate) fn send(&mut self, way: Way, bytes: &[u8]) -> Outcome {
-        let flow = Flow::new(&self.shared.listeners, way.listener, way.peer);
-        let (verdict, cause, sent) = OUTBOX.with_borrow_mut(|(outbox, frame)| {
-            let worker = &mut self.workers[way.worker];
-            let verdict = worker.datagram_told(
-                self.now,
-                &self.snapshot,
-                flow,
-                frame.receive(bytes),
-                outbox,
-                assert_told,
-            );
-            let entries = outbox.entries();
-            assert!(entries.len() <= limits::OUTBOX_MAX, "{} messages for one", entries.len());
-            let Some(entry) = entries.first() else {
-                return (verdict, None, None);
-            };
-            let sent = Sent {
-                to: entry.flow.peer,
-                listener: entry.flow.listener,
-                bytes: outbox.bytes(entry, frame.slot()).to_vec(),
-            };
-            assert_eq!(entry.len(), sent.bytes.len());
-            (verdict, Some(entry.cause), Some(sent))
-        });
-        self.assert_reports(way, bytes, verdict, sent.as_ref());
+    /// One datagram, what becomes due by it, and the law.
+    pub(crate) fn send(&mut self, mut way: Way, bytes: &[u8]) -> Outcome {
+        let live = self.live();
+        let (mut verdict, mut all) = self.deliver(way, bytes);
+        if let Verdict::HandedOver(owner) = verdict {
+            assert!(all.is_empty() && self.snapshot.policy.is_stateful);
+            way.worker = owner.into();
+            (verdict, all) = self.deliver(way, bytes);
+        }
+        let (of_transactions, mut others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(cause, _)| *cause == Cause::Transaction);
+        let (cause, sent) = others.pop().unzip();
+        assert!(others.is_empty(), "{} messages besides", others.len());
+        let is_new = matches!(verdict, Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried));
+        let is_try = is_new && self.live() > live;
+        self.assert_reports(way, bytes, verdict, sent.as_ref().filter(|_| !is_try));
         match (verdict, &sent) {
             (Verdict::Dropped(reason), None) => {
                 assert_ne!(reason, Reason::Panicked);
@@ -180,16 +193,57 @@ impl Relay {
             (Verdict::Forwarded(how), Some(sent)) => {
                 assert_eq!(cause, Some(Cause::Forward));
                 self.assert_forwarded(way, bytes, how, sent);
+                if is_try || how == Forwarded::Retried {
+                    self.begin(way, bytes, sent);
+                }
             }
             (verdict, sent) => panic!("{verdict:?} with {sent:?}"),
         }
-        Outcome { verdict, sent }
+        for (_, sent) in of_transactions {
+            self.assert_of_transaction(Some(way), sent);
+        }
+        self.expire();
+        Outcome { verdict, sent, is_try }
+    }
+
+    /// One datagram at one worker.
+    fn deliver(&mut self, way: Way, bytes: &[u8]) -> (Verdict, Vec<(Cause, Sent)>) {
+        let flow = Flow::new(&self.shared.listeners, way.listener, way.peer);
+        OUTBOX.with_borrow_mut(|(outbox, frame)| {
+            let worker = &mut self.workers[way.worker];
+            let verdict = worker.datagram_told(
+                self.now,
+                &self.snapshot,
+                flow,
+                frame.receive(bytes),
+                outbox,
+                assert_told,
+            );
+            (verdict, sent_by(outbox, frame.slot()))
+        })
+    }
+
+    /// What one worker has to do now, once.
+    pub(super) fn expire_at(&mut self, worker: usize) -> Option<Vec<(Cause, Sent)>> {
+        OUTBOX.with_borrow_mut(|(outbox, _)| {
+            let Self { now, snapshot, workers, .. } = self;
+            let is_any = workers[worker].expire(*now, snapshot, outbox, assert_told);
+            is_any.then(|| sent_by(outbox, &[]))
+        })
     }
 
     /// To the sender only, by the way it came, and neither to an ACK nor to a response.
     fn assert_answer(&self, way: Way, bytes: &[u8], answer: Answer, sent: &Sent) {
-        assert_eq!((sent.to.ip(), sent.listener), (way.peer.ip(), way.listener));
         assert!(!self.is_ours(sent.to), "{} is our own", sent.to);
+        if answer == Answer::Repeated {
+            // A destination's response goes to who has sent the request first, who need not be who has
+            // sent the copy.
+            let has_asked = sent.to.ip() == way.peer.ip() || self.callers.contains(&sent.to);
+            assert!(has_asked, "{} has asked nothing", sent.to);
+            assert!(matches!(Message::read(&sent.bytes).start_line, StartLine::Response { .. }));
+            return;
+        }
+        assert_eq!((sent.to.ip(), sent.listener), (way.peer.ip(), way.listener));
         let text = bytes.trim_ascii_start();
         let is_ack =
             text.starts_with(b"ACK") && !text.get(3).is_some_and(u8::is_ascii_alphanumeric);
@@ -211,7 +265,7 @@ impl Relay {
             let [call_id, theirs] = [(&read, &*sent.bytes), (&asked, bytes)]
                 .map(|(message, bytes)| message.call_id.expect("no fault").of(bytes));
             assert_eq!(call_id, theirs);
-            assert!(read.to_tag.is_some(), "§8.2.6.2: an answer has a To tag");
+            assert!(code == 100 || read.to_tag.is_some(), "§8.2.6.2: an answer has a To tag");
         }
     }
 
@@ -249,8 +303,13 @@ impl Relay {
         let is_response = matches!(how, Forwarded::Response | Forwarded::ViaParameterLost);
         assert_eq!(matches!(came.start_line, StartLine::Response { .. }), is_response);
         match how {
-            Forwarded::Chosen | Forwarded::Retried => {
+            Forwarded::Chosen => {
                 assert!(self.active.contains(to), "{to} is not active");
+                assert!(!self.snapshot.draining);
+            }
+            // In the set that it was sent to first.
+            Forwarded::Retried => {
+                assert!(self.active_anywhere.contains(to), "{to} is not active");
                 assert!(!self.snapshot.draining);
             }
             Forwarded::Hash => {
@@ -286,7 +345,7 @@ impl Relay {
     }
 
     /// Only what a proxy must change was changed.
-    fn check_request(
+    pub(super) fn check_request(
         &self,
         way: Way,
         bytes: &[u8],
@@ -308,8 +367,10 @@ impl Relay {
             force_rport: listeners.get(way.listener).force_rport,
         };
         let check = |how| edits::check_request(bytes, out, way.peer, &relay, &how);
+        let repeats_invite = matches!(Message::read(bytes).method, Method::Ack | Method::Cancel);
         let is_dispatched =
-            matches!(how, Forwarded::Chosen | Forwarded::Retried | Forwarded::Pinned);
+            matches!(how, Forwarded::Chosen | Forwarded::Retried | Forwarded::Pinned)
+                || how == Forwarded::Hash && repeats_invite;
         match how {
             Forwarded::Token => check(edits::How::Token),
             _ if is_dispatched && set.rewrite == Rewrite::Domain => {
@@ -366,9 +427,28 @@ pub(crate) fn response_address(shared: &Shared, way: Way, request: &Message) -> 
     SocketAddr::new(way.peer.ip(), if asks { way.peer.port() } else { via.port.unwrap_or(5060) })
 }
 
-fn share(keys: &[MasterKey], pins: usize, incarnation: u16) -> Arc<Shared> {
+/// What was sent, and why.
+fn sent_by(outbox: &Outbox, slot: &[u8]) -> Vec<(Cause, Sent)> {
+    let entries = outbox.entries();
+    assert!(entries.len() <= limits::OUTBOX_MAX, "{} messages for one", entries.len());
+    let sent = entries.iter().map(|entry| {
+        let bytes = outbox.bytes(entry, slot).to_vec();
+        assert_eq!(entry.len(), bytes.len());
+        (entry.cause, Sent { to: entry.flow.peer, listener: entry.flow.listener, bytes })
+    });
+    sent.collect()
+}
+
+fn share(keys: &[MasterKey], pins: usize, incarnation: u16, seed: u64) -> Arc<Shared> {
     let memory = PinMemory::new(Words::zeroed(PinMemory::words_for(pins)), keys[0].id);
-    Arc::new(Shared::new(world::listeners(), Keys::new(keys), PinTable::new(memory), incarnation))
+    let shared =
+        Shared::new(world::listeners(), Keys::new(keys), PinTable::new(memory), incarnation);
+    let mut word = seed;
+    let owners = Owners::with_words(2, || {
+        word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        word
+    });
+    Arc::new(shared.with_transactions(ROOM, Some(owners)))
 }
 
 /// Memory for pins, used again: its part for slots alone is 2 MiB, too much to clear for each input.
@@ -377,6 +457,8 @@ struct Words {
     len: usize,
 }
 
+/// So little that it is used up now and then.
+const ROOM: TransactionRoom = TransactionRoom { count: 6, bytes: 16_384 };
 const PINS_MAX: usize = 4_096;
 /// More slots than all lists together need.
 const SLOTS_USED: usize = 64;
@@ -414,6 +496,6 @@ impl Drop for Words {
     }
 }
 
-fn shown(came: &[u8], left: &[u8]) -> String {
+pub(super) fn shown(came: &[u8], left: &[u8]) -> String {
     format!("\n{}\nbecame\n{}", came.escape_ascii(), left.escape_ascii()).replace("\\r\\n", "\n")
 }

@@ -1,12 +1,14 @@
 //! The network around the relay: its hosts, and the operator's settings.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use strowger::destination::{SourceMatch, Table};
 use strowger::proxy::{
     ForeignRoute, InDialog, Listener, Listeners, Policy, Prefix, Rewrite, SetPolicy, Snapshot,
     Transport,
 };
+use strowger::transaction::{Failover, WhenFull};
 
 /// Where datagrams come from: callers, destinations, one of ours, and a bystander.
 pub(crate) const PEERS: [&str; 10] = [
@@ -72,6 +74,9 @@ pub(crate) fn snapshot() -> Snapshot {
     }
 }
 
+/// The choice of stateful sets.
+pub(crate) const STATEFUL: u16 = 1 << 12;
+
 /// Other choices, each by its bits.
 pub(crate) fn choose_policy(snapshot: &mut Snapshot, bits: u16) {
     let is = |bit: u16| bits >> bit & 1 == 1;
@@ -102,4 +107,13 @@ pub(crate) fn choose_policy(snapshot: &mut Snapshot, bits: u16) {
     };
     set.rewrite = if is(10) { Rewrite::Domain } else { Rewrite::None };
     set.in_dialog = if is(11) { InDialog::Route } else { InDialog::Destination };
+    set.stateful = is(12).then(|| {
+        Arc::new(Failover {
+            progress_ms: if is(13) { 5_000 } else { 0 },
+            tries_max: if is(14) { 15 } else { 3 },
+            when_full: if is(15) { WhenFull::Refuse } else { WhenFull::Stateless },
+            ..Failover::default()
+        })
+    });
+    snapshot.policy.is_stateful = is(12);
 }
