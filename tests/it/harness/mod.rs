@@ -9,6 +9,7 @@ pub(crate) mod ends;
 pub(crate) mod loopback;
 pub(crate) mod mariadb;
 pub(crate) mod netns;
+pub(crate) mod phones;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod raw;
