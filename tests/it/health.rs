@@ -6,9 +6,7 @@ use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::harness::cli::ask;
+use crate::harness::cli::{ask, wait_state};
 use crate::harness::server::Server;
 use crate::harness::{Relay, wait};
 
@@ -76,24 +74,6 @@ impl Caller {
 
 fn list(servers: &[&Server], flags: u32) -> String {
     servers.iter().map(|server| format!("1 sip:{} {flags}\n", server.address)).collect()
-}
-
-/// The addresses in this relay, each with state and reason.
-fn states(relay: &Relay) -> BTreeMap<String, (String, String)> {
-    let listing = ask(relay, &["list", "--json"]).json();
-    let sets = listing["sets"].as_array().unwrap();
-    let records = sets.iter().flat_map(|set| set["records"].as_array().unwrap());
-    let addresses = records.flat_map(|record| record["addresses"].as_array().unwrap());
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    addresses.map(|a| (text(&a["address"]), (text(&a["state"]), text(&a["reason"])))).collect()
-}
-
-/// Waits until this server is in this state, and returns why it is.
-fn wait_state(relay: &Relay, server: SocketAddr, state: &str) -> String {
-    wait::until(&format!("{server} {state}"), || {
-        let (now, reason) = states(relay).remove(&server.to_string()).unwrap();
-        (now == state).then_some(reason)
-    })
 }
 
 const QUICK: &str =

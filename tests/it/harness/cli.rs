@@ -1,7 +1,9 @@
 //! The relay's own command line, used with a running relay.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -48,6 +50,24 @@ pub(crate) fn start(relay: &Relay, arguments: &[&str], input: Option<&[u8]>) -> 
     let socket = socket.to_str().expect("a path in UTF-8");
     words.extend(["--control", socket]);
     start_alone(&words, input, None)
+}
+
+/// The addresses in this relay, each with state and reason.
+fn states(relay: &Relay) -> BTreeMap<String, (String, String)> {
+    let listing = ask(relay, &["list", "--json"]).json();
+    let sets = listing["sets"].as_array().unwrap();
+    let records = sets.iter().flat_map(|set| set["records"].as_array().unwrap());
+    let addresses = records.flat_map(|record| record["addresses"].as_array().unwrap());
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    addresses.map(|a| (text(&a["address"]), (text(&a["state"]), text(&a["reason"])))).collect()
+}
+
+/// Waits until this server is in this state, and returns why it is.
+pub(crate) fn wait_state(relay: &Relay, server: SocketAddr, state: &str) -> String {
+    wait::until(&format!("{server} {state}"), || {
+        let (now, reason) = states(relay).remove(&server.to_string()).unwrap();
+        (now == state).then_some(reason)
+    })
 }
 
 /// `strowger ARGUMENTS` as they are, with this state directory.
