@@ -14,7 +14,7 @@ use crate::harness::{Relay, Sipp, loopback};
 fn baresip_calls() {
     let (mut servers, relay) = one_server();
     // It sends everything along a Route to the relay, as a phone behind an outbound proxy does.
-    let account = format!(";outbound=\"sip:{};lr\"", relay.address());
+    let account = format!(";regint=0;outbound=\"sip:{};lr\"", relay.address());
     let dial = format!("/dial sip:service@{}", relay.address());
     let (mut baresip, _files) = baresip(loopback::fresh(), &account, &["-e", &dial]);
 
@@ -29,7 +29,7 @@ fn baresip_calls() {
 #[test]
 fn baresip_is_called() {
     let phone = loopback::fresh();
-    let (mut baresip, _files) = baresip(phone, ";answermode=auto", &[]);
+    let (mut baresip, _files) = baresip(phone, ";regint=0;answermode=auto", &[]);
     baresip.wait_bound(phone);
     call_once(phone);
 }

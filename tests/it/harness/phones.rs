@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::process::Process;
 
-/// baresip without a sound card: what it plays goes nowhere.
+/// baresip without a sound card: what it plays goes nowhere. `account` has the parameters of its account.
 pub(crate) fn baresip(
     address: SocketAddr,
     account: &str,
@@ -27,7 +27,7 @@ pub(crate) fn baresip(
                 modules.display()
             ),
         ),
-        ("accounts", format!("<sip:service@{}>;regint=0{account}\n", address.ip())),
+        ("accounts", format!("<sip:service@{}>{account}\n", address.ip())),
         ("contacts", String::new()),
     ]);
     let mut command = Command::new("baresip");
