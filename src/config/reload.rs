@@ -12,7 +12,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong; the configuration in use stays as it is.
     pub fn reload(&self, flags: &Flags) -> Result<(Self, Vec<String>), Vec<Problem>> {
-        let new = Self::load(flags)?;
+        let mut new = Self::load(flags)?;
         // Without its `allow` a relay would take calls from everybody.
         if let Some(path) = &flags.config
             && fs::metadata(path).is_ok_and(|file| file.len() == 0)
@@ -24,6 +24,8 @@ impl Config {
             .into_iter()
             .map(|key| format!("{key} changed: takes effect at the next start"))
             .collect();
+        // Transactions that have begun still belong to their workers when no set is stateful any more.
+        new.policy.is_stateful |= self.policy.is_stateful;
         let kept = Self {
             relay: self.relay.clone(),
             control: self.control.clone(),

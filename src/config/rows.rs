@@ -890,6 +890,13 @@ fn a_reload_takes_what_it_can_and_names_the_rest() {
     assert_eq!((new.policy.set, new.policy.allow.len()), (5, 1));
     assert_eq!(new.relay.workers, Workers::PerCore);
     assert_eq!(new.destinations.source, Source::List(directory.path().join("e.list")));
+    assert!(!new.policy.is_stateful);
+    write(&format!("{more}[set.7]\nforwarding = \"stateful\"\n"));
+    let (stateful, _) = new.reload(&flags).unwrap();
+    assert!(stateful.policy.is_stateful);
+    write(more);
+    let (new, _) = stateful.reload(&flags).unwrap();
+    assert!(new.policy.is_stateful, "its transactions have not ended");
     write("[relay]\nlisten = 5\n[log]\nlevel = 5\n");
     assert_eq!(new.reload(&flags).unwrap_err().len(), 2);
     std::fs::remove_file(directory.path().join("strowger.toml")).unwrap();
