@@ -15,7 +15,8 @@ use crate::words::did_you_mean;
 /// `$ru $rU $rd $rp` are the Request-URI, its user, host and port; `$fu $fU $fd` and `$tu $tU $td`
 /// the URIs of From and To; `$du $dd $dp` the destination; `$ci` the Call-ID, `$rm` the method,
 /// `$si $sp` the source's address and port, `$pr` the transport, `$$` a dollar sign. For a try that was
-/// left, `$why` is the reason and `$ms` how long it took. `$(name)` is the same as `$name` and may be followed by letters. A missing value is written `<null>`.
+/// left, `$why` is the reason and `$ms` how long it took. `$(name)` is the same as `$name` and may be
+/// followed by letters. A missing value is written `<null>`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Template {
     items: Vec<Item>,

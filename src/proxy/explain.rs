@@ -80,6 +80,8 @@ pub struct Remembered {
     pub is_challenge: bool,
     /// The state of a transaction.
     pub state: State,
+    /// How many other destinations the request was sent to before.
+    pub earlier_tries: u8,
 }
 
 /// Where a pin leads.
@@ -253,7 +255,7 @@ impl Core {
 }
 
 fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
-    let Pin { slot, kind, state, .. } = at.shared.pins.find(at.now, key, is_call)?;
+    let Pin { slot, kind, state, try_number, .. } = at.shared.pins.find(at.now, key, is_call)?;
     let to = match slot {
         pin::ANSWERED_NO_DESTINATION => Leads::NoDestination,
         pin::ANSWERED_UNAVAILABLE => Leads::Unavailable,
@@ -262,5 +264,6 @@ fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
         }
         slot => Leads::To(slot),
     };
-    Some(Remembered { to, is_challenge: kind == Kind::Challenge, state })
+    let is_challenge = kind == Kind::Challenge;
+    Some(Remembered { to, is_challenge, state, earlier_tries: try_number })
 }

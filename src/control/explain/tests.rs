@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -27,6 +28,10 @@ struct Running {
 }
 
 fn running(list: &str) -> Running {
+    running_with(list, |_| {})
+}
+
+fn running_with(list: &str, set: impl Fn(&mut Config)) -> Running {
     let files = TempDir::new().unwrap();
     let path = files.path().join("dispatcher.list");
     fs::write(&path, list).unwrap();
@@ -38,6 +43,7 @@ fn running(list: &str) -> Running {
     };
     let mut config = Config::load(&flags).unwrap();
     config.relay.state_dir = Some(files.path().into());
+    set(&mut config);
     let relay = Relay::start(&config, Options::default()).unwrap();
     let commands = relay.commands();
     Running { relay, commands, _files: files }
@@ -167,6 +173,50 @@ fn a_call_in_progress_stays_where_it_is_said_to_be() {
     assert_eq!(told.verdict, Verdict::Forwarded(Forwarded::Pinned));
     let totals = running.relay.stop();
     assert_eq!((totals.received, totals.forwarded_all()), (1, 1));
+}
+
+#[test]
+fn a_call_that_was_tried_elsewhere_is_told_with_its_tries() {
+    let [busy, other, caller] = [0; 3].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let uri = |socket: &UdpSocket| format!("sip:{}", socket.local_addr().unwrap());
+    let list = format!("1 {} 0 9\n1 {} 0 0\n", uri(&busy), uri(&other));
+    let running = running_with(&list, |config| {
+        config.set_default.stateful = Some(Arc::default());
+        config.policy.is_stateful = true;
+    });
+    let message = invite("tried", &caller.local_addr().unwrap().to_string());
+    let told = running.explain(&message).because;
+    assert_eq!(
+        told,
+        [
+            "it is new: round-robin of set 1, with 2 to choose from; if it fails, up to 2 others are tried"
+        ]
+    );
+    let relay = running.relay.local_addresses()[0];
+    caller.send_to(message.as_bytes(), relay).unwrap();
+    let receive = |socket: &UdpSocket| {
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut bytes = [0; 4096];
+        let (len, _) = socket.recv_from(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    };
+    let answer = |request: &str, status: &str| {
+        let (_, rows) = request.split_once("\r\n").unwrap();
+        format!("SIP/2.0 {status}\r\n{}", rows.replace("<sip:b@c>", "<sip:b@c>;tag=2"))
+    };
+    busy.send_to(answer(&receive(&busy), "503 Busy").as_bytes(), relay).unwrap();
+    let sent = receive(&other);
+
+    let told = running.explain(&message).because;
+    let wants = format!(
+        "its transaction is remembered: it went to {} ({}), after another one, not answered yet",
+        uri(&other),
+        other.local_addr().unwrap()
+    );
+    assert_eq!(told[1], wants);
+    let told = running.explain(&answer(&sent, "503 Busy")).because;
+    let wants = "if its request has a transaction, the next destination may be tried instead";
+    assert!(told[0].ends_with(wants), "{told:?}");
 }
 
 #[test]

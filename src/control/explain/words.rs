@@ -124,8 +124,14 @@ impl Facts<'_> {
                     .into()
             }
             Rule::Via => {
-                "a response: our own Via on top verifies, and the next Via says where it goes"
-                    .into()
+                let or = if self.snapshot.policy.is_stateful {
+                    "; if its request has a transaction, the next destination may be tried instead"
+                } else {
+                    ""
+                };
+                format!(
+                    "a response: our own Via on top verifies, and the next Via says where it goes{or}"
+                )
             }
             Rule::Branch => {
                 "a response: its server dropped our Via parameter, but the branch is ours".into()
@@ -292,7 +298,15 @@ impl Facts<'_> {
                     State::Final => ", answered",
                     State::Tentative => ", being chosen",
                 };
-                format!("{what} is remembered: it went to {}{state}", (self.describe)(slot))
+                let earlier = match pin.earlier_tries {
+                    0 => String::new(),
+                    1 => ", after another one".into(),
+                    earlier => format!(", after {earlier} others"),
+                };
+                format!(
+                    "{what} is remembered: it went to {}{earlier}{state}",
+                    (self.describe)(slot)
+                )
             }
             Leads::NoDestination => {
                 format!("{what} is remembered: there was no destination for it")
