@@ -602,6 +602,8 @@ fn the_best_of_all_responses() {
         ([400, 484], "forward kept"),
         ([404, 486], "forward kept"),
         ([302, 404], "best"),
+        ([302, 401], "best"),
+        ([401, 302], "forward kept"),
         ([404, 302], "forward kept"),
         ([500, 404], "forward kept"),
         ([404, 500], "best"),
