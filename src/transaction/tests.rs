@@ -422,6 +422,42 @@ const ROWS: &[Row] = &[
         30_000,
     ),
     Row(
+        "silence is better than a 5xx",
+        true,
+        &[
+            ("503", "ACK 0, keep, left 0 Code(503), next"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 left 1 Silent, 2000 next"),
+            ("+2000", "500 request 2, 1500 request 2, 2000 408, 2000 left 2 Silent"),
+            ("ack", ""),
+        ],
+        30_000,
+    ),
+    Row(
+        "a 408 of a destination is as good as silence, and was there first",
+        true,
+        &[
+            ("408", "ACK 0, keep, left 0 Code(408), next"),
+            ("+2000", "500 request 1, 1500 request 1, 2000 left 1 Silent, 2000 next"),
+            ("+2000", "500 request 2, 1500 request 2, 2000 best, 2000 left 2 Silent"),
+            ("ack", ""),
+        ],
+        30_000,
+    ),
+    Row(
+        "while one rings, the refusal of a left one is kept",
+        true,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
+            ("1:180", "forward kept"),
+            ("0:404", "ACK 0, keep"),
+            ("copy", "100"),
+            ("1:183", "forward"),
+            ("1:504", "ACK 1, left 1 Code(504), best"),
+            ("ack", ""),
+        ],
+        32_000,
+    ),
+    Row(
         "events of tries that never were",
         true,
         &[("3:200", ""), ("15:486", ""), ("15:cancelled", ""), ("15:unreachable", "")],
