@@ -5,7 +5,7 @@
 //! after `+` each has the milliseconds at which it was due. `next` begins the next try, if there is a
 //! destination left: there are three.
 
-use super::machine::{Client, Machine, Server};
+use super::machine::{Client, Machine, Server, Tried};
 use super::{Effect, Effects, Failover, Own, TRIES_MAX};
 use crate::clock::Now;
 use crate::destination::Slot;
@@ -422,6 +422,15 @@ const ROWS: &[Row] = &[
         30_000,
     ),
     Row(
+        "a left try answers before the current one says anything",
+        true,
+        &[
+            ("+2000", "500 request 0, 1500 request 0, 2000 left 0 Silent, 2000 next"),
+            ("0:200", "forward, won 0, left 1 Overtaken"),
+        ],
+        32_000,
+    ),
+    Row(
         "silence is better than a 5xx",
         true,
         &[
@@ -645,15 +654,18 @@ fn the_best_of_all_responses() {
         ([404, 500], "best"),
         ([599, 500], "forward kept"),
     ] {
-        let mut failover = Failover { tries_max: 2, ..Failover::default() };
-        failover.codes.insert(codes[0]);
-        let mut story = Story::new(true, failover);
-        let first = story.step(&codes[0].to_string());
-        assert_eq!(first, format!("ACK 0, keep, left 0 Code({}), next", codes[0]));
-        let second = story.step(&format!("1:{}", codes[1]));
-        let left = format!("left 1 Code({}), ", codes[1]);
-        let left = if wants == "best" { left } else { String::new() };
-        assert_eq!(second, format!("ACK 1, {left}{wants}"), "{codes:?}");
+        for is_invite in [true, false] {
+            let mut failover = Failover { tries_max: 2, ..Failover::default() };
+            failover.codes.insert(codes[0]);
+            let mut story = Story::new(is_invite, failover);
+            let ack = |number| if is_invite { format!("ACK {number}, ") } else { String::new() };
+            let first = story.step(&codes[0].to_string());
+            assert_eq!(first, format!("{}keep, left 0 Code({}), next", ack(0), codes[0]));
+            let second = story.step(&format!("1:{}", codes[1]));
+            let left = format!("left 1 Code({}), ", codes[1]);
+            let left = if wants == "best" { left } else { String::new() };
+            assert_eq!(second, format!("{}{left}{wants}", ack(1)), "{codes:?}");
+        }
     }
 }
 
@@ -736,4 +748,38 @@ fn its_state_can_be_seen() {
     story.step("1:200");
     assert_eq!((story.machine.current(), story.machine.server()), (None, Server::Accepted));
     assert!(story.machine.is_invite() && story.machine.own_answer().is_none());
+}
+
+#[test]
+fn the_age_of_a_try_is_its_own_and_an_overtaken_one_is_not_current() {
+    let mut story = Story::new(true, Failover::default());
+    story.step("+2000");
+    story.step("+700");
+    assert_eq!([0, 1].map(|number| story.machine.age_ms(story.now, number)), [2_700, 700]);
+    story.step("0:200");
+    assert_eq!((story.machine.current(), story.machine.server()), (None, Server::Accepted));
+}
+
+#[test]
+fn a_request_that_is_no_invite_says_so_and_what_it_was_answered_with() {
+    let mut story = Story::new(false, Failover { tries_max: 1, ..Failover::default() });
+    story.step("503");
+    assert!(!story.machine.is_invite());
+    assert_eq!(story.machine.own_answer(), Some(Own::Failed));
+    let tried = story.machine.slots();
+    assert!(!tried.is_empty() && tried.contains(Slot(0)) && !tried.contains(Slot(1)));
+    assert!(Tried::NONE.is_empty());
+}
+
+#[test]
+fn without_room_for_the_best_response_ours_takes_its_place() {
+    for (has_room, wants) in [(true, "best"), (false, "500")] {
+        let codes = [404].into_iter().collect();
+        let mut story = Story::new(true, Failover { codes, ..Failover::default() });
+        assert_eq!(story.step("404"), "ACK 0, keep, left 0 Code(404), next");
+        if !has_room {
+            story.machine.nothing_kept();
+        }
+        assert_eq!(story.step("1:503"), format!("ACK 1, left 1 Code(503), {wants}"));
+    }
 }
