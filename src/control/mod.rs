@@ -8,6 +8,7 @@ mod explain;
 mod finish;
 mod history;
 mod methods;
+mod metrics;
 mod snapshot;
 mod start;
 #[cfg(test)]

@@ -11,13 +11,13 @@ use crate::destination::DestinationState;
 use crate::limits;
 
 /// A relay in this process, with a list in its own folder.
-struct Running {
+pub(super) struct Running {
     relay: Relay,
     folder: TempDir,
 }
 
 impl Running {
-    fn with(list: &str) -> Self {
+    pub(super) fn with(list: &str) -> Self {
         Self::at("127.0.0.1", list, |_| ())
     }
 
@@ -39,8 +39,16 @@ impl Running {
         Self { relay: Relay::start(&config, Options::default()).unwrap(), folder }
     }
 
-    fn commands(&self) -> Commands {
+    pub(super) fn commands(&self) -> Commands {
         self.relay.commands()
+    }
+
+    pub(super) fn traffic(&self) -> &Traffic {
+        self.relay.traffic()
+    }
+
+    pub(super) fn put_in(&self, set: u32, destination: &str, state: DestinationState) {
+        self.commands().set_state(set, &uri(destination), state, false).unwrap();
     }
 
     fn write(&self, list: &str) {

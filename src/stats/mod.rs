@@ -3,6 +3,7 @@
 //! The law that every test may assert: received + taken over = forwarded + answered + dropped + handed
 //! over.
 
+mod answers;
 mod failure;
 mod summary;
 mod totals;
@@ -10,6 +11,7 @@ mod traffic;
 
 use crossbeam::utils::CachePadded;
 
+pub use answers::{BOUNDS_MS, SlotAnswers, Times};
 pub use failure::SendFailure;
 pub use totals::{PinTotals, Totals, TransactionTotals};
 pub use traffic::{FailedCalls, SlotTraffic, Traffic};

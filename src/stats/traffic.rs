@@ -13,6 +13,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
+use super::answers::{self, SlotAnswers};
 use crate::destination::Slot;
 use crate::limits::SLOTS_MAX;
 use crate::message::Method;
@@ -23,7 +24,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// The traffic of all destinations, by worker.
 pub struct Traffic {
     /// For each worker a line for each slot; then for each worker the failed calls of each slot;
-    /// then a line for each worker.
+    /// then a line for each worker; then for each worker the answers of each slot.
     words: Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>,
     workers: usize,
 }
@@ -67,7 +68,7 @@ pub struct FailedCalls {
 impl Traffic {
     /// Returns how many words of memory are needed for this many workers.
     pub const fn words_for(workers: usize) -> usize {
-        workers * (SLOTS_MAX * (LINE_WORDS + FAILED_WORDS) + LINE_WORDS)
+        workers * (SLOTS_MAX * (LINE_WORDS + FAILED_WORDS + answers::WORDS) + LINE_WORDS)
     }
 
     /// Creates the counters in this memory, which must be zero.
@@ -109,6 +110,14 @@ impl Traffic {
             sum.answer_ms = sum.answer_ms.wrapping_add(get(ANSWER_MS));
             sum.sources |= get(SOURCES);
         }
+        sum
+    }
+
+    /// Returns how the destination with this slot answered until now.
+    pub fn answers(&self, slot: Slot) -> SlotAnswers {
+        let mut sum = SlotAnswers::default();
+        let all = (0..self.workers).map_while(|worker| self.answers_of(worker, slot));
+        all.for_each(|words| answers::add_to(&mut sum, words));
         sum
     }
 
@@ -156,6 +165,9 @@ impl Traffic {
     #[inline]
     fn count_response(&self, worker: usize, heard: &Heard) {
         let Some(line) = self.line(worker, heard.slot) else { return };
+        if let Some(words) = self.answers_of(worker, heard.slot) {
+            answers::count(words, heard);
+        }
         add(&line[HEARD], 1);
         if line[SOURCES].load(Ordering::Relaxed) != 0 {
             line[SOURCES].store(0, Ordering::Relaxed);
@@ -199,6 +211,17 @@ impl Traffic {
         }
         let start = self.workers * SLOTS_MAX * LINE_WORDS;
         let at = (worker * SLOTS_MAX + usize::from(slot.0)) * FAILED_WORDS;
+        self.words[start + at..].first_chunk()
+    }
+
+    /// Returns the words of the answers of a slot; `None` for a reserved number.
+    #[inline]
+    fn answers_of(&self, worker: usize, slot: Slot) -> Option<&answers::Words> {
+        if !is_destination(slot) || worker >= self.workers {
+            return None;
+        }
+        let start = self.workers * (SLOTS_MAX * (LINE_WORDS + FAILED_WORDS) + LINE_WORDS);
+        let at = (worker * SLOTS_MAX + usize::from(slot.0)) * answers::WORDS;
         self.words[start + at..].first_chunk()
     }
 
@@ -285,7 +308,7 @@ fn take(word: &AtomicU64) -> u64 {
 }
 
 #[inline]
-fn add(word: &AtomicU64, n: u64) {
+pub(super) fn add(word: &AtomicU64, n: u64) {
     // Only one thread writes, so nothing is lost between load and store. Relaxed: numbers, which
     // order nothing.
     word.store(word.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
@@ -407,6 +430,24 @@ mod tests {
         assert_eq!(traffic.of(Slot(SLOTS_MAX as u16 - 1)).requests, 1);
         assert_eq!(traffic.of(Slot(SLOTS_MAX as u16)), SlotTraffic::default());
         assert_eq!(traffic.of(SLOT).since(&all), SlotTraffic { sources: 0, ..Default::default() });
+    }
+
+    #[test]
+    fn answers_are_added_up_over_workers() {
+        let traffic = traffic(2);
+        let last = Slot(SLOTS_MAX as u16 - 1);
+        for (worker, slot) in [(0, SLOT), (1, SLOT), (1, Slot(0)), (1, last)] {
+            let heard = Heard { slot, ..response(200, (true, true)) };
+            traffic.count(worker, &Event::Heard(heard));
+        }
+        for (slot, wants) in [(SLOT, 2), (Slot(0), 1), (Slot(6), 0), (last, 1)] {
+            let answers = traffic.answers(slot);
+            assert_eq!((answers.classes[1], answers.last.count()), (wants, wants), "{slot:?}");
+            assert_eq!(answers.first.sum_ms, 20 * wants);
+        }
+        assert_eq!(traffic.answers(Slot(SLOTS_MAX as u16)), SlotAnswers::default());
+        assert_eq!(traffic.take_senders(), 0);
+        assert_eq!(traffic.take_failed(last), FailedCalls::default());
     }
 
     #[test]

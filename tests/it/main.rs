@@ -28,6 +28,7 @@ mod kamctl;
 mod latency;
 mod limits;
 mod loss;
+mod metrics;
 mod name_servers;
 mod names;
 mod networks;

@@ -1,10 +1,11 @@
-//! JSON-RPC over HTTP on a loopback address: a POST to any path.
+//! HTTP on a loopback address: JSON-RPC by a POST to any path, and `/metrics` by a GET.
 //!
 //! Any local process that may open a connection may command the relay. A web page in a local
 //! browser could do so too, so requests are checked: without permission a page can neither send
 //! `application/json` to another origin, nor send a `Host` of this machine if it was loaded under
 //! its own name.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
@@ -14,10 +15,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
+use futures_util::StreamExt as _;
+use futures_util::stream::poll_fn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -25,8 +28,9 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::accept::Slots;
 use super::files;
-use super::handler::Handler;
+use super::handler::{Handler, busy};
 use crate::config::Problem;
+use crate::control::metrics::Asked;
 use crate::limits;
 use crate::rpc::json::{self, Style};
 
@@ -64,11 +68,18 @@ impl Http {
 async fn answer(
     State(handler): State<Handler>,
     method: axum::http::Method,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if let Err((status, why)) = judge(&method, &headers) {
+    let is_metrics = method == axum::http::Method::GET && uri.path() == "/metrics";
+    let judged = judge_origin(&headers)
+        .and_then(|()| if is_metrics { Ok(()) } else { judge_request(&method, &headers) });
+    if let Err((status, why)) = judged {
         return (status, format!("{why}\n")).into_response();
+    }
+    if is_metrics {
+        return metrics(&handler, &uri, &headers);
     }
     let body = to_bytes(body, limits::STREAM_REQUEST_BYTES_MAX);
     let body = match timeout(Duration::from_secs(limits::HALF_REQUEST_S), body).await {
@@ -80,15 +91,24 @@ async fn answer(
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// Refuses requests that another origin could have made a browser send.
-fn judge(
-    method: &axum::http::Method,
-    headers: &HeaderMap,
-) -> Result<(), (StatusCode, &'static str)> {
+/// Answers a request for the metrics, piece by piece.
+fn metrics(handler: &Handler, uri: &Uri, headers: &HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asked = match Asked::read(uri.query().unwrap_or_default(), accept) {
+        Ok(asked) => asked,
+        Err(why) => return (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+    };
+    let Some(mut pieces) = handler.metrics(asked) else {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", busy())).into_response();
+    };
+    let pieces = poll_fn(move |context| pieces.poll_recv(context));
+    let body = Body::from_stream(pieces.map(Ok::<_, Infallible>));
+    ([(CONTENT_TYPE, asked.content_type())], body).into_response()
+}
+
+/// Refuses requests of web pages of other origins.
+fn judge_origin(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-    if method != axum::http::Method::POST {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "send a JSON-RPC request by POST"));
-    }
     if !text(HOST).is_some_and(is_loopback) {
         return Err((StatusCode::FORBIDDEN, "Host must be localhost or a loopback address"));
     }
@@ -96,6 +116,19 @@ fn judge(
     if !origin.is_none_or(is_loopback) {
         return Err((StatusCode::FORBIDDEN, "Origin must be a loopback address"));
     }
+    Ok(())
+}
+
+/// Refuses what is no JSON-RPC request, and what a page could have made a browser send without asking.
+fn judge_request(
+    method: &axum::http::Method,
+    headers: &HeaderMap,
+) -> Result<(), (StatusCode, &'static str)> {
+    if method != axum::http::Method::POST {
+        let why = "send a JSON-RPC request by POST, or GET /metrics";
+        return Err((StatusCode::METHOD_NOT_ALLOWED, why));
+    }
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let kind = text(CONTENT_TYPE).unwrap_or("").split(';').next().unwrap_or("").trim();
     if !["application/json", "application/json-rpc"].iter().any(|is| kind.eq_ignore_ascii_case(is))
     {
@@ -221,7 +254,8 @@ mod tests {
                 headers.insert(*name, value.parse().unwrap());
             }
             let method = axum::http::Method::from_bytes(method.as_bytes()).unwrap();
-            judge(&method, &headers).err().map(|(status, _)| status.as_u16())
+            let judged = judge_origin(&headers).and_then(|()| judge_request(&method, &headers));
+            judged.err().map(|(status, _)| status.as_u16())
         };
         let json = ("content-type", "application/json; charset=utf-8");
         let host = ("host", "127.0.0.1:8060");

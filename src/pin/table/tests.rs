@@ -35,6 +35,21 @@ fn what_is_put_in_is_found_and_what_is_dropped_is_not() {
 }
 
 #[test]
+fn an_estimate_is_near_the_count() {
+    let table = PinTable::new(PinMemory::on_heap(1 << 18));
+    assert_eq!(table.estimate(), 0);
+    for key in 1..=100_000_u64 {
+        put(&table, NOW, key.wrapping_mul(0x9e37_79b9_7f4a_7c15), 7);
+    }
+    let (estimate, count) = (table.estimate(), table.count());
+    assert!(estimate.abs_diff(count) < count / 10, "{estimate} of {count}");
+    // A table of less than one block is counted.
+    let small = one_bucket();
+    put(&small, NOW, 1, 7);
+    assert_eq!(small.estimate(), 1);
+}
+
+#[test]
 fn a_call_and_a_transaction_of_one_key_are_two_pins() {
     let table = one_bucket();
     put(&table, NOW, 1, 7);

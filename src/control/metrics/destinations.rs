@@ -1,0 +1,172 @@
+//! The figures of destinations, and of sets where each destination would be too much.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+
+use super::{Asked, Destination, counter, counters, gauge, gauges};
+use crate::control::state_word;
+use crate::destination::Flags;
+use crate::stats::{BOUNDS_MS, Times};
+
+/// The states, in the order of their numbers.
+const STATES: [&str; 5] = ["active", "trying", "full", "inactive", "disabled"];
+
+pub(super) fn encode(
+    all: &[Destination],
+    asked: Asked,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    states(all, encoder)?;
+    gauges_of(all, encoder, ("strowger_destination_probed", "Whether it is probed"), |to| {
+        Some(u64::from(to.listed.flags.bits() & Flags::PROBING != 0))
+    })?;
+    gauges_of(
+        all,
+        encoder,
+        ("strowger_destination_weight", "Its attribute weight, if it has one"),
+        |to| to.weight.map(u64::from),
+    )?;
+    gauges_of(
+        all,
+        encoder,
+        ("strowger_destination_calls", "Its calls in progress, in sets that count them"),
+        |to| to.listed.calls,
+    )?;
+    let help = "How long its last answer to a probe took";
+    let mut family = gauges(encoder, "strowger_destination_probe_seconds", help)?;
+    for to in all {
+        if let Some(ms) = to.listed.answer_ms {
+            gauge(&mut family, &to.labels, Duration::from_millis(ms).as_secs_f64())?;
+        }
+    }
+    requests(all, encoder)?;
+    let help = "Requests that it has answered, provisionally or finally";
+    let mut family = counters(encoder, "strowger_destination_answered", help)?;
+    for to in all {
+        counter(&mut family, &to.labels, to.traffic.answered)?;
+    }
+    responses(all, encoder)?;
+    times(all, asked, encoder)
+}
+
+fn states(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Its state: 0 active, 1 trying, 2 full, 3 inactive, 4 disabled";
+    let mut family = gauges(encoder, "strowger_destination_state", help)?;
+    for to in all {
+        let word = state_word(to.listed.flags);
+        let number = STATES.iter().position(|state| *state == word).unwrap_or(STATES.len());
+        gauge(&mut family, &to.labels, number as u64)?;
+    }
+    let help = "Whether it is in this state";
+    let mut family = gauges(encoder, "strowger_destination_in_state", help)?;
+    for to in all {
+        let word = state_word(to.listed.flags);
+        for state in STATES {
+            let labels = (to.labels.clone(), [("state", state)]);
+            gauge(&mut family, &labels, u64::from(state == word))?;
+        }
+    }
+    gauges_of(
+        all,
+        encoder,
+        ("strowger_destination_selectable", "Whether it can be chosen for new requests"),
+        |to| Some(u64::from(to.listed.flags.is_selectable() && to.listed.slot.is_some())),
+    )
+}
+
+fn gauges_of(
+    all: &[Destination],
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    value: impl Fn(&Destination) -> Option<u64>,
+) -> fmt::Result {
+    let mut family = gauges(encoder, name, help)?;
+    for to in all {
+        if let Some(value) = value(to) {
+            gauge(&mut family, &to.labels, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn requests(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "New requests that were sent to it, without copies and requests in a dialog";
+    let mut family = counters(encoder, "strowger_destination_requests", help)?;
+    for to in all {
+        let others = to.traffic.requests.wrapping_sub(to.traffic.calls);
+        for (method, count) in [("INVITE", to.traffic.calls), ("other", others)] {
+            counter(&mut family, &(to.labels.clone(), [("method", method)]), count)?;
+        }
+    }
+    Ok(())
+}
+
+fn responses(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Its responses by class, copies and those to requests in a dialog included";
+    let mut family = counters(encoder, "strowger_destination_responses", help)?;
+    for to in all {
+        for (count, class) in to.answers.classes.iter().zip(1..) {
+            let labels = (to.labels.clone(), [("class", format!("{class}xx"))]);
+            counter(&mut family, &labels, *count)?;
+        }
+    }
+    Ok(())
+}
+
+/// The histograms: of sets, and of destinations if they are asked for.
+fn times(all: &[Destination], asked: Asked, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let kinds: [(&str, &str, TimesOf); 2] = [
+        ("first_response", "From a call to its first response", |to| &to.answers.first),
+        ("final_response", "From a call to its final response", |to| &to.answers.last),
+    ];
+    for (what, help, times_of) in kinds {
+        let mut sets: BTreeMap<u32, Times> = BTreeMap::new();
+        for to in all {
+            sets.entry(to.set).or_default().add(times_of(to));
+        }
+        let name = format!("strowger_set_{what}_seconds");
+        let mut family = histograms(encoder, &name, help)?;
+        for (set, times) in sets {
+            histogram(&mut family, &[("set", set)], &times)?;
+        }
+        if !asked.histograms_by_destination {
+            continue;
+        }
+        let name = format!("strowger_destination_{what}_seconds");
+        let mut family = histograms(encoder, &name, help)?;
+        for to in all {
+            histogram(&mut family, &to.labels, times_of(to))?;
+        }
+    }
+    Ok(())
+}
+
+type TimesOf = fn(&Destination) -> &Times;
+
+fn histograms<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
+    encoder.encode_descriptor(name, help, None, MetricType::Histogram)
+}
+
+fn histogram(
+    family: &mut MetricEncoder<'_>,
+    labels: &impl EncodeLabelSet,
+    times: &Times,
+) -> fmt::Result {
+    let bounds = BOUNDS_MS.iter().map(|ms| f64::from(*ms) / 1e3).chain([f64::INFINITY]);
+    let buckets: Vec<_> = bounds.zip(times.counts).collect();
+    let mut one = family.encode_family(labels)?;
+    one.encode_histogram::<[(&str, &str); 0]>(
+        times.sum().as_secs_f64(),
+        times.count(),
+        &buckets,
+        None,
+    )
+}
