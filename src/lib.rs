@@ -21,6 +21,7 @@
 //! | [`worker`] | how does it get through: one thread per core |
 //! | [`rpc`] | what do operators' tools send and receive |
 //! | [`source`], [`resolve`], [`control`] | where do destinations and their addresses come from; start, reload, shutdown |
+//! | [`tune`] | what should this machine be set to
 //! | [`import`] | what does Kamailio's configuration file say |
 //! | [`demo`] | how does all of it look at work |
 //!
@@ -65,6 +66,8 @@ mod sync;
 pub mod transaction;
 #[cfg(not(loom))]
 pub mod transport;
+#[cfg(not(loom))]
+pub mod tune;
 mod words;
 #[cfg(not(loom))]
 pub mod worker;

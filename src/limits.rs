@@ -774,3 +774,16 @@ pub(crate) const CALL_SWEEP_PARTS: usize = 8;
 
 /// The highest limit of calls in progress: Kamailio's for `maxload`.
 pub const CALLS_IN_PROGRESS_MAX: u32 = i32::MAX as u32;
+
+/// Bytes of a recorded machine: 30 KB for one of 128 cores and a card with 64 queues, and much room.
+pub const MACHINE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of one file that `strowger tune` reads: `softnet_stat` has 150 a core.
+pub(crate) const MACHINE_FILE_BYTES_MAX: u64 = 256 << 10;
+
+/// Files that `strowger tune` reads: for each of 512 cores five, and for each of 8 cards with 512
+/// queues six a queue.
+pub(crate) const MACHINE_FILES_MAX: usize = 32 << 10;
+
+/// Bytes of the list of tracked connections that are looked through for ours: some 100,000 lines.
+pub(crate) const CONNTRACK_BYTES_MAX: u64 = 16 << 20;

@@ -9,6 +9,7 @@
 mod batch;
 mod bpf;
 mod errors;
+mod ethtool;
 mod memory;
 mod name;
 mod options;
@@ -17,6 +18,7 @@ mod thread;
 pub(crate) use batch::{Batch, Received};
 pub(crate) use bpf::{MapKind, bpf_load_reuseport, bpf_map, bpf_map_put_socket};
 pub(crate) use errors::{ErrorReader, queue_errors};
+pub(crate) use ethtool::ethtool;
 pub use memory::Mapping;
 pub(crate) use options::{
     allow_fragments, attach_reuseport, force_receive_buffer, force_send_buffer, socket_drops,
