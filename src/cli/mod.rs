@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod show;
 mod state;
+mod tune;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ enum Command {
     PingActive(state::PingActiveArgs),
     Hash(ask::HashArgs),
     Oclist(ask::OclistArgs),
+    Tune(tune::TuneArgs),
 }
 
 /// Does what the command line says.
@@ -81,5 +83,6 @@ pub(crate) fn main() -> ExitCode {
         Command::PingActive(args) => state::ping_active(&args),
         Command::Hash(args) => ask::hash(&args),
         Command::Oclist(args) => ask::oclist(&args),
+        Command::Tune(args) => tune::run(&args),
     }
 }
