@@ -37,4 +37,5 @@ mod reload_storm;
 mod showcase;
 mod stacks;
 mod states;
+mod tune;
 mod workers;
