@@ -182,9 +182,10 @@ pub(crate) const WHEEL_SLOTS: usize = 8_192;
 /// Bytes before each received datagram, so that a forwarded request leaves from the slot that it
 /// was received into: the lines we insert are written there, and only what stands before them moves.
 ///
-/// A Via of 20 bytes, a sent-by of up to 260, branch and parameter of 120; two Record-Routes of
-/// 160 and a sent-by each; Max-Forwards and Max-Breadth of 40; `received` and `rport` of 70. A name
-/// as long as names can be needs some 1,260 bytes, an address 510: what does not fit is copied.
+/// A Via of 20 bytes, a sent-by of up to 260, branch and parameter of 120, the offer of overload
+/// control of 18; two Record-Routes of 160 and a sent-by each; Max-Forwards and Max-Breadth of 40;
+/// `received` and `rport` of 70. A name as long as names can be needs some 1,280 bytes, an address
+/// 530: what does not fit is copied.
 pub const HEADROOM_BYTES: usize = 768;
 
 /// Slots for destinations: a slot's number is 16 bits wide, and the last 16 are reserved.
@@ -740,6 +741,14 @@ pub(crate) const LIMIT_DRAWS_MAX: usize = 4;
 /// After that, how many addresses are looked at one after the other. A look costs at most three cache
 /// misses, 0.3 us, so a call for a set that is full costs at most 80 us more.
 pub(crate) const LIMIT_LOOKS_MAX: usize = 256;
+
+/// The longest time that a report of overload is obeyed, in milliseconds: an hour. Servers report again
+/// with every response, usually for half a second (RFC 7339 §4.3).
+pub(crate) const OC_VALIDITY_MS_MAX: u32 = 3_600_000;
+
+/// How long the end of overload control is remembered, in milliseconds, so that a report that was sent
+/// before it and arrives after it does not count: no response is repeated for longer than 64*T1.
+pub(crate) const OC_END_MS: u32 = 32_000;
 
 /// The most seconds in the Retry-After of a call that is over a limit.
 pub(crate) const RETRY_AFTER_S_MAX: u64 = 3_600;

@@ -256,6 +256,7 @@ impl Relay {
         };
         let wanted = match answer {
             Answer::NoDestination => 404,
+            Answer::Overloaded => 503,
             other => other.label().parse().expect("a code"),
         };
         assert_eq!(code, wanted);

@@ -48,7 +48,7 @@ pub(crate) fn oclist(args: &OclistArgs) -> ExitCode {
     show::reply(args.socket.ask("dispatcher.oclist", &json!([args.set])), false, |reply| {
         let rows = reply.as_array().map_or(&[][..], Vec::as_slice);
         let Some(names) = rows.first().and_then(Value::as_object) else {
-            return format!("set {}: no overload control is kept", args.set);
+            return format!("set {} has no destinations", args.set);
         };
         let names: Vec<&str> = names.keys().map(String::as_str).collect();
         let mut table = show::table(&names);

@@ -138,7 +138,7 @@ fn rows(listing: &Value) -> String {
                 let word = if is_reached { field(address, "state") } else { "not reached".into() };
                 let state = show::state(&word, &letters);
                 let is_told = is_reached && word != "active";
-                let why = if is_told { field(address, "reason") } else { slow_start(address) };
+                let why = if is_told { field(address, "reason") } else { share(address) };
                 row(&field(address, "address"), state, address, &why, at == 0);
             }
             if addresses.is_empty() {
@@ -154,6 +154,22 @@ fn rows(listing: &Value) -> String {
     let numbers = 4..5 + usize::from(counts_calls) + usize::from(shows_latency);
     show::right(&mut table, &std::iter::once(0).chain(numbers).collect::<Vec<_>>());
     show::text(&table)
+}
+
+/// Says why an address does not take all of its share, if it does not.
+fn share(address: &Value) -> String {
+    let reasons = [slow_start(address), overload(address)];
+    reasons.into_iter().filter(|reason| !reason.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Returns how much less an overloaded address asks for.
+fn overload(address: &Value) -> String {
+    let overload = &address["overload"];
+    let told = overload["left_ms"].as_u64().map(|ms| {
+        let percent = field(overload, "percent");
+        format!("overloaded: {percent} % of its new requests are kept from it for {ms} ms more")
+    });
+    told.unwrap_or_default()
 }
 
 /// Returns how much of its share an address takes, if that still grows.
@@ -244,6 +260,12 @@ mod tests {
         let wants = "active (AP)  slow start: 40 % of its share, all of it in 18 s";
         let told = text(&counting).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(told.ends_with(&wants.split_whitespace().collect::<Vec<_>>().join(" ")), "{told}");
+        let back = &mut counting["sets"][0]["records"][1]["addresses"][1];
+        back["overload"] = json!({ "percent": 30, "left_ms": 412 });
+        let told = text(&counting).split_whitespace().collect::<Vec<_>>().join(" ");
+        let wants =
+            "in 18 s; overloaded: 30 % of its new requests are kept from it for 412 ms more";
+        assert!(told.ends_with(wants), "{told}");
         assert_eq!(text(&json!({ "sets": [] })), "no destinations");
         let drained = text(&json!({ "draining": true, "sets": [] }));
         let says = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";

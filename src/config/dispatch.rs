@@ -22,6 +22,7 @@ const SET_KEYS: &[&str] = &[
     "hash_user_only",
     "use_default",
     "load_factor",
+    "overload_control",
     "spill_over",
     "slow_start_ms",
     "forwarding",
@@ -125,6 +126,9 @@ pub(super) fn read_sets(
 fn read_set_keys(document: &mut Document, section: &Section, set: &mut SetPolicy) {
     read_choosing(document, section, set);
     failover::read(document, section, set);
+    if let Some(value) = section.boolean(document, "overload_control") {
+        set.overload_control = value;
+    }
     if let Some(value) = section.boolean(document, "record_route") {
         set.record_route = value;
     }

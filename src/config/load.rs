@@ -145,6 +145,9 @@ impl Draft {
     }
 
     fn new(mut config: Config, source: Option<Source>, problems: Vec<Problem>) -> Self {
+        let sets = || config.sets.values().chain([&config.set_default]);
+        config.policy.is_stateful = sets().any(|set| set.stateful.is_some());
+        config.policy.controls_overload = sets().any(SetPolicy::controls_overload);
         config.warnings.extend(warnings(&config));
         let has_source = source.is_some();
         if let Some(source) = source {
@@ -193,9 +196,6 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
     if let Some(section) = top.section(document, "set") {
         config.sets = dispatch::read_sets(document, &section, &config.set_default);
     }
-    let is_stateful = |set: &SetPolicy| set.stateful.is_some();
-    config.policy.is_stateful =
-        is_stateful(&config.set_default) || config.sets.values().any(is_stateful);
     let mut source = None;
     if let Some(section) = top.section(document, "destinations") {
         let (read, has_source) = destinations::read(document, &section);

@@ -288,6 +288,25 @@ fn stateful_sets() {
 }
 
 #[test]
+fn sets_with_overload_control() {
+    let has = |text: &str| {
+        let config = read(&format!("{MINIMAL}{text}")).unwrap();
+        let of = SetPolicy::controls_overload;
+        (config.policy.controls_overload, of(&config.set_default), config.sets.values().any(of))
+    };
+    assert_eq!(has(""), (false, false, false));
+    assert_eq!(has("[dispatch]\noverload_control = true\n"), (true, true, false));
+    assert_eq!(has("[dispatch]\nalgorithm = 64\noverload_control = false\n"), (true, true, false));
+    assert_eq!(has("[set.2]\nalgorithm = \"overload-control\"\n"), (true, false, true));
+    assert_eq!(has("[set.2]\noverload_control = true\nalgorithm = 8\n"), (true, false, true));
+    let text = "[dispatch]\noverload_control = true\n[set.2]\noverload_control = false\n";
+    assert_eq!(has(text), (true, true, false));
+    let flags = Flags { algorithm: Some("64".into()), ..Flags::default() };
+    let config = Config::from_text(Path::new("strowger.toml"), MINIMAL, &flags).unwrap();
+    assert!(config.policy.controls_overload);
+}
+
+#[test]
 fn how_sets_choose() {
     let text = "[relay]\nlisten = [\"udp:192.0.2.1\"]\n[destinations]\nsource = \"list:d\"\n[dispatch]\nalgorithm = \"from-hash\"\ncompat = \"kamailio\"\nhash_user_only = true\n[set.1]\nalgorithm = \"consistent\"\nhash_over = \"from.user+to.user\"\ncompat = \"none\"\n[set.2]\nuse_default = true\n";
     let config = read(text).unwrap();
@@ -391,11 +410,6 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     ),
     (
         "dispatch",
-        "algorithm = 64",
-        "[dispatch] algorithm: algorithm 64 (overload-control) is not available in this version: write \"round-robin\": no overload reports are read",
-    ),
-    (
-        "dispatch",
         "slow_start_ms = 3_600_001",
         "[dispatch] slow_start_ms: 3600001 is out of range: write a number from 0 to 3600000 ms, 0 for none",
     ),
@@ -418,7 +432,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     (
         "dispatch",
         "algorithm = 16",
-        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 11, 13 to 15) or a name",
+        "[dispatch] algorithm: 16 is not the number of an algorithm: write a number of Kamailio's (0 to 11, 13 to 15, 64) or a name",
     ),
     (
         "dispatch",
@@ -586,7 +600,7 @@ const WRONG_LINES: &[(&str, &str, &str)] = &[
     (
         "set.2",
         "algorithm = 12",
-        "[set.2] algorithm: algorithm 12 (parallel) is not available in this version: write \"first\"",
+        "[set.2] algorithm: algorithm 12 (parallel) is not available in this version: a call would go to all destinations at once: write \"first\", and forwarding = \"stateful\" to try the next one if that fails",
     ),
     (
         "dispatch",

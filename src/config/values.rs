@@ -262,14 +262,14 @@ pub(super) const HASH_OVER: &str =
 
 /// What is right instead of a number or name that is not one.
 const NUMBERS: &str =
-    "write a number of Kamailio's (0 to 11, 13 to 15) or a name, such as 4 or \"round-robin\"";
+    "write a number of Kamailio's (0 to 11, 13 to 15, 64) or a name, such as 4 or \"round-robin\"";
 
-const ALGORITHMS_LATER: Later = &[
-    ("parallel", "write \"first\": a stateless relay cannot fork, it sends to the first one"),
-    ("overload-control", "write \"round-robin\": no overload reports are read"),
-];
+const ALGORITHMS_LATER: Later = &[(
+    "parallel",
+    "a call would go to all destinations at once: write \"first\", and forwarding = \"stateful\" to try the next one if that fails",
+)];
 
-const NUMBERS_LATER: &[(u64, &str)] = &[(12, "parallel"), (64, "overload-control")];
+const NUMBERS_LATER: &[(u64, &str)] = &[(12, "parallel")];
 
 #[cfg(test)]
 mod tests {
@@ -358,8 +358,7 @@ mod tests {
             ("4", None),
             ("round-robn", Some("\"round-robn\" is not an algorithm")),
             ("12", Some("algorithm 12 (parallel) is not available")),
-            ("64", Some("algorithm 64 (overload-control) is not available")),
-            ("overload-control", Some("\"overload-control\" is not available")),
+            ("64", None),
             ("63", Some("63 is not the number")),
             ("-1", Some("\"-1\" is not an algorithm")),
         ] {

@@ -37,6 +37,8 @@ pub enum Algorithm {
     RoundRobinOrFirst,
     /// By `weight` among those with the lowest priority number; 15.
     PriorityWeight,
+    /// Round robin, with overload control; 64.
+    OverloadControl,
     /// By `weight`, without bursts.
     Weighted,
     /// Of two at random, the one with fewer calls in progress.
@@ -92,6 +94,7 @@ impl Algorithm {
         (Self::Latency, "latency", Some(13)),
         (Self::RoundRobinOrFirst, "round-robin-or-first", Some(14)),
         (Self::PriorityWeight, "priority-weight", Some(15)),
+        (Self::OverloadControl, "overload-control", Some(64)),
         (Self::Weighted, "weighted", None),
         (Self::Consistent, "consistent", None),
         (Self::LeastCalls, "least-calls", None),

@@ -7,7 +7,7 @@
 //! whole again, and each call moves it on by one interval. A call conforms if the word is less than a
 //! burst ahead of now.
 
-use super::Budget;
+use super::{Budget, Overload};
 use crate::clock::Now;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -33,6 +33,8 @@ pub enum Over {
     SourcesFull,
     /// Calls in progress.
     Calls,
+    /// It is overloaded, and asks for less.
+    Overload,
 }
 
 /// How busy a destination or a set is.
@@ -44,6 +46,8 @@ pub struct Load {
     calls: AtomicU64,
     /// Tries of a stateful set.
     tries: Budget,
+    /// How much less a destination asks for.
+    overload: Overload,
     /// How long it takes to answer, in microseconds; 0 if that is not known.
     answer_us: AtomicU64,
     /// What its latency takes from its priority, in milliseconds.
@@ -150,6 +154,11 @@ impl Load {
     /// Returns the tries of a stateful set.
     pub fn tries(&self) -> &Budget {
         &self.tries
+    }
+
+    /// Returns how much less it asks for.
+    pub fn overload(&self) -> &Overload {
+        &self.overload
     }
 
     /// Returns how many calls are in progress.

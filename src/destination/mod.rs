@@ -8,6 +8,7 @@ mod flags;
 pub mod hash;
 mod key;
 mod load;
+mod overload;
 mod record;
 mod set;
 mod source_rates;
@@ -21,10 +22,11 @@ pub use choose::Ask;
 pub use flags::{DestinationState, Flags};
 pub use key::{HeaderField, Key, KeyHasher, Part, UriOf};
 pub use load::{Limits, Load, Over, WHOLE_SHARE, default_burst};
+pub use overload::{Asked, Overload};
 pub use record::{
     Address, Attributes, DestinationUri, Host, Origin, Record, Resolved, SocketName, UriError,
 };
-pub use set::{Picked, Set};
+pub use set::{Fit, Picked, Set};
 pub use source_rates::{Pair, SourceRates};
 pub use table::{Destination, Known, NextHop, SourceMatch, Table};
 

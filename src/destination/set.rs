@@ -1,5 +1,6 @@
 //! A set, and how a destination is chosen from it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::choose::{Ask, Choice, Chooser, Compares};
@@ -47,6 +48,18 @@ pub enum Picked {
     Nothing,
 }
 
+/// Whether a destination takes a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fit {
+    /// It does.
+    Takes,
+    /// It has no room.
+    Full,
+    /// It would have room, but asks for less: the request is redirected to another one, which gets it
+    /// besides its own turns.
+    Redirects,
+}
+
 impl Set {
     /// Returns the next destination; `None` if none is active.
     ///
@@ -76,7 +89,7 @@ impl Set {
         ask: &Ask,
         load: impl Fn(Slot) -> Option<u64>,
         passes_over: impl Fn(Slot) -> bool,
-        fits: impl FnMut(Slot) -> bool,
+        fits: impl FnMut(Slot) -> Fit,
     ) -> Picked {
         self.pick_fitting(ask, |turns, _| take(turns), load, passes_over, fits)
     }
@@ -87,7 +100,7 @@ impl Set {
         ask: &Ask,
         load: impl Fn(Slot) -> Option<u64>,
         passes_over: impl Fn(Slot) -> bool,
-        fits: impl FnMut(Slot) -> bool,
+        fits: impl FnMut(Slot) -> Fit,
     ) -> Picked {
         self.pick_fitting(
             ask,
@@ -104,8 +117,23 @@ impl Set {
         turn: impl Fn(&AtomicU64, u64) -> u64 + Copy,
         load: impl Fn(Slot) -> Option<u64>,
         passes_over: impl Fn(Slot) -> bool,
-        mut fits: impl FnMut(Slot) -> bool,
+        mut fits: impl FnMut(Slot) -> Fit,
     ) -> Picked {
+        let is_redirected = Cell::new(false);
+        let mut fits = |slot| match fits(slot) {
+            Fit::Takes => true,
+            Fit::Full => false,
+            Fit::Redirects => {
+                is_redirected.set(true);
+                false
+            }
+        };
+        // Where one redirects a request to is unpredictable, and by the weights: if the turns of the
+        // others were taken for it, they would not get more than before, and the one that asks for less
+        // a larger part of what is left.
+        let turn = |turns: &AtomicU64, drawn: u64| {
+            if is_redirected.get() { ask.again(drawn).entropy } else { turn(turns, drawn) }
+        };
         let by_load = self.chooser.pick_by_load(ask, load);
         let Some(first) = by_load.or_else(|| self.pick(ask, |turns| turn(turns, 0))) else {
             return Picked::Nothing;

@@ -22,6 +22,10 @@ const LEFT: &[(&[&str], &str)] = &[
     (&["ds_mark_dst", "ds_mark_addr"], "live traffic and probes say which destination is inactive"),
     (&["ds_load_update", "ds_load_unset"], "the relay itself sees where a call begins and ends"),
     (
+        &["ds_oc_set_attrs"],
+        "the relay reads reports of overload itself: algorithm = 64, or overload_control = true",
+    ),
+    (
         &[
             "ds_list_exists",
             "ds_list_exist",
@@ -29,7 +33,6 @@ const LEFT: &[(&[&str], &str)] = &[
             "ds_dsg_fetch",
             "ds_dsg_fetch_uri",
             "ds_reload",
-            "ds_oc_set_attrs",
         ],
         "there is no script: see strowger list and strowger reload",
     ),

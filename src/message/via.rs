@@ -209,7 +209,7 @@ impl Via {
 /// Returns whether this is the name, in any case. Nearly always it is written as here, and comparing
 /// letter by letter takes ten times as long.
 #[inline]
-fn is_named(text: &[u8], name: &[u8]) -> bool {
+pub(super) fn is_named(text: &[u8], name: &[u8]) -> bool {
     text == name || text.eq_ignore_ascii_case(name)
 }
 

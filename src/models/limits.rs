@@ -4,6 +4,7 @@ use super::*;
 use crate::calls::{CallKey, CallTable, Phase};
 use crate::destination::{Limits, Load, Over, Pair, SourceRates};
 use crate::limits::CALL_SWEEP_PARTS;
+use crate::message::{OcSeq, OverloadReport};
 
 /// Two at once, then one a second.
 const RATE: Limits = Limits { calls_per_second: 1, burst: 2, calls_max: 0 };
@@ -98,6 +99,49 @@ fn an_entry_that_is_given_away_is_added_anew() {
         for pair in 2..=8 {
             assert_eq!(rates.look(later, Pair(pair), ONE), Err(Over::SourceRate));
         }
+    });
+}
+
+/// Two workers take reports of one destination, of which the newer one is to win.
+#[test]
+fn of_two_reports_of_overload_the_newer_one_counts() {
+    for has_expired in [false, true] {
+        explore(Bound::None, move || {
+            let load = Shared::new(Load::default());
+            let report = |percent, validity_ms, seq| OverloadReport {
+                percent,
+                validity_ms,
+                seq: OcSeq::new(0, seq).unwrap(),
+            };
+            load.overload().report(NOW, &report(10, 100, 9));
+            let later = NOW.plus_ms(if has_expired { 100 } else { 0 });
+            let first = if has_expired { 1 } else { 10 };
+            let shared = Shared::clone(&load);
+            let other = thread::spawn(move || {
+                shared.overload().report(later, &report(20, 300, first));
+            });
+            load.overload().report(later, &report(30, 500, first + 1));
+            other.join().unwrap();
+            let asked = load.overload().asked(later).unwrap();
+            assert_eq!((asked.percent, asked.seq.bits()), (30, first + 1));
+            assert!(matches!(asked.left_ms, 300 | 500), "{asked:?}");
+        });
+    }
+}
+
+/// Each turn is drawn once, so exactly as many are kept away as asked for.
+#[test]
+fn of_the_turns_of_two_workers_as_many_are_kept_away_as_of_one() {
+    explore(Bound::None, || {
+        let load = Shared::new(Load::default());
+        let seq = OcSeq::default();
+        load.overload().report(NOW, &OverloadReport { percent: 50, validity_ms: 500, seq });
+        let workers = (0..2).map(|_| {
+            let load = Shared::clone(&load);
+            thread::spawn(move || [0; 2].map(|_| load.overload().take(NOW, true)))
+        });
+        let kept = join(workers.collect()).into_iter().flatten().filter(|kept| *kept).count();
+        assert_eq!(kept, 2, "of the places 0, 61, 22 and 83");
     });
 }
 

@@ -14,6 +14,7 @@
 //! | pin counters, `sweep_at`, `swept_ms` | nothing: numbers; one thread sweeps | counts asserted in [`claims`] |
 //! | `Turns`, `Place::turns` | nothing: each number is drawn once | [`turns`] |
 //! | `Load`: the time of a rate, the calls in progress | nothing: a single word, changed by compare-and-swap | [`limits`]; its tests with real threads |
+//! | `Overload`: the newest report, until when it counts, the turns | the time of a report before the report; each turn is drawn once | [`limits`] |
 //! | `SourceRates`: the entries | a single word is complete by itself; a fence between adding an entry and the look for another | [`limits`]; its tests with real threads |
 //! | `CallTable`: the calls, how many there are, `sweep_at` and counters | nothing: a single word is complete by itself; a call's messages follow its INVITE, which leaves after its word is stored | [`limits`]; its tests with real threads |
 //! | `EmergencyCounters` | nothing: numbers | by argument |

@@ -37,6 +37,8 @@ pub const ANSWERED_OVER_RATE: Slot = Slot(u16::MAX - 3);
 pub const ANSWERED_OVER_CALLS: Slot = Slot(u16::MAX - 4);
 /// Stored instead of a destination: we answered that its source was over its limit.
 pub const ANSWERED_OVER_SOURCE_RATE: Slot = Slot(u16::MAX - 5);
+/// Stored instead of a destination: we answered that all destinations are overloaded.
+pub const ANSWERED_OVERLOADED: Slot = Slot(u16::MAX - 6);
 /// Stored instead of a destination: none is known.
 pub const NO_SLOT: Slot = Slot(u16::MAX - 2);
 

@@ -77,7 +77,8 @@ fn write_status_line(at: &Arrival, outbox: &mut Outbox, with: Answer, form: Form
         Answer::Terminated => (487, "Request Terminated"),
         // A repeated response is not written anew, so its name stands for none.
         Answer::Failed | Answer::Repeated => (500, "Server Internal Error"),
-        Answer::Unavailable => (503, "Service Unavailable"),
+        // Without Retry-After, after which the caller would send nothing at all (RFC 7339 §5.10).
+        Answer::Overloaded | Answer::Unavailable => (503, "Service Unavailable"),
         Answer::Version => (505, "Version Not Supported"),
         Answer::TooLarge => (513, "Message Too Large"),
     };

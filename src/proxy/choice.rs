@@ -9,7 +9,7 @@ use super::request::hop_to;
 use super::source::SourceLimit;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core, SetPolicy};
-use crate::destination::{Ask, Limits, Load, Over, Picked, Set, Slot};
+use crate::destination::{Ask, Fit, Limits, Load, Over, Picked, Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
 use crate::transaction::{Tried, WhenFull, count};
@@ -49,7 +49,7 @@ trait Mode {
         set: &Set,
         ask: &Ask,
         passes_over: impl Fn(Slot) -> bool,
-        fits: impl FnMut(Slot) -> bool,
+        fits: impl FnMut(Slot) -> Fit,
     ) -> Picked;
     /// Returns whether these limits allow one more call.
     fn count(at: &Arrival, load: &Load, limits: Limits, counts: Counts) -> Result<(), Over>;
@@ -59,6 +59,10 @@ trait Mode {
     fn count_source(at: &Arrival, limit: SourceLimit, to: Slot) -> Result<(), Over>;
     /// Counts one more call to this destination, whatever the limit of its source says.
     fn count_source_anyway(at: &Arrival, limit: SourceLimit, to: Slot);
+    /// Returns whether this request is kept from a destination that asks for less.
+    fn is_kept_away(at: &Arrival, load: &Load, is_invite: bool) -> bool;
+    /// Gives a call back that was counted for the limit of its source to this destination.
+    fn give_source_back(at: &Arrival, limit: SourceLimit, to: Slot);
     /// Counts a call that found no room in the table of sources.
     fn count_full(at: &Arrival);
     /// Counts an emergency call at a limit.
@@ -81,7 +85,7 @@ impl Mode for Taking {
         set: &Set,
         ask: &Ask,
         passes_over: impl Fn(Slot) -> bool,
-        fits: impl FnMut(Slot) -> bool,
+        fits: impl FnMut(Slot) -> Fit,
     ) -> Picked {
         set.choose_fitting(ask, |slot| compared(at, set, ask, slot), passes_over, fits)
     }
@@ -100,6 +104,14 @@ impl Mode for Taking {
 
     fn count_source_anyway(at: &Arrival, limit: SourceLimit, to: Slot) {
         limit.take_anyway(at, to);
+    }
+
+    fn is_kept_away(at: &Arrival, load: &Load, is_invite: bool) -> bool {
+        load.overload().take(at.now, is_invite)
+    }
+
+    fn give_source_back(at: &Arrival, limit: SourceLimit, to: Slot) {
+        limit.give_back(at, to);
     }
 
     fn count_full(at: &Arrival) {
@@ -133,7 +145,7 @@ impl Mode for Looking {
         set: &Set,
         ask: &Ask,
         passes_over: impl Fn(Slot) -> bool,
-        fits: impl FnMut(Slot) -> bool,
+        fits: impl FnMut(Slot) -> Fit,
     ) -> Picked {
         set.peek_fitting(ask, |slot| compared(at, set, ask, slot), passes_over, fits)
     }
@@ -150,6 +162,12 @@ impl Mode for Looking {
 
     fn count_source_anyway(_: &Arrival, _: SourceLimit, _: Slot) {}
 
+    fn is_kept_away(at: &Arrival, load: &Load, is_invite: bool) -> bool {
+        load.overload().look(at.now, is_invite)
+    }
+
+    fn give_source_back(_: &Arrival, _: SourceLimit, _: Slot) {}
+
     fn count_full(_: &Arrival) {}
 
     fn count_emergency(_: &Arrival, _: bool) {}
@@ -160,6 +178,15 @@ impl Mode for Looking {
 }
 
 impl Counts {
+    /// Returns what a request counts for that found the set by this rule.
+    fn of_request(is_invite: bool, rule: Rule, policy: &SetPolicy, set: &Set) -> Self {
+        Self {
+            is_call: is_invite && rule == Rule::Turn,
+            is_in_progress: is_invite && (policy.limits.calls_max > 0 || set.counts_calls()),
+            passes: false,
+        }
+    }
+
     /// Returns the limits that it counts for.
     fn of(self, limits: Limits) -> Limits {
         if self.is_call { limits } else { limits.without_rate() }
@@ -393,8 +420,8 @@ impl Core {
             let slot = M::challenge(at, key, self.message.cseq_number as u8);
             let is_known = |slot: &Slot| set.is_some_and(|set| set.is_active(*slot));
             if let Some((slot, set)) = slot.filter(is_known).zip(set) {
-                let pick = |fits: &mut dyn FnMut(Slot) -> bool| {
-                    if fits(slot) { Picked::To(slot) } else { Picked::NoneFits }
+                let pick = |fits: &mut dyn FnMut(Slot) -> Fit| {
+                    if fits(slot) == Fit::Takes { Picked::To(slot) } else { Picked::NoneFits }
                 };
                 return self.within_limits::<M>(at, set, Rule::Challenge, tried, pick);
             }
@@ -422,19 +449,16 @@ impl Core {
         set: &Set,
         rule: Rule,
         tried: &Tried,
-        pick: impl FnOnce(&mut dyn FnMut(Slot) -> bool) -> Picked,
+        pick: impl FnOnce(&mut dyn FnMut(Slot) -> Fit) -> Picked,
     ) -> Offer {
         let policy = at.snapshot.set_policy(set.id);
         let limits = policy.limits;
         let is_invite = self.message.method == Method::Invite;
+        let mut counts = Counts::of_request(is_invite, rule, policy, set);
         // A call that was tried before is a call of its set already. Its set counts it twice until it has
         // ended at the destination before.
         let is_first = tried.is_empty();
-        let mut counts = Counts {
-            is_call: is_invite && rule == Rule::Turn && is_first,
-            is_in_progress: is_invite && (limits.calls_max > 0 || set.counts_calls()),
-            passes: false,
-        };
+        counts.is_call &= is_first;
         if counts.is_any() && !is_first {
             M::count_anyway(at, set.load(), limits, counts);
         } else if counts.is_any()
@@ -447,18 +471,29 @@ impl Core {
             M::count_anyway(at, set.load(), limits, counts);
         }
         let source_limit = counts.source_limit(at, policy);
+        // A request that answers a challenge has been let through before.
+        let controls_overload = policy.controls_overload() && rule == Rule::Turn;
+        let mut is_redirected = false;
         let mut refused = None;
         let mut picked = pick(&mut |slot| {
             if tried.contains(slot) {
-                return false;
+                return Fit::Full;
             }
-            match count_at::<M>(at, slot, counts, source_limit) {
-                Ok(()) => true,
-                Err(over) => {
-                    refused.get_or_insert((slot, over));
-                    false
-                }
+            let mut counted = count_at::<M>(at, slot, counts, source_limit);
+            if controls_overload
+                && counted.is_ok()
+                && self.is_kept_away::<M>(at, slot, is_redirected)
+            {
+                give_back_at::<M>(at, slot, counts, source_limit);
+                counted = Err(Over::Overload);
             }
+            let Err(over) = counted else { return Fit::Takes };
+            refused.get_or_insert((slot, over));
+            if over != Over::Overload {
+                return Fit::Full;
+            }
+            is_redirected = true;
+            Fit::Redirects
         });
         if let (Picked::NoneFits, Some((slot, _))) = (&picked, refused)
             && (counts.passes || self.passes_limits::<M>(at))
@@ -485,6 +520,17 @@ impl Core {
             }
             Picked::Nothing => Offer::Nothing(Answer::NoDestination),
         }
+    }
+
+    /// Returns whether this request is kept from a destination that asks for less. One that another
+    /// destination has redirected goes to none that asks for less (RFC 7339 §5.10).
+    fn is_kept_away<M: Mode>(&self, at: &Arrival, slot: Slot, is_redirected: bool) -> bool {
+        let Some(destination) = at.snapshot.destinations.get(slot) else { return false };
+        let load = &destination.load;
+        if is_redirected {
+            return load.overload().percent(at.now) > 0;
+        }
+        M::is_kept_away(at, load, self.message.method == Method::Invite)
     }
 
     /// Returns whether this call, which is over a limit, passes it: it is an emergency call, and its
@@ -587,6 +633,24 @@ fn count_at<M: Mode>(
     counted
 }
 
+/// Gives a request back that was counted at this destination.
+fn give_back_at<M: Mode>(
+    at: &Arrival,
+    slot: Slot,
+    counts: Counts,
+    source_limit: Option<SourceLimit>,
+) {
+    let destinations = &at.snapshot.destinations;
+    if let (Some(hop), Some(destination)) = (destinations.hop(slot), destinations.get(slot))
+        && counts.is_any()
+    {
+        M::give_back(&destination.load, hop.limits, counts);
+    }
+    if let Some(limit) = source_limit {
+        M::give_source_back(at, limit, slot);
+    }
+}
+
 /// Counts the request at this destination, whatever its limits and that of the source say.
 fn count_anyway_at<M: Mode>(
     at: &Arrival,
@@ -609,6 +673,7 @@ fn answer_over(over: Over) -> Answer {
         Over::Rate => Answer::OverRate,
         Over::Calls => Answer::OverCalls,
         Over::SourceRate | Over::SourcesFull => Answer::OverSourceRate,
+        Over::Overload => Answer::Overloaded,
     }
 }
 
@@ -619,6 +684,7 @@ fn pin_of_answer(answer: Answer) -> Slot {
         Answer::OverRate => pin::ANSWERED_OVER_RATE,
         Answer::OverCalls => pin::ANSWERED_OVER_CALLS,
         Answer::OverSourceRate => pin::ANSWERED_OVER_SOURCE_RATE,
+        Answer::Overloaded => pin::ANSWERED_OVERLOADED,
         _ => pin::ANSWERED_UNAVAILABLE,
     }
 }
@@ -630,6 +696,7 @@ pub(super) fn answer_of_pin(slot: Slot) -> Answer {
         pin::ANSWERED_OVER_RATE => Answer::OverRate,
         pin::ANSWERED_OVER_CALLS => Answer::OverCalls,
         pin::ANSWERED_OVER_SOURCE_RATE => Answer::OverSourceRate,
+        pin::ANSWERED_OVERLOADED => Answer::Overloaded,
         _ => Answer::Unavailable,
     }
 }

@@ -95,6 +95,8 @@ pub enum Leads {
     Unavailable,
     /// We answered that it was over a limit.
     OverLimit,
+    /// We answered that each destination is overloaded.
+    Overloaded,
 }
 
 /// A message that would be sent.
@@ -262,6 +264,7 @@ fn recall(at: &Arrival, key: PinKey, is_call: bool) -> Option<Remembered> {
         pin::ANSWERED_OVER_RATE | pin::ANSWERED_OVER_CALLS | pin::ANSWERED_OVER_SOURCE_RATE => {
             Leads::OverLimit
         }
+        pin::ANSWERED_OVERLOADED => Leads::Overloaded,
         slot => Leads::To(slot),
     };
     let is_challenge = kind == Kind::Challenge;

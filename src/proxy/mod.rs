@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | read the message | [`crate::message`] | nothing |
 //! | decide | `request`, `in_dialog`, `response` | nothing |
+//! | take what a destination reports of its load | `overload` | the load of the destination |
 //! | choose a destination, if the request is new | `choice` | a turn, a pin |
 //! | record what was seen | `choice` | pins |
 //! | collect the edits, check the length | `write` | nothing |
@@ -33,6 +34,7 @@ mod in_dialog;
 mod key;
 mod neighbour;
 mod outbox;
+mod overload;
 mod policy;
 pub mod probe;
 mod request;
@@ -269,6 +271,7 @@ impl Proxy {
         let core = &mut self.core;
         let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: frame.bytes() };
         let mut decision = core.decide(at);
+        core.take_overload_report(at, decision.responder);
         if let Action::Advance(id, incoming) = decision.action {
             let Advanced { verdict, leaving, effects, before } =
                 core.advance(at, &decision, (id, incoming), outbox, &mut tell);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::emergency::Emergency;
-use crate::destination::{Choosing, Limits, SourceMatch};
+use crate::destination::{Algorithm, Choosing, Limits, SourceMatch};
 use crate::health::{Passive, Probing};
 use crate::limits;
 use crate::transaction::Failover;
@@ -133,6 +133,8 @@ pub struct Policy {
     pub probes_per_second_max: u32,
     /// Some set forwards statefully, so each call belongs to one worker.
     pub is_stateful: bool,
+    /// Some set uses overload control.
+    pub controls_overload: bool,
 }
 
 /// Settings that each set may override.
@@ -140,6 +142,8 @@ pub struct Policy {
 pub struct SetPolicy {
     /// How destinations are chosen.
     pub choosing: Choosing,
+    /// Destinations may ask for fewer requests, with any algorithm (RFC 7339).
+    pub overload_control: bool,
     /// Whether to add Record-Route.
     pub record_route: bool,
     /// The response if no destination is active.
@@ -185,6 +189,7 @@ impl Default for Policy {
             emergency: Emergency::default(),
             probes_per_second_max: limits::PROBES_PER_SECOND_DEFAULT,
             is_stateful: false,
+            controls_overload: false,
         }
     }
 }
@@ -200,6 +205,7 @@ impl Default for SetPolicy {
     fn default() -> Self {
         Self {
             choosing: Choosing::default(),
+            overload_control: false,
             record_route: true,
             no_destination: StatusLine { code: 404, reason: "No destination".into() },
             limits: Limits::default(),
@@ -214,6 +220,13 @@ impl Default for SetPolicy {
             probing: Arc::default(),
             passive: Arc::default(),
         }
+    }
+}
+
+impl SetPolicy {
+    /// Returns whether destinations may ask for fewer requests.
+    pub fn controls_overload(&self) -> bool {
+        self.overload_control || self.choosing.algorithm == Algorithm::OverloadControl
     }
 }
 

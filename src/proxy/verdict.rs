@@ -78,6 +78,9 @@ closed_set! {
         /// A call whose source is over its limit of calls per second to each destination of the set
         /// that has room.
         OverSourceRate = "over_source_rate",
+        /// 503 Service Unavailable: each destination that has room is overloaded, and asks for fewer
+        /// requests (RFC 7339).
+        Overloaded = "overloaded",
         /// 416 Unsupported URI Scheme: a `sips:` request that would leave over UDP.
         UnsupportedScheme = "416",
         /// 420 Bad Extension.

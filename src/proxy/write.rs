@@ -3,6 +3,7 @@
 
 use super::decision::{Hop, Request};
 use super::neighbour;
+use super::overload::OFFER;
 use super::via_parameter::{Bound, OwnVia, Purpose, ViaParameter};
 use super::{Arrival, Core, ForeignRoute, Rewrite, SetPolicy};
 use crate::destination::Slot;
@@ -110,6 +111,7 @@ impl Core {
         );
         let max_breadth =
             at.snapshot.policy.max_breadth.filter(|_| self.message.max_breadth.is_none());
+        let controls_overload = at.controls_overload(hop.slot);
         let has_max_forwards = self.message.max_forwards.is_some();
         let texts = listeners.texts(hop.flow.listener);
 
@@ -119,6 +121,9 @@ impl Core {
             edits.write_fixed(&request.branch.text());
             edits.write_fixed(b";sw=");
             edits.write(parameter.as_bytes());
+            if controls_overload {
+                edits.write_fixed(OFFER);
+            }
             edits.write_fixed(b"\r\n");
             if let Some(token) = token {
                 write_record_route(edits, token, &texts.record_route_end);

@@ -179,7 +179,7 @@ fn counters_hash_pings_and_overload() {
     assert_eq!(ask(&relay, &["ping-active", "off"]).well(), says("off (was on)"));
     assert_eq!(ask(&relay, &["ping-active"]).well(), says("off"));
     let said = ask(&relay, &["oclist", "1"]).well();
-    assert_eq!(said, "set 1: no overload control is kept\n");
+    assert!(said.contains(" ocrate ") && said.contains(" AX "), "{said}");
     let told = ask(&relay, &["oclist", "9"]).refused();
     assert!(told.contains("Not Found"), "{told}");
     relay.stop().assert(&[("received", 3)]);

@@ -32,6 +32,7 @@ mod metrics;
 mod name_servers;
 mod names;
 mod networks;
+mod overload;
 mod reload;
 mod reload_storm;
 mod showcase;

@@ -23,6 +23,7 @@ mod explain;
 mod law;
 mod limits;
 mod next_hops;
+mod overload;
 mod pins;
 mod probes;
 mod responses;

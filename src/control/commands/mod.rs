@@ -24,7 +24,7 @@ use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
 use crate::destination::{
-    Address, Algorithm, Attributes, DestinationState, Flags, Origin, Resolved, Slot, Table,
+    Address, Algorithm, Asked, Attributes, DestinationState, Flags, Origin, Resolved, Slot, Table,
     WHOLE_SHARE,
 };
 use crate::health::{Health, Latency};
@@ -109,6 +109,8 @@ pub struct ListedAddress {
     /// How much of its share it takes, in percent, and in how many milliseconds it takes all of it;
     /// `None` if it does now.
     pub slow_start: Option<(u8, u64)>,
+    /// How much less it asks for; `None` if nothing.
+    pub overload: Option<Asked>,
     /// Why it is in its state.
     pub reason: Option<String>,
 }
@@ -240,6 +242,7 @@ impl Commands {
                 slow_start: slot
                     .filter(|_| flags.is_selectable())
                     .and_then(|slot| slow_start(&table, slot, now)),
+                overload: slot.and_then(|slot| table.get(slot)?.load.overload().asked(now)),
                 reason: self.inner.history.last_reason(&identity, address.socket),
             }
         });

@@ -173,6 +173,13 @@ impl Facts<'_> {
                 "its source has sent all the calls per second that set {set} allows from one source \
                  to one destination, to each destination of it that has room"
             ),
+            Answer::Overloaded if earlier == Some(Leads::Overloaded) => {
+                "a copy: it gets the same answer as the first one".into()
+            }
+            Answer::Overloaded => format!(
+                "each destination of set {set} that has room is overloaded and asks for fewer new \
+                 requests (overload_control)"
+            ),
             Answer::NoDestination => format!("no destination of set {set} can be chosen"),
             Answer::Trying | Answer::Repeated => {
                 "a copy: it gets the response of its transaction again".into()
@@ -310,6 +317,9 @@ impl Facts<'_> {
             }
             Leads::NoDestination => {
                 format!("{what} is remembered: there was no destination for it")
+            }
+            Leads::Overloaded => {
+                format!("{what} is remembered: every destination for it was overloaded")
             }
             Leads::OverLimit => format!("{what} is remembered: it was over a limit"),
             Leads::Unavailable => {

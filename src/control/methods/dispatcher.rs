@@ -128,15 +128,15 @@ pub(super) fn hash(call: &Call<'_>) -> Answer {
     Ok(Value::object([("hashid", hash.into()), ("slot", slot.into())]))
 }
 
-/// There is no overload control: a set that exists has an empty list.
 pub(super) fn oclist(call: &Call<'_>) -> Answer {
     let Some(set) = call.set(0) else {
         return Err(Fault::failed("Invalid Parameters"));
     };
-    if call.commands.list().sets.iter().all(|listed| listed.id != set) {
-        return Err(Fault::new(404, "Destination Group Not Found"));
+    let listing = call.commands.list();
+    match listing.sets.iter().find(|listed| listed.id == set) {
+        Some(listed) => Ok(list::overload_tree(listed)),
+        None => Err(Fault::new(404, "Destination Group Not Found")),
     }
-    Ok(Value::Array(Vec::new()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The tree of `dispatcher.list`: Kamailio's names in Kamailio's order.
 //!
-//! What this relay does not track has its neutral value: no overload control, no lookup time. RUNTIME
-//! is there in sets that count calls. Kamailio has one address for each name; our further addresses come last in the full
+//! What this relay does not track has its neutral value: no lookup time. RUNTIME is there in sets that count calls. Kamailio has one address for each name; our further addresses come last in the full
 //! list.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::control::commands::{ListedAddress, ListedRecord, ListedSet, Listing};
 use crate::health::Latency;
@@ -67,6 +68,7 @@ fn reached(record: &ListedRecord) -> [(&'static str, Value); 11] {
     const UDP: i64 = 1;
     let first = record.addresses.first().map(|listed| listed.address.socket);
     let ip = first.map(|socket| socket.ip().to_string());
+    let [rate, index, seq, seconds, microseconds] = overload(record.addresses.first());
     [
         ("HOST", host(&record.uri).into()),
         ("IPADDR", ip.into()),
@@ -74,11 +76,50 @@ fn reached(record: &ListedRecord) -> [(&'static str, Value); 11] {
         ("PROTOID", Value::Int(UDP)),
         ("DNSTIME_SEC", Value::Int(0)),
         ("DNSTIME_USEC", Value::Int(0)),
-        ("OCRATE", Value::Int(0)),
-        ("OCIDX", Value::Int(0)),
-        ("OCSEQ", Value::Int(0)),
-        ("OCTIME_SEC", Value::Int(0)),
-        ("OCTIME_USEC", Value::Int(0)),
+        ("OCRATE", rate),
+        ("OCIDX", index),
+        ("OCSEQ", seq),
+        ("OCTIME_SEC", seconds),
+        ("OCTIME_USEC", microseconds),
+    ]
+}
+
+/// Returns the tree of `dispatcher.oclist`: an entry for each record.
+pub(super) fn overload_tree(listed: &ListedSet) -> Value {
+    let entries = listed.records.iter().map(|record| {
+        let [rate, index, seq, seconds, microseconds] = overload(record.addresses.first());
+        Value::object([
+            ("group", Value::from(listed.id)),
+            ("uri", record.uri.as_str().into()),
+            ("flags", record.flags.letters().into()),
+            ("priority", record.priority.into()),
+            ("ocrate", rate),
+            ("ocidx", index),
+            ("ocseq", seq),
+            ("octime_sec", seconds),
+            ("octime_usec", microseconds),
+            // A report is obeyed as it is.
+            ("ocmin", Value::Int(0)),
+            ("ocmax", Value::Int(100)),
+        ])
+    });
+    Value::Array(entries.collect())
+}
+
+/// Returns the percentage that is kept from it, which of 100 INVITEs is next, the number of the report, and
+/// until when it counts, in seconds and microseconds; all 0 if nothing is in force.
+fn overload(listed: Option<&ListedAddress>) -> [Value; 5] {
+    let Some(asked) = listed.and_then(|listed| listed.overload) else {
+        return [0; 5].map(Value::Int);
+    };
+    let until = SystemTime::now() + Duration::from_millis(asked.left_ms);
+    let until = until.duration_since(UNIX_EPOCH).unwrap_or_default();
+    [
+        Value::Int(asked.percent.into()),
+        Value::Int(asked.turn.into()),
+        asked.seq.seconds().into(),
+        until.as_secs().into(),
+        Value::Int(until.subsec_micros().into()),
     ]
 }
 
@@ -197,6 +238,7 @@ mod tests {
             latency: Some(latency),
             answer_us: None,
             slow_start: None,
+            overload: None,
             reason: None,
         }];
         let wants =
@@ -227,6 +269,7 @@ mod tests {
             latency: None,
             answer_us: None,
             slow_start: None,
+            overload: None,
             reason: None,
         };
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };

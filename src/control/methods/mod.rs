@@ -70,7 +70,7 @@ pub(super) const ALL: &[Method] = &[
     },
     Method {
         name: "dispatcher.oclist",
-        help: "Overload control of a set's destinations; always empty",
+        help: "Overload control of a set's destinations",
         run: dispatcher::oclist,
     },
     Method {

@@ -76,6 +76,16 @@ fn address(listed: &ListedAddress) -> Value {
                 ])
             }),
         ),
+        (
+            "overload",
+            listed.overload.map_or(Value::Null, |asked| {
+                Value::object([
+                    ("percent", u32::from(asked.percent).into()),
+                    ("left_ms", asked.left_ms.into()),
+                    ("seq_seconds", asked.seq.seconds().into()),
+                ])
+            }),
+        ),
         ("reason", listed.reason.clone().into()),
     ])
 }

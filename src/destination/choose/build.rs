@@ -60,7 +60,7 @@ impl Chooser {
         let turn = Turn { turns, invite_offset, other_offset };
         let walk = Turn { invite_offset: 0, other_offset: 0, ..turn.clone() };
         let (draw, table) = match choosing.algorithm {
-            Algorithm::RoundRobin => (Draw::Turn(turn), Table::Even),
+            Algorithm::RoundRobin | Algorithm::OverloadControl => (Draw::Turn(turn), Table::Even),
             Algorithm::RoundRobinOrFirst if is_of_one_priority(&standings) => {
                 (Draw::Turn(turn), Table::Even)
             }

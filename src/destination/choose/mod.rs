@@ -51,7 +51,7 @@ pub struct Ask {
 impl Ask {
     /// Returns what to ask after this many choices that cannot be used. Copies of a request ask the
     /// same.
-    fn again(&self, times: u64) -> Self {
+    pub(super) fn again(&self, times: u64) -> Self {
         // Any odd number with well-mixed bits works; this is the golden ratio's fraction.
         let mix = times.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self {
