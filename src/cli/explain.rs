@@ -142,7 +142,8 @@ fn candidates(explained: &Value) -> String {
     let candidates = all(explained, "candidates");
     for candidate in candidates {
         let is_taken = candidate["is_taken"] == true;
-        let excluded = field(candidate, "excluded");
+        let reasons = ["excluded", "passed_over"].map(|name| field(candidate, name));
+        let reason = reasons.iter().find(|reason| !reason.is_empty());
         let address = field(candidate, "address");
         table.add_row([
             cell(if is_taken { "->" } else { "" }),
@@ -150,12 +151,10 @@ fn candidates(explained: &Value) -> String {
             cell(&field(candidate, "uri")),
             cell(if address.is_empty() { "-" } else { &address }),
             show::state(&field(candidate, "state"), &field(candidate, "flags")),
-            cell(if is_taken {
-                "this one"
-            } else if excluded.is_empty() {
-                "may be chosen"
-            } else {
-                &excluded
+            cell(match reason {
+                _ if is_taken => "this one",
+                Some(reason) => reason,
+                None => "may be chosen",
             }),
         ]);
     }
@@ -202,6 +201,8 @@ mod tests {
             json!({ "uri": format!("sip:{uri}"), "address": uri, "state": "active",
                     "flags": "AX", "is_taken": is_taken, "turn": turn, "excluded": excluded })
         };
+        let mut starting = candidate("10.0.0.4:5060", Some(3), None, false);
+        starting["passed_over"] = json!("slow start");
         let explained = json!({
             "message": "INVITE sip:bob@example.com SIP/2.0",
             "source": "198.51.100.7:5062", "source_is": "read", "listener": "udp:192.0.2.1:5060",
@@ -209,6 +210,7 @@ mod tests {
             "because": ["it is new: round-robin of set 1, of 2 that may be chosen"], "set": 1,
             "candidates": [candidate("10.0.0.1:5060", Some(1), None, true),
                            candidate("10.0.0.2:5060", Some(2), None, false),
+                           starting,
                            candidate("10.0.0.3:5060", None, Some("disabled by the operator"), false)],
             "other_sets": [2],
             "leaves": { "to": "10.0.0.1:5060", "by": "udp:192.0.2.1:5060",
@@ -226,6 +228,7 @@ set 1, which new requests are dispatched to:
      turn  destination        address        state
  ->     1  sip:10.0.0.1:5060  10.0.0.1:5060  active (AX)  this one
         2  sip:10.0.0.2:5060  10.0.0.2:5060  active (AX)  may be chosen
+        3  sip:10.0.0.4:5060  10.0.0.4:5060  active (AX)  slow start
            sip:10.0.0.3:5060  10.0.0.3:5060  active (AX)  disabled by the operator
 not asked: the destinations of set 2
 

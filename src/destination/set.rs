@@ -201,6 +201,11 @@ impl Set {
         })
     }
 
+    /// Returns whether [`Set::compared`] is a time.
+    pub fn compares_time(&self) -> bool {
+        self.chooser.compares() == Compares::AnswerTime
+    }
+
     /// Brings the order of its destinations by their latency up to date, if it has one. `late_ms`
     /// returns [`Load::late_ms`] of a destination. Only one thread at a time may do so.
     pub(crate) fn rank(&self, late_ms: impl Fn(Slot) -> u64) {

@@ -5,6 +5,7 @@
 
 use super::branch::Branch;
 use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule};
+use super::explain::PassedOver;
 use super::request::hop_to;
 use super::source::SourceLimit;
 use super::verdict::{Answer, Reason};
@@ -587,6 +588,36 @@ impl Core {
 /// Returns the set that a request was dispatched to before, when it went to `lost`.
 fn set_again(at: &Arrival, lost: Slot, set: u32) -> u32 {
     at.snapshot.destinations.set_of(lost).unwrap_or(set)
+}
+
+/// Returns why this destination does not get the new request, though it can be chosen; `chosen` is the one
+/// that does. `None` if it is only not its turn.
+pub(super) fn passed_over(
+    at: &Arrival,
+    set: &Set,
+    ask: &Ask,
+    (slot, chosen): (Slot, Option<Slot>),
+) -> Option<PassedOver> {
+    let load = &at.snapshot.destinations.get(slot)?.load;
+    if set.is_starting(ask, slot, load, at.now) {
+        return Some(PassedOver::SlowStart);
+    }
+    if ask.is_invite && set.is_over_share(slot, load, set.load().calls() + 1) {
+        return Some(PassedOver::OverShare);
+    }
+    let policy = at.snapshot.set_policy(set.id);
+    let counts = Counts::of_request(ask.is_invite, Rule::Turn, policy, set);
+    let source_limit = counts.source_limit(at, policy);
+    if let Err(over) = count_at::<Looking>(at, slot, counts, source_limit) {
+        return Some(PassedOver::Limit(over));
+    }
+    if policy.controls_overload()
+        && let Some(asked) = load.overload().asked(at.now)
+    {
+        return Some(PassedOver::Overload(asked));
+    }
+    let (own, other) = (compared(at, set, ask, slot)?, compared(at, set, ask, chosen?)?);
+    (own > other).then(|| PassedOver::Load { own, other, is_time: set.compares_time() })
 }
 
 /// Returns by what the algorithm compares this destination with another one; `None` if it is at its

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
+use super::choice::passed_over;
 use super::decision::{Action, Rule};
 use super::in_dialog::Dialog;
 use super::neighbour;
@@ -15,7 +16,7 @@ use super::{
     Verdict,
 };
 use crate::clock::Now;
-use crate::destination::{Known, Slot};
+use crate::destination::{Asked, Known, Over, Slot};
 use crate::message::{Fault, Message};
 use crate::pin::{self, Kind, Pin, PinKey, State};
 
@@ -54,8 +55,33 @@ pub struct Explained {
     pub destination: Option<Slot>,
     /// The destinations that can be chosen, starting with the one whose turn is next.
     pub round: Vec<Slot>,
+    /// Why some of these do not get the request, if it is new.
+    pub passed_over: Vec<(Slot, PassedOver)>,
     /// The message that would be sent.
     pub leaves: Option<Leaves>,
+}
+
+/// Why a destination that can be chosen does not get a new request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PassedOver {
+    /// It came back, and takes only a part of its share yet.
+    SlowStart,
+    /// It holds more than its share of the calls of the set (`load_factor`).
+    OverShare,
+    /// It is at a limit, or the source is.
+    Limit(Over),
+    /// It is overloaded, and asks for fewer new requests.
+    Overload(Asked),
+    /// The algorithm prefers another: this one has more calls in progress, or takes longer to answer, in
+    /// microseconds.
+    Load {
+        /// What it has.
+        own: u64,
+        /// What the other one has.
+        other: u64,
+        /// The numbers are times.
+        is_time: bool,
+    },
 }
 
 /// What our own Routes in a request say.
@@ -132,6 +158,7 @@ impl Explainer {
         let at = &Arrival { now, shared, snapshot, flow, bytes };
         let core = &mut self.core;
         let mut decision = core.decide(at);
+        let is_new = matches!(decision.action, Action::Choose(_) | Action::ChooseAgain(..));
         core.peek(at, &mut decision);
         let (verdict, leaving) = core.prepare(at, &decision, &mut self.outbox);
         if let Some(leaving) = leaving {
@@ -148,12 +175,13 @@ impl Explainer {
         let transaction = core.transaction(at).and_then(|key| recall(at, key, false));
         let call = core.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
         let set = at.set_for_new();
-        let round = snapshot.destinations.set(set).map(|set| {
+        let asked = snapshot.destinations.set(set).map(|set| {
             let is_request = matches!(core.message.start_line, StartLine::Request { .. });
             let branch = is_request
                 .then(|| Branch::of_request(&shared.keys, &core.message, &core.dialog, at.bytes));
-            set.round(&core.ask(at, branch.flatten(), set))
+            (set, core.ask(at, branch.flatten(), set))
         });
+        let round = asked.map(|(set, ask)| set.round(&ask)).unwrap_or_default();
         let rule = match (verdict, decision.action) {
             (Verdict::Forwarded(_), Action::Forward(_, hop)) => hop.rule,
             (Verdict::Forwarded(_), Action::Return(_, rule)) => rule,
@@ -169,6 +197,11 @@ impl Explainer {
                 _ => sender.map(|known| known.slot),
             },
         };
+        let reasons = asked.filter(|_| is_new).map(|(set, ask)| {
+            let others = round.iter().filter(|slot| Some(**slot) != destination);
+            let why = |slot| passed_over(at, set, &ask, (slot, destination));
+            others.filter_map(|slot| Some((*slot, why(*slot)?))).collect()
+        });
         Explained {
             verdict,
             rule,
@@ -180,7 +213,8 @@ impl Explainer {
             transaction,
             call,
             destination,
-            round: round.unwrap_or_default(),
+            round,
+            passed_over: reasons.unwrap_or_default(),
             leaves,
         }
     }

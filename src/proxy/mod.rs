@@ -57,8 +57,8 @@ pub(crate) use emergency::is_separator;
 pub use emergency::{Emergency, EmergencyBy, EmergencyCounters};
 pub use event::{Dispatched, Event, Heard, LeftTry, ProbeAnswer, Unreachable};
 pub use explain::{
-    Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
-    likely_source,
+    Explained, Explainer, Leads, Leaves, OwnRoute, PassedOver, Remembered, Speaker, Token,
+    likely_listener, likely_source,
 };
 pub use failed_call::FailedCall;
 pub use frame::{Frame, FrameBuffer};

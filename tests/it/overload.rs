@@ -53,6 +53,16 @@ fn a_set_whose_servers_take_nothing_refuses_what_is_new() {
     // Set, URI, flags, priority; percentage, which of 100 calls is next; the greatest percentage.
     assert_eq!(cells[..6], ["1", uri.as_str(), "AX", "0", "100", "4"], "{oclist}");
     assert_eq!(cells[9..], ["0", "100"], "{oclist}");
+    let call = format!(
+        "INVITE sip:a@{0} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5061;branch=z9hG4bKx\r\n\
+         From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n",
+        relay.address()
+    );
+    let explained = crate::harness::cli::pipe(&relay, &["explain"], call.as_bytes()).well();
+    for part in ["answered with 503", "asks for fewer new requests", "overloaded: 100 % of"] {
+        assert!(explained.contains(part), "{explained}");
+    }
+
     caller.wait().assert_all_succeeded(1);
     busy.stop().assert_all_succeeded(1);
     relay.stop().assert(&[("chosen", 1), ("overloaded", 4), ("token", 2)]);

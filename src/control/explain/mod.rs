@@ -74,6 +74,8 @@ pub struct Candidate {
     pub turn: Option<usize>,
     /// Why it is not chosen; `None` if it can be.
     pub excluded: Option<String>,
+    /// Why it does not get this request, though it can be chosen; `None` if it is only not its turn.
+    pub passed_over: Option<String>,
 }
 
 /// A message that would be sent.
@@ -183,6 +185,11 @@ impl Listed<'_> {
                 is_taken: slot.is_some() && slot == explained.destination,
                 turn: slot.and_then(|slot| turns.get(&slot).copied()),
                 excluded,
+                passed_over: slot.and_then(|slot| {
+                    let mut reasons = explained.passed_over.iter();
+                    let (_, why) = reasons.find(|(of, _)| *of == slot)?;
+                    Some(words::passed_over(*why))
+                }),
             };
             if record.addresses.is_empty() {
                 let unresolved = "its name is not resolved".to_owned();

@@ -28,14 +28,18 @@ struct Running {
 }
 
 fn running(list: &str) -> Running {
-    running_with(list, |_| {})
+    running_with(list, "")
 }
 
-fn running_with(list: &str, set: impl Fn(&mut Config)) -> Running {
+/// The same with this in its configuration.
+fn running_with(list: &str, config: &str) -> Running {
     let files = TempDir::new().unwrap();
     let path = files.path().join("dispatcher.list");
     fs::write(&path, list).unwrap();
+    let file = files.path().join("strowger.toml");
+    fs::write(&file, config).unwrap();
     let flags = ConfigFlags {
+        config: (!config.is_empty()).then_some(file),
         listen: vec!["udp:127.0.0.1:0".into(), "udp:[::1]:0".into()],
         list: Some(path),
         workers: Some(1),
@@ -43,7 +47,6 @@ fn running_with(list: &str, set: impl Fn(&mut Config)) -> Running {
     };
     let mut config = Config::load(&flags).unwrap();
     config.relay.state_dir = Some(files.path().into());
-    set(&mut config);
     let relay = Relay::start(&config, Options::default()).unwrap();
     let commands = relay.commands();
     Running { relay, commands, _files: files }
@@ -108,6 +111,78 @@ fn everybody_of_the_set_is_told_with_the_reason() {
     running.commands.drain(true).unwrap();
     let told = running.explain(&invite("new", "198.51.100.7:5062"));
     assert_eq!(told.because, ["the relay is draining: it refuses new requests"]);
+}
+
+/// What stands beside each destination of set 1 that does not get this call.
+fn passed_over(running: &Running, call_id: &str) -> Vec<(u16, String)> {
+    let told = running.explain(&invite(call_id, "198.51.100.7:5062"));
+    let of = |c: Candidate| Some((c.address?.port(), c.passed_over?));
+    told.candidates.into_iter().filter_map(of).collect()
+}
+
+/// Returns the load of the destination with this port.
+fn with_load(running: &Running, port: u16, work: impl FnOnce(&crate::destination::Load)) {
+    let snapshot = running.relay.inner.current.snapshot();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let known = snapshot.destinations.by_source(address, crate::proxy::SourceMatch::default());
+    work(&snapshot.destinations.get(known.unwrap().slot).unwrap().load);
+}
+
+#[test]
+fn why_a_destination_that_can_be_chosen_is_passed_over() {
+    use crate::destination::Limits;
+    use crate::message::{OcSeq, OverloadReport};
+    let now = monotonic_now();
+    let list = "1 sip:127.0.0.1:5071 0 0 cps=1;maxload=2\n1 sip:127.0.0.1:5072 0 0\n";
+    let set = |more: &str| running_with(list, &format!("[dispatch]\n{more}"));
+
+    let running = set("slow_start_ms = 3_600_000");
+    assert!(passed_over(&running, "a").is_empty(), "it is only not its turn");
+    with_load(&running, 5072, |load| load.came_back(now));
+    let wants = "slow start: it takes only a part of its share yet";
+    assert_eq!(passed_over(&running, "a"), [(5072, wants.to_owned())]);
+
+    let running = set("source_calls_per_second = 1");
+    let limits = Limits { calls_per_second: 1, burst: 0, calls_max: 2 };
+    with_load(&running, 5071, |load| load.take(now, limits, false).unwrap());
+    let wants = "at its limit: it has all the new calls per second that it allows (cps)";
+    assert_eq!(passed_over(&running, "a"), [(5071, wants.to_owned())]);
+    with_load(&running, 5071, |load| (0..2).for_each(|_| load.take_anyway(now, limits, true)));
+    let wants = "at its limit: it has all the calls in progress that it allows (maxload)";
+    assert_eq!(passed_over(&running, "a"), [(5071, wants.to_owned())]);
+
+    let running = set("overload_control = true");
+    let report = OverloadReport { percent: 30, validity_ms: 3_600_000, seq: OcSeq::default() };
+    with_load(&running, 5072, |load| load.overload().report(now, &report));
+    let told = passed_over(&running, "a");
+    assert_eq!(told[0].0, 5072);
+    assert!(told[0].1.starts_with("overloaded: 30 % of its new requests are kept from it for "));
+
+    let running = set("algorithm = \"call-load\"");
+    with_load(&running, 5071, |load| load.take(now, Limits::default(), true).unwrap());
+    let wants = "it has 1 calls in progress, and the one that gets it has 0";
+    assert_eq!(passed_over(&running, "a"), [(5071, wants.to_owned())]);
+    let message = invite("a", "198.51.100.7:5062");
+    let options = message.replace("INVITE ", "OPTIONS ").replace("1 INVITE", "1 OPTIONS");
+    let told = running.explain(&options);
+    assert!(told.candidates.iter().all(|candidate| candidate.passed_over.is_none()));
+
+    let running = set("algorithm = \"fastest\"");
+    with_load(&running, 5071, |load| load.set_answer_us(12_345));
+    with_load(&running, 5072, |load| load.set_answer_us(999));
+    let wants = "it answers in 12.3 ms, and the one that gets it in 0.9 ms";
+    assert_eq!(passed_over(&running, "a"), [(5071, wants.to_owned())]);
+
+    let running = set("algorithm = \"consistent\"\nload_factor = 1.01");
+    with_load(&running, 5071, |load| {
+        (0..9).for_each(|_| load.take_anyway(now, Limits::default(), true));
+    });
+    let told = passed_over(&running, "a");
+    let wants = "it holds more than its share of the calls of the set (load_factor)";
+    assert_eq!(told, [(5071, wants.to_owned())]);
+    // A copy goes where its request went: nobody is passed over.
+    let known = invite("none", "198.51.100.7:5062").replace("<sip:b@c>", "<sip:b@c>;tag=2");
+    assert!(running.explain(&known).candidates.iter().all(|c| c.passed_over.is_none()));
 }
 
 #[test]
@@ -180,10 +255,7 @@ fn a_call_that_was_tried_elsewhere_is_told_with_its_tries() {
     let [busy, other, caller] = [0; 3].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
     let uri = |socket: &UdpSocket| format!("sip:{}", socket.local_addr().unwrap());
     let list = format!("1 {} 0 9\n1 {} 0 0\n", uri(&busy), uri(&other));
-    let running = running_with(&list, |config| {
-        config.set_default.stateful = Some(Arc::default());
-        config.policy.is_stateful = true;
-    });
+    let running = running_with(&list, "[dispatch]\nforwarding = \"stateful\"\n");
     let message = invite("tried", &caller.local_addr().unwrap().to_string());
     let told = running.explain(&message).because;
     assert_eq!(

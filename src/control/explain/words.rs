@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::destination::Slot;
+use crate::destination::{Asked, Over, Slot};
 use crate::message::{Fault, Message, Method};
 use crate::pin::State;
 use crate::proxy::{
-    Answer, EmergencyBy, Explained, Forwarded, Leads, OwnRoute, Reason, Remembered, Rule, Snapshot,
-    Speaker, Verdict,
+    Answer, EmergencyBy, Explained, Forwarded, Leads, OwnRoute, PassedOver, Reason, Remembered,
+    Rule, Snapshot, Speaker, Verdict,
 };
 
 /// What the words describe.
@@ -325,6 +325,39 @@ impl Facts<'_> {
             Leads::Unavailable => {
                 format!("{what} is remembered: it came while the relay was draining")
             }
+        }
+    }
+}
+
+/// Says why a destination that can be chosen does not get a request.
+pub(super) fn passed_over(why: PassedOver) -> String {
+    match why {
+        PassedOver::SlowStart => "slow start: it takes only a part of its share yet".into(),
+        PassedOver::OverShare => {
+            "it holds more than its share of the calls of the set (load_factor)".into()
+        }
+        PassedOver::Limit(Over::Rate) => {
+            "at its limit: it has all the new calls per second that it allows (cps)".into()
+        }
+        PassedOver::Limit(Over::Calls) => {
+            "at its limit: it has all the calls in progress that it allows (maxload)".into()
+        }
+        PassedOver::Limit(Over::SourceRate) => {
+            "the source is at its limit of calls per second to it".into()
+        }
+        PassedOver::Limit(Over::SourcesFull) => {
+            "there is no room to count the calls of the source to it".into()
+        }
+        PassedOver::Limit(Over::Overload) => "overloaded".into(),
+        PassedOver::Overload(Asked { percent, left_ms, .. }) => format!(
+            "overloaded: {percent} % of its new requests are kept from it for {left_ms} ms more"
+        ),
+        PassedOver::Load { own, other, is_time: false } => {
+            format!("it has {own} calls in progress, and the one that gets it has {other}")
+        }
+        PassedOver::Load { own, other, is_time: true } => {
+            let ms = |us: u64| format!("{}.{}", us / 1_000, us % 1_000 / 100);
+            format!("it answers in {} ms, and the one that gets it in {} ms", ms(own), ms(other))
         }
     }
 }

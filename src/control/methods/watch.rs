@@ -175,6 +175,7 @@ fn candidate(candidate: Candidate) -> Value {
         ("is_taken", candidate.is_taken.into()),
         ("turn", turn),
         ("excluded", candidate.excluded.into()),
+        ("passed_over", candidate.passed_over.into()),
     ])
 }
 
