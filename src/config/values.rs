@@ -47,7 +47,7 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, Mistake> {
             Err(wrong("is no address of one machine"))
         }
         IpAddr::V6(ip) if let Some(v4) = ip.to_ipv4_mapped() => Err((
-            format!("{text:?} is an IPv4 address in IPv6 clothes"),
+            format!("{text:?} is an IPv4 address written as IPv6"),
             format!("write udp:{v4}:{}", address.port()),
         )),
         _ => Ok(address),

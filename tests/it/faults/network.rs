@@ -8,7 +8,7 @@ use crate::harness::{Ends, Relay};
 struct Row {
     says: &'static str,
     breaks: &'static [&'static str],
-    mends: &'static [&'static str],
+    repairs: &'static [&'static str],
     counter: &'static str,
 }
 
@@ -16,31 +16,31 @@ const ROWS: &[Row] = &[
     Row {
         says: "a route that drops in silence says so to the sender",
         breaks: &["ip route add blackhole 198.51.100.2/32"],
-        mends: &["ip route del blackhole 198.51.100.2/32"],
+        repairs: &["ip route del blackhole 198.51.100.2/32"],
         counter: "send_failed.bad_address",
     },
     Row {
         says: "a route that says unreachable",
         breaks: &["ip route add unreachable 198.51.100.2/32"],
-        mends: &["ip route del unreachable 198.51.100.2/32"],
+        repairs: &["ip route del unreachable 198.51.100.2/32"],
         counter: "send_failed.unreachable",
     },
     Row {
         says: "a route that is prohibited",
         breaks: &["ip route add prohibit 198.51.100.2/32"],
-        mends: &["ip route del prohibit 198.51.100.2/32"],
+        repairs: &["ip route del prohibit 198.51.100.2/32"],
         counter: "send_failed.not_permitted",
     },
     Row {
         says: "the link is down",
         breaks: &["ip link set inside down"],
-        mends: &["ip link set inside up"],
+        repairs: &["ip link set inside up"],
         counter: "send_failed.unreachable",
     },
     Row {
         says: "the address is gone, and comes back",
         breaks: &["ip address del 198.51.100.1/24 dev inside"],
-        mends: &["ip address add 198.51.100.1/24 dev inside"],
+        repairs: &["ip address add 198.51.100.1/24 dev inside"],
         counter: "send_failed.unreachable",
     },
     Row {
@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
             "ip address del 198.51.100.1/24 dev inside",
             "ip address replace 198.51.100.9/24 dev inside",
         ],
-        mends: &[
+        repairs: &[
             "ip address add 198.51.100.1/24 dev inside",
             "ip address del 198.51.100.9/24 dev inside",
             "ip address replace 198.51.100.1/24 dev inside",
@@ -61,12 +61,12 @@ const ROWS: &[Row] = &[
         // The kernel tells it only to sockets that ask for ICMP errors.
         says: "a queue that drops says so to the sender",
         breaks: &["tc qdisc add dev inside root tbf rate 8bit burst 10 limit 10"],
-        mends: &["tc qdisc del dev inside root"],
+        repairs: &["tc qdisc del dev inside root"],
         counter: "send_failed.no_buffers",
     },
 ];
 
-/// Messages for each row, broken and mended.
+/// Messages for each row, broken and repaired.
 const COUNT: u64 = 10;
 
 #[test]
@@ -95,7 +95,7 @@ fn networks_that_fail_are_counted_by_cause_and_used_again() {
         row.breaks.iter().for_each(|command| middle.run(command));
         ends.send(relay.address(), COUNT);
         ends.ask(relay.address());
-        row.mends.iter().for_each(|command| middle.run(command));
+        row.repairs.iter().for_each(|command| middle.run(command));
         ends.send(relay.address(), COUNT);
         arrived += COUNT;
         eprintln!("{}", row.says);

@@ -10,7 +10,7 @@ const UDP: u8 = 17;
 /// `IPPROTO_RAW`: only for sending, headers included.
 const ANY: i32 = 255;
 
-/// A socket that sends whole packets, in std's clothes so that batches can be sent by it. The
+/// A socket that sends whole packets, as a type of std so that batches can be sent by it. The
 /// kernel adds length, checksum and, where it is 0, identification.
 pub(crate) fn sender() -> UdpSocket {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(ANY)))
