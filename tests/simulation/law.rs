@@ -51,7 +51,7 @@ fn check_edits(case: Case, sent: &Sent) -> Result<(), String> {
         Verdict::Forwarded(Forwarded::Response | Forwarded::ViaParameterLost) => {
             return edits::check_response(came, left);
         }
-        Verdict::Forwarded(Forwarded::Chosen | Forwarded::Pinned) => {
+        Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried | Forwarded::Pinned) => {
             How::Dispatched { rewrite: rewritten(case.relay, sent.to) }
         }
         Verdict::Forwarded(Forwarded::Token) => How::Token,

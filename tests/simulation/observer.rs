@@ -2,14 +2,14 @@
 //! code under test: it tracks transactions, choices, pins and their ages independently, from the
 //! messages that were sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use strowger::proxy::{Answer, Cause, ForeignRoute, Forwarded, ListenerId, Reason, Verdict};
 
 use crate::coverage::Coverage;
 use crate::law;
-use crate::pins::{At, CallPins};
+use crate::pins::{At, CallPins, without_try};
 use crate::relay::{Handled, Relay, Sent};
 use crate::sip::{Sip, parameter, tag};
 use crate::truth::{Class, Datagram, EndId, InDialog, Part, Pass, RelayId, Truth, TxId};
@@ -83,6 +83,8 @@ pub(crate) struct Observer {
     /// Copies of requests may come from attackers.
     pub(crate) has_attacks: bool,
     pub(crate) coverage: Coverage,
+    /// Branches of tries that were left, and whose final response went no further.
+    pub(crate) left: BTreeSet<String>,
 }
 
 impl Observer {
@@ -155,7 +157,15 @@ impl Observer {
             }
         }
         let list = &relay.lists[handled.list];
+        let is_lost = seen.as_ref().is_some_and(|at| at.is_lost(relay, handled.list));
+        let is_retried = match handled.verdict {
+            Verdict::Forwarded(Forwarded::Retried) => may_be_pinned,
+            Verdict::Answered(Answer::NoDestination) => is_lost,
+            // A response that an attacker repeated has answered it.
+            _ => is_lost && is_sure && !self.has_attacks,
+        };
         match (&seen, &handled.sent, handled.verdict) {
+            (Some(at), _, _) if is_retried => self.retried(case, tx, at, is_invite)?,
             (Some(at), _, verdict) if is_sure => {
                 same_as_before(case, at, verdict)?;
                 if verdict == LIST_BEHIND {
@@ -170,9 +180,44 @@ impl Observer {
                 if may_be_pinned && at.answered == Some(answer) => {}
             _ => self.fresh(case, tx, is_invite)?,
         }
-        let at = At::new(case, seen.as_ref(), is_invite)?;
+        let mut at = At::new(case, seen.as_ref(), is_invite)?;
+        at.is_retry |= is_retried;
         self.txs[tx].at.insert(key, at);
         Ok(())
+    }
+
+    /// A copy of an unanswered request whose destination has become inactive: it goes to another one, as
+    /// another try, once.
+    fn retried(&mut self, case: Case, tx: TxId, at: &At, is_invite: bool) -> Result<(), String> {
+        let Case { relay, handled, .. } = case;
+        let list = &relay.lists[handled.list];
+        if list.active().next().is_none() {
+            self.coverage.event("retried, and nobody left");
+            let wanted = Verdict::Answered(Answer::NoDestination);
+            return wants(handled.verdict == wanted, "no destination is left");
+        }
+        wants(handled.verdict == Verdict::Forwarded(Forwarded::Retried), "another destination")?;
+        let sent = sent(case)?;
+        wants(at.next != Some(sent.to), "another destination than before")?;
+        let branch = Sip::read(&sent.bytes).ok_or("unreadable")?.branch();
+        wants(branch != at.branch, "another try")?;
+        if self.txs[tx].has_credentials || self.has_attacks {
+            self.turns.forget(case.number, is_invite);
+        }
+        self.turns.took(case.number, relay, handled.list, is_invite, sent.to)
+    }
+
+    /// Whether this response is of a try that was left, and therefore goes no further: whether it must,
+    /// and whether it may.
+    fn is_of_other_try(&self, case: Case, tx: TxId, sip: &Sip, at_key: Place) -> (bool, bool) {
+        let code = sip.status().unwrap_or(0);
+        let method = sip.cseq().1;
+        let is_first = sip.branch().ends_with('0');
+        let Some(at) = self.txs[tx].at.get(&at_key) else { return (false, false) };
+        let matters = method == "INVITE" && (200..300).contains(&code);
+        let is_other = is_first == at.is_retry && (code >= 200 || !is_first) && !matters;
+        let is_sure = at.is_sure(case.relay, case.now) && !self.has_small_pins && !self.has_attacks;
+        (is_other && is_sure, is_other || self.has_attacks)
     }
 
     /// A request that has no pin, and what must become of it.
@@ -356,6 +401,15 @@ impl Observer {
         let truth = &self.txs[tx];
         let at_key = place(case.number, &passes);
         let is_lost = parameter(sip.get("Via"), "sw").is_none();
+        let (must_end, may_end) = match truth.class {
+            Class::New => self.is_of_other_try(case, tx, &sip, at_key),
+            _ => (false, false),
+        };
+        let ends = handled.verdict == Verdict::Dropped(Reason::OtherTry);
+        if ends {
+            self.left.insert(sip.branch());
+            return if may_end { Ok(None) } else { Err("wanted: a response goes back".into()) };
+        }
         let mut listener = pass.arrival;
         if is_lost {
             self.coverage.event("Via parameter dropped by a server");
@@ -384,6 +438,7 @@ impl Observer {
         } else {
             wants(handled.verdict == Verdict::Forwarded(Forwarded::Response), "forwarded")?;
         }
+        wants(!must_end, "no response of a try that was left")?;
         let sent = sent(case)?;
         wants(sent.to == pass.back_to, "the address that waits for it")?;
         wants(sent.listener == listener, "the listener that its request came to")?;
@@ -408,6 +463,10 @@ impl Observer {
         if let Some(at) = self.txs[invite.unwrap_or(tx)].at.get_mut(&at_key) {
             at.touch(relay, now);
             if invite.is_none() {
+                if at.is_retry && sip.branch().ends_with('0') && (200..300).contains(&code) {
+                    self.coverage.event("a try that was left answers the call");
+                }
+                at.is_answered = true;
                 at.is_ringing |= (101..200).contains(&code);
                 at.is_final |= code >= 200;
             }
@@ -448,14 +507,14 @@ impl Observer {
 
     fn attack(&mut self, case: Case, number: usize) -> Judged {
         let Case { relay, handled, datagram, .. } = case;
-        let attack = &self.attacks[number];
+        let Attack { expects, from, .. } = self.attacks[number];
         if handled.verdict == Verdict::Answered(Answer::TooLarge) {
             // It took a turn before it was found too large, or it did not.
             self.turns.restarted(case.number);
         }
         // What another relay sent on, or answered, is judged by where it goes.
         let is_first = datagram.truth.passes.is_empty();
-        match attack.expects {
+        match expects {
             _ if !is_first => {}
             Expected::Dropped => {
                 wants(matches!(handled.verdict, Verdict::Dropped(_)), "dropped")?;
@@ -475,6 +534,9 @@ impl Observer {
         let Some(sent) = &handled.sent else {
             return Ok(None);
         };
+        if handled.verdict == Verdict::Forwarded(Forwarded::Retried) {
+            self.retried_by_others(case, sent)?;
+        }
         if handled.verdict == Verdict::Forwarded(Forwarded::Chosen) {
             let is_invite = datagram.bytes.trim_ascii_start().starts_with(b"INVITE ");
             // With credentials it may go where they were asked for, out of turn.
@@ -483,9 +545,9 @@ impl Observer {
             }
             self.turns.took(case.number, relay, handled.list, is_invite, sent.to)?;
         }
-        let may_reach = attack.may_reach.contains(&sent.to)
+        let may_reach = self.attacks[number].may_reach.contains(&sent.to)
             || sent.to.ip() == datagram.from.ip()
-            || sent.to.ip() == attack.from.ip()
+            || sent.to.ip() == from.ip()
             || relay.lists[handled.list].known.contains(&sent.to);
         wants(may_reach, "no bystander")?;
         if sent.cause == Cause::Answer {
@@ -503,6 +565,25 @@ impl Observer {
             incarnation: relay.incarnation,
         };
         Ok(Some(Truth { part: datagram.truth.part, passes: vec![pass] }))
+    }
+}
+
+impl Observer {
+    /// An attacker's copy of a request made it go to another destination, as one of its caller would have.
+    fn retried_by_others(&mut self, case: Case, sent: &Sent) -> Result<(), String> {
+        let branch = Sip::read(&sent.bytes).ok_or("unreadable")?.branch();
+        for is_invite in [true, false] {
+            self.turns.forget(case.number, is_invite);
+        }
+        for tx in &mut self.txs {
+            for ((relay, ..), at) in &mut tx.at {
+                if *relay == case.number && without_try(&at.branch) == without_try(&branch) {
+                    at.branch.clone_from(&branch);
+                    (at.next, at.egress, at.is_retry) = (Some(sent.to), sent.listener, true);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use strowger::proxy::{Answer, ListenerId, Verdict};
+use strowger::proxy::{Answer, Forwarded, ListenerId, Verdict};
 
 use crate::observer::{Case, wants};
 use crate::relay::Relay;
@@ -29,6 +29,10 @@ pub(crate) struct At {
     pub(crate) list: usize,
     pub(crate) is_ringing: bool,
     pub(crate) is_final: bool,
+    /// A response went back.
+    pub(crate) is_answered: bool,
+    /// Its destination became inactive before that, and it was sent to another one.
+    pub(crate) is_retry: bool,
     is_invite: bool,
     touched: u64,
 }
@@ -48,9 +52,12 @@ impl At {
             list: handled.list,
             is_ringing: is_same && seen.is_some_and(|at| at.is_ringing),
             is_final: is_same && seen.is_some_and(|at| at.is_final),
+            is_answered: is_same && seen.is_some_and(|at| at.is_answered),
+            is_retry: is_same && seen.is_some_and(|at| at.is_retry),
             is_invite,
             touched: case.now,
         };
+        at.is_retry |= handled.verdict == Verdict::Forwarded(Forwarded::Retried);
         match (&handled.sent, handled.verdict) {
             (Some(sent), Verdict::Forwarded(_)) => {
                 let left = Sip::read(&sent.bytes).ok_or("unreadable")?;
@@ -59,7 +66,9 @@ impl At {
                     && seen.key_generation == relay.key_generation
                     && !seen.branch.is_empty()
                 {
-                    wants(branch == seen.branch, "the same branch")?;
+                    // The last digit is the number of the try.
+                    let is_same = without_try(&branch) == without_try(&seen.branch);
+                    wants(is_same, "the same branch")?;
                 }
                 at.branch = branch;
                 at.next = Some(sent.to);
@@ -75,6 +84,16 @@ impl At {
         if self.incarnation == relay.incarnation {
             self.touched = now;
         }
+    }
+
+    /// A copy goes to another destination: this one is inactive in that list, and nobody has answered.
+    pub(crate) fn is_lost(&self, relay: &Relay, list: usize) -> bool {
+        let list = &relay.lists[list];
+        let may_go = !self.is_answered && !self.is_retry && self.incarnation == relay.incarnation;
+        may_go
+            && relay.spec.set.retry
+            && !list.is_draining
+            && self.next.is_some_and(|next| list.is_inactive(next))
     }
 
     /// Its pin must be there.
@@ -93,6 +112,11 @@ impl At {
         };
         is_pinned && self.incarnation == relay.incarnation && now - self.touched <= life
     }
+}
+
+/// A branch without the number of its try.
+pub(crate) fn without_try(branch: &str) -> &str {
+    &branch[..branch.len().saturating_sub(1)]
 }
 
 /// Relay, Call-ID and the caller's tag.

@@ -26,8 +26,24 @@ use crate::words::Words;
 pub(crate) struct Line {
     pub(crate) uri: String,
     pub(crate) addresses: Vec<SocketAddr>,
-    pub(crate) is_active: bool,
+    pub(crate) state: LineState,
     pub(crate) socket: Option<SocketAddr>,
+}
+
+/// The state of all addresses of a line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LineState {
+    Active,
+    /// It has failed: copies of unanswered requests may go elsewhere.
+    Inactive,
+    /// An operator has switched it off: what is there stays there.
+    Disabled,
+}
+
+impl Line {
+    pub(crate) fn is_active(&self) -> bool {
+        self.state == LineState::Active
+    }
 }
 
 /// What was published at one time.
@@ -41,7 +57,12 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn active(&self) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|line| line.is_active)
+        self.lines.iter().filter(|line| line.is_active())
+    }
+
+    pub(crate) fn is_inactive(&self, address: SocketAddr) -> bool {
+        let mut lines = self.lines.iter().filter(|line| line.state == LineState::Inactive);
+        lines.any(|line| line.addresses.contains(&address))
     }
 
     pub(crate) fn lists(&self, address: SocketAddr) -> bool {
@@ -282,7 +303,11 @@ fn share(spec: &Spec, incarnation: u16, key_generation: u8, words: Words) -> Arc
 }
 
 fn record(line: &Line, at: usize) -> Resolved {
-    let flags = if line.is_active { 0 } else { Flags::DISABLED };
+    let flags = match line.state {
+        LineState::Active => 0,
+        LineState::Inactive => Flags::INACTIVE,
+        LineState::Disabled => Flags::DISABLED,
+    };
     let attributes = Attributes { socket: line.socket.map(SocketName), ..Attributes::default() };
     Resolved {
         record: Record {

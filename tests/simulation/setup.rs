@@ -14,7 +14,7 @@ use crate::ladder::Ladder;
 use crate::network::{Event, Network};
 use crate::observer::Observer;
 use crate::random::Random;
-use crate::relay::{Line, Relay, Spec};
+use crate::relay::{Line, LineState, Relay, Spec};
 use crate::server;
 use crate::sip::Spelling;
 use crate::world::{Traits, World};
@@ -138,7 +138,9 @@ impl World {
             let listed = if is_front { stock.len() } else { listed.max(stock.len().min(2)) };
             let mut lines = stock[..listed].to_vec();
             for line in &mut lines {
-                line.is_active = self.random.chance(90) || is_front;
+                if !is_front && self.random.chance(10) {
+                    line.state = *self.random.pick(&[LineState::Inactive, LineState::Disabled]);
+                }
             }
             self.relays.push(Relay::new(specs[number].clone(), lines, self.now));
             self.stock.push(stock);
@@ -338,7 +340,8 @@ impl World {
 }
 
 fn line(address: SocketAddr, socket: Option<SocketAddr>) -> Line {
-    Line { uri: format!("sip:{address}"), addresses: vec![address], is_active: true, socket }
+    let state = LineState::Active;
+    Line { uri: format!("sip:{address}"), addresses: vec![address], state, socket }
 }
 
 fn listeners(random: &mut Random, relay: usize, has_ipv6: bool) -> Vec<Listener> {
@@ -422,6 +425,7 @@ fn set_policy(random: &mut Random) -> SetPolicy {
         },
         rewrite: if random.chance(15) { Rewrite::Domain } else { Rewrite::None },
         in_dialog: if random.chance(15) { InDialog::Route } else { InDialog::Destination },
+        retry: random.chance(85),
         ..SetPolicy::default()
     }
 }

@@ -2,7 +2,7 @@
 //! assign other ports.
 
 use crate::network::Event;
-use crate::relay::Line;
+use crate::relay::{Line, LineState};
 use crate::truth::{EndId, RelayId};
 use crate::world::World;
 
@@ -28,7 +28,7 @@ impl World {
             .filter(|l| lines.iter().all(|m| m.uri != l.uri))
             .cloned()
             .collect();
-        match self.random.below(12) {
+        match self.random.below(15) {
             0..=2 if lines.len() > 1 => {
                 let at = self.random.below(lines.len());
                 lines.remove(at);
@@ -44,8 +44,20 @@ impl World {
             }
             6..=8 if !lines.is_empty() => {
                 let at = self.random.below(lines.len());
-                lines[at].is_active = !lines[at].is_active;
+                lines[at].state = match lines[at].state {
+                    LineState::Disabled => LineState::Active,
+                    _ => LineState::Disabled,
+                };
                 "list: disabled or enabled"
+            }
+            10..=12 if !lines.is_empty() => {
+                let at = self.random.below(lines.len());
+                if lines[at].state == LineState::Inactive {
+                    lines[at].state = LineState::Active;
+                    return "list: came back";
+                }
+                lines[at].state = LineState::Inactive;
+                "list: became inactive"
             }
             9 => {
                 lines.clear();
@@ -67,7 +79,7 @@ impl World {
     fn publish(&mut self, relay: RelayId, lines: Vec<Line>, is_draining: bool) {
         let text: Vec<_> = lines
             .iter()
-            .map(|l| format!("{}{}", if l.is_active { "" } else { "-" }, l.uri))
+            .map(|l| format!("{}{}", if l.is_active() { "" } else { "-" }, l.uri))
             .collect();
         self.ladder.note(self.now, || format!("relay {relay}: new list {text:?}"));
         self.relays[relay].publish(self.now, lines, is_draining);

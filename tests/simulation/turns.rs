@@ -26,7 +26,7 @@ impl Turns {
         let lines = &relay.lists[list].lines;
         let chosen = lines
             .iter()
-            .position(|line| line.is_active && line.addresses.contains(&to))
+            .position(|line| line.is_active() && line.addresses.contains(&to))
             .ok_or("wanted: an active destination")?;
         // A worker with an old list takes a turn by the old order; what follows is chance.
         if list != relay.newest() {
@@ -38,7 +38,7 @@ impl Turns {
         if let Some(last) = last {
             let wanted = (1..=lines.len())
                 .map(|step| (last + step) % lines.len())
-                .find(|at| lines[*at].is_active);
+                .find(|at| lines[*at].is_active());
             if wanted != Some(chosen) {
                 return Err(format!(
                     "wanted: the turn after {}, not {}",

@@ -223,7 +223,7 @@ impl World {
                 Ok(truth) => truth,
                 Err(what) => {
                     let list = &self.relays[relay].lists[handled.list];
-                    let lines: Vec<_> = list.lines.iter().map(|l| (&l.uri, l.is_active)).collect();
+                    let lines: Vec<_> = list.lines.iter().map(|l| (&l.uri, l.state)).collect();
                     let left = handled.sent.as_ref().map(|sent| {
                         format!(
                             "to {} by {:?}:\n{}",
@@ -374,7 +374,9 @@ impl World {
         let is_clean = !(traits.has_loss || traits.has_restarts || traits.has_small_pins);
         if let Some(end) = self.ends.iter().find(|end| {
             let is_done = |s: &crate::endpoint::Served| {
-                s.is_acked || s.method != "INVITE" || self.calls[s.call].is_unanswerable
+                // A failure response of a try that was left goes to nobody.
+                let is_left = self.observer.left.contains(&s.request.branch());
+                s.is_acked || s.method != "INVITE" || is_left || self.calls[s.call].is_unanswerable
             };
             is_clean && !end.served.iter().filter(|s| s.final_code.is_some()).all(is_done)
         }) {
