@@ -374,6 +374,8 @@ fn is_own_via(row: &Row, sent_by: &str) -> bool {
     let value = row.whole.strip_prefix(&format!("Via: SIP/2.0/UDP {sent_by};branch=z9hG4bK"));
     value.and_then(|value| value.strip_suffix("\r\n")).is_some_and(|value| {
         let (branch, own) = value.split_once(";sw=").unwrap_or((value, ""));
+        // Where overload control is used.
+        let own = own.strip_suffix(";oc;oc-algo=\"loss\"").unwrap_or(own);
         // Of a try it also names the worker that has the transaction.
         is_hex(branch, 33..=33) && (is_hex(own, 58..=58) || is_hex(own, 64..=64))
     })

@@ -90,7 +90,6 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("over_rate", "no set has a limit here: tests/rules has the rows"),
     ("over_calls", "no set has a limit here: tests/rules has the rows"),
     ("over_source_rate", "no set has a limit here: tests/rules has the rows"),
-    ("overloaded", "no set uses overload control here: tests/rules has the rows"),
     ("panicked", "is the worker's verdict about the core, not the core's"),
     ("probe_reply", "no relay sends probes here: the control thread does, which is not simulated"),
     ("hash", "every relay here chooses by round robin: the rules have the hashes"),

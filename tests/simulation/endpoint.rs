@@ -32,6 +32,8 @@ pub(crate) struct Endpoint {
     pub(crate) is_behind_nat: bool,
     pub(crate) spelling: Spelling,
     pub(crate) vias: ViaHabit,
+    /// How much less it asks for, in percent, of a relay that offers that.
+    pub(crate) asks: Option<u8>,
     /// The relay's listener that it sends to when no Route says otherwise.
     pub(crate) home: SocketAddr,
     pub(crate) clients: Vec<Client>,

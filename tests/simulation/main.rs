@@ -18,6 +18,7 @@ mod network;
 mod observer;
 #[path = "../oracle/mod.rs"]
 mod oracle;
+mod overload;
 mod pins;
 mod random;
 mod relay;

@@ -9,6 +9,7 @@ use strowger::proxy::{Answer, Cause, ForeignRoute, Forwarded, ListenerId, Reason
 
 use crate::coverage::Coverage;
 use crate::law;
+use crate::overload::{Overloads, is_overloaded};
 use crate::pins::{At, CallPins, without_try};
 use crate::relay::{Handled, Relay, Sent};
 use crate::sip::{Sip, parameter, tag};
@@ -83,6 +84,7 @@ pub(crate) struct Observer {
     /// Copies of requests may come from attackers.
     pub(crate) has_attacks: bool,
     pub(crate) coverage: Coverage,
+    pub(crate) overloads: Overloads,
     /// Branches of tries that were left, and whose final response went no further.
     pub(crate) left: BTreeSet<String>,
 }
@@ -160,7 +162,7 @@ impl Observer {
         let is_lost = seen.as_ref().is_some_and(|at| at.is_lost(relay, handled.list));
         let is_retried = match handled.verdict {
             Verdict::Forwarded(Forwarded::Retried) => may_be_pinned,
-            Verdict::Answered(Answer::NoDestination) => is_lost,
+            Verdict::Answered(Answer::NoDestination | Answer::Overloaded) => is_lost,
             // A response that an attacker repeated has answered it.
             _ => is_lost && is_sure && !self.has_attacks,
         };
@@ -196,15 +198,33 @@ impl Observer {
             let wanted = Verdict::Answered(Answer::NoDestination);
             return wants(handled.verdict == wanted, "no destination is left");
         }
+        if is_overloaded(handled.verdict) {
+            self.turns.forget(case.number, is_invite);
+            // An attacker may have repeated a report whose time was over.
+            return if self.has_attacks { Ok(()) } else { self.overloads.refused(case, list) };
+        }
         wants(handled.verdict == Verdict::Forwarded(Forwarded::Retried), "another destination")?;
         let sent = sent(case)?;
+        if !self.txs[tx].has_credentials {
+            self.overloads.chosen(case, sent.to)?;
+        }
         wants(at.next != Some(sent.to), "another destination than before")?;
         let branch = Sip::read(&sent.bytes).ok_or("unreadable")?.branch();
         wants(branch != at.branch, "another try")?;
         if self.txs[tx].has_credentials || self.has_attacks {
             self.turns.forget(case.number, is_invite);
         }
-        self.turns.took(case.number, relay, handled.list, is_invite, sent.to)
+        self.took_turn(case, is_invite, sent.to)
+    }
+
+    /// A new request went by turn, unless some destination asks for less.
+    fn took_turn(&mut self, case: Case, is_invite: bool, to: SocketAddr) -> Result<(), String> {
+        let Case { relay, handled, number, now, .. } = case;
+        if self.overloads.are_any(relay, number, now) {
+            self.turns.forget(number, is_invite);
+            return Ok(());
+        }
+        self.turns.took(number, relay, handled.list, is_invite, to)
     }
 
     /// Whether this response is of a try that was left, and therefore goes no further: whether it must,
@@ -240,6 +260,11 @@ impl Observer {
         if let Some(answer) = wanted {
             return wants(handled.verdict == Verdict::Answered(answer), "another answer");
         }
+        if is_overloaded(handled.verdict) {
+            self.turns.forget(case.number, is_invite);
+            // An attacker may have repeated a report whose time was over.
+            return if self.has_attacks { Ok(()) } else { self.overloads.refused(case, list) };
+        }
         wants(handled.verdict == Verdict::Forwarded(Forwarded::Chosen), "a new choice")?;
         let sent = sent(case)?;
         let is_active = list.active().any(|line| line.addresses.contains(&sent.to));
@@ -264,7 +289,8 @@ impl Observer {
                 }
             }
         }
-        self.turns.took(case.number, relay, handled.list, is_invite, sent.to)
+        self.overloads.chosen(case, sent.to)?;
+        self.took_turn(case, is_invite, sent.to)
     }
 
     fn asks_us(case: Case) -> Result<(), String> {
@@ -442,6 +468,7 @@ impl Observer {
         let sent = sent(case)?;
         wants(sent.to == pass.back_to, "the address that waits for it")?;
         wants(sent.listener == listener, "the listener that its request came to")?;
+        self.overloads.response(case, &sip, pass);
         self.note_response(case, tx, &sip, pass, at_key, is_lost);
         let truth = Truth { part: datagram.truth.part, passes };
         Ok(Some(truth))
@@ -543,7 +570,7 @@ impl Observer {
             if datagram.bytes.windows(12).any(|w| w.eq_ignore_ascii_case(b"uthorization")) {
                 self.turns.forget(case.number, is_invite);
             }
-            self.turns.took(case.number, relay, handled.list, is_invite, sent.to)?;
+            self.took_turn(case, is_invite, sent.to)?;
         }
         let may_reach = self.attacks[number].may_reach.contains(&sent.to)
             || sent.to.ip() == datagram.from.ip()

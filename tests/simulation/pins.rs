@@ -101,7 +101,11 @@ impl At {
         let is_pinned = match self.answered {
             // Only our own answers for want of a destination are pinned, and only to INVITE.
             Some(answer) => {
-                self.is_invite && matches!(answer, Answer::NoDestination | Answer::Unavailable)
+                self.is_invite
+                    && matches!(
+                        answer,
+                        Answer::NoDestination | Answer::Overloaded | Answer::Unavailable
+                    )
             }
             None => self.next.is_some(),
         };

@@ -229,6 +229,14 @@ impl World {
             if at == 0 && !crate::law::names_source(&via, served.source) {
                 via.push_str(&format!(";received={}", served.source.ip()));
             }
+            if at == 0
+                && let Some(percent) = party.asks
+            {
+                let seq = self.now;
+                let asked =
+                    format!(";oc={percent};oc-algo=\"loss\";oc-validity=4000;oc-seq={seq}.1");
+                via = via.replace(";oc;oc-algo=\"loss\"", &asked);
+            }
             sip.add("Via", if party.is_server { rewrite(&via, party.vias, at) } else { via });
         }
         sip.add("From", request.get("From"));

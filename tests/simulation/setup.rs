@@ -99,6 +99,8 @@ impl World {
             } else {
                 ForeignRoute::Remove
             };
+            let mut policy = policy(random);
+            policy.controls_overload = set.overload_control;
             specs.push(Spec {
                 listeners,
                 aliases: Vec::new(),
@@ -106,7 +108,7 @@ impl World {
                 key_id: if differs && random.chance(50) { 9 } else { 1 },
                 workers: random.between(1, 4) as usize,
                 pins: if self.traits.has_small_pins { 8 } else { 4_096 },
-                policy: policy(random),
+                policy,
                 set,
             });
         }
@@ -217,6 +219,7 @@ impl World {
             is_behind_nat: false,
             spelling: spelling(random),
             vias,
+            asks: if random.chance(60) { Some(*random.pick(&[0, 50, 100, 100])) } else { None },
             home: spec.listeners[0].local,
             clients: Vec::new(),
             served: Vec::new(),
@@ -265,6 +268,7 @@ impl World {
                 is_behind_nat,
                 spelling: spelling(random),
                 vias: ViaHabit::Keeps,
+                asks: None,
                 home,
                 clients: Vec::new(),
                 served: Vec::new(),
@@ -426,6 +430,7 @@ fn set_policy(random: &mut Random) -> SetPolicy {
         rewrite: if random.chance(15) { Rewrite::Domain } else { Rewrite::None },
         in_dialog: if random.chance(15) { InDialog::Route } else { InDialog::Destination },
         retry: random.chance(85),
+        overload_control: random.chance(25),
         ..SetPolicy::default()
     }
 }

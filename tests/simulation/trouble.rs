@@ -104,6 +104,7 @@ impl World {
         self.count_pins(relay);
         self.relays[relay].restart(self.now, has_new_key);
         self.observer.turns.restarted(relay);
+        self.observer.overloads.restarted(relay);
         self.event(if has_new_key { "restart with a new key" } else { "restart" });
         self.ladder.note(self.now, || format!("relay {relay} restarts, new key: {has_new_key}"));
     }
