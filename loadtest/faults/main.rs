@@ -8,8 +8,6 @@
 )]
 
 mod fault;
-#[path = "../generator/mod.rs"]
-mod generator;
 #[path = "../../bench/subject/kamailio.rs"]
 mod kamailio;
 mod report;
@@ -20,7 +18,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +26,7 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 
 use fault::{AFTER, Fault};
-use generator::Plan;
+use loadtest::{Load, Plan, Watch};
 use report::Row;
 use server::Server;
 use subject::{Kind, Subject};
@@ -106,23 +103,29 @@ fn measure(args: &Args, fault: Fault, kind: Kind) -> io::Result<Row> {
     let mut servers = (0..4).map(Server::start).collect::<io::Result<Vec<_>>>()?;
     let subject = Subject::start(kind, &servers)?;
     let plan = Plan {
-        relay: subject.listen,
-        per_second: args.rate,
-        hold: Duration::from_millis(200),
+        rate: f64::from(args.rate),
+        // Until the watch stops it.
+        time: Duration::from_hours(1),
+        talk: Duration::from_millis(200),
         patience: Duration::from_secs(8),
+        retransmits: true,
+        keeps_calls: true,
+        ..Plan::default()
     };
-    let stop = AtomicBool::new(false);
+    let watch = Watch::new(plan.threads);
+    let load = Load::bind(plan).map_err(io::Error::other)?;
+    let targets = [subject.listen];
     let begin = Instant::now() + Duration::from_millis(500);
-    let outcomes = thread::scope(|scope| {
-        let caller = scope.spawn(|| generator::run(&plan, begin, &stop));
+    let outcome = thread::scope(|scope| {
+        let caller = scope.spawn(|| load.run_at(begin, &targets, &watch));
         let happened = fault.happen(&mut servers, begin);
         thread::sleep(AFTER);
-        stop.store(true, Ordering::Relaxed);
-        let outcomes = caller.join().expect("the generator does not panic");
-        happened.and(outcomes)
+        watch.stop();
+        let outcome = caller.join().expect("the generator does not panic");
+        happened.and(outcome.map_err(io::Error::other))
     })?;
     if args.logs {
         eprintln!("{}", subject.log());
     }
-    Ok(Row::of(fault, kind, &outcomes))
+    Ok(Row::of(fault, kind, &outcome.record.calls))
 }

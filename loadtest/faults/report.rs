@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use loadtest::record::{CallOutcome, End};
 use serde_json::{Value, json};
 
 use super::fault::{Fault, HEALTHY};
-use super::generator::{End, Outcome, Outcomes};
 use super::subject::Kind;
 
 /// The figures of one fault and one relay.
@@ -30,10 +30,9 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn of(fault: Fault, kind: Kind, outcomes: &Outcomes) -> Self {
-        let calls = &outcomes.calls;
+    pub(super) fn of(fault: Fault, kind: Kind, calls: &[CallOutcome]) -> Self {
         let end = HEALTHY + fault.lasts();
-        let is_during = |call: &&Outcome| (HEALTHY..end).contains(&call.due);
+        let is_during = |call: &&CallOutcome| (HEALTHY..end).contains(&call.due);
         let touched = calls.iter().filter(|call| is_touched(call)).filter(is_during);
         let out_after = (!matches!(fault, Fault::All | Fault::Flap | Fault::Loss))
             .then(|| touched.map(|call| call.due.saturating_sub(HEALTHY)).next_back())
@@ -43,16 +42,13 @@ impl Row {
             (fault == Fault::All).then(|| back.map(|call| call.due.saturating_sub(end))).flatten();
         let mut taken = [0_usize; 4];
         for call in calls.iter().filter(is_during) {
-            if let End::Answered { server, .. } = call.end
-                && let Some(taken) = taken.get_mut(usize::from(server))
+            if let Some((_, Some(server))) = call.end.answer()
+                && let Some(taken) = taken.get_mut(usize::from(server).wrapping_sub(1))
             {
                 *taken += 1;
             }
         }
-        let slowest = calls.iter().filter(is_during).filter_map(|call| match call.end {
-            End::Answered { after, .. } => Some(after),
-            _ => None,
-        });
+        let slowest = calls.iter().filter(is_during).filter_map(|call| Some(call.end.answer()?.0));
         let slowest = slowest.max().unwrap_or_default();
         let all = taken.iter().sum::<usize>().max(1);
         let count = |is: fn(&End) -> bool| calls.iter().filter(|call| is(&call.end)).count();
@@ -61,9 +57,9 @@ impl Row {
             kind,
             calls: calls.len(),
             lost: count(|end| *end == End::Lost),
-            refused: count(|end| matches!(end, End::Refused(_))),
-            late: count(|end| matches!(end, End::Answered { after, .. } if *after >= LATE)),
-            byes_lost: outcomes.byes_lost,
+            refused: count(|end| matches!(end, End::Unexpected(_))),
+            late: count(|end| end.answer().is_some_and(|(after, _)| after >= LATE)),
+            byes_lost: count(|end| matches!(end, End::ByeLost { .. })),
             slowest,
             out_after,
             back_after,
@@ -113,8 +109,8 @@ impl Row {
 
 /// Returns whether a call failed or needed a second try: its first INVITE went to a server in
 /// trouble.
-fn is_touched(call: &Outcome) -> bool {
-    !matches!(call.end, End::Answered { after, .. } if after < LATE)
+fn is_touched(call: &CallOutcome) -> bool {
+    call.end.answer().is_none_or(|(after, _)| after >= LATE)
 }
 
 /// The rows for a terminal.

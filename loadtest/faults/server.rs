@@ -6,10 +6,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use loadtest::{Message, PRODUCT};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-use super::generator::{Message, SERVER_FIELD};
 
 /// A server of a run.
 pub(super) struct Server {
@@ -112,14 +111,14 @@ pub(super) fn serve(address: SocketAddr, number: u8) -> io::Result<()> {
             continue;
         }
         let Some(request) = Message::read(bytes) else { continue };
-        let method = request.first_line.split(' ').next();
+        let method = request.method();
         let answers: &[&str] = match method {
             Some("INVITE") if refuses => &["503 Service Unavailable"],
             Some("INVITE") => &["180 Ringing", "200 OK"],
             Some("BYE" | "OPTIONS") => &["200 OK"],
             _ => &[],
         };
-        let call_id = request.field("Call-ID").unwrap_or_default().to_owned();
+        let call_id = request.row("Call-ID").unwrap_or_default().to_owned();
         if method == Some("ACK") {
             unacknowledged.retain(|answered| answered.call_id != call_id);
         }
@@ -169,7 +168,7 @@ impl Loss {
 
 fn answer(request: Message<'_>, status: &str, address: SocketAddr, number: u8) -> Vec<u8> {
     let mut out = format!("SIP/2.0 {status}\r\n").into_bytes();
-    for (name, value) in request.fields() {
+    for (name, value) in request.rows() {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         let copied = ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"];
         if copied.into_iter().any(is) {
@@ -180,7 +179,8 @@ fn answer(request: Message<'_>, status: &str, address: SocketAddr, number: u8) -
     }
     let _ = write!(
         out,
-        "Contact: <sip:media@{address}>\r\n{SERVER_FIELD}: {number}\r\nContent-Length: 0\r\n\r\n"
+        "Contact: <sip:media@{address}>\r\nServer: {PRODUCT} {}\r\nContent-Length: 0\r\n\r\n",
+        number + 1
     );
     out
 }

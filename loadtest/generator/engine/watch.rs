@@ -1,0 +1,139 @@
+//! What others see of a run while it goes on, and how they end it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// A view of a run for another thread.
+#[derive(Debug)]
+pub struct Watch {
+    threads: Box<[Progress]>,
+    is_stopped: AtomicBool,
+    is_aborted: AtomicBool,
+    /// Threads whose callers have not ended.
+    busy: AtomicUsize,
+    /// When the last thread has ended, in ns since the run began.
+    last_left: AtomicU64,
+}
+
+/// What the calls of one thread are at.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) started: AtomicU64,
+    pub(super) good: AtomicU64,
+    pub(super) bad: AtomicU64,
+}
+
+/// How many calls were started and have ended.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Seen {
+    /// Started.
+    pub started: u64,
+    /// Ended as planned.
+    pub good: u64,
+    /// Ended otherwise.
+    pub bad: u64,
+}
+
+impl Watch {
+    /// One for a run of this many threads.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads: (0..threads).map(|_| Progress::default()).collect(),
+            is_stopped: AtomicBool::new(false),
+            is_aborted: AtomicBool::new(false),
+            busy: AtomicUsize::new(threads),
+            last_left: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts no more calls; those in progress go on to their end.
+    pub fn stop(&self) {
+        // Relaxed, also below: nothing else is published with it.
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the calls in progress, too.
+    pub fn abort(&self) {
+        self.stop();
+        self.is_aborted.store(true, Ordering::Relaxed);
+    }
+
+    /// How far it is.
+    pub fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        for progress in &self.threads {
+            // Relaxed: the numbers are shown, not compared.
+            seen.started += progress.started.load(Ordering::Relaxed);
+            seen.good += progress.good.load(Ordering::Relaxed);
+            seen.bad += progress.bad.load(Ordering::Relaxed);
+        }
+        seen
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn progress(&self, thread: usize) -> &Progress {
+        &self.threads[thread]
+    }
+
+    /// The callers of a thread have ended; its servers go on.
+    pub(super) fn leave(&self) {
+        // Relaxed: a thread that sees it late serves a little longer.
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the callers of all threads have ended, long enough ago for the last ACKs to arrive.
+    pub(super) fn have_all_left(&self, now: u64) -> bool {
+        if self.busy.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        // The first one that sees it says when.
+        let first = self.last_left.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        now >= first.unwrap_or_else(|at| at) + SETTLE
+    }
+}
+
+/// A relay may hold the last messages this long, in ns.
+const SETTLE: u64 = 200_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_end_a_while_after_the_last_caller() {
+        let watch = Watch::new(2);
+        watch.leave();
+        assert!(!watch.have_all_left(SETTLE * 10));
+        watch.leave();
+        assert!(!watch.have_all_left(5));
+        assert!(!watch.have_all_left(5 + SETTLE - 1));
+        assert!(watch.have_all_left(5 + SETTLE));
+    }
+
+    #[test]
+    fn stopping_and_aborting() {
+        let watch = Watch::new(1);
+        assert!(!watch.is_stopped() && !watch.is_aborted());
+        watch.stop();
+        assert!(watch.is_stopped() && !watch.is_aborted());
+        watch.abort();
+        assert!(watch.is_aborted());
+    }
+
+    #[test]
+    fn what_threads_do_adds_up() {
+        let watch = Watch::new(2);
+        for (at, n) in [(0, 1), (1, 10)] {
+            watch.progress(at).started.store(3 * n, Ordering::Relaxed);
+            watch.progress(at).good.store(2 * n, Ordering::Relaxed);
+            watch.progress(at).bad.store(n, Ordering::Relaxed);
+        }
+        assert_eq!(watch.seen(), Seen { started: 33, good: 22, bad: 11 });
+    }
+}
