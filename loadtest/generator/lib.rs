@@ -20,10 +20,16 @@
     clippy::cast_sign_loss,
     reason = "counts and times of a run stay far below 2^52"
 )]
+#![allow(
+    clippy::float_cmp,
+    reason = "where floats are compared, they are the very same or are not"
+)]
 
 mod engine;
+pub mod flood;
 mod plan;
 pub mod record;
+pub mod report;
 mod sip;
 
 pub use engine::{Error, Load, Outcome, PRODUCT, Schedule, Seen, Watch};

@@ -27,6 +27,7 @@ mod kamcmd;
 mod kamctl;
 mod latency;
 mod limits;
+mod load;
 mod loss;
 mod metrics;
 mod name_servers;

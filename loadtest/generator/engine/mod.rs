@@ -132,6 +132,13 @@ impl Load {
         self.go(begin, targets, watch, None)
     }
 
+    /// Answers without calling anybody, until the watch stops it.
+    pub fn serve(&self, watch: &Watch) -> Result<Outcome, Error> {
+        // Closed, with no call at a time.
+        let time = self.plan.time;
+        self.go(Instant::now() + HEAD_START, &self.addresses, watch, Some((time, 0)))
+    }
+
     /// Makes calls straight to its own servers, so many at a time, one whenever another has ended:
     /// how many this program can make and take on this machine.
     pub fn saturate(&self, time: Duration, at_a_time: usize) -> Result<Outcome, Error> {
@@ -169,8 +176,10 @@ impl Load {
         }
         record.calls.sort_by_key(|call| call.due);
         record.overflowed = self.drops()? - before;
-        let started_for = closed.map_or(self.plan.time, |(time, _)| time);
-        Ok(Outcome { record, took: begin.elapsed(), started_for })
+        let took = Duration::from_nanos(watch.ended_at());
+        let planned = closed.map_or(self.plan.time, |(time, _)| time);
+        let started_for = if watch.is_stopped() { took.min(planned) } else { planned };
+        Ok(Outcome { record, took, started_for })
     }
 
     fn thread<'a>(
@@ -261,11 +270,11 @@ impl Load {
     }
 }
 
-fn addresses(sockets: &[UdpSocket]) -> Result<Vec<SocketAddr>, Error> {
+pub(crate) fn addresses(sockets: &[UdpSocket]) -> Result<Vec<SocketAddr>, Error> {
     sockets.iter().map(|s| s.local_addr().map_err(system("read an address"))).collect()
 }
 
-fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
+pub(crate) fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { doing, source }
 }
 

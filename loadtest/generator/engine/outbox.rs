@@ -16,13 +16,13 @@ pub(super) struct Outbox {
 
 /// One message to send.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     /// The number of the socket that it leaves by.
-    pub(super) socket: usize,
-    pub(super) to: SocketAddr,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) socket: usize,
+    pub(crate) to: SocketAddr,
+    pub(crate) bytes: Vec<u8>,
     /// For the first request of a call: when it was meant to leave.
-    pub(super) starts: Option<u64>,
+    pub(crate) starts: Option<u64>,
 }
 
 /// Whose timer it is.

@@ -15,7 +15,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::outbox::Outgoing;
+pub(crate) use super::outbox::Outgoing;
 
 /// Datagrams of one system call.
 pub(crate) const BATCH: usize = 64;
@@ -105,18 +105,18 @@ fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// Room for a batch of messages to send.
-pub(super) struct Outlet {
+pub(crate) struct Outlet {
     headers: MultiHeaders<SockaddrStorage>,
     next_hops: [Option<SockaddrStorage>; BATCH],
 }
 
 impl Outlet {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { headers: MultiHeaders::preallocate(BATCH, None), next_hops: [None; BATCH] }
     }
 
     /// Sends these messages, all of one socket; returns how many the kernel took.
-    pub(super) fn send(&mut self, socket: &UdpSocket, messages: &[Outgoing]) -> io::Result<usize> {
+    pub(crate) fn send(&mut self, socket: &UdpSocket, messages: &[Outgoing]) -> io::Result<usize> {
         let mut taken = 0;
         for batch in messages.chunks(BATCH) {
             let mut left = batch;

@@ -94,7 +94,12 @@ impl Watch {
         }
         // The first one that sees it says when.
         let first = self.last_left.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        now >= first.unwrap_or_else(|at| at) + SETTLE
+        now >= first.map_or_else(|at| at, |_| now) + SETTLE
+    }
+
+    /// When the callers of all threads had ended, in ns since the run began.
+    pub(super) fn ended_at(&self) -> u64 {
+        self.last_left.load(Ordering::Relaxed)
     }
 }
 
@@ -111,9 +116,11 @@ mod tests {
         watch.leave();
         assert!(!watch.have_all_left(SETTLE * 10));
         watch.leave();
-        assert!(!watch.have_all_left(5));
-        assert!(!watch.have_all_left(5 + SETTLE - 1));
-        assert!(watch.have_all_left(5 + SETTLE));
+        let at = SETTLE * 20;
+        assert!(!watch.have_all_left(at));
+        assert!(!watch.have_all_left(at + SETTLE - 1));
+        assert!(watch.have_all_left(at + SETTLE));
+        assert_eq!(watch.ended_at(), at);
     }
 
     #[test]
