@@ -29,6 +29,9 @@ mod engine;
 pub mod flood;
 mod plan;
 pub mod record;
+// Models of concurrency have no control thread, whose parts this uses.
+#[cfg(not(loom))]
+pub mod replay;
 pub mod report;
 mod sip;
 

@@ -4,6 +4,7 @@ mod compare;
 mod flood;
 mod load;
 mod progress;
+mod replay;
 mod save;
 mod values;
 
@@ -21,9 +22,10 @@ Examples:
   loadtest calls --relay 127.0.0.1:5060 --rate 2000 --time 30s --html report.html
   loadtest calls                               straight to its own servers: what it can do by itself
   loadtest compare before.json after.json
+  loadtest replay calls.pcap --config strowger.toml
 
-Exit status: 0 when all went as planned, 1 when something was lost or failed, 2 when the command line
-cannot be read or the run cannot be made.")]
+Exit status: 0 when all went as planned, 1 when something was lost or failed, 2 when the command \
+line cannot be read or the run cannot be made.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +45,8 @@ enum Command {
     Serve(load::ServeArgs),
     /// Print a dispatcher.list with the servers of a run
     List(load::ListArgs),
+    /// Say what a relay with a configuration would do with the SIP of a capture
+    Replay(replay::ReplayArgs),
     /// Compare two results that were saved with --json
     Compare(compare::CompareArgs),
 }
@@ -56,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Flood(args) => args.run(),
         Command::Serve(args) => args.run(),
         Command::List(args) => args.run(),
+        Command::Replay(args) => args.run(),
         Command::Compare(args) => args.run(),
     };
     match result {
