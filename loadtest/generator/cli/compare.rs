@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use loadtest::report::{FORMAT, Report, compare};
 
+use super::print::print;
+
 #[derive(Args, Clone, Debug)]
 pub(super) struct CompareArgs {
     /// The result to compare with
@@ -20,7 +22,7 @@ impl CompareArgs {
     pub(super) fn run(&self) -> super::Result {
         let (a, b) = (read(&self.a)?, read(&self.b)?);
         let names = [&self.a, &self.b].map(|file| file.display().to_string());
-        print!("{}", compare([&names[0], &names[1]], [&a, &b]));
+        print(&compare([&names[0], &names[1]], [&a, &b]))?;
         Ok(true)
     }
 }

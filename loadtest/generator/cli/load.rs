@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use loadtest::report::{Facts, Limits, Report};
 use loadtest::{Load, Mix, Plan, Schedule, Shape, Traffic, Watch};
 
+use super::print::print;
 use super::progress::{Bar, Interrupts};
 use super::save::SaveArgs;
 use super::values;
@@ -262,20 +263,20 @@ impl ServeArgs {
             running.join().expect("a run does not panic")
         });
         let record = outcome.map_err(say)?.record;
-        for (address, taken) in load.servers().iter().zip(&record.servers) {
-            println!("{address} took {taken}");
-        }
-        println!("probes and others' requests: {}", record.probes);
+        let taken = load.servers().iter().zip(&record.servers);
+        let lines: String =
+            taken.map(|(address, taken)| format!("{address} took {taken}\n")).collect();
+        print(&format!("{lines}probes and others' requests: {}\n", record.probes))?;
         Ok(true)
     }
 }
 
 impl ListArgs {
     pub(super) fn run(&self) -> super::Result {
-        println!("# setid destination flags priority");
-        for server in self.servers.list()? {
-            println!("{} sip:{server} 0 0", self.set);
-        }
+        let servers = self.servers.list()?;
+        let lines: String =
+            servers.iter().map(|server| format!("{} sip:{server} 0 0\n", self.set)).collect();
+        print(&format!("# setid destination flags priority\n{lines}"))?;
         Ok(true)
     }
 }

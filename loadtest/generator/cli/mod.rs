@@ -3,6 +3,7 @@
 mod compare;
 mod flood;
 mod load;
+mod print;
 mod progress;
 mod replay;
 mod save;

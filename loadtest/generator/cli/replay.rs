@@ -1,11 +1,14 @@
 //! `loadtest replay`.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use loadtest::replay::{ReplayPlan, Replayed, replay};
+
+use super::print::print;
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -38,13 +41,16 @@ impl ReplayArgs {
             at: self.at.clone(),
         };
         let replayed = replay(&plan).map_err(|error| error.to_string())?;
+        let mut text = String::new();
         if !self.summary {
-            println!("{}\n", messages(&replayed));
+            text = messages(&replayed) + "\n\n";
         }
-        println!("{}", summary(&replayed));
+        text.push_str(&summary(&replayed));
+        // Writing to a string cannot fail.
         for warning in &replayed.warnings {
-            println!("warning: {warning}");
+            let _ = writeln!(text, "warning: {warning}");
         }
+        print(&text)?;
         if let Some(file) = &self.json {
             let text = serde_json::to_string_pretty(&replayed).map_err(|e| e.to_string())?;
             std::fs::write(file, text + "\n")
@@ -83,7 +89,7 @@ fn summary(replayed: &Replayed) -> String {
     right(&mut destinations, 1);
     format!(
         "{} messages in {:.1} s; {} sent by the captured relay and {} others were left out; {} would \
-         leave because time passed\n\n{}\n\n{}",
+         leave because time passed\n\n{}\n\n{}\n",
         replayed.rows.len(),
         replayed.span.as_secs_f64(),
         replayed.sent_by_relay,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use loadtest::report::{Report, html, text};
 
+use super::print::print;
+
 /// Where the result goes.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SaveArgs {
@@ -34,7 +36,7 @@ impl SaveArgs {
 
     /// Prints the report and saves it.
     pub(super) fn show(&self, report: &Report) -> Result<(), String> {
-        print!("{}", text(report));
+        print(&text(report))?;
         if let Some(file) = &self.json {
             let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
             write(file, &(json + "\n"))?;
