@@ -2,6 +2,8 @@
 //! doubles and swaps messages, which it must notice.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -62,6 +64,36 @@ fn single_requests_over_ipv6() {
     assert_eq!(record.servers, [150, 150]);
     assert_eq!(record.messages.of(Kind::OptionsAnswer).arrived, 300);
     relay.stop().assert(&[("chosen", 300)]);
+}
+
+#[test]
+fn the_runner_of_sipp_scenarios() {
+    let servers = [fresh(), fresh()];
+    let relay = Relay::with_list(&list_of(servers)).start();
+    let run = |scenario: &str, more: &[&str]| {
+        let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("loadtest/sipp/run");
+        let output = Command::new(runner)
+            .arg(scenario)
+            .args(["--relay", &relay.address().to_string(), "--rate", "100", "--calls", "40"])
+            .args(["--from", &fresh_ip().to_string()])
+            .args(more)
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell");
+        let said = [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned());
+        (output.status.code(), said.concat())
+    };
+    let servers = format!("{},{}", servers[0], servers[1]);
+    for scenario in ["call", "cancel", "refuse", "register", "options"] {
+        let (code, said) = run(scenario, &["--servers", &servers, "--callers", "2"]);
+        assert_eq!(code, Some(0), "{scenario}: {said}");
+        assert!(said.contains("40 of 40 calls succeeded, 0 failed"), "{scenario}: {said}");
+    }
+    let (code, said) = run("call", &["--rate", "fast"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--rate is fast"), "{said}");
+    // A registration is asked for credentials first.
+    relay.stop().assert(&[("chosen", 240)]);
 }
 
 #[test]
