@@ -28,11 +28,7 @@ pub fn html(report: &Report) -> String {
     page.push_str("<div class=\"plots\">\n");
     let plots: [(&str, &str, Option<Plot>); 3] = [
         ("Time by percentile", "From when a message was meant to be sent.", by_percentile(report)),
-        (
-            "Rate and loss",
-            "By the second in which they were meant to start.",
-            rate_over_time(report),
-        ),
+        ("Rate and loss", "A second, by when they were meant to start.", rate_over_time(report)),
         (
             "Answers over time",
             "From the first request to its final response, without the ring time.",
@@ -58,40 +54,43 @@ pub fn html(report: &Report) -> String {
     page
 }
 
+/// The figures at the top.
 fn tiles(report: &Report) -> String {
-    let mut tiles = vec![(format!("{}/s", rate(report.rate)), "started".to_owned(), "")];
+    if report.traffic == "flood" {
+        let share = percent(report.ends.completed, report.ends.started);
+        return tiles_of(&[
+            (format!("{}/s", rate(report.rate)), "sent", false),
+            (format!("{}/s", rate(report.arrived_rate())), "arrived", false),
+            (share, "of what was sent", false),
+        ]);
+    }
     let bad = report.bad();
     let good = report.ends.started.saturating_sub(bad);
-    tiles.push((percent(good, report.ends.started), "good".into(), ""));
-    tiles.push((count(bad), "bad".into(), if bad > 0 { "is-bad" } else { "" }));
+    let mut tiles = vec![
+        (format!("{}/s", rate(report.rate)), "started", false),
+        (percent(good, report.ends.started), "good", false),
+        (count(bad), "bad", bad > 0),
+    ];
     if let Some(answer) = report.latency("answer") {
-        tiles.push((time(answer.at(50.0)), "answer, p50".into(), ""));
-        tiles.push((time(answer.at(99.0)), "answer, p99".into(), ""));
+        tiles.push((time(answer.at(50.0)), "answer, p50", false));
+        tiles.push((time(answer.at(99.0)), "answer, p99", false));
     }
-    let lost = report.messages_lost;
-    let reordered = report.all(|row| row.reordered);
-    let duplicates = report.all(|row| row.duplicates);
-    if report.traffic != "flood" {
-        tiles.push((count(lost), "messages lost".into(), if lost > 0 { "is-bad" } else { "" }));
-        tiles.push((
-            count(reordered),
-            "reordered".into(),
-            if reordered > 0 { "is-bad" } else { "" },
-        ));
-        tiles.push((
-            count(duplicates),
-            "duplicated".into(),
-            if duplicates > 0 { "is-bad" } else { "" },
-        ));
+    for (name, number) in [
+        ("messages lost", report.messages_lost),
+        ("reordered", report.all(|row| row.reordered)),
+        ("duplicated", report.all(|row| row.duplicates)),
+    ] {
+        tiles.push((count(number), name, number > 0));
     }
+    tiles_of(&tiles)
+}
+
+fn tiles_of(tiles: &[(String, &str, bool)]) -> String {
     let mut out = String::from("<div class=\"tiles\">\n");
-    for (value, name, class) in tiles {
-        let _ = writeln!(
-            out,
-            "<div class=\"{class}\"><b>{}</b><span>{}</span></div>",
-            escape(&value),
-            escape(&name)
-        );
+    for (value, name, is_bad) in tiles {
+        let class = if *is_bad { " class=\"is-bad\"" } else { "" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "<div{class}><b>{}</b><span>{name}</span></div>", escape(value));
     }
     out + "</div>\n"
 }
@@ -234,6 +233,13 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn a_flood_has_tiles_of_its_own() {
+        let page = html(&Report { traffic: "flood".into(), ..example() });
+        assert!(page.contains("<b>900/s</b><span>arrived</span>"));
+        assert!(!page.contains("<span>reordered</span>"));
     }
 
     #[test]

@@ -36,6 +36,16 @@ pub(super) fn summary(report: &Report) -> String {
         0.0 => String::new(),
         planned => format!(" of {} planned", rate(planned)),
     };
+    if report.traffic == "flood" {
+        return format!(
+            "{} messages in {:.1} s: {}/s sent{planned}, {}/s arrived ({})",
+            count(report.ends.started),
+            report.seconds,
+            rate(report.rate),
+            rate(report.arrived_rate()),
+            percent(report.ends.completed, report.ends.started),
+        );
+    }
     format!(
         "{} {} in {:.1} s: {}/s{planned}, {} good, {} bad",
         count(report.ends.started),
@@ -55,6 +65,11 @@ impl Report {
             "calls" => "calls",
             _ => "requests",
         }
+    }
+
+    /// What arrived of a flood, a second.
+    pub(super) fn arrived_rate(&self) -> f64 {
+        self.ends.completed as f64 / self.seconds
     }
 
     /// The ends, with names and without those that nothing had.
@@ -89,6 +104,9 @@ impl Report {
 
     /// What the messages suffered, in one line.
     pub(super) fn harm(&self) -> String {
+        if self.traffic == "flood" {
+            return format!("{} lost", count(self.messages_lost));
+        }
         format!(
             "{} lost, {} duplicated, {} reordered within their call, {} sent again",
             count(self.messages_lost),
@@ -341,7 +359,8 @@ warning: the machine is <busy>
         report.traffic = "flood".into();
         report.rate_planned = 0.0;
         let text = text(&report);
-        assert!(text.starts_with("10,000 messages in 10.0 s: 1,000/s, "), "{text}");
+        let wants = "10,000 messages in 10.0 s: 1,000/s sent, 900/s arrived (90.00 %)\n";
+        assert!(text.starts_with(wants), "{text}");
         assert!(text.contains(" arrived "), "{text}");
     }
 }
