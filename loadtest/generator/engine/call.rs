@@ -380,7 +380,9 @@ pub(super) fn note(
     if *arrived & kind.bit() == 0 {
         *arrived |= kind.bit();
         traffic.arrived += 1;
-        cx.record.latencies.note(way, cx.now.saturating_sub(mark.due));
+        if cx.waits.is_one_clock {
+            cx.record.latencies.note(way, cx.now.saturating_sub(mark.due));
+        }
     } else {
         traffic.arrived_again += 1;
     }

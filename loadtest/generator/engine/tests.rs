@@ -187,7 +187,7 @@ fn answer(code: u16, request: &[u8]) -> Vec<u8> {
 }
 
 fn plan() -> Plan {
-    Plan { keeps_calls: true, ..Plan::default() }
+    Plan { keeps_calls: true, servers: vec![address(2)], ..Plan::default() }
 }
 
 fn pass(_: &str, _: usize) -> Fate {
@@ -228,6 +228,15 @@ fn a_call_from_the_first_request_to_the_last_response() {
     assert_eq!([Latency::Request, Latency::Response].map(ms), [1, 1]);
     assert_eq!(wire.record.servers, [1]);
     assert_eq!(wire.callers.open(), 0);
+}
+
+#[test]
+fn servers_elsewhere_have_another_clock() {
+    let wire = Wire::call(&Plan { servers: Vec::new(), ..plan() }, pass);
+    assert!(matches!(wire.end(), End::Completed { .. }));
+    for (latency, wants) in [(Latency::Request, 0), (Latency::Response, 0), (Latency::Answer, 1)] {
+        assert_eq!(wire.record.latencies.of(latency).len(), wants, "{latency:?}");
+    }
 }
 
 #[test]

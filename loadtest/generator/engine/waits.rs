@@ -25,6 +25,8 @@ pub(super) struct Waits {
     pub(super) fail_code: u16,
     /// Whether the outcome of each call is kept.
     pub(super) keeps_calls: bool,
+    /// Whether both ends are here, so that times at one mean something at the other.
+    pub(super) is_one_clock: bool,
 }
 
 impl Waits {
@@ -41,6 +43,7 @@ impl Waits {
             refuse_code: plan.refuse_code,
             fail_code: plan.fail_code,
             keeps_calls: plan.keeps_calls,
+            is_one_clock: !plan.servers.is_empty(),
         }
     }
 }
