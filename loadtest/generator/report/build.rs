@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 
 use super::{
-    Ends, FORMAT, LatencyRow, Limits, Machine, MessageRow, Others, Report, Series, ServerRow,
-    SliceRow,
+    FORMAT, LatencyRow, Limits, Machine, MessageRow, Others, Report, Series, ServerRow, SliceRow,
 };
 use crate::flood::{Flood, FloodOutcome, FloodPlan, Method, SLICE};
 use crate::plan::{Plan, Traffic};
-use crate::record::{Kind, Latency, Record};
+use crate::record::{Ends, Kind, Latency, Record};
 use crate::{Load, Outcome, Schedule, Shape};
 
 /// When and where to, and what the generator could do by itself.
@@ -41,30 +40,11 @@ impl Report {
             rate_planned: plan.rate,
             rate: ends.started as f64 / seconds,
             limits: facts.limits,
-            ends: Ends {
-                started: ends.started,
-                completed: ends.completed,
-                cancelled: ends.cancelled,
-                refused: ends.refused,
-                unanswered: ends.unanswered,
-                unexpected: ends.unexpected.iter().map(|(code, count)| (*code, *count)).collect(),
-                lost: ends.lost,
-                byes_lost: ends.byes_lost,
-                not_started: ends.not_started,
-            },
+            ends: ends.clone(),
             messages: Kind::EACH
                 .into_iter()
-                .map(|kind| (kind, messages.of(kind)))
-                .filter(|(_, traffic)| *traffic != crate::record::Traffic::default())
-                .map(|(kind, traffic)| MessageRow {
-                    kind: kind.name().into(),
-                    sent: traffic.sent,
-                    sent_again: traffic.sent_again,
-                    arrived: traffic.arrived,
-                    arrived_again: traffic.arrived_again,
-                    duplicates: traffic.duplicates,
-                    reordered: traffic.reordered,
-                })
+                .map(|kind| MessageRow { kind: kind.name().into(), traffic: messages.of(kind) })
+                .filter(|row| row.traffic != crate::record::Traffic::default())
                 .collect(),
             messages_lost: if plan.servers.is_empty() { 0 } else { messages.lost() },
             latencies: Latency::EACH
@@ -114,12 +94,12 @@ impl Report {
             ends: Ends { started: outcome.sent, completed: arrived, lost, ..Ends::default() },
             messages: vec![MessageRow {
                 kind: method.into(),
-                sent: outcome.sent,
-                sent_again: 0,
-                arrived,
-                arrived_again: 0,
-                duplicates: arrived.saturating_sub(outcome.sent),
-                reordered: 0,
+                traffic: crate::record::Traffic {
+                    sent: outcome.sent,
+                    arrived,
+                    duplicates: arrived.saturating_sub(outcome.sent),
+                    ..crate::record::Traffic::default()
+                },
             }],
             messages_lost: lost,
             latencies: Vec::new(),

@@ -143,15 +143,7 @@ fn latencies(report: &Report) -> String {
 fn messages(report: &Report) -> String {
     let header = ["", "sent", "again", "arrived", "again", "duplicates", "reordered"];
     let rows = report.messages.iter().map(|row| {
-        let counts = [
-            row.sent,
-            row.sent_again,
-            row.arrived,
-            row.arrived_again,
-            row.duplicates,
-            row.reordered,
-        ];
-        std::iter::once(row.kind.clone()).chain(counts.map(count)).collect()
+        std::iter::once(row.kind.clone()).chain(row.traffic.figures().map(count)).collect()
     });
     let harm = format!("<p class=\"says\">{}</p>\n", escape(&report.harm()));
     table("Messages", &header, rows) + &harm

@@ -16,6 +16,8 @@ pub use compare::compare;
 pub use html::html;
 pub use text::text;
 
+use crate::record::{Ends, Traffic};
+
 /// The result of a run. Times are in microseconds where the name says so, else in seconds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Report {
@@ -73,32 +75,14 @@ pub struct Limits {
     pub rate: f64,
 }
 
-/// How many calls ended in which way.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "as in record::Ends")]
-pub struct Ends {
-    pub started: u64,
-    pub completed: u64,
-    pub cancelled: u64,
-    pub refused: u64,
-    pub unanswered: u64,
-    pub unexpected: Vec<(u16, u64)>,
-    pub lost: u64,
-    pub byes_lost: u64,
-    pub not_started: u64,
-}
-
 /// The messages of one kind.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "as in record::Traffic")]
 pub struct MessageRow {
+    /// Which.
     pub kind: String,
-    pub sent: u64,
-    pub sent_again: u64,
-    pub arrived: u64,
-    pub arrived_again: u64,
-    pub duplicates: u64,
-    pub reordered: u64,
+    /// How many.
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 /// How long something took.
@@ -165,14 +149,13 @@ impl Report {
     }
 
     /// One figure of all messages together.
-    pub fn all(&self, figure: impl Fn(&MessageRow) -> u64) -> u64 {
-        self.messages.iter().map(figure).sum()
+    pub fn all(&self, figure: impl Fn(&Traffic) -> u64) -> u64 {
+        self.messages.iter().map(|row| figure(&row.traffic)).sum()
     }
 
     /// Calls that did not end as planned; of a flood, messages that did not arrive.
     pub fn bad(&self) -> u64 {
-        let unexpected: u64 = self.ends.unexpected.iter().map(|(_, count)| count).sum();
-        self.ends.lost + self.ends.byes_lost + unexpected
+        self.ends.bad()
     }
 }
 

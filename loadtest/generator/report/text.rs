@@ -155,15 +155,7 @@ fn messages(report: &Report) -> String {
     let mut table =
         table(&["message", "sent", "again", "arrived", "again", "duplicates", "reordered"]);
     for row in &report.messages {
-        let counts = [
-            row.sent,
-            row.sent_again,
-            row.arrived,
-            row.arrived_again,
-            row.duplicates,
-            row.reordered,
-        ];
-        table.add_row(std::iter::once(row.kind.clone()).chain(counts.map(count)));
+        table.add_row(std::iter::once(row.kind.clone()).chain(row.traffic.figures().map(count)));
     }
     right(&mut table, 1);
     format!("{}\n{}", table.trim_fmt(), report.harm())
@@ -228,12 +220,14 @@ pub(super) mod tests {
     pub(in crate::report) fn example() -> Report {
         let row = |kind: &str, lost: u64| MessageRow {
             kind: kind.into(),
-            sent: 10_000,
-            sent_again: 3,
-            arrived: 10_000 - lost,
-            arrived_again: 2,
-            duplicates: 1,
-            reordered: 4,
+            traffic: Traffic {
+                sent: 10_000,
+                sent_again: 3,
+                arrived: 10_000 - lost,
+                arrived_again: 2,
+                duplicates: 1,
+                reordered: 4,
+            },
         };
         let latency = |name: &str, factor: f64| LatencyRow {
             name: name.into(),
@@ -279,7 +273,7 @@ pub(super) mod tests {
                 cancelled: 500,
                 refused: 490,
                 unanswered: 0,
-                unexpected: vec![(503, 5)],
+                unexpected: [(503, 5)].into(),
                 lost: 3,
                 byes_lost: 2,
                 not_started: 0,
