@@ -181,7 +181,7 @@ impl Shim {
     }
 
     fn relay(&self, is_over: &AtomicBool) {
-        let mut datagram = [0; 65_536];
+        let mut datagram = vec![0; 65_536];
         let mut caller = None;
         let mut counts = std::collections::HashMap::<String, u32>::new();
         let mut held: Option<(String, Vec<u8>)> = None;

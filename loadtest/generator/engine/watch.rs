@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// A view of a run for another thread.
+/// A view of a run for another thread. Each run has its own.
 #[derive(Debug)]
 pub struct Watch {
     threads: Box<[Progress]>,
@@ -34,7 +34,7 @@ pub struct Seen {
 }
 
 impl Watch {
-    /// One for a run of this many threads.
+    /// One for a run of so many threads as its plan says.
     pub fn new(threads: usize) -> Self {
         Self {
             threads: (0..threads).map(|_| Progress::default()).collect(),

@@ -269,7 +269,7 @@ mod tests {
                 // It keeps the rate, or stays below it on a busy machine.
                 assert!((1..=6_100).contains(&outcome.sent), "{}", outcome.sent);
                 assert!(outcome.arrived.iter().all(|count| *count > 0));
-                assert_eq!(outcome.slices.len(), 2);
+                assert!((1..=2).contains(&outcome.slices.len()), "{:?}", outcome.slices);
             }
         }
     }

@@ -29,7 +29,7 @@ impl Report {
     pub fn of_load(load: &Load, outcome: &Outcome, facts: &Facts) -> Self {
         let plan = load.plan();
         let Record { ends, latencies, messages, .. } = &outcome.record;
-        let seconds = outcome.started_for.as_secs_f64();
+        let seconds = thousandths(outcome.started_for.as_secs_f64());
         let mut report = Self {
             format: FORMAT,
             traffic: traffic(plan.traffic).into(),
@@ -38,8 +38,8 @@ impl Report {
             machine: Machine::this(),
             plan: plan_rows(plan, load, &facts.targets),
             rate_planned: plan.rate,
-            rate: ends.started as f64 / seconds,
-            limits: facts.limits,
+            rate: thousandths(ends.started as f64 / seconds),
+            limits: facts.limits.map(Limits::rounded),
             ends: ends.clone(),
             messages: Kind::EACH
                 .into_iter()
@@ -68,7 +68,7 @@ impl Report {
         outcome: &FloodOutcome,
         facts: &Facts,
     ) -> Self {
-        let seconds = outcome.took.as_secs_f64();
+        let seconds = thousandths(outcome.took.as_secs_f64());
         let arrived = outcome.arrived_all();
         let lost = outcome.sent.saturating_sub(arrived);
         let method = match plan.method {
@@ -89,8 +89,8 @@ impl Report {
             machine: Machine::this(),
             plan: flood_rows(plan, flood, outcome, &facts.targets),
             rate_planned: plan.rate.unwrap_or(0.0),
-            rate: outcome.sent as f64 / seconds,
-            limits: facts.limits,
+            rate: thousandths(outcome.sent as f64 / seconds),
+            limits: facts.limits.map(Limits::rounded),
             ends: Ends { started: outcome.sent, completed: arrived, lost, ..Ends::default() },
             messages: vec![MessageRow {
                 kind: method.into(),
@@ -183,11 +183,22 @@ impl LatencyRow {
         Self {
             name: name.into(),
             count: histogram.len(),
-            mean_us: histogram.mean() / 1e3,
+            mean_us: thousandths(histogram.mean() / 1e3),
             max_us: us(histogram.max()),
             percentiles: percentiles.collect(),
         }
     }
+}
+
+impl Limits {
+    fn rounded(self) -> Self {
+        Self { rate: thousandths(self.rate) }
+    }
+}
+
+/// Nobody needs more digits, and these are read back as they were.
+fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 /// The rows of what was asked for.

@@ -3,17 +3,18 @@
 use super::Report;
 use super::figures::{count, percent};
 use super::svg::{Axis, Line, Plot};
+use crate::record::Latency;
 
 /// The times by percentile: the further to the right, the rarer.
 pub(super) fn by_percentile(report: &Report) -> Option<Plot> {
-    let all: Vec<_> = report.latencies.iter().enumerate().collect();
-    let longest = all.iter().map(|(_, row)| row.count).max().filter(|count| *count > 0)?;
+    let all = &report.latencies;
+    let longest = all.iter().map(|row| row.count).max().filter(|count| *count > 0)?;
     // There is nothing to see beyond one in all of them.
     let rarest = (longest as f64).clamp(100.0, 100_000.0);
     let place = |percent: f64| (1.0 / (1.0 - percent / 100.0).max(1e-9)).min(rarest);
     let us =
         |row: &super::LatencyRow| row.percentiles.iter().map(|(_, us)| *us).collect::<Vec<_>>();
-    let values: Vec<f64> = all.iter().flat_map(|(_, row)| us(row)).filter(|us| *us > 0.0).collect();
+    let values: Vec<f64> = all.iter().flat_map(us).filter(|us| *us > 0.0).collect();
     let least = values.iter().copied().fold(f64::MAX, f64::min).max(1.0);
     let most = values.iter().copied().fold(0.0, f64::max);
     let ticks = [
@@ -36,15 +37,20 @@ pub(super) fn by_percentile(report: &Report) -> Option<Plot> {
         },
         y: Axis::log("", (least, most), tick),
         lines: all
-            .into_iter()
-            .map(|(colour, row)| Line {
+            .iter()
+            .map(|row| Line {
                 name: row.name.clone(),
-                colour,
+                colour: colour_of(&row.name),
                 points: row.percentiles.iter().map(|(p, us)| (place(*p), *us)).collect(),
             })
             .collect(),
         bars: Vec::new(),
     })
+}
+
+/// The same time has the same colour in every report.
+fn colour_of(name: &str) -> usize {
+    Latency::EACH.iter().position(|latency| latency.name() == name).unwrap_or(0)
 }
 
 /// How many were started in each second, and how many of these went wrong.
@@ -166,6 +172,9 @@ mod tests {
     fn percentiles_become_rarer_to_the_right() {
         let plot = by_percentile(&example()).unwrap();
         assert_eq!(plot.lines.len(), 3);
+        // The third is the lag, which is dashed.
+        let colours: Vec<_> = plot.lines.iter().map(|line| line.colour).collect();
+        assert_eq!(colours, [0, 3, 6]);
         let line = &plot.lines[0];
         assert_eq!((line.name.as_str(), line.points[1]), ("answer", (2.0, 140.0)));
         assert!(line.points.windows(2).all(|pair| pair[0].0 <= pair[1].0));

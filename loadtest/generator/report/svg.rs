@@ -101,7 +101,7 @@ impl Plot {
                  <text class=\"x\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
                 HEIGHT - BOTTOM,
                 HEIGHT - BOTTOM + 4.0,
-                HEIGHT - BOTTOM + 18.0,
+                HEIGHT - BOTTOM + 20.0,
                 escape(text)
             );
         }
@@ -173,7 +173,7 @@ const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 10.0;
-const BOTTOM: f64 = 44.0;
+const BOTTOM: f64 = 48.0;
 
 #[cfg(test)]
 mod tests {
@@ -223,13 +223,13 @@ mod tests {
         assert!(svg.contains("aria-label=\"all &amp; one\""));
         assert!(
             svg.contains(
-                "<polyline class=\"s2\" points=\"76.0,276.0 624.0,10.0\"><title>a&lt;b</title>"
+                "<polyline class=\"s2\" points=\"76.0,272.0 624.0,10.0\"><title>a&lt;b</title>"
             ),
             "{svg}"
         );
         assert!(
             svg.contains(
-                "<rect class=\"f1\" x=\"76.0\" y=\"143.0\" width=\"273.0\" height=\"133.0\">"
+                "<rect class=\"f1\" x=\"76.0\" y=\"141.0\" width=\"273.0\" height=\"131.0\">"
             ),
             "{svg}"
         );
