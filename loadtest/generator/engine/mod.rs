@@ -178,7 +178,7 @@ impl Load {
         record.overflowed = self.drops()? - before;
         let took = Duration::from_nanos(watch.ended_at());
         let planned = closed.map_or(self.plan.time, |(time, _)| time);
-        let started_for = if watch.is_stopped() { took.min(planned) } else { planned };
+        let started_for = watch.stopped_at().map_or(planned, Duration::from_nanos).min(planned);
         Ok(Outcome { record, took, started_for })
     }
 

@@ -98,7 +98,7 @@ impl Thread<'_> {
     }
 
     fn start_calls(&mut self, now: u64, out: &mut Outbox) {
-        if self.watch.is_stopped() {
+        if self.watch.is_stopped_by(now) {
             return;
         }
         for _ in 0..BATCH {

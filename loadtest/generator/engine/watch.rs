@@ -8,6 +8,8 @@ pub struct Watch {
     threads: Box<[Progress]>,
     is_stopped: AtomicBool,
     is_aborted: AtomicBool,
+    /// When the first thread saw that it is stopped, in ns since the run began; 0: none has.
+    stopped_at: AtomicU64,
     /// Threads whose callers have not ended.
     busy: AtomicUsize,
     /// When the last thread has ended, in ns since the run began.
@@ -40,6 +42,7 @@ impl Watch {
             threads: (0..threads).map(|_| Progress::default()).collect(),
             is_stopped: AtomicBool::new(false),
             is_aborted: AtomicBool::new(false),
+            stopped_at: AtomicU64::new(0),
             busy: AtomicUsize::new(threads),
             last_left: AtomicU64::new(0),
         }
@@ -71,6 +74,22 @@ impl Watch {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// The same, for a thread that starts calls; it notes the time.
+    pub(super) fn is_stopped_by(&self, now: u64) -> bool {
+        if !self.is_stopped() {
+            return false;
+        }
+        // Relaxed: it is read after the threads have been joined. The first one counts.
+        let at = now.max(1);
+        let _ = self.stopped_at.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
+        true
+    }
+
+    /// When it was stopped, in ns since the run began.
+    pub(super) fn stopped_at(&self) -> Option<u64> {
+        Some(self.stopped_at.load(Ordering::Relaxed)).filter(|at| *at > 0)
     }
 
     pub(super) fn is_aborted(&self) -> bool {
@@ -126,9 +145,11 @@ mod tests {
     #[test]
     fn stopping_and_aborting() {
         let watch = Watch::new(1);
-        assert!(!watch.is_stopped() && !watch.is_aborted());
+        assert!(!watch.is_stopped_by(3) && !watch.is_aborted());
+        assert_eq!(watch.stopped_at(), None);
         watch.stop();
-        assert!(watch.is_stopped() && !watch.is_aborted());
+        assert!(watch.is_stopped_by(5) && watch.is_stopped_by(9) && !watch.is_aborted());
+        assert_eq!(watch.stopped_at(), Some(5));
         watch.abort();
         assert!(watch.is_aborted());
     }
