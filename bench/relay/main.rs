@@ -76,7 +76,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.null_relay {
-        Some(listen) => null::run(listen, &args.server, args.poll[0]),
+        Some(listen) => null::run(listen, &args.server, args.poll[0], null::Hops::InTurn),
         // Under `cargo test` there is nothing to do.
         None if args.bench => measure(&args),
         None => {

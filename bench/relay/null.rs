@@ -20,13 +20,23 @@ use strowger::worker::Gather;
 
 use super::datagrams::{BATCH, Inbox, Outlet, bind};
 
-/// Relays from `listen` to `servers` in turn until SIGTERM, then says what was received and sent.
-///
-/// What comes from a server goes to whoever sent last that is none.
+/// How the null relay finds the next hop, without reading anything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[allow(dead_code, reason = "a flood goes round, calls do not")]
+pub(super) enum Hops {
+    /// What comes from callers goes to the servers in turn, and what comes from a server to whoever
+    /// sent last that is none.
+    InTurn,
+    /// Each caller has a server, so that whole calls go through: the first one the first, and so on.
+    ByCaller,
+}
+
+/// Relays from `listen` to `servers` until SIGTERM, then says what was received and sent.
 pub(super) fn run(
     listen: SocketAddrV4,
     servers: &[SocketAddrV4],
     mode: PollMode,
+    hops: Hops,
 ) -> io::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGTERM, Arc::clone(&stop))?;
@@ -37,7 +47,7 @@ pub(super) fn run(
     let mut events = Events::with_capacity(1);
     let mut inbox = Inbox::new(SLOT_BYTES);
     let mut outlet = Outlet::new();
-    let mut caller = None;
+    let mut callers: Vec<SocketAddrV4> = Vec::new();
     let (mut received, mut forwarded) = (0, 0);
     set_timerslack(1_000)?;
     let bound = if mode == PollMode::Adaptive { POLL_GATHER_DEFAULT } else { Duration::ZERO };
@@ -64,12 +74,25 @@ pub(super) fn run(
             }
             for i in 0..count {
                 let from = inbox.source(i);
-                let to = if servers.contains(&from) {
-                    caller
-                } else {
-                    caller = Some(from);
-                    received += 1;
-                    Some(servers[received % servers.len()])
+                let server = servers.iter().position(|server| *server == from);
+                let to = match (server, hops) {
+                    (Some(_), Hops::InTurn) => callers.last().copied(),
+                    (Some(server), Hops::ByCaller) => callers.get(server).copied(),
+                    (None, Hops::InTurn) => {
+                        callers.clear();
+                        callers.push(from);
+                        received += 1;
+                        Some(servers[received % servers.len()])
+                    }
+                    (None, Hops::ByCaller) => {
+                        received += 1;
+                        let caller = callers.iter().position(|caller| *caller == from);
+                        let caller = caller.unwrap_or_else(|| {
+                            callers.push(from);
+                            callers.len() - 1
+                        });
+                        servers.get(caller).copied()
+                    }
                 };
                 outlet.address(i, SockaddrIn::from(to.unwrap_or(from)));
             }
