@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
