@@ -44,7 +44,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
     children: Vec<usize>,
     /// How often everything is measured, in turn and then backwards
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Seconds that are measured each time, after as many to warm up
     #[arg(long, default_value_t = 1.0)]

@@ -58,7 +58,7 @@ pub(super) struct Highest {
     pub(super) is_of_generator: bool,
 }
 
-/// Searches the highest rate at which no call is lost: doubles it, then halves the rest.
+/// Searches the highest rate at which no call is lost: doubles it, then halves what is left.
 pub(super) fn highest(kind: Kind, core: usize) -> io::Result<Highest> {
     let first = bind(&SERVERS, FIRST_RATE, PROBE)?;
     let servers = first.servers().to_vec();
@@ -152,12 +152,12 @@ const TALK: Duration = Duration::from_millis(50);
 /// A call without an answer for this long is lost. Nothing is sent again.
 const PATIENCE: Duration = Duration::from_millis(800);
 /// How long a rate is tried.
-const PROBE: Duration = Duration::from_millis(700);
+const PROBE: Duration = Duration::from_millis(400);
 const FIRST_RATE: f64 = 1_000.0;
-const STEP: f64 = 1.7;
+const STEP: f64 = 2.0;
 const RATE_MAX: f64 = 200_000.0;
-/// After these, the rate is known to 5 %.
-const HALVINGS: usize = 4;
+/// After these, the rate is known to a twelfth.
+const HALVINGS: usize = 3;
 /// A generator that is later than this with its calls is at its limit.
 const LAG_MAX: Duration = Duration::from_millis(20);
 /// Calls that ring at once while memory is measured.

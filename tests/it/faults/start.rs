@@ -31,7 +31,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         says: "no memory for the workers",
-        under: &["prlimit", "--as=570000000"],
+        under: &["prlimit", "--as=1912000000"],
         config: "[relay]\nworkers = 64\n",
         wants: &["cannot start worker ", "Cannot allocate memory", "ulimit -v"],
     },
