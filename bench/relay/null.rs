@@ -28,6 +28,7 @@ pub(super) enum Hops {
     /// sent last that is none.
     InTurn,
     /// Each caller has a server, so that whole calls go through: the first one the first, and so on.
+    /// There may be as many callers at a time as there are servers.
     ByCaller,
 }
 
@@ -48,7 +49,7 @@ pub(super) fn run(
     let mut inbox = Inbox::new(SLOT_BYTES);
     let mut outlet = Outlet::new();
     let mut callers: Vec<SocketAddrV4> = Vec::new();
-    let (mut received, mut forwarded) = (0, 0);
+    let (mut seen, mut received, mut forwarded) = (0, 0, 0);
     set_timerslack(1_000)?;
     let bound = if mode == PollMode::Adaptive { POLL_GATHER_DEFAULT } else { Duration::ZERO };
     let mut gather = Gather::new(bound);
@@ -86,12 +87,19 @@ pub(super) fn run(
                     }
                     (None, Hops::ByCaller) => {
                         received += 1;
-                        let caller = callers.iter().position(|caller| *caller == from);
-                        let caller = caller.unwrap_or_else(|| {
-                            callers.push(from);
-                            callers.len() - 1
+                        let known = callers.iter().position(|caller| *caller == from);
+                        let place = known.unwrap_or_else(|| {
+                            // New callers take the places of old ones, the oldest first.
+                            let place = seen % servers.len();
+                            seen += 1;
+                            if place < callers.len() {
+                                callers[place] = from;
+                            } else {
+                                callers.push(from);
+                            }
+                            place
                         });
-                        servers.get(caller).copied()
+                        Some(servers[place])
                     }
                 };
                 outlet.address(i, SockaddrIn::from(to.unwrap_or(from)));

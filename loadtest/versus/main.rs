@@ -3,6 +3,7 @@
 //! loadtest/README.md.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "counts and times become ratios, and none is negative or past 2^52"

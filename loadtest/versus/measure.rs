@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use loadtest::record::Latency;
 use loadtest::{Load, Outcome, Plan, Watch};
+use nix::time::{ClockId, clock_gettime};
 
 use super::processor::{Machine, Used};
 use super::relay::{Kind, Relay};
@@ -31,12 +32,11 @@ pub(super) fn at_rate(kind: Kind, core: usize, rate: f64, time: Duration) -> io:
     run(&load, &relay)?;
     let pid = relay.pid();
     let used = pid.map(Used::by).transpose()?.unwrap_or_default();
-    let (own, machine, begin) = (Used::by(std::process::id())?, Machine::now()?, Instant::now());
+    let (own, machine, begin) = (own_time()?, Machine::now()?, Instant::now());
     let outcome = run(&load, &relay)?;
     let elapsed = begin.elapsed();
     let used = pid.map(Used::by).transpose()?.unwrap_or_default().since(used);
-    // The relay is a child of this process.
-    let known = Used::by(std::process::id())?.since(own).ns;
+    let known = own_time()?.saturating_sub(own).as_nanos() as u64 + used.ns;
     let (others, stolen) = Machine::now()?.shares(machine, known, elapsed);
     let record = &outcome.record;
     let answer = record.latencies.of(Latency::Answer);
@@ -119,6 +119,11 @@ pub(super) fn bytes_per_call(kind: Kind, core: usize) -> io::Result<Option<f64>>
     let ringing = ends.good();
     let is_enough = ringing * 20 > ends.started * 19;
     Ok(is_enough.then(|| during.saturating_sub(before) as f64 / ringing as f64))
+}
+
+/// Returns the processor time of this process, with that of threads that have ended.
+fn own_time() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
 fn plan(servers: &[SocketAddr], rate: f64, time: Duration) -> Plan {
