@@ -123,7 +123,7 @@ fn compare(args: &Args) -> io::Result<()> {
     }
     for row in &mut rows {
         bar.set_message(format!("{}, memory", row.kind.name()));
-        if !matches!(row.kind, Kind::Direct | Kind::Null) {
+        if row.kind.has_memory_of_its_own() {
             row.bytes_per_call = measure::bytes_per_call(row.kind, core)?;
         }
         bar.inc(1);

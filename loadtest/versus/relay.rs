@@ -55,6 +55,16 @@ impl Kind {
         }
     }
 
+    /// Whether it remembers calls, and not as another of these relays does: more children remember the
+    /// same.
+    pub(super) fn has_memory_of_its_own(self) -> bool {
+        match self {
+            Self::Direct | Self::Null => false,
+            Self::Strowger | Self::StrowgerStateful => true,
+            Self::Kamailio(children) | Self::KamailioStateful(children) => children == 1,
+        }
+    }
+
     /// Whether it is on this machine.
     pub(super) fn is_here(self) -> bool {
         !matches!(self, Self::Kamailio(_) | Self::KamailioStateful(_))
