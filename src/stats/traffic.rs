@@ -206,23 +206,14 @@ impl Traffic {
 
     /// Returns the words of the failed calls of a slot; `None` for a reserved number.
     fn failed(&self, worker: usize, slot: Slot) -> Option<&[AtomicU64; FAILED_WORDS]> {
-        if !is_destination(slot) || worker >= self.workers {
-            return None;
-        }
-        let start = self.workers * SLOTS_MAX * LINE_WORDS;
-        let at = (worker * SLOTS_MAX + usize::from(slot.0)) * FAILED_WORDS;
-        self.words[start + at..].first_chunk()
+        self.words_of(self.workers * SLOTS_MAX * LINE_WORDS, worker, slot)
     }
 
     /// Returns the words of the answers of a slot; `None` for a reserved number.
     #[inline]
     fn answers_of(&self, worker: usize, slot: Slot) -> Option<&answers::Words> {
-        if !is_destination(slot) || worker >= self.workers {
-            return None;
-        }
         let start = self.workers * (SLOTS_MAX * (LINE_WORDS + FAILED_WORDS) + LINE_WORDS);
-        let at = (worker * SLOTS_MAX + usize::from(slot.0)) * answers::WORDS;
-        self.words[start + at..].first_chunk()
+        self.words_of(start, worker, slot)
     }
 
     #[inline]
@@ -234,11 +225,23 @@ impl Traffic {
     /// Returns the line of a slot; `None` for a reserved number.
     #[inline]
     fn line(&self, worker: usize, slot: Slot) -> Option<&[AtomicU64; LINE_WORDS]> {
+        self.words_of(0, worker, slot)
+    }
+
+    /// Returns the words of a slot in the part that begins at `start` and has `N` words for each slot of
+    /// each worker; `None` for a reserved number.
+    #[inline]
+    fn words_of<const N: usize>(
+        &self,
+        start: usize,
+        worker: usize,
+        slot: Slot,
+    ) -> Option<&[AtomicU64; N]> {
         if !is_destination(slot) || worker >= self.workers {
             return None;
         }
-        let start = (worker * SLOTS_MAX + usize::from(slot.0)) * LINE_WORDS;
-        self.words[start..].first_chunk()
+        let at = (worker * SLOTS_MAX + usize::from(slot.0)) * N;
+        self.words[start + at..].first_chunk()
     }
 }
 

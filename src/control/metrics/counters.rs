@@ -4,8 +4,9 @@
 use std::fmt;
 
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 
-use super::{NO_LABELS, counter, counters, gauge, gauges};
+use super::{NO_LABELS, begin_family, counter, gauge};
 use crate::stats::Totals;
 
 /// Groups of counters that are one family: what their names begin with, the label that the rest is the
@@ -28,15 +29,19 @@ pub(super) fn encode(totals: &Totals, encoder: &mut DescriptorEncoder<'_>) -> fm
     let all: Vec<_> = totals.iter().collect();
     for (group, label, help) in GROUPS {
         let name = format!("strowger_{group}");
-        let mut family = counters(encoder, &name, help)?;
+        let mut family = begin_family(encoder, MetricType::Counter, &name, help)?;
         let members = all.iter().filter_map(|(name, value)| Some((member(name, group)?, *value)));
         for (member, value) in members {
             counter(&mut family, &[(label, member)], value)?;
         }
     }
     let by_worker = totals.received_by_worker.iter().enumerate();
-    let mut family =
-        counters(encoder, "strowger_worker_received", "Datagrams that a worker received")?;
+    let mut family = begin_family(
+        encoder,
+        MetricType::Counter,
+        "strowger_worker_received",
+        "Datagrams that a worker received",
+    )?;
     for (worker, value) in by_worker {
         counter(&mut family, &[("worker", worker)], *value)?;
     }
@@ -48,9 +53,17 @@ pub(super) fn encode(totals: &Totals, encoder: &mut DescriptorEncoder<'_>) -> fm
         let family_name = format!("strowger_{}", name.replace('.', "_"));
         let help = format!("The counter {name} of docs/counters.md");
         if GAUGES.contains(&name.as_str()) {
-            gauge(&mut gauges(encoder, &family_name, &help)?, &NO_LABELS, *value)?;
+            gauge(
+                &mut begin_family(encoder, MetricType::Gauge, &family_name, &help)?,
+                &NO_LABELS,
+                *value,
+            )?;
         } else {
-            counter(&mut counters(encoder, &family_name, &help)?, &NO_LABELS, *value)?;
+            counter(
+                &mut begin_family(encoder, MetricType::Counter, &family_name, &help)?,
+                &NO_LABELS,
+                *value,
+            )?;
         }
     }
     Ok(())

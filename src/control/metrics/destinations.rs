@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+};
 use prometheus_client::metrics::MetricType;
 
-use super::{Asked, Destination, counter, counters, gauge, gauges};
+use super::{Asked, Destination, begin_family, counter, gauge};
 use crate::control::state_word;
 use crate::destination::Flags;
 use crate::stats::{BOUNDS_MS, Times};
@@ -21,70 +23,53 @@ pub(super) fn encode(
     encoder: &mut DescriptorEncoder<'_>,
 ) -> fmt::Result {
     states(all, encoder)?;
-    gauges_of(all, encoder, ("strowger_destination_probed", "Whether it is probed"), |to| {
+    gauges(all, encoder, "strowger_destination_probed", "Whether it is probed", |to| {
         Some(u64::from(to.listed.flags.bits() & Flags::PROBING != 0))
     })?;
-    gauges_of(
-        all,
-        encoder,
-        ("strowger_destination_weight", "Its attribute weight, if it has one"),
-        |to| to.weight.map(u64::from),
-    )?;
-    gauges_of(
-        all,
-        encoder,
-        ("strowger_destination_calls", "Its calls in progress, in sets that count them"),
-        |to| to.listed.calls,
-    )?;
+    let help = "Its attribute weight, if it has one";
+    gauges(all, encoder, "strowger_destination_weight", help, |to| to.weight.map(u64::from))?;
+    let help = "Its calls in progress, in sets that count them";
+    gauges(all, encoder, "strowger_destination_calls", help, |to| to.listed.calls)?;
     let help = "How long its last answer to a probe took";
-    let mut family = gauges(encoder, "strowger_destination_probe_seconds", help)?;
-    for to in all {
-        if let Some(ms) = to.listed.answer_ms {
-            gauge(&mut family, &to.labels, Duration::from_millis(ms).as_secs_f64())?;
-        }
-    }
+    gauges(all, encoder, "strowger_destination_probe_seconds", help, |to| {
+        to.listed.answer_ms.map(|ms| Duration::from_millis(ms).as_secs_f64())
+    })?;
     requests(all, encoder)?;
-    let help = "Requests that it has answered, provisionally or finally";
-    let mut family = counters(encoder, "strowger_destination_answered", help)?;
-    for to in all {
-        counter(&mut family, &to.labels, to.traffic.answered)?;
-    }
     responses(all, encoder)?;
     times(all, asked, encoder)
 }
 
 fn states(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Its state: 0 active, 1 trying, 2 full, 3 inactive, 4 disabled";
-    let mut family = gauges(encoder, "strowger_destination_state", help)?;
-    for to in all {
+    gauges(all, encoder, "strowger_destination_state", help, |to| {
         let word = state_word(to.listed.flags);
-        let number = STATES.iter().position(|state| *state == word).unwrap_or(STATES.len());
-        gauge(&mut family, &to.labels, number as u64)?;
-    }
+        STATES.iter().position(|state| *state == word).map(|number| number as u64)
+    })?;
     let help = "Whether it is in this state";
-    let mut family = gauges(encoder, "strowger_destination_in_state", help)?;
+    let mut family =
+        begin_family(encoder, MetricType::Gauge, "strowger_destination_in_state", help)?;
     for to in all {
         let word = state_word(to.listed.flags);
         for state in STATES {
-            let labels = (to.labels.clone(), [("state", state)]);
+            let labels = (to.labels.as_slice(), [("state", state)]);
             gauge(&mut family, &labels, u64::from(state == word))?;
         }
     }
-    gauges_of(
-        all,
-        encoder,
-        ("strowger_destination_selectable", "Whether it can be chosen for new requests"),
-        |to| Some(u64::from(to.listed.flags.is_selectable() && to.listed.slot.is_some())),
-    )
+    let help = "Whether it can be chosen for new requests";
+    gauges(all, encoder, "strowger_destination_selectable", help, |to| {
+        Some(u64::from(to.listed.flags.is_selectable() && to.listed.slot.is_some()))
+    })
 }
 
-fn gauges_of(
+/// Writes one gauge of each destination that has it.
+fn gauges<V: EncodeGaugeValue>(
     all: &[Destination],
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
-    value: impl Fn(&Destination) -> Option<u64>,
+    name: &str,
+    help: &str,
+    value: impl Fn(&Destination) -> Option<V>,
 ) -> fmt::Result {
-    let mut family = gauges(encoder, name, help)?;
+    let mut family = begin_family(encoder, MetricType::Gauge, name, help)?;
     for to in all {
         if let Some(value) = value(to) {
             gauge(&mut family, &to.labels, value)?;
@@ -95,22 +80,30 @@ fn gauges_of(
 
 fn requests(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "New requests that were sent to it, without copies and requests in a dialog";
-    let mut family = counters(encoder, "strowger_destination_requests", help)?;
+    let mut family =
+        begin_family(encoder, MetricType::Counter, "strowger_destination_requests", help)?;
     for to in all {
         let others = to.traffic.requests.wrapping_sub(to.traffic.calls);
         for (method, count) in [("INVITE", to.traffic.calls), ("other", others)] {
-            counter(&mut family, &(to.labels.clone(), [("method", method)]), count)?;
+            counter(&mut family, &(to.labels.as_slice(), [("method", method)]), count)?;
         }
+    }
+    let help = "Requests that it has answered, provisionally or finally";
+    let mut family =
+        begin_family(encoder, MetricType::Counter, "strowger_destination_answered", help)?;
+    for to in all {
+        counter(&mut family, &to.labels, to.traffic.answered)?;
     }
     Ok(())
 }
 
 fn responses(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Its responses by class, copies and those to requests in a dialog included";
-    let mut family = counters(encoder, "strowger_destination_responses", help)?;
+    let mut family =
+        begin_family(encoder, MetricType::Counter, "strowger_destination_responses", help)?;
     for to in all {
         for (count, class) in to.answers.classes.iter().zip(1..) {
-            let labels = (to.labels.clone(), [("class", format!("{class}xx"))]);
+            let labels = (to.labels.as_slice(), [("class", format!("{class}xx"))]);
             counter(&mut family, &labels, *count)?;
         }
     }
@@ -129,7 +122,7 @@ fn times(all: &[Destination], asked: Asked, encoder: &mut DescriptorEncoder<'_>)
             sets.entry(to.set).or_default().add(times_of(to));
         }
         let name = format!("strowger_set_{what}_seconds");
-        let mut family = histograms(encoder, &name, help)?;
+        let mut family = begin_family(encoder, MetricType::Histogram, &name, help)?;
         for (set, times) in sets {
             histogram(&mut family, &[("set", set)], &times)?;
         }
@@ -137,7 +130,7 @@ fn times(all: &[Destination], asked: Asked, encoder: &mut DescriptorEncoder<'_>)
             continue;
         }
         let name = format!("strowger_destination_{what}_seconds");
-        let mut family = histograms(encoder, &name, help)?;
+        let mut family = begin_family(encoder, MetricType::Histogram, &name, help)?;
         for to in all {
             histogram(&mut family, &to.labels, times_of(to))?;
         }
@@ -146,14 +139,6 @@ fn times(all: &[Destination], asked: Asked, encoder: &mut DescriptorEncoder<'_>)
 }
 
 type TimesOf = fn(&Destination) -> &Times;
-
-fn histograms<'e>(
-    encoder: &'e mut DescriptorEncoder<'_>,
-    name: &'e str,
-    help: &str,
-) -> Result<MetricEncoder<'e>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, MetricType::Histogram)
-}
 
 fn histogram(
     family: &mut MetricEncoder<'_>,

@@ -164,22 +164,15 @@ impl Collector for Figures {
     }
 }
 
-/// Writes the head of a family of gauges.
-fn gauges<'e>(
+/// Writes the head of a family: gauges, counters or histograms. `_total` is added to the names of
+/// counters.
+fn begin_family<'e>(
     encoder: &'e mut DescriptorEncoder<'_>,
+    kind: MetricType,
     name: &'e str,
     help: &str,
 ) -> Result<MetricEncoder<'e>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, MetricType::Gauge)
-}
-
-/// Writes the head of a family of counters; `_total` is added to the name.
-fn counters<'e>(
-    encoder: &'e mut DescriptorEncoder<'_>,
-    name: &'e str,
-    help: &str,
-) -> Result<MetricEncoder<'e>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, MetricType::Counter)
+    encoder.encode_descriptor(name, help, None, kind)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is a number")]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
 
-use super::{NO_LABELS, counter, counters, gauge, gauges};
+use super::{NO_LABELS, begin_family, counter, gauge};
 use crate::control::commands::Commands;
 
 #[derive(Debug)]
@@ -39,30 +40,40 @@ impl Process {
 
     pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
-        gauge(&mut gauges(encoder, "strowger_build", "The running version")?, &version, 1_u64)?;
+        gauge(
+            &mut begin_family(encoder, MetricType::Gauge, "strowger_build", "The running version")?,
+            &version,
+            1_u64,
+        )?;
         let help = "How long the relay has been running";
-        let mut family = gauges(encoder, "strowger_uptime_seconds", help)?;
+        let mut family = begin_family(encoder, MetricType::Gauge, "strowger_uptime_seconds", help)?;
         gauge(&mut family, &NO_LABELS, self.uptime.as_secs_f64())?;
         let help = "Processor time of all threads";
-        let mut family = counters(encoder, "strowger_cpu_seconds", help)?;
+        let mut family = begin_family(encoder, MetricType::Counter, "strowger_cpu_seconds", help)?;
         counter(&mut family, &NO_LABELS, self.cpu.as_secs_f64())?;
         let help = "Processor time of a worker";
-        let mut family = counters(encoder, "strowger_worker_cpu_seconds", help)?;
+        let mut family =
+            begin_family(encoder, MetricType::Counter, "strowger_worker_cpu_seconds", help)?;
         for (worker, cpu) in &self.workers {
             counter(&mut family, &[("worker", worker.as_str())], cpu.as_secs_f64())?;
         }
         let help = "The number of the table of destinations in force; it grows with each change";
-        let mut family = gauges(encoder, "strowger_snapshot_version", help)?;
+        let mut family =
+            begin_family(encoder, MetricType::Gauge, "strowger_snapshot_version", help)?;
         gauge(&mut family, &NO_LABELS, self.snapshot_version)?;
         let help = "Whether the source of destinations has been read since the start; if not, the \
                     relay uses the last good ones";
-        let mut family = gauges(encoder, "strowger_source_read", help)?;
+        let mut family = begin_family(encoder, MetricType::Gauge, "strowger_source_read", help)?;
         gauge(&mut family, &NO_LABELS, u64::from(self.is_source_read))?;
         for (name, help, count) in [
             ("strowger_pins", "Pins in the table, estimated", self.pins),
             ("strowger_pins_max", "Pins that the table has room for", self.pins_max),
         ] {
-            gauge(&mut gauges(encoder, name, help)?, &NO_LABELS, count as u64)?;
+            gauge(
+                &mut begin_family(encoder, MetricType::Gauge, name, help)?,
+                &NO_LABELS,
+                count as u64,
+            )?;
         }
         Ok(())
     }
