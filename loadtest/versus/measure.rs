@@ -70,7 +70,7 @@ pub(super) fn highest(kind: Kind, core: usize) -> io::Result<Highest> {
         let outcome = run(&bind(&servers, rate, PROBE)?, &relay)?;
         let record = &outcome.record;
         let lag = Duration::from_nanos(record.latencies.of(Latency::Lag).value_at_quantile(0.99));
-        is_of_generator = lag > LAG_MAX || record.overflowed > 0 || record.unsent > 0;
+        is_of_generator = lag > LAG_MAX || record.others.overflowed > 0 || record.others.unsent > 0;
         let is_clean = record.ends.bad() == 0 && record.ends.not_started == 0;
         Ok(is_clean && !is_of_generator)
     };

@@ -22,7 +22,7 @@ fn a_short_load_is_answered_to_the_last_call() {
     assert_clean(&record, 300);
     assert_eq!(record.ends.completed, 300);
     assert_eq!(record.servers, [100, 100, 100]);
-    assert_eq!(record.by_relay, 0);
+    assert_eq!(record.others.by_relay, 0);
     for kind in [Kind::Invite, Kind::Ringing, Kind::Answer, Kind::Ack, Kind::Bye, Kind::ByeAnswer] {
         let traffic = record.messages.of(kind);
         assert_eq!((traffic.sent, traffic.arrived), (300, 300), "{kind:?}");
@@ -44,7 +44,7 @@ fn calls_that_are_cancelled_refused_and_failed_end_as_planned() {
         let ends = &record.ends;
         assert!(ends.cancelled > 20 && ends.refused > 40 && ends.completed > 100, "{ends:?}");
         // A stateful relay answers the CANCELs by itself.
-        assert_eq!(record.by_relay >= ends.cancelled, by_relay, "{forwarding}");
+        assert_eq!(record.others.by_relay >= ends.cancelled, by_relay, "{forwarding}");
         drop(relay);
     }
 }
@@ -150,7 +150,12 @@ fn assert_clean(record: &Record, calls: u64) {
     assert_eq!(messages.lost(), 0, "{messages:?}");
     assert_eq!(messages.sum(|traffic| traffic.duplicates), 0, "{messages:?}");
     assert_eq!(messages.sum(|traffic| traffic.reordered), 0, "{messages:?}");
-    let own = (record.unsent, record.overflowed, record.strays, record.misrouted);
+    let own = (
+        record.others.unsent,
+        record.others.overflowed,
+        record.others.strays,
+        record.others.misrouted,
+    );
     assert_eq!(own, (0, 0, 0, 0));
 }
 

@@ -266,7 +266,7 @@ impl ServeArgs {
         let taken = load.servers().iter().zip(&record.servers);
         let lines: String =
             taken.map(|(address, taken)| format!("{address} took {taken}\n")).collect();
-        print(&format!("{lines}probes and others' requests: {}\n", record.probes))?;
+        print(&format!("{lines}probes and others' requests: {}\n", record.others.probes))?;
         Ok(true)
     }
 }

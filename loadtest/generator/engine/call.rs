@@ -171,7 +171,7 @@ impl Call {
                 return Change::None;
             }
         } else {
-            cx.record.by_relay += 1;
+            cx.record.others.by_relay += 1;
         }
         match kind {
             Kind::Ringing => self.rings(cx),

@@ -69,7 +69,7 @@ impl Callers {
                     self.open -= 1;
                 }
             }
-            None => cx.record.strays += 1,
+            None => cx.record.others.strays += 1,
         }
     }
 

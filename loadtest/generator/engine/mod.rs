@@ -175,7 +175,7 @@ impl Load {
             record.add(&thread.map_err(system("send or receive"))?);
         }
         record.calls.sort_by_key(|call| call.due);
-        record.overflowed = self.drops()? - before;
+        record.others.overflowed = self.drops()? - before;
         let took = Duration::from_nanos(watch.ended_at());
         let planned = closed.map_or(self.plan.time, |(time, _)| time);
         let started_for = watch.stopped_at().map_or(planned, Duration::from_nanos).min(planned);

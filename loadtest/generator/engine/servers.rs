@@ -78,7 +78,7 @@ impl Servers {
         let known = message.row("Call-ID").and_then(number_of);
         let server = self.list[at];
         let Some((number, run)) = known else {
-            cx.record.probes += 1;
+            cx.record.others.probes += 1;
             return answer_stranger(server, from, message, method, cx);
         };
         let Some(kind) = kind_of(method) else { return };
@@ -86,7 +86,7 @@ impl Servers {
         let mark = mark_in(datagram);
         let begins = matches!(kind, Kind::Invite | Kind::Options);
         if !begins && !self.calls.contains_key(&key) {
-            cx.record.misrouted += 1;
+            cx.record.others.misrouted += 1;
             if kind != Kind::Ack {
                 respond_at_once(server, from, message, 481, (None, number), cx);
             }

@@ -376,7 +376,7 @@ fn a_lost_message_is_made_good_by_a_copy() {
 fn a_relay_that_answers_by_itself() {
     let wire = Wire::call(&plan(), always("INVITE", Fate::Answer(503)));
     assert_eq!(wire.end(), End::Unexpected(503));
-    assert_eq!((wire.record.by_relay, wire.names()), (1, vec!["INVITE", "ACK"]));
+    assert_eq!((wire.record.others.by_relay, wire.names()), (1, vec!["INVITE", "ACK"]));
     let mix = Mix { silent: 1.0, ..Mix::default() };
     let wire = Wire::call(&all(mix), always("INVITE", Fate::Answer(408)));
     assert_eq!(wire.end(), End::Unanswered);
@@ -408,7 +408,7 @@ fn requests_in_a_dialog_that_come_to_a_stranger() {
         }
         wire.land(1, address(1), &bytes);
     }
-    assert_eq!(wire.record.misrouted, 2);
+    assert_eq!(wire.record.others.misrouted, 2);
     wire.take_off(&|_: &str, _| Fate::Lose);
     assert_eq!(wire.names(), ["INVITE", "481 BYE"]);
 }
@@ -420,7 +420,7 @@ fn probes_are_answered_and_no_calls() {
     wire.land(1, address(1), probe);
     wire.take_off(&|_: &str, _| Fate::Lose);
     assert_eq!(wire.names(), ["200 OPTIONS"]);
-    assert_eq!((wire.record.probes, wire.record.servers[0]), (1, 0));
+    assert_eq!((wire.record.others.probes, wire.record.servers[0]), (1, 0));
 }
 
 #[test]
@@ -443,5 +443,5 @@ fn responses_to_nobody_are_strays() {
         b"SIP/2.0 200 OK\r\nCall-ID: 000000000000000500000007@x\r\nCSeq: 1 INVITE\r\n\r\n";
     wire.land(0, address(2), response);
     wire.land(0, address(2), b"SIP/2.0 200 OK\r\nCall-ID: x\r\n\r\n");
-    assert_eq!(wire.record.strays, 2);
+    assert_eq!(wire.record.others.strays, 2);
 }

@@ -151,7 +151,7 @@ impl Thread<'_> {
         messages.sort_by_key(|message| message.socket);
         for of_socket in messages.chunk_by(|a, b| a.socket == b.socket) {
             let taken = outlet.send(self.sockets[of_socket[0].socket], of_socket)?;
-            self.record.unsent += (of_socket.len() - taken) as u64;
+            self.record.others.unsent += (of_socket.len() - taken) as u64;
         }
         out.clear();
         Ok(())

@@ -10,6 +10,8 @@ pub use latency::{Latencies, Latency};
 pub use messages::{Kind, Messages, Traffic};
 pub use series::{Series, Slice};
 
+use serde::{Deserialize, Serialize};
+
 /// Everything that a run counted and timed.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -23,6 +25,15 @@ pub struct Record {
     pub servers: Vec<u64>,
     /// All of it over time, by when calls were meant to start.
     pub series: Series,
+    /// What is no part of calls.
+    pub others: Others,
+    /// Each call, if the plan wants them.
+    pub calls: Vec<CallOutcome>,
+}
+
+/// Counters that are no part of calls.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Others {
     /// Responses that the relay gave by itself: without the mark of a server.
     pub by_relay: u64,
     /// Requests that are nobody's call: the relay's own probes, as a rule.
@@ -35,8 +46,17 @@ pub struct Record {
     pub unsent: u64,
     /// Datagrams that waited in vain at a socket of the generator: its own limit, too.
     pub overflowed: u64,
-    /// Each call, if the plan wants them.
-    pub calls: Vec<CallOutcome>,
+}
+
+impl Others {
+    fn add(&mut self, other: &Self) {
+        self.by_relay += other.by_relay;
+        self.probes += other.probes;
+        self.strays += other.strays;
+        self.misrouted += other.misrouted;
+        self.unsent += other.unsent;
+        self.overflowed += other.overflowed;
+    }
 }
 
 impl Record {
@@ -47,12 +67,7 @@ impl Record {
             messages: Messages::default(),
             servers: vec![0; servers],
             series: Series::new(slice_ns),
-            by_relay: 0,
-            probes: 0,
-            strays: 0,
-            misrouted: 0,
-            unsent: 0,
-            overflowed: 0,
+            others: Others::default(),
             calls: Vec::new(),
         }
     }
@@ -65,12 +80,7 @@ impl Record {
             *sum += more;
         }
         self.series.add(&other.series);
-        self.by_relay += other.by_relay;
-        self.probes += other.probes;
-        self.strays += other.strays;
-        self.misrouted += other.misrouted;
-        self.unsent += other.unsent;
-        self.overflowed += other.overflowed;
+        self.others.add(&other.others);
         self.calls.extend_from_slice(&other.calls);
     }
 }

@@ -5,12 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 
-use super::{
-    FORMAT, LatencyRow, Limits, Machine, MessageRow, Others, Report, Series, ServerRow, SliceRow,
-};
+use super::{FORMAT, LatencyRow, Limits, Machine, MessageRow, Report, Series, ServerRow, SliceRow};
 use crate::flood::{Flood, FloodOutcome, FloodPlan, Method, SLICE};
 use crate::plan::{Plan, Traffic};
-use crate::record::{Ends, Kind, Latency, Record};
+use crate::record::{Ends, Kind, Latency, Others, Record};
 use crate::{Load, Outcome, Schedule, Shape};
 
 /// When and where to, and what the generator could do by itself.
@@ -54,7 +52,7 @@ impl Report {
                 .collect(),
             servers: server_rows(load.servers(), &outcome.record.servers),
             series: series(&outcome.record),
-            others: others(&outcome.record),
+            others: outcome.record.others,
             warnings: Vec::new(),
         };
         report.doubt();
@@ -299,17 +297,6 @@ fn series(record: &Record) -> Series {
         }
     });
     Series { slice_seconds: record.series.slice_ns() as f64 / 1e9, rows: rows.collect() }
-}
-
-fn others(record: &Record) -> Others {
-    Others {
-        by_relay: record.by_relay,
-        probes: record.probes,
-        strays: record.strays,
-        misrouted: record.misrouted,
-        unsent: record.unsent,
-        overflowed: record.overflowed,
-    }
 }
 
 fn traffic(traffic: Traffic) -> &'static str {

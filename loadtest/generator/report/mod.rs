@@ -16,7 +16,7 @@ pub use compare::compare;
 pub use html::html;
 pub use text::text;
 
-use crate::record::{Ends, Traffic};
+use crate::record::{Ends, Others, Traffic};
 
 /// The result of a run. Times are in microseconds where the name says so, else in seconds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -128,18 +128,6 @@ pub struct SliceRow {
     pub p50_us: f64,
     pub p99_us: f64,
     pub max_us: f64,
-}
-
-/// Counters that are no part of calls.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "as in record::Record")]
-pub struct Others {
-    pub by_relay: u64,
-    pub probes: u64,
-    pub strays: u64,
-    pub misrouted: u64,
-    pub unsent: u64,
-    pub overflowed: u64,
 }
 
 impl Report {

@@ -215,6 +215,7 @@ const SERVERS_SHOWN: usize = 20;
 pub(super) mod tests {
     use super::super::*;
     use super::*;
+    use crate::record::Others;
 
     /// A report with something everywhere.
     pub(in crate::report) fn example() -> Report {
