@@ -25,7 +25,7 @@ pub(super) struct FloodArgs {
     /// Where the sinks are, as 127.0.0.1:5081-5084
     #[arg(
         long,
-        default_value = "127.0.0.1:5081-5082",
+        default_value = values::SERVERS,
         value_name = "ADDR:PORT[-PORT]",
         value_delimiter = ','
     )]

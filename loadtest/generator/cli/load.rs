@@ -66,7 +66,7 @@ struct ServersArgs {
     /// Where the servers of this program listen, as 127.0.0.1:5081-5084; `none` if others answer
     #[arg(
         long,
-        default_value = "127.0.0.1:5081-5082",
+        default_value = values::SERVERS,
         value_name = "ADDR:PORT[-PORT]",
         value_delimiter = ','
     )]

@@ -3,6 +3,9 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+/// Where servers and sinks are unless it is said otherwise.
+pub(super) const SERVERS: &str = "127.0.0.1:5081-5082";
+
 /// Reads `ADDR:PORT` or `ADDR:FIRST-LAST`.
 pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let wants = || {
