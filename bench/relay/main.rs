@@ -21,6 +21,8 @@ mod load;
 #[allow(dead_code, reason = "the flood needs only the INVITE")]
 mod messages;
 mod null;
+#[path = "../subject/process.rs"]
+mod process;
 #[path = "../subject/processor.rs"]
 mod processor;
 mod round;
@@ -28,7 +30,6 @@ mod subject;
 mod table;
 
 use std::io;
-use std::net::SocketAddrV4;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -65,18 +66,14 @@ struct Args {
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
-    /// Is the null relay at this address
-    #[arg(long, hide = true, value_name = "LISTEN")]
-    null_relay: Option<SocketAddrV4>,
-    /// A server of the null relay
-    #[arg(long, hide = true)]
-    server: Vec<SocketAddrV4>,
+    #[command(flatten)]
+    null: null::Args,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match args.null_relay {
-        Some(listen) => null::run(listen, &args.server, args.poll[0], null::Hops::InTurn),
+    let result = match args.null.null_relay {
+        Some(listen) => null::run(listen, &args.null.server, args.poll[0], null::Hops::InTurn),
         // Under `cargo test` there is nothing to do.
         None if args.bench => measure(&args),
         None => {

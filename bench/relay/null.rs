@@ -20,6 +20,25 @@ use strowger::worker::Gather;
 
 use super::datagrams::{BATCH, Inbox, Outlet, bind};
 
+/// What makes a process of this program the null relay.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Is the null relay at this address
+    #[arg(long, hide = true, value_name = "LISTEN")]
+    pub(super) null_relay: Option<SocketAddrV4>,
+    /// A server of the null relay
+    #[arg(long, hide = true)]
+    pub(super) server: Vec<SocketAddrV4>,
+}
+
+/// The command line of a null relay: this program with these arguments.
+pub(super) fn command(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<Vec<String>> {
+    let own = std::env::current_exe()?.display().to_string();
+    let mut arguments = vec![own, "--null-relay".into(), listen.to_string()];
+    arguments.extend(servers.iter().map(|server| format!("--server={server}")));
+    Ok(arguments)
+}
+
 /// How the null relay finds the next hop, without reading anything.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(dead_code, reason = "a flood goes round, calls do not")]

@@ -1,20 +1,17 @@
 //! The subjects: each is a relay in its own process, alone on its core, with its files in its own
 //! folder.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::SocketAddrV4;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use strowger::config::Poll as PollMode;
 use tempfile::TempDir;
 
-use strowger::config::Poll as PollMode;
-
-use super::kamailio;
+use super::process::{Process, free_address};
+use super::{kamailio, null};
 
 /// Which relay.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
@@ -51,8 +48,7 @@ impl Kind {
 /// A running relay.
 pub(super) struct Subject {
     kind: Kind,
-    child: Child,
-    folder: TempDir,
+    process: Process,
     /// Where it listens.
     pub(super) listen: SocketAddrV4,
 }
@@ -79,36 +75,29 @@ impl Subject {
             Kind::Strowger => strowger_arguments(folder.path(), listen, servers, poll)?,
             Kind::Kamailio => kamailio_arguments(folder.path(), listen, servers)?,
         };
-        let log = File::create(folder.path().join(LOG))?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        Ok(Self { kind, child, folder, listen })
+        let process = Process::start(folder, &arguments, Some(core), listen)?;
+        Ok(Self { kind, process, listen })
     }
 
     /// Its process.
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     /// What it wrote so far.
     pub(super) fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default()
+        self.process.log()
     }
 
     /// Ends it, and says what it said; `None` when it says nothing.
     pub(super) fn stop(mut self) -> io::Result<Option<Summary>> {
-        self.signal()?;
+        self.process.terminate()?;
         if self.kind == Kind::Strowger {
             // A second signal ends the waiting for calls in progress.
             self.wait_until(|subject| Ok(subject.log().contains("ending: ")))?;
-            self.signal()?;
+            self.process.terminate()?;
         }
-        self.wait_until(|subject| Ok(subject.child.try_wait()?.is_some()))?;
+        self.wait_until(|subject| subject.process.has_ended())?;
         let log = self.log();
         let number = |name: &str| -> Option<u64> {
             let rest = log.split(&format!("{name}=")).nth(1)?;
@@ -117,11 +106,6 @@ impl Subject {
         Ok(number("received")
             .zip(number("forwarded"))
             .map(|(received, forwarded)| Summary { received, forwarded }))
-    }
-
-    fn signal(&self) -> io::Result<()> {
-        let pid = Pid::from_raw(self.child.id().cast_signed());
-        Ok(kill(pid, Signal::SIGTERM)?)
     }
 
     fn wait_until(&mut self, is_so: impl Fn(&mut Self) -> io::Result<bool>) -> io::Result<()> {
@@ -137,14 +121,6 @@ impl Subject {
     }
 }
 
-impl Drop for Subject {
-    fn drop(&mut self) {
-        // It has ended already unless something went wrong before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 type Arguments = Vec<String>;
 
 fn null_arguments(
@@ -152,10 +128,8 @@ fn null_arguments(
     servers: &[SocketAddrV4],
     poll: PollMode,
 ) -> io::Result<Arguments> {
-    let own = std::env::current_exe()?.display().to_string();
-    let mut arguments = vec![own, "--null-relay".into(), listen.to_string()];
+    let mut arguments = null::command(listen, servers)?;
     arguments.push(format!("--poll={}", super::poll_word(poll)));
-    arguments.extend(servers.iter().map(|server| format!("--server={server}")));
     Ok(arguments)
 }
 
@@ -204,12 +178,6 @@ fn write_list(folder: &Path, servers: &[SocketAddrV4]) -> io::Result<String> {
     Ok(list.display().to_string())
 }
 
-/// An address that nobody has at this moment.
-fn free_address() -> io::Result<SocketAddrV4> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    super::null::v4(socket.local_addr()?)
-}
-
 /// Nothing is logged.
 const KAMAILIO_SETTINGS: &str = "debug=-1\n";
 /// Without Record-Route, which Strowger writes.
@@ -219,5 +187,4 @@ request_route {
     forward();
 }
 ";
-const LOG: &str = "log";
 const PATIENCE: Duration = Duration::from_secs(10);

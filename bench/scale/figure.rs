@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 
 use super::drawing::{Cell, GREY, LIGHT_GREY, NEVER_FAILS, STYLES, text, write};
-use super::law::{self, Samples};
+use super::law;
+use super::samples::Samples;
 use super::subjects::Growth;
 use super::workers::{ON_PAPER, Workers};
 

@@ -15,6 +15,8 @@ mod calls;
 #[path = "../cases.rs"]
 #[allow(dead_code, reason = "only new INVITEs are of interest")]
 mod cases;
+#[path = "../columns.rs"]
+mod columns;
 #[path = "../drawing.rs"]
 mod drawing;
 mod figure;
@@ -22,6 +24,8 @@ mod law;
 #[path = "../messages.rs"]
 #[allow(dead_code, reason = "only new INVITEs are of interest")]
 mod messages;
+#[path = "../samples.rs"]
+mod samples;
 mod subjects;
 #[path = "../timing.rs"]
 #[allow(dead_code, reason = "criterion asks for a number of messages")]
@@ -33,7 +37,6 @@ mod world;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -97,8 +100,7 @@ fn main() {
 }
 
 fn table(growths: &[Growth]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
+    let mut table = columns::table(&[
         "a new INVITE by",
         "",
         "",
@@ -124,12 +126,7 @@ fn table(growths: &[Growth]) -> String {
             }
         }
     }
-    for (at, column) in table.column_iter_mut().enumerate() {
-        if at >= 2 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
+    columns::text(table, 2)
 }
 
 fn progress(rounds: u64) -> ProgressBar {

@@ -7,8 +7,8 @@ use strowger::destination::{Algorithm, Choosing};
 
 use super::calls;
 use super::cases::{BATCH, Batch, Case, Core};
-use super::law::Samples;
 use super::messages::{ROWS_MIN, USUAL_ROWS};
+use super::samples::Samples;
 use super::timing::timed;
 
 /// What grows.
@@ -191,6 +191,6 @@ const BATCHES: usize = 150;
 /// Calls of one sample.
 const CALLS: usize = 4_000;
 /// Destinations, unless their number is what grows.
-const DESTINATIONS: usize = 10;
-/// Live pins, unless their number is what grows.
-const LIVING: usize = 100_000;
+pub(super) const DESTINATIONS: usize = 10;
+/// Live pins, unless their number is what grows. They end after 240 s.
+pub(super) const LIVING: usize = 100_000;

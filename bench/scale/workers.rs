@@ -5,11 +5,13 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::cases::{BATCH, Batch, Core};
-use super::law::{self, Samples};
+use super::columns;
+use super::law;
+use super::samples::Samples;
+use super::subjects::{DESTINATIONS, LIVING};
 use super::timing::timed;
 
 /// Workers that share everything that workers of a relay share.
@@ -104,14 +106,8 @@ impl Workers {
 
     /// Returns the figures as a table, and what the law says of more workers than there are cores.
     pub(crate) fn table(&self) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header([
-            "workers",
-            "messages a second",
-            "least",
-            "most",
-            "instead of one",
-        ]);
+        let mut table =
+            columns::table(&["workers", "messages a second", "least", "most", "instead of one"]);
         let one = self.rates[0].median();
         for (rates, workers) in self.rates.iter().zip(1..) {
             table.add_row([
@@ -134,13 +130,10 @@ impl Workers {
                 ]);
             }
         }
-        for column in table.column_iter_mut() {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
         let law = self.serial_share().map_or_else(String::new, |share| {
             format!("\nshare that only one worker can do at a time: {:.2} %", share * 100.0)
         });
-        table.trim_fmt() + &law
+        columns::text(table, 0) + &law
     }
 }
 
@@ -152,6 +145,3 @@ const CLOCK_BEGIN_MS: u64 = 2_000_000_000;
 /// As many pins end with each batch as it puts in.
 const STEP_MS: u64 = 240_000 * BATCH as u64 / LIVING as u64;
 const SAMPLE: Duration = Duration::from_millis(80);
-const DESTINATIONS: usize = 10;
-/// Live pins, which end after 240 s.
-const LIVING: usize = 100_000;

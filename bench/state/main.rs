@@ -17,6 +17,8 @@ mod flood;
 #[path = "../messages.rs"]
 #[allow(dead_code, reason = "only the INVITE is needed")]
 mod messages;
+#[path = "../subject/process.rs"]
+mod process;
 #[path = "../subject/processor.rs"]
 #[allow(dead_code, reason = "only what all processors did is needed")]
 mod processor;

@@ -5,16 +5,16 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::process::{Process, free_address};
+
 /// The relay.
 pub(crate) struct Relay {
-    child: Child,
-    folder: TempDir,
+    process: Process,
     listen: SocketAddrV4,
     /// The destination whose state changes.
     uri: String,
@@ -28,8 +28,7 @@ impl Relay {
         let folder = TempDir::new()?;
         let bind = |_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
         let others = (0..others).map(bind).collect::<io::Result<Vec<_>>>()?;
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let listen = free_address()?;
         let uri = format!("sip:{destination}");
         let mut list = format!("1 {uri} 0 0\n");
         for other in &others {
@@ -45,17 +44,14 @@ impl Relay {
         );
         let file = folder.path().join("strowger.toml");
         fs::write(&file, config)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_strowger"))
-            .args(["run", "--config", &file.display().to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log"))?)
-            .spawn()?;
-        let relay = Self { child, folder, listen, uri, _others: others };
+        let binary = env!("CARGO_BIN_EXE_strowger");
+        let arguments = [binary, "run", "--config", &file.display().to_string()];
+        let process = Process::start(folder, &arguments.map(str::to_owned), None, listen)?;
+        let relay = Self { process, listen, uri, _others: others };
         let end = Instant::now() + Duration::from_secs(20);
         while let Err(error) = relay.set_state("a") {
             if Instant::now() > end {
-                let log = fs::read_to_string(relay.folder.path().join("log"))?;
+                let log = relay.process.log();
                 return Err(io::Error::other(format!("the relay does not start: {error}\n{log}")));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -69,7 +65,7 @@ impl Relay {
 
     /// Sets the state of the destination by a command, and returns when that is answered.
     pub(crate) fn set_state(&self, state: &str) -> io::Result<()> {
-        let mut stream = UnixStream::connect(self.folder.path().join("strowger.sock"))?;
+        let mut stream = UnixStream::connect(self.process.folder().join("strowger.sock"))?;
         let params = json!([state, 1, self.uri]);
         let question = json!({ "jsonrpc": "2.0", "method": "dispatcher.set_state", "params": params, "id": 1 });
         stream.write_all(question.to_string().as_bytes())?;
@@ -81,12 +77,5 @@ impl Relay {
             None => Ok(()),
             Some(error) => Err(io::Error::other(error.to_string())),
         }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

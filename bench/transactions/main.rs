@@ -8,6 +8,8 @@
 )]
 
 mod calls;
+#[path = "../columns.rs"]
+mod columns;
 #[path = "../messages.rs"]
 #[allow(dead_code, reason = "other benches need more")]
 mod messages;
@@ -17,7 +19,6 @@ mod world;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use calls::{Core, Times};
@@ -74,8 +75,7 @@ fn main() {
         println!("{:#}", json!({ "rows": rows, "timer_ns": per_timer.as_nanos() as u64 }));
         return;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
+    let mut table = columns::table(&[
         "forwarding",
         "live transactions",
         "INVITE, ns",
@@ -94,12 +94,7 @@ fn main() {
             bytes.map_or_else(String::new, |bytes| bytes.to_string()),
         ]);
     }
-    for column in 1..=5 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    println!("{}", table.trim_fmt());
+    println!("{}", columns::text(table, 1));
     println!("a timer that cancels a call: {} ns, {done} of them", per_timer.as_nanos());
 }
 

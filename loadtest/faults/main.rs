@@ -10,6 +10,8 @@
 mod fault;
 #[path = "../../bench/subject/kamailio.rs"]
 mod kamailio;
+#[path = "../../bench/subject/process.rs"]
+mod process;
 mod report;
 mod server;
 mod subject;

@@ -1,15 +1,14 @@
 //! The relays that are compared, each in a process of its own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::kamailio;
+use super::process::{Process, free_address};
 use super::server::Server;
 
 /// Which relay.
@@ -49,8 +48,7 @@ impl Kind {
 
 /// A relay that runs.
 pub(super) struct Subject {
-    child: Child,
-    folder: TempDir,
+    process: Process,
     pub(super) listen: SocketAddr,
 }
 
@@ -58,8 +56,7 @@ impl Subject {
     /// Starts it with these servers as destinations, and returns when it answers.
     pub(super) fn start(kind: Kind, servers: &[Server]) -> io::Result<Self> {
         let folder = TempDir::new()?;
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let listen = free_address()?;
         let list = folder.path().join("dispatcher.list");
         // Flag 8: probed.
         let lines: String =
@@ -79,49 +76,13 @@ impl Subject {
             fs::write(&config, kamailio::config(listen, 2, &list, kamailio::MODULES, &route))?;
             kamailio::arguments(&config, folder.path())
         };
-        let log = File::create(folder.path().join(LOG))?;
-        let (program, arguments) = arguments.split_first().expect("a command line");
-        let child = Command::new(program)
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let mut subject = Self { child, folder, listen: listen.into() };
-        subject.wait_bound()?;
-        Ok(subject)
+        let process = Process::start(folder, &arguments, None, listen)?;
+        Ok(Self { process, listen: listen.into() })
     }
 
     /// What it wrote.
     pub(super) fn log(&self) -> String {
-        let bytes = fs::read(self.folder.path().join(LOG)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn wait_bound(&mut self) -> io::Result<()> {
-        let port = format!(":{:04X} ", self.listen.port());
-        let end = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < end && self.child.try_wait()?.is_none() {
-            if fs::read_to_string("/proc/net/udp")?.contains(&port) {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(io::Error::other(format!("the relay does not start: {}", self.log())))
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let end = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < end && matches!(self.child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.log()
     }
 }
 
@@ -144,8 +105,6 @@ fn strowger(
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_strowger").into());
     Ok([&*binary, "run", "--config", &config.display().to_string()].map(str::to_owned).to_vec())
 }
-
-const LOG: &str = "log";
 
 /// What an operator configures who wants it quick; the sample has 10 s.
 const PROBING: &str = "\

@@ -9,6 +9,8 @@
     reason = "counts and times become ratios, and none is negative or past 2^52"
 )]
 
+#[path = "../../bench/columns.rs"]
+mod columns;
 #[path = "../../bench/subject/datagrams.rs"]
 mod datagrams;
 #[path = "../../bench/subject/kamailio.rs"]
@@ -16,14 +18,17 @@ mod kamailio;
 mod measure;
 #[path = "../../bench/relay/null.rs"]
 mod null;
+#[path = "../../bench/subject/process.rs"]
+mod process;
 #[path = "../../bench/subject/processor.rs"]
 #[allow(dead_code, reason = "the load counts its own losses")]
 mod processor;
 mod relay;
 mod report;
+#[path = "../../bench/samples.rs"]
+mod samples;
 
 use std::io;
-use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,18 +61,14 @@ struct Args {
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
-    /// Is the null relay at this address
-    #[arg(long, hide = true, value_name = "LISTEN")]
-    null_relay: Option<SocketAddrV4>,
-    /// A server of the null relay
-    #[arg(long, hide = true)]
-    server: Vec<SocketAddrV4>,
+    #[command(flatten)]
+    null: null::Args,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = match args.null_relay {
-        Some(listen) => null::run(listen, &args.server, Poll::Adaptive, null::Hops::ByCaller),
+    let result = match args.null.null_relay {
+        Some(listen) => null::run(listen, &args.null.server, Poll::Adaptive, null::Hops::ByCaller),
         // Under `cargo test` there is nothing to do.
         None if args.bench => compare(&args),
         None => {

@@ -1,18 +1,15 @@
 //! The relays that are compared: each in a process of its own, alone on its core.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::kamailio;
-use super::null::v4;
+use super::null::{self, v4};
+use super::process::{Process, free_address};
 
 /// Which relay.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,23 +70,17 @@ impl Kind {
 }
 
 /// A relay that runs, or none.
-pub(super) struct Relay {
-    child: Option<Child>,
-    folder: TempDir,
-    listen: SocketAddr,
-}
+pub(super) struct Relay(Option<(Process, SocketAddr)>);
 
 impl Relay {
     /// Starts it on this core, with these servers as destinations, and returns when it listens.
     pub(super) fn start(kind: Kind, core: usize, servers: &[SocketAddr]) -> io::Result<Self> {
         let folder = TempDir::new()?;
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let listen = v4(socket.local_addr()?)?;
-        drop(socket);
+        let listen = free_address()?;
         let servers = servers.iter().map(|server| v4(*server)).collect::<io::Result<Vec<_>>>()?;
         let arguments = match kind {
-            Kind::Direct => return Ok(Self { child: None, folder, listen: servers[0].into() }),
-            Kind::Null => null(listen, &servers)?,
+            Kind::Direct => return Ok(Self(None)),
+            Kind::Null => null::command(listen, &servers)?,
             Kind::Strowger => strowger(folder.path(), listen, &servers, "stateless")?,
             Kind::StrowgerStateful => strowger(folder.path(), listen, &servers, "stateful")?,
             Kind::Kamailio(children) => {
@@ -101,28 +92,20 @@ impl Relay {
                 of_kamailio(folder.path(), listen, &servers, children, &route)?
             }
         };
-        let log = File::create(folder.path().join("log"))?;
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        let mut relay = Self { child: Some(child), folder, listen: listen.into() };
-        relay.wait_bound(kind)?;
-        Ok(relay)
+        let process = Process::start(folder, &arguments, Some(core), listen);
+        let process =
+            process.map_err(|error| io::Error::other(format!("{}: {error}", kind.name())))?;
+        Ok(Self(Some((process, listen.into()))))
     }
 
     /// Where to send calls: to the relay, or to the servers if there is none.
     pub(super) fn targets(&self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
-        if self.child.is_some() { vec![self.listen] } else { servers.to_vec() }
+        self.0.as_ref().map_or_else(|| servers.to_vec(), |(_, listen)| vec![*listen])
     }
 
     /// Its process.
     pub(super) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+        self.0.as_ref().map(|(process, _)| process.pid())
     }
 
     /// The memory of the process and its children, what they share counted once, in bytes.
@@ -149,42 +132,8 @@ impl Relay {
 
     /// What it wrote.
     pub(super) fn log(&self) -> String {
-        let bytes = fs::read(self.folder.path().join("log")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        self.0.as_ref().map(|(process, _)| process.log()).unwrap_or_default()
     }
-
-    fn wait_bound(&mut self, kind: Kind) -> io::Result<()> {
-        let port = format!(":{:04X} ", self.listen.port());
-        let end = Instant::now() + Duration::from_secs(20);
-        let child = self.child.as_mut().expect("it was started");
-        while Instant::now() < end && child.try_wait()?.is_none() {
-            if fs::read_to_string("/proc/net/udp")?.contains(&port) {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(io::Error::other(format!("{} does not start: {}", kind.name(), self.log())))
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
-        let end = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-}
-
-fn null(listen: SocketAddrV4, servers: &[SocketAddrV4]) -> io::Result<Vec<String>> {
-    let own = std::env::current_exe()?.display().to_string();
-    let mut arguments = vec![own, "--null-relay".into(), listen.to_string()];
-    arguments.extend(servers.iter().map(|server| format!("--server={server}")));
-    Ok(arguments)
 }
 
 fn strowger(

@@ -1,10 +1,11 @@
 //! Prints what was measured, for people and for programs.
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
+use super::columns;
 use super::measure::{AtRate, Highest};
 use super::relay::Kind;
+use super::samples::Samples;
 
 /// What was measured of one relay, each time once per round.
 pub(super) struct Row {
@@ -21,27 +22,12 @@ pub(super) struct Report {
     pub(super) rows: Vec<Row>,
 }
 
-/// Three figures of several rounds.
-#[derive(Clone, Copy)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut all: Vec<_> = values.into_iter().collect();
-        all.sort_by(f64::total_cmp);
-        let (least, most) = (*all.first()?, *all.last()?);
-        Some(Self { least, median: all[all.len() / 2], most })
+/// Returns `1.32 (1.28-1.40)`; nothing if there are no ratios.
+fn spread(ratios: &Samples) -> String {
+    if ratios.is_empty() {
+        return String::new();
     }
-
-    /// `1.32 (1.28-1.40)`
-    fn text(self) -> String {
-        let Self { least, median, most } = self;
-        format!("{median:.2} ({least:.2}-{most:.2})")
-    }
+    format!("{:.2} ({:.2}-{:.2})", ratios.median(), ratios.least(), ratios.most())
 }
 
 impl Report {
@@ -50,10 +36,10 @@ impl Report {
     }
 
     /// The ratios of a figure to that of another relay in the same round.
-    fn ratio(&self, row: &Row, to: Kind, figures: impl Fn(&Row) -> Vec<f64>) -> Option<Spread> {
-        let other = figures(self.row(to)?);
-        let ratios = figures(row).into_iter().zip(other).filter(|(_, other)| *other > 0.0);
-        Spread::of(ratios.map(|(own, other)| own / other))
+    fn ratios(&self, row: &Row, to: Kind, figures: impl Fn(&Row) -> Vec<f64>) -> Samples {
+        let other = self.row(to).map(&figures).unwrap_or_default();
+        let rounds = figures(row).into_iter().zip(other);
+        rounds.filter(|(_, other)| *other > 0.0).map(|(own, other)| own / other).collect()
     }
 
     /// The tables.
@@ -71,7 +57,7 @@ impl Report {
     }
 
     fn costs(&self) -> String {
-        let mut table = new_table(&[
+        let mut table = columns::table(&[
             "relay",
             "calls a second",
             "CPU us per message",
@@ -85,22 +71,20 @@ impl Report {
             for row in self.rows.iter().filter(|row| row.kind != Kind::Direct) {
                 let samples = &row.at_rates[at];
                 let cpu = |row: &Row| row.at_rates[at].iter().map(|s| s.cpu_us).collect::<Vec<_>>();
-                let to = |to| self.ratio(row, to, cpu).map_or_else(String::new, Spread::text);
-                let added = |share: usize| {
-                    let direct = self.row(Kind::Direct);
-                    let direct = direct.and_then(|direct| {
-                        Spread::of(direct.at_rates[at].iter().map(|s| s.answer_us[share]))
-                    });
-                    let own = Spread::of(samples.iter().map(|s| s.answer_us[share]));
-                    own.zip(direct).map_or_else(String::new, |(own, direct)| {
-                        format!("{:.0}", (own.median - direct.median).max(0.0))
-                    })
+                let to = |to| spread(&self.ratios(row, to, cpu));
+                let answer = |row: &Row, share: usize| {
+                    let samples = row.at_rates[at].iter();
+                    samples.map(|s| s.answer_us[share]).collect::<Samples>().median()
+                };
+                let added = |share| {
+                    let direct = self.row(Kind::Direct).map(|direct| answer(direct, share));
+                    let added = direct.map(|direct| (answer(row, share) - direct).max(0.0));
+                    added.map_or_else(String::new, |added| format!("{added:.0}"))
                 };
                 table.add_row([
                     row.kind.name(),
                     format!("{rate:.0}"),
-                    Spread::of(cpu(row))
-                        .map_or_else(String::new, |all| format!("{:.1}", all.median)),
+                    format!("{:.1}", Samples::from_iter(cpu(row)).median()),
                     if row.kind == Kind::Null { String::new() } else { to(Kind::Null) },
                     row.kind.counterpart().map_or_else(String::new, to),
                     added(0),
@@ -109,11 +93,11 @@ impl Report {
                 ]);
             }
         }
-        aligned(table)
+        columns::text(table, 1)
     }
 
     fn limits(&self) -> String {
-        let mut table = new_table(&[
+        let mut table = columns::table(&[
             "relay",
             "highest calls a second",
             "to the null relay",
@@ -122,15 +106,13 @@ impl Report {
         ]);
         for row in &self.rows {
             let calls = |row: &Row| row.highest.iter().map(|h| h.calls).collect::<Vec<_>>();
-            let highest = Spread::of(calls(row)).map_or_else(String::new, |all| {
-                let mark = if row.highest.iter().any(|h| h.is_of_generator) { " *" } else { "" };
-                format!("{:.0}{mark}", all.median)
-            });
-            let to = |to| self.ratio(row, to, calls).map_or_else(String::new, Spread::text);
+            let mark = if row.highest.iter().any(|h| h.is_of_generator) { " *" } else { "" };
+            let highest = Samples::from_iter(calls(row)).median();
+            let to = |to| spread(&self.ratios(row, to, calls));
             let has_ratio = !matches!(row.kind, Kind::Null | Kind::Direct);
             table.add_row([
                 row.kind.name(),
-                highest,
+                format!("{highest:.0}{mark}"),
                 if has_ratio { to(Kind::Null) } else { String::new() },
                 row.kind.counterpart().map_or_else(String::new, to),
                 row.bytes_per_call.map_or_else(String::new, |bytes| format!("{bytes:.0}")),
@@ -138,7 +120,7 @@ impl Report {
         }
         let marked = self.rows.iter().flat_map(|row| &row.highest).any(|h| h.is_of_generator);
         let note = if marked { "\n* the generator can do no more" } else { "" };
-        aligned(table) + note
+        columns::text(table, 1) + note
     }
 
     /// In how many measurements at a fixed rate others took too much, and how many there are.
@@ -183,21 +165,6 @@ impl Report {
             "is_too_noisy": self.is_too_noisy(),
         })
     }
-}
-
-fn new_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
-}
-
-fn aligned(mut table: Table) -> String {
-    for (at, column) in table.column_iter_mut().enumerate() {
-        if at > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
 }
 
 /// More of a core than this taken by others makes ratios unreliable.
