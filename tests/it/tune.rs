@@ -110,6 +110,10 @@ fn a_table_of_eighty_columns_and_an_exit_status() {
     assert!(said.ends_with("\nEverything is fine.\n"), "{said}");
     for (arguments, wants) in [
         (&["--root", "/no/such/file"][..], "/no/such/file"),
+        (
+            &["--root", "/no/such/file"],
+            "name a directory, or a file that tune --record has written",
+        ),
         (&["--root", "/etc/hostname"], "write /PATH: CONTENT"),
         (&["--cores", "9999"], "write cores as a list"),
         (&["--card", "nosuch0"], "no such network card"),

@@ -134,7 +134,9 @@ fn read(root: &Path) -> Result<Tree, Trouble> {
     let mut text = String::new();
     File::open(root)
         .and_then(|file| file.take(MACHINE_BYTES_MAX as u64 + 1).read_to_string(&mut text))
-        .map_err(|error| told(error.to_string()))?;
+        .map_err(|error| {
+            told(format!("{error}: name a directory, or a file that tune --record has written"))
+        })?;
     Tree::from_text(&text).map_err(told)
 }
 
