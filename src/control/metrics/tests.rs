@@ -3,6 +3,8 @@
 #![allow(clippy::cast_precision_loss, clippy::float_cmp, reason = "they are small whole numbers")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::control::tests::Running;
@@ -212,7 +214,16 @@ fn the_process_has_its_figures() {
     assert_eq!(read.value("strowger_source_read"), Some(1.0));
     assert_eq!(read.value("strowger_pins"), Some(0.0));
     assert!(read.value("strowger_pins_max").unwrap() > 1_000_000.0);
-    assert!(!read.all("strowger_worker_cpu_seconds_total{worker=").is_empty());
+    // A thread gets its name when it first runs, which may be after the start.
+    let is_there = || {
+        let read = Read::of(&running.commands(), Asked::default());
+        read.value("strowger_worker_cpu_seconds_total{worker=\"0\"}").is_some()
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is_there() {
+        assert!(Instant::now() < end, "worker 0 is missing");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
