@@ -796,3 +796,9 @@ pub(crate) const MACHINE_FILES_MAX: usize = 32 << 10;
 
 /// Bytes of the list of tracked connections that are looked through for ours: some 100,000 lines.
 pub(crate) const CONNTRACK_BYTES_MAX: u64 = 16 << 20;
+
+/// Reloads that are remembered.
+pub(crate) const RELOADS_KEPT_MAX: usize = 20;
+
+/// Changes of a reload, and sentences of it, that are remembered.
+pub(crate) const RELOAD_LINES_MAX: usize = 20;

@@ -80,7 +80,9 @@ pub(crate) fn add(args: &AddArgs) -> ExitCode {
     show::reply(args.socket.ask("strowger.add", &params), false, |reply| {
         let notes = all(reply, "notes").iter().filter_map(Value::as_str);
         let notes: String = notes.map(|note| format!("\nwarning: {}", shown(note))).collect();
-        format!("added to set {}: {}{notes}", args.set, shown(&args.uri))
+        let saved = reply["saved"].as_str();
+        let saved = saved.map(|place| format!(", saved as {}", shown(place))).unwrap_or_default();
+        format!("added to set {}: {}{saved}{notes}", args.set, shown(&args.uri))
     })
 }
 

@@ -9,7 +9,7 @@ use crossbeam::channel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strowger::config::{Config, Flags};
-use strowger::control::{Options, Relay, ReloadHow};
+use strowger::control::{Asker, Options, Relay, ReloadHow};
 use strowger::stats::Totals;
 use strowger::worker::Fault;
 use tracing::{info, warn};
@@ -65,7 +65,7 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
     info!("ready: {}", relay.describe());
     // A reload may wait for a database; a signal that ends the relay does not wait for the reload.
     let (ask, asked) = channel::bounded(1);
-    let commands = relay.commands();
+    let commands = relay.commands().asked_by(Asker::Signal("SIGHUP"));
     let reloads = move || {
         for () in asked {
             // The log tells what became of it.

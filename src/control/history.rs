@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
+use super::asker::Asker;
 use super::events::{Notifier, StateEvent};
 use crate::destination::{Flags, Slot};
 use crate::limits::{HISTORY_LINES_MAX, HISTORY_MAX};
@@ -22,8 +23,8 @@ pub(in crate::control) enum Cause<'a> {
     Reload,
     /// Host names have other addresses.
     Names,
-    /// An operator's command.
-    Command,
+    /// A command of this one.
+    Command(&'a Asker),
     /// The destinations themselves, each for a reason.
     Health(&'a HashMap<Slot, Reason>),
     /// Nothing that changes a state.
@@ -58,7 +59,9 @@ impl Cause<'_> {
                 _ => ("reload", "its flags changed in the source"),
             },
             Self::Names => ("names", "its name has other addresses"),
-            Self::Command => ("command", "by a command"),
+            Self::Command(asker) => {
+                return Reason { word: "command", text: format!("by {asker}") };
+            }
             Self::Health(reasons) => {
                 let reason = difference.slot.and_then(|slot| reasons.get(&slot)).cloned();
                 return reason.unwrap_or(Reason { word: "health", text: String::new() });
@@ -129,15 +132,14 @@ impl History {
         of.get(&(Arc::new(identity), address)).into_iter().flatten().cloned().collect()
     }
 
-    /// Returns why this destination is in its state.
-    pub(in crate::control) fn last_reason(
+    /// Returns the change that put this destination in its state.
+    pub(in crate::control) fn last(
         &self,
         identity: &RecordIdentity,
         address: SocketAddr,
-    ) -> Option<String> {
+    ) -> Option<Arc<StateEvent>> {
         let of = self.lock();
-        let ring = of.get(&(Arc::new(identity.clone()), address))?;
-        Some(ring.back()?.reason.clone())
+        of.get(&(Arc::new(identity.clone()), address))?.back().cloned()
     }
 
     /// Returns how many events did not reach a program that is told of them.
@@ -168,7 +170,7 @@ fn event(difference: &Difference, reason: Reason, time: SystemTime) -> StateEven
 /// many changes at once, such as after a cable was pulled, only the first are logged each.
 fn log(events: &[Arc<StateEvent>]) {
     for event in events.iter().take(HISTORY_LINES_MAX) {
-        let StateEvent { set, uri, address, from, to, reason, .. } = &**event;
+        let StateEvent { set, uri, address, from, to, cause, reason, .. } = &**event;
         let [before, now] = [from, to].map(|flags| flags.map_or("", Flags::letters));
         let word = to.map_or("", super::state_word);
         let place = if uri.contains(&address.to_string()) {
@@ -178,9 +180,15 @@ fn log(events: &[Arc<StateEvent>]) {
         };
         let line = format!("set {set}: {uri}{place} {before} -> {now}, {word}: {reason}");
         if to.is_some_and(Flags::is_selectable) {
-            info!("{line}");
+            info!(
+                event = "state", set, destination = uri, %address, from = before, to = now,
+                state = word, cause, reason, "{line}"
+            );
         } else {
-            warn!("{line}");
+            warn!(
+                event = "state", set, destination = uri, %address, from = before, to = now,
+                state = word, cause, reason, "{line}"
+            );
         }
     }
     let more = events.len().saturating_sub(HISTORY_LINES_MAX);

@@ -1,7 +1,9 @@
 //! The relay as a whole: starts, reloads, drains and stops it, and runs its control threads.
 
 mod admin;
+mod asker;
 mod commands;
+mod counted;
 mod error;
 mod events;
 mod explain;
@@ -9,6 +11,7 @@ mod finish;
 mod history;
 mod methods;
 mod metrics;
+mod reloads;
 mod snapshot;
 mod start;
 #[cfg(test)]
@@ -27,12 +30,14 @@ use crossbeam::channel::{self, Sender};
 use tracing::{error, warn};
 
 pub use admin::check as check_admin_sockets;
+pub use asker::Asker;
 pub use commands::{
-    Change, Changed, Commands, ListedAddress, ListedRecord, ListedSet, Listing, MemoryUse,
+    Added, Change, Changed, Commands, ListedAddress, ListedRecord, ListedSet, Listing, MemoryUse,
     NewRecord, Plan, ReloadHow, Reloaded, StillComing, Took, Which,
 };
 pub use error::Error;
 pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
+pub use reloads::PastReload;
 pub use start::check::check_destinations;
 
 use crate::config::{Config, Flags};
@@ -47,8 +52,10 @@ use crate::stats::{Totals, Traffic, WorkerStats};
 use crate::transport::{Sockets, Spread, monotonic_now};
 use crate::worker::{Fault, OnStart, Placement, Pool, Sightings, Supplies};
 use admin::{AdminSockets, ServedSockets};
+use counted::CountedBefore;
 use events::Notifier;
 use history::{Cause, History};
+use reloads::Reloads;
 use snapshot::change::Current;
 use snapshot::in_force::InForce;
 use snapshot::publisher::Publisher;
@@ -98,6 +105,7 @@ struct Inner {
     stats: Arc<[WorkerStats]>,
     /// What happens at each destination.
     traffic: Arc<Traffic>,
+    counted_before: CountedBefore,
     /// What the workers see of destinations.
     sightings: Arc<Sightings>,
     dispatch_log: Option<Arc<DispatchLog>>,
@@ -115,6 +123,7 @@ struct Inner {
     memory_used_max: AtomicU64,
     started: Instant,
     history: History,
+    past_reloads: Reloads,
     /// What is known of each destination. Locked only by control threads, for microseconds to a few
     /// milliseconds.
     health: Mutex<Health>,
@@ -210,6 +219,7 @@ impl Relay {
             sockets,
             stats: counters,
             traffic,
+            counted_before: CountedBefore::default(),
             sightings,
             dispatch_log,
             current,
@@ -222,6 +232,7 @@ impl Relay {
             memory_used_max: AtomicU64::new(0),
             started: Instant::now(),
             history,
+            past_reloads: Reloads::default(),
             health: Mutex::new(Health::new(seed)),
             is_stale: AtomicBool::new(stale.is_some()),
         });

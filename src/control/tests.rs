@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
 
+use super::commands::Added;
 use super::history::Cause;
 use super::*;
 use crate::destination::DestinationState;
@@ -79,7 +80,7 @@ impl Running {
 
     fn add(&self, set: u32, uri: &str) -> Result<Vec<String>, String> {
         let new = NewRecord { set, uri: uri.into(), ..NewRecord::default() };
-        self.commands().add(&new, None).map_err(said)
+        self.commands().add(&new, None).map(|added| added.notes).map_err(said)
     }
 }
 
@@ -378,7 +379,9 @@ fn a_destination_that_is_the_relay_itself_is_left_out_where_that_is_wanted() {
 fn what_is_saved_stands_in_the_source() {
     let running = Running::with("1 sip:192.0.2.1 # the first\n1 sip:192.0.2.2\n");
     let new = NewRecord { set: 1, uri: "192.0.2.3".into(), ..NewRecord::default() };
-    assert_eq!(running.commands().add(&new, Some(true)).unwrap(), [""; 0]);
+    let added = running.commands().add(&new, Some(true)).unwrap();
+    let place = format!("line 3 of {}", running.folder.path().join("dispatcher.list").display());
+    assert_eq!(added, Added { notes: Vec::new(), saved: Some(place) });
     assert_eq!(running.commands().remove(1, "sip:192.0.2.2:5060", Some(true)).unwrap(), 1);
     let wants = ["1 sip:192.0.2.1 AX 0", "1 sip:192.0.2.3 AX 0"];
     assert_eq!(running.listed(), wants);
@@ -477,6 +480,21 @@ fn a_retired_destination_is_forgotten_with_its_pins_and_its_slot_is_used_again()
         snapshot.destinations.by_address(address.parse().unwrap()).map(|known| known.slot)
     };
     let slot = slot_of("192.0.2.3:5060").unwrap();
+    let heard = crate::proxy::Heard {
+        slot,
+        method: crate::message::Method::Invite,
+        code: 503,
+        is_first: true,
+        is_final: true,
+        age_ms: Some(7),
+        retry_after_s: None,
+        failed: None,
+    };
+    inner.traffic.count(0, &crate::proxy::Event::Heard(heard));
+    let counted = |at: usize| {
+        let listed = &running.commands().list().sets[0].records[at].addresses[0];
+        (listed.traffic.heard, listed.answers.classes[4], listed.answers.first.count())
+    };
     running.reload_so("1 sip:192.0.2.1\n1 sip:192.0.2.2\n", FORCED).unwrap();
     let pins = &inner.shared.pins;
     let now = monotonic_now();
@@ -498,6 +516,9 @@ fn a_retired_destination_is_forgotten_with_its_pins_and_its_slot_is_used_again()
     assert!(pins.find(now, PinKey(6), false).is_some(), "the others stay");
     running.reload("1 sip:192.0.2.1\n1 sip:192.0.2.2\n1 sip:192.0.2.9\n").unwrap();
     assert_eq!(slot_of("192.0.2.9:5060"), Some(slot));
+    assert_eq!(counted(2), (0, 0, 0), "what its slot counted before is not its own");
+    inner.traffic.count(0, &crate::proxy::Event::Heard(heard));
+    assert_eq!(counted(2), (1, 1, 1));
     let version = inner.in_force().version();
     inner.end_trust(late).unwrap();
     assert_eq!(inner.in_force().version(), version, "nothing is left to do");

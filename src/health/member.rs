@@ -217,6 +217,9 @@ impl Member {
 
     /// Takes how long an answer to a probe took. As in Kamailio, a 408 is none.
     pub(super) fn measure(&mut self, now: Now, outcome: Outcome, answer_ms: Option<u64>) {
+        if let Outcome::Answered { .. } = outcome {
+            self.pace.heard(now);
+        }
         match (outcome, answer_ms.map(u32::try_from)) {
             (Outcome::Answered { code, .. }, Some(Ok(ms))) if code != 408 => {
                 self.latency.answered(ms, self.target.probing.latency_alpha);
@@ -337,7 +340,7 @@ impl Member {
             }
         }
         if self.trial_until.is_some_and(|until| until <= now) {
-            if self.traffic.is_waiting() {
+            if self.traffic.silent_since().is_some() {
                 self.trial_until = Some(now.plus_ms(TRIAL_MS));
             } else {
                 self.trial_until = None;

@@ -177,6 +177,10 @@ pub struct View {
     pub answer_ms: Option<u64>,
     /// How long its answers took.
     pub latency: Latency,
+    /// When it sent a response last, to whatever request.
+    pub heard_at: Option<Now>,
+    /// Since when requests wait while nothing at all is heard from it.
+    pub silent_since: Option<Now>,
 }
 
 /// What the algorithms that go by latency know of a destination.
@@ -506,6 +510,8 @@ impl Health {
             is_on_trial: member.is_on_trial(),
             answer_ms: self.prober.get(member.endpoint).and_then(|endpoint| endpoint.answer_ms),
             latency: member.latency,
+            heard_at: member.pace.heard_at(),
+            silent_since: member.traffic.silent_since(),
         })
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Pace {
     measured_at: Option<Now>,
     /// Since when calls wait while nothing at all is heard.
     waiting_since: Option<Now>,
+    /// When it sent a response last, be it to a probe.
+    heard_at: Option<Now>,
 }
 
 /// The counters that matter here.
@@ -49,6 +51,7 @@ impl Pace {
         }
         if heard > last.heard {
             self.waiting_since = None;
+            self.heard_at = Some(now);
             return;
         }
         if new_calls > 0 {
@@ -64,6 +67,16 @@ impl Pace {
             self.average_us = waits_ms * 1_000;
             self.measured_at = Some(now);
         }
+    }
+
+    /// Takes an answer to a probe that says nothing about how long it takes.
+    pub(super) fn heard(&mut self, now: Now) {
+        self.heard_at = Some(now);
+    }
+
+    /// Returns when it sent a response last.
+    pub(super) fn heard_at(&self) -> Option<Now> {
+        self.heard_at
     }
 
     /// Takes the time of an answer to a probe.

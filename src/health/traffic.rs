@@ -104,9 +104,9 @@ impl Traffic {
         }
     }
 
-    /// Returns whether some request has no response yet.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.run.since.is_some()
+    /// Returns since when requests wait while nothing at all is heard from it.
+    pub(super) fn silent_since(&self) -> Option<Now> {
+        self.run.since
     }
 
     /// Returns whether it answered new requests at or after this time.
@@ -204,9 +204,9 @@ mod tests {
         // Read twice in one window.
         traffic.read(Now::from_ms(2_510), 0, with(22));
         assert_eq!(traffic.silence(Now::from_ms(2_510)).requests, 11);
-        assert!(traffic.is_waiting());
+        assert_eq!(traffic.silent_since(), Some(Now::from_ms(100)));
         traffic.forgive();
-        assert!(!traffic.is_waiting());
+        assert_eq!(traffic.silent_since(), None);
     }
 
     #[test]

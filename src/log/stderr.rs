@@ -17,6 +17,7 @@ use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::DISPATCH;
@@ -48,7 +49,14 @@ pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
     } else {
         let colours = io::stderr().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let layer = layer.with_target(false).with_ansi(colours);
+        // The sentence says it all to people; the fields are for programs.
+        let sentence =
+            debug_fn(
+                |out, field, value| {
+                    if field.name() == "message" { write!(out, "{value:?}") } else { Ok(()) }
+                },
+            );
+        let layer = layer.with_target(false).with_ansi(colours).fmt_fields(sentence);
         tracing::subscriber::set_global_default(registry.with(layer))
     };
     Ok(guard)

@@ -21,6 +21,28 @@ pub struct SlotAnswers {
     pub last: Times,
 }
 
+impl SlotAnswers {
+    /// Adds those of another slot.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.classes.iter_mut().zip(other.classes) {
+            *sum = sum.wrapping_add(count);
+        }
+        self.first.add(&other.first);
+        self.last.add(&other.last);
+    }
+
+    /// Returns what was counted after `before`, an earlier look at the same slot.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let class = |class: usize| self.classes[class].wrapping_sub(before.classes[class]);
+        Self {
+            classes: std::array::from_fn(class),
+            first: self.first.since(&before.first),
+            last: self.last.since(&before.last),
+        }
+    }
+}
+
 /// How long something took, each time.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Times {
@@ -48,6 +70,11 @@ impl Times {
             *sum = sum.wrapping_add(count);
         }
         self.sum_ms = self.sum_ms.wrapping_add(other.sum_ms);
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        let count = |bucket: usize| self.counts[bucket].wrapping_sub(before.counts[bucket]);
+        Self { counts: std::array::from_fn(count), sum_ms: self.sum_ms.wrapping_sub(before.sum_ms) }
     }
 }
 

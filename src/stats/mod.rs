@@ -45,9 +45,22 @@ struct Counters {
     reports_unproven: Counter,
     reports_other: Counter,
     snapshot_version: AtomicU64,
+    thread_id: AtomicU64,
 }
 
 impl WorkerStats {
+    /// Notes the number of the worker's thread.
+    pub(crate) fn runs_as(&self, thread_id: u64) {
+        // Relaxed, here and below: a number, which orders nothing.
+        self.counters.thread_id.store(thread_id, Ordering::Relaxed);
+    }
+
+    /// Returns the number of the worker's thread; `None` before it runs.
+    pub(crate) fn thread_id(&self) -> Option<u64> {
+        let thread_id = self.counters.thread_id.load(Ordering::Relaxed);
+        (thread_id > 0).then_some(thread_id)
+    }
+
     /// Counts a datagram of `bytes` bytes with its verdict.
     pub(crate) fn received(&self, bytes: usize, verdict: Verdict) {
         let c = &self.counters;

@@ -100,15 +100,17 @@ impl Traffic {
             let Some(line) = self.line(worker, slot) else { break };
             let get = |word: usize| line[word].load(Ordering::Relaxed);
             let failures = get(FAILURES);
-            sum.requests = sum.requests.wrapping_add(get(REQUESTS));
-            sum.calls = sum.calls.wrapping_add(get(CALLS));
-            sum.answered = sum.answered.wrapping_add(get(ANSWERED));
-            sum.calls_answered = sum.calls_answered.wrapping_add(get(CALLS_ANSWERED));
-            sum.heard = sum.heard.wrapping_add(get(HEARD));
-            sum.busy = sum.busy.wrapping_add(failures as u32);
-            sum.failed = sum.failed.wrapping_add((failures >> 32) as u32);
-            sum.answer_ms = sum.answer_ms.wrapping_add(get(ANSWER_MS));
-            sum.sources |= get(SOURCES);
+            sum.add(&SlotTraffic {
+                requests: get(REQUESTS),
+                calls: get(CALLS),
+                answered: get(ANSWERED),
+                calls_answered: get(CALLS_ANSWERED),
+                heard: get(HEARD),
+                busy: failures as u32,
+                failed: (failures >> 32) as u32,
+                answer_ms: get(ANSWER_MS),
+                sources: get(SOURCES),
+            });
         }
         sum
     }
@@ -252,6 +254,19 @@ impl std::fmt::Debug for Traffic {
 }
 
 impl SlotTraffic {
+    /// Adds what was counted by another worker, or for another slot.
+    pub const fn add(&mut self, other: &Self) {
+        self.requests = self.requests.wrapping_add(other.requests);
+        self.calls = self.calls.wrapping_add(other.calls);
+        self.answered = self.answered.wrapping_add(other.answered);
+        self.calls_answered = self.calls_answered.wrapping_add(other.calls_answered);
+        self.heard = self.heard.wrapping_add(other.heard);
+        self.busy = self.busy.wrapping_add(other.busy);
+        self.failed = self.failed.wrapping_add(other.failed);
+        self.answer_ms = self.answer_ms.wrapping_add(other.answer_ms);
+        self.sources |= other.sources;
+    }
+
     /// Returns what was counted after `before`, an earlier look at the same slot.
     #[must_use]
     pub const fn since(&self, before: &Self) -> Self {

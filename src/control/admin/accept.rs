@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::control::asker::Asker;
 use crate::limits;
 use crate::log::Limited;
 use crate::transport::monotonic_now;
@@ -52,6 +53,14 @@ impl Slots {
     pub(super) async fn failed(&self, error: &io::Error) {
         self.say(&format!("cannot accept a connection ({error})"));
         sleep(Duration::from_millis(ACCEPT_AGAIN_MS)).await;
+    }
+}
+
+/// Returns who has connected.
+pub(super) fn asker(stream: &UnixStream) -> Asker {
+    match stream.peer_cred() {
+        Ok(peer) => Asker::Process { uid: peer.uid(), pid: peer.pid() },
+        Err(_) => Asker::default(),
     }
 }
 

@@ -31,7 +31,11 @@ impl Binrpc {
 
     pub(super) async fn serve(self, handler: Handler) {
         let slots = Slots::new("binrpc");
-        accept::serve(self.listener, &slots, |stream| converse(stream, handler.clone())).await;
+        accept::serve(self.listener, &slots, |stream| {
+            let asker = accept::asker(&stream);
+            converse(stream, handler.asked_by(asker))
+        })
+        .await;
     }
 }
 

@@ -15,6 +15,7 @@ use super::accept::Slots;
 use super::files::{self, Placed};
 use super::handler::Handler;
 use crate::config::Problem;
+use crate::control::asker::Asker;
 use crate::limits;
 use crate::rpc::json::{self, Style};
 use crate::rpc::{Fault, Id};
@@ -58,8 +59,8 @@ impl Datagram {
                 continue;
             };
             let bytes = buffer[..length].to_owned();
-            let (handler, slots, socket) =
-                (handler.clone(), Arc::clone(&slots), Arc::clone(&socket));
+            let handler = handler.asked_by(Asker::Datagram(client.clone()));
+            let (slots, socket) = (Arc::clone(&slots), Arc::clone(&socket));
             let (done, is_done) = oneshot::channel();
             tokio::spawn(async move {
                 let (text, id) = answer(&bytes, &handler).await;

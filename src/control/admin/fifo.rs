@@ -15,6 +15,7 @@ use super::files::{self, Placed};
 use super::handler::Handler;
 use super::reply;
 use crate::config::Problem;
+use crate::control::asker::Asker;
 use crate::limits;
 use crate::log::Limited;
 use crate::rpc::json::{self, Style};
@@ -41,6 +42,7 @@ impl Fifo {
 
     /// Reads and answers requests until its task is aborted.
     pub(super) async fn serve(mut self, handler: Handler) {
+        let handler = handler.asked_by(Asker::Fifo);
         let replies = Arc::new(Semaphore::new(limits::REPLIES_MAX));
         let mut framer = Framer::new(limits::FIFO_REQUEST_BYTES_MAX);
         let mut buffer = vec![0; READ_BYTES];

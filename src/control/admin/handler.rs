@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::control::asker::Asker;
 use crate::control::commands::Commands;
 use crate::control::methods;
 use crate::control::metrics::{self, Asked};
@@ -32,6 +33,11 @@ pub(super) struct Handler {
 impl Handler {
     pub(super) fn new(commands: Commands) -> Self {
         Self { commands, running: Arc::new(Semaphore::new(limits::COMMANDS_MAX)) }
+    }
+
+    /// Returns the same for whoever asks here.
+    pub(super) fn asked_by(&self, asker: Asker) -> Self {
+        Self { commands: self.commands.asked_by(asker), running: Arc::clone(&self.running) }
     }
 
     /// Runs a command. If it takes too long, the client gets an error and the command continues.

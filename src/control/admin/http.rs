@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use futures_util::StreamExt as _;
 use futures_util::stream::poll_fn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -30,6 +31,7 @@ use super::accept::Slots;
 use super::files;
 use super::handler::{Handler, busy};
 use crate::config::Problem;
+use crate::control::asker::Asker;
 use crate::control::metrics::Asked;
 use crate::limits;
 use crate::rpc::json::{self, Style};
@@ -61,12 +63,13 @@ impl Http {
         let router = Router::new().fallback(answer).with_state(handler);
         let listener = Bounded { listener: self.listener, slots: Slots::new("http") };
         // Never returns: our listener reports no errors.
-        let _ = axum::serve(listener, router).await;
+        let _ = axum::serve(listener, router.into_make_service_with_connect_info::<From>()).await;
     }
 }
 
 async fn answer(
     State(handler): State<Handler>,
+    ConnectInfo(from): ConnectInfo<From>,
     method: axum::http::Method,
     uri: Uri,
     headers: HeaderMap,
@@ -87,6 +90,7 @@ async fn answer(
         Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "it is too long\n").into_response(),
         Err(_) => return (StatusCode::REQUEST_TIMEOUT, "it is incomplete\n").into_response(),
     };
+    let handler = handler.asked_by(Asker::Http(from.0));
     let (text, _) = handler.answer_json(json::request(&body), Style::Compact).await;
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
@@ -146,6 +150,16 @@ fn is_loopback(host: &str) -> bool {
     };
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+struct From(SocketAddr);
+
+impl Connected<IncomingStream<'_, Bounded>> for From {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 /// A listener with a limit on open connections.

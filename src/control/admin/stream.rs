@@ -43,7 +43,11 @@ impl Stream {
 
     pub(super) async fn serve(self, handler: Handler) {
         let slots = Slots::new("socket");
-        accept::serve(self.listener, &slots, |stream| answer(stream, handler.clone())).await;
+        accept::serve(self.listener, &slots, |stream| {
+            let asker = accept::asker(&stream);
+            answer(stream, handler.asked_by(asker))
+        })
+        .await;
     }
 }
 

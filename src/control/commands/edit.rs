@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::write_back;
 use crate::control::Inner;
-use crate::control::commands::NewRecord;
+use crate::control::asker::Asker;
 use crate::control::commands::selector::has_uri;
+use crate::control::commands::{Added, NewRecord};
 use crate::control::error::{self, Error};
 use crate::control::history::Cause;
 use crate::control::start::load;
@@ -17,9 +18,10 @@ use crate::transport::monotonic_now;
 impl Inner {
     pub(in crate::control) fn add(
         &self,
+        asker: &Asker,
         new: &NewRecord,
         save: Option<bool>,
-    ) -> Result<Vec<String>, Vec<Error>> {
+    ) -> Result<Added, Vec<Error>> {
         let _turn = self.take_turn()?;
         let in_force = self.in_force();
         let (config, records) = (&**in_force.config(), in_force.records());
@@ -35,24 +37,27 @@ impl Inner {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let mut notes = Vec::new();
+        let Added { mut notes, mut saved } = Added::default();
         if resolved.addresses.is_empty() {
             let uri = &resolved.record.uri.text;
             notes.push(format!("no address is known for {uri}: listed, but not used"));
         }
         if save.unwrap_or(config.destinations.write_back) {
-            resolved.record.origin = write_back::add(config, &resolved.record)?;
+            let origin = write_back::add(config, &resolved.record)?;
+            saved = Some(format!("{origin} of {}", config.destinations.source));
+            resolved.record.origin = origin;
         } else {
             notes.push("not written to the source: the next reload removes it".into());
         }
         // Names may have been resolved meanwhile; the set of records has not changed.
-        let version = self.replace_records(|known| with(known, resolved.clone()))?;
+        let version = self.replace_records(asker, |known| with(known, resolved.clone()))?;
         self.wait_until_used(version);
-        Ok(notes)
+        Ok(Added { notes, saved })
     }
 
     pub(in crate::control) fn remove(
         &self,
+        asker: &Asker,
         set: u32,
         uri: &str,
         save: Option<bool>,
@@ -71,7 +76,7 @@ impl Inner {
         if save.unwrap_or(config.destinations.write_back) {
             write_back::remove(config, &selected)?;
         }
-        let version = self.replace_records(|known| {
+        let version = self.replace_records(asker, |known| {
             known.iter().filter(|resolved| !is_selected(resolved)).cloned().collect()
         })?;
         self.wait_until_used(version);
@@ -83,9 +88,10 @@ impl Inner {
     /// Puts in force what `edit` makes of the records in force.
     fn replace_records(
         &self,
+        asker: &Asker,
         edit: impl Fn(&[Resolved]) -> Vec<Resolved> + Sync,
     ) -> Result<Option<u64>, Vec<Error>> {
-        self.change_all(Cause::Command, self.in_force().records().len(), |in_force| {
+        self.change_all(Cause::Command(asker), self.in_force().records().len(), |in_force| {
             let (config, records) =
                 (Arc::clone(in_force.config()), edit(in_force.records()).into());
             let listeners = &self.shared.listeners;

@@ -14,15 +14,17 @@ pub use remembered::{MemoryUse, StillComing};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
 use crate::clock::Now;
-use crate::control::Inner;
+use crate::control::asker::Asker;
 use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
+use crate::control::reloads::PastReload;
+use crate::control::{Inner, state_word};
 use crate::destination::{
     Address, Algorithm, Asked, Attributes, DestinationState, Flags, Origin, Resolved, Slot, Table,
     WHOLE_SHARE,
@@ -30,7 +32,7 @@ use crate::destination::{
 use crate::health::{Health, Latency};
 use crate::proxy::Answer;
 use crate::registry::{RecordIdentity, Registry};
-use crate::stats::Totals;
+use crate::stats::{SlotAnswers, SlotTraffic, Totals};
 use crate::transport::monotonic_now;
 use crate::worker::catch_here;
 
@@ -38,6 +40,7 @@ use crate::worker::catch_here;
 #[derive(Clone, Debug)]
 pub struct Commands {
     inner: Arc<Inner>,
+    asker: Asker,
 }
 
 /// The destinations in force, for people and tools.
@@ -113,6 +116,16 @@ pub struct ListedAddress {
     pub overload: Option<Asked>,
     /// Why it is in its state.
     pub reason: Option<String>,
+    /// Since when it is in its state.
+    pub since: Option<SystemTime>,
+    /// How long ago it sent a response last, in milliseconds; `None` if nobody has heard it.
+    pub heard_ms_ago: Option<u64>,
+    /// For how long requests wait while nothing at all is heard from it, in milliseconds.
+    pub silent_ms: Option<u64>,
+    /// What was sent to it, and how much of that it answered.
+    pub traffic: SlotTraffic,
+    /// Its responses, and how long they took.
+    pub answers: SlotAnswers,
 }
 
 /// Options of a reload.
@@ -170,6 +183,15 @@ pub enum Which {
     Duid(String),
 }
 
+/// What became of an addition.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Added {
+    /// Warnings, one sentence each.
+    pub notes: Vec<String>,
+    /// Where in the source it was written, if it was.
+    pub saved: Option<String>,
+}
+
 /// A record that a command adds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NewRecord {
@@ -187,7 +209,13 @@ pub struct NewRecord {
 
 impl Commands {
     pub(in crate::control) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner }
+        Self { inner, asker: Asker::default() }
+    }
+
+    /// Returns the same commands for whoever asks here.
+    #[must_use]
+    pub fn asked_by(&self, asker: Asker) -> Self {
+        Self { inner: Arc::clone(&self.inner), asker }
     }
 
     pub(in crate::control) fn inner(&self) -> &Inner {
@@ -223,9 +251,13 @@ impl Commands {
         let identity = RecordIdentity::of(record);
         let (flags, of_addresses) = registry.flags(resolved);
         let (table, now) = (registry.table(), monotonic_now());
+        let ms_since = |then: Now| Some(now.ms().saturating_sub(then.ms()));
         let addresses = resolved.addresses.iter().zip(of_addresses).map(|(address, flags)| {
             let slot = registry.slot(record, address.socket);
             let view = slot.and_then(|slot| health.view(slot));
+            let last = self.inner.history.last(&identity, address.socket);
+            let counted = slot.map(|slot| self.inner.counted_before.of(slot, &self.inner.traffic));
+            let (traffic, answers) = counted.unwrap_or_default();
             ListedAddress {
                 address: *address,
                 flags,
@@ -243,7 +275,12 @@ impl Commands {
                     .filter(|_| flags.is_selectable())
                     .and_then(|slot| slow_start(&table, slot, now)),
                 overload: slot.and_then(|slot| table.get(slot)?.load.overload().asked(now)),
-                reason: self.inner.history.last_reason(&identity, address.socket),
+                reason: last.as_ref().map(|last| last.reason.clone()),
+                since: last.map(|last| last.time),
+                heard_ms_ago: view.and_then(|view| ms_since(view.heard_at?)),
+                silent_ms: view.and_then(|view| ms_since(view.silent_since?)),
+                traffic,
+                answers,
             }
         });
         let addresses = addresses.collect();
@@ -277,9 +314,17 @@ impl Commands {
     /// # Errors
     /// Everything that is wrong; then nothing changes.
     pub fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
+        let begin = Instant::now();
         let result = guarded("the reload", || self.inner.reload(how));
-        self.inner.tell(how, &result);
+        if !how.dry_run {
+            self.inner.tell(&self.asker, begin.elapsed(), &result);
+        }
         result
+    }
+
+    /// Returns the last reloads, the oldest first.
+    pub fn past_reloads(&self) -> Vec<Arc<PastReload>> {
+        self.inner.past_reloads.all()
     }
 
     /// Changes the state of destinations and returns how many records were changed. Warns, also in
@@ -297,7 +342,7 @@ impl Commands {
         guarded("a change of state", || {
             let inner = &self.inner;
             let mut changed = Changed::default();
-            let version = inner.change(Cause::Command, |in_force| {
+            let version = inner.change(Cause::Command(&self.asker), |in_force| {
                 let selected =
                     selector::find(in_force.records(), set, which).map_err(|error| vec![error])?;
                 let next = in_force.with_state(set, &selected, state, is_probed);
@@ -306,8 +351,14 @@ impl Commands {
                 Ok(Some(next))
             })?;
             inner.wait_until_used(version);
-            let letters = Flags::default().in_state(state, is_probed).letters();
-            info!("set {set}: {which} set to {letters} by a command");
+            let flags = Flags::default().in_state(state, is_probed);
+            let (letters, by) = (flags.letters(), self.asker.to_string());
+            let (uid, pid) = self.asker.process();
+            info!(
+                event = "state_set", set, destination = %which, flags = letters,
+                state = state_word(flags), records = changed.count, by, uid, pid,
+                "set {set}: {which} set to {letters} by {by}"
+            );
             for warning in &changed.warnings {
                 warn!("{warning}");
             }
@@ -319,10 +370,23 @@ impl Commands {
     ///
     /// # Errors
     /// What is wrong with it; then nothing changes.
-    pub fn add(&self, new: &NewRecord, save: Option<bool>) -> Result<Vec<String>, Vec<Error>> {
-        let notes = guarded("an addition", || self.inner.add(new, save))?;
-        info!("set {}: {} added by a command", new.set, new.uri);
-        Ok(notes)
+    pub fn add(&self, new: &NewRecord, save: Option<bool>) -> Result<Added, Vec<Error>> {
+        let added = guarded("an addition", || self.inner.add(&self.asker, new, save))?;
+        let (NewRecord { set, uri, .. }, by) = (new, self.asker.to_string());
+        let (uid, pid) = self.asker.process();
+        let place = added.saved.as_deref();
+        let saved = place.map(|place| format!(", saved as {place}")).unwrap_or_default();
+        info!(
+            event = "added",
+            set,
+            destination = uri,
+            saved = place,
+            by,
+            uid,
+            pid,
+            "set {set}: {uri} added by {by}{saved}"
+        );
+        Ok(added)
     }
 
     /// Removes the records of a set with this URI and returns how many there were.
@@ -330,9 +394,19 @@ impl Commands {
     /// # Errors
     /// The source cannot be written to; then nothing changes.
     pub fn remove(&self, set: u32, uri: &str, save: Option<bool>) -> Result<usize, Vec<Error>> {
-        let count = guarded("a removal", || self.inner.remove(set, uri, save))?;
+        let count = guarded("a removal", || self.inner.remove(&self.asker, set, uri, save))?;
         if count > 0 {
-            info!("set {set}: {uri} removed by a command");
+            let (by, (uid, pid)) = (self.asker.to_string(), self.asker.process());
+            info!(
+                event = "removed",
+                set,
+                destination = uri,
+                records = count,
+                by,
+                uid,
+                pid,
+                "set {set}: {uri} removed by {by}"
+            );
             if let Some(warning) = self.inner.in_force().warn_if_empty(set) {
                 warn!("{warning}");
             }
@@ -346,6 +420,11 @@ impl Commands {
         let flag = &self.inner.ping_active;
         let before = now
             .map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed));
+        if let Some(on) = now.filter(|now| *now != before) {
+            let (by, (uid, pid)) = (self.asker.to_string(), self.asker.process());
+            let what = if on { "probed again" } else { "no longer probed" };
+            info!(event = "probing", on, by, uid, pid, "destinations are {what}, by {by}");
+        }
         self.inner.sightings.wake();
         before
     }
@@ -358,14 +437,21 @@ impl Commands {
         guarded("the draining", || {
             let inner = &self.inner;
             let mut before = false;
-            let version = inner.change(Cause::Command, |in_force| {
+            let version = inner.change(Cause::Command(&self.asker), |in_force| {
                 before = in_force.is_draining();
                 Ok(Some(in_force.with_draining(on)))
             })?;
             inner.wait_until_used(version);
+            let (by, (uid, pid)) = (self.asker.to_string(), self.asker.process());
             match (before, on) {
-                (false, true) => warn!("drained by a command: new requests get 503 from now on"),
-                (true, false) => info!("no longer drained: new requests are served again"),
+                (false, true) => warn!(
+                    event = "drained",
+                    on, by, uid, pid, "drained by {by}: new requests get 503 from now on"
+                ),
+                (true, false) => info!(
+                    event = "drained",
+                    on, by, uid, pid, "no longer drained: new requests are served again, by {by}"
+                ),
                 _ => {}
             }
             Ok(before)

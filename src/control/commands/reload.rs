@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::control::Inner;
+use crate::control::asker::Asker;
 use crate::control::commands::plan::{self, Plan};
 use crate::control::commands::{ReloadHow, Reloaded, Took};
 use crate::control::error::{self, Error};
@@ -41,23 +42,49 @@ impl Inner {
         Ok(Turn { inner: self, _one_at_a_time: guard })
     }
 
-    /// Logs the result of a reload.
-    pub(in crate::control) fn tell(&self, how: ReloadHow, result: &Result<Reloaded, Vec<Error>>) {
+    /// Logs the result of a reload and keeps it for a while.
+    pub(in crate::control) fn tell(
+        &self,
+        asker: &Asker,
+        took: Duration,
+        result: &Result<Reloaded, Vec<Error>>,
+    ) {
+        let (by, (uid, pid)) = (asker.to_string(), asker.process());
         match result {
-            _ if how.dry_run => {}
             Ok(reloaded) => {
                 for note in &reloaded.notes {
                     warn!("{note}");
                 }
-                info!("reloaded: {}; {}", reloaded.plan, self.describe_destinations());
+                let (plan, took_ms) = (&reloaded.plan, took.as_millis() as u64);
+                info!(
+                    event = "reloaded",
+                    added = plan.added.len(),
+                    removed = plan.removed.len(),
+                    changed = plan.changed.len(),
+                    unchanged = plan.unchanged,
+                    took_ms,
+                    by,
+                    uid,
+                    pid,
+                    "reloaded: {plan}; {}; by {by}",
+                    self.describe_destinations()
+                );
             }
             Err(errors) => {
                 for error in errors {
                     error!("{error}");
                 }
-                error!("not reloaded: nothing has changed");
+                error!(
+                    event = "not_reloaded",
+                    errors = errors.len(),
+                    by,
+                    uid,
+                    pid,
+                    "not reloaded: nothing has changed; asked for by {by}"
+                );
             }
         }
+        self.past_reloads.add(by, took, result);
     }
 
     pub(in crate::control) fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {

@@ -189,6 +189,7 @@ mod tests {
 
     use crate::destination::{Algorithm, Attributes, Flags};
     use crate::rpc::json::{Style, answer};
+    use crate::stats::{SlotAnswers, SlotTraffic};
 
     fn record(uri: &str, attributes: &str) -> ListedRecord {
         ListedRecord {
@@ -240,6 +241,11 @@ mod tests {
             slow_start: None,
             overload: None,
             reason: None,
+            since: None,
+            heard_ms_ago: None,
+            silent_ms: None,
+            traffic: SlotTraffic::default(),
+            answers: SlotAnswers::default(),
         }];
         let wants =
             r#""LATENCY":{"AVG":2.500000,"STD":0.707107,"EST":2.500000,"MAX":3,"TIMEOUT":1}"#;
@@ -271,6 +277,11 @@ mod tests {
             slow_start: None,
             overload: None,
             reason: None,
+            since: None,
+            heard_ms_ago: None,
+            silent_ms: None,
+            traffic: SlotTraffic::default(),
+            answers: SlotAnswers::default(),
         };
         let with = ListedRecord { addresses: vec![listed], ..record("sip:[2001:db8::1]", "") };
         let full = text(with, Detail::Full);

@@ -12,6 +12,7 @@ mod list;
 mod monitor;
 mod own;
 mod stats;
+pub(super) mod status;
 mod system;
 mod time;
 mod watch;
@@ -164,6 +165,11 @@ pub(super) const ALL: &[Method] = &[
         run: watch::set_state,
     },
     Method { name: "strowger.stats", help: "Every counter", run: own::stats },
+    Method {
+        name: "strowger.status",
+        help: "What a screen shows: sets, destinations, counters, reloads; {max} of each set",
+        run: status::status,
+    },
     Method { name: "system.listMethods", help: "The names of all methods", run: system::list },
     Method { name: "system.methodHelp", help: "What a method does", run: system::help },
     Method {

@@ -67,27 +67,26 @@ fn address(listed: &ListedAddress) -> Value {
         ("answer_ms", listed.answer_ms.map_or(Value::Null, Value::from)),
         ("latency", listed.latency.map_or(Value::Null, latency)),
         ("answers_in_ms", listed.answer_us.map_or(Value::Null, milliseconds)),
-        (
-            "slow_start",
-            listed.slow_start.map_or(Value::Null, |(percent, left_ms)| {
-                Value::object([
-                    ("share_percent", u32::from(percent).into()),
-                    ("left_ms", left_ms.into()),
-                ])
-            }),
-        ),
-        (
-            "overload",
-            listed.overload.map_or(Value::Null, |asked| {
-                Value::object([
-                    ("percent", u32::from(asked.percent).into()),
-                    ("left_ms", asked.left_ms.into()),
-                    ("seq_seconds", asked.seq.seconds().into()),
-                ])
-            }),
-        ),
+        ("slow_start", slow_start(listed)),
+        ("overload", overload(listed)),
         ("reason", listed.reason.clone().into()),
     ])
+}
+
+pub(super) fn slow_start(listed: &ListedAddress) -> Value {
+    listed.slow_start.map_or(Value::Null, |(percent, left_ms)| {
+        Value::object([("share_percent", u32::from(percent).into()), ("left_ms", left_ms.into())])
+    })
+}
+
+pub(super) fn overload(listed: &ListedAddress) -> Value {
+    listed.overload.map_or(Value::Null, |asked| {
+        Value::object([
+            ("percent", u32::from(asked.percent).into()),
+            ("left_ms", asked.left_ms.into()),
+            ("seq_seconds", asked.seq.seconds().into()),
+        ])
+    })
 }
 
 pub(super) fn reload(call: &Call<'_>) -> Answer {
@@ -134,7 +133,9 @@ pub(super) fn add(call: &Call<'_>) -> Answer {
         attributes: call.text(4, "attributes").unwrap_or_default(),
     };
     match call.commands.add(&new, flag(call, 5, "save")?) {
-        Ok(notes) => Ok(Value::object([("notes", texts(notes))])),
+        Ok(added) => {
+            Ok(Value::object([("notes", texts(added.notes)), ("saved", added.saved.into())]))
+        }
         Err(errors) => Err(failed("Not added", &errors)),
     }
 }

@@ -32,7 +32,15 @@ pub(super) fn encode(
     gauges(all, encoder, "strowger_destination_calls", help, |to| to.listed.calls)?;
     let help = "How long its last answer to a probe took";
     gauges(all, encoder, "strowger_destination_probe_seconds", help, |to| {
-        to.listed.answer_ms.map(|ms| Duration::from_millis(ms).as_secs_f64())
+        to.listed.answer_ms.map(seconds)
+    })?;
+    let help = "How long ago it sent a response last";
+    gauges(all, encoder, "strowger_destination_heard_seconds_ago", help, |to| {
+        to.listed.heard_ms_ago.map(seconds)
+    })?;
+    let help = "For how long requests wait while nothing at all is heard from it";
+    gauges(all, encoder, "strowger_destination_silent_seconds", help, |to| {
+        Some(to.listed.silent_ms.map_or(0.0, seconds))
     })?;
     requests(all, encoder)?;
     responses(all, encoder)?;
@@ -61,6 +69,10 @@ fn states(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
     })
 }
 
+fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).as_secs_f64()
+}
+
 /// Writes one gauge of each destination that has it.
 fn gauges<V: EncodeGaugeValue>(
     all: &[Destination],
@@ -83,8 +95,8 @@ fn requests(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
     let mut family =
         begin_family(encoder, MetricType::Counter, "strowger_destination_requests", help)?;
     for to in all {
-        let others = to.traffic.requests.wrapping_sub(to.traffic.calls);
-        for (method, count) in [("INVITE", to.traffic.calls), ("other", others)] {
+        let others = to.listed.traffic.requests.wrapping_sub(to.listed.traffic.calls);
+        for (method, count) in [("INVITE", to.listed.traffic.calls), ("other", others)] {
             counter(&mut family, &(to.labels.as_slice(), [("method", method)]), count)?;
         }
     }
@@ -92,7 +104,17 @@ fn requests(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
     let mut family =
         begin_family(encoder, MetricType::Counter, "strowger_destination_answered", help)?;
     for to in all {
-        counter(&mut family, &to.labels, to.traffic.answered)?;
+        counter(&mut family, &to.labels, to.listed.traffic.answered)?;
+    }
+    let help = "New calls that it answered with 5xx: 503, or another one";
+    let mut family =
+        begin_family(encoder, MetricType::Counter, "strowger_destination_failed_calls", help)?;
+    for to in all {
+        for (code, count) in [("503", to.listed.traffic.busy), ("other", to.listed.traffic.failed)]
+        {
+            let labels = (to.labels.as_slice(), [("code", code)]);
+            counter(&mut family, &labels, u64::from(count))?;
+        }
     }
     Ok(())
 }
@@ -102,7 +124,7 @@ fn responses(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::R
     let mut family =
         begin_family(encoder, MetricType::Counter, "strowger_destination_responses", help)?;
     for to in all {
-        for (count, class) in to.answers.classes.iter().zip(1..) {
+        for (count, class) in to.listed.answers.classes.iter().zip(1..) {
             let labels = (to.labels.as_slice(), [("class", format!("{class}xx"))]);
             counter(&mut family, &labels, *count)?;
         }
@@ -113,8 +135,8 @@ fn responses(all: &[Destination], encoder: &mut DescriptorEncoder<'_>) -> fmt::R
 /// The histograms: of sets, and of destinations if they are asked for.
 fn times(all: &[Destination], asked: Asked, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let kinds: [(&str, &str, TimesOf); 2] = [
-        ("first_response", "From a call to its first response", |to| &to.answers.first),
-        ("final_response", "From a call to its final response", |to| &to.answers.last),
+        ("first_response", "From a call to its first response", |to| &to.listed.answers.first),
+        ("final_response", "From a call to its final response", |to| &to.listed.answers.last),
     ];
     for (what, help, times_of) in kinds {
         let mut sets: BTreeMap<u32, Times> = BTreeMap::new();

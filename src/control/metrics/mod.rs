@@ -21,7 +21,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::commands::{Commands, Listing};
-use crate::stats::{SlotAnswers, SlotTraffic, Totals};
+use crate::stats::Totals;
 
 /// How the figures are asked for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -102,8 +102,6 @@ struct Destination {
     uri: String,
     listed: super::ListedAddress,
     weight: Option<u8>,
-    traffic: SlotTraffic,
-    answers: SlotAnswers,
 }
 
 /// Names of labels and their values.
@@ -115,14 +113,13 @@ impl Figures {
         Self {
             asked,
             totals: commands.totals(),
-            destinations: destinations_of(&commands.list(), commands),
+            destinations: destinations_of(&commands.list()),
             process,
         }
     }
 }
 
-fn destinations_of(listing: &Listing, commands: &Commands) -> Vec<Destination> {
-    let traffic = &commands.inner().traffic;
+fn destinations_of(listing: &Listing) -> Vec<Destination> {
     let mut all = Vec::new();
     for set in &listing.sets {
         for record in &set.records {
@@ -142,8 +139,6 @@ fn destinations_of(listing: &Listing, commands: &Commands) -> Vec<Destination> {
                     labels,
                     uri: record.uri.clone(),
                     weight: record.attributes.weight,
-                    traffic: listed.slot.map(|slot| traffic.of(slot)).unwrap_or_default(),
-                    answers: listed.slot.map(|slot| traffic.answers(slot)).unwrap_or_default(),
                     listed: listed.clone(),
                 });
             }

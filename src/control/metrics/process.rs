@@ -10,13 +10,14 @@ use prometheus_client::metrics::MetricType;
 
 use super::{NO_LABELS, begin_family, counter, gauge};
 use crate::control::commands::Commands;
+use crate::stats::WorkerStats;
 
 #[derive(Debug)]
 pub(super) struct Process {
     uptime: Duration,
     cpu: Duration,
     /// Of each worker, by its number.
-    workers: Vec<(String, Duration)>,
+    workers: Vec<Duration>,
     snapshot_version: u64,
     pins: usize,
     pins_max: usize,
@@ -30,7 +31,7 @@ impl Process {
         Self {
             uptime: commands.uptime(),
             cpu: cpu.map(Duration::from).unwrap_or_default(),
-            workers: workers(),
+            workers: inner.stats.iter().map(cpu_of).collect(),
             snapshot_version: inner.current.snapshot().version,
             pins: inner.shared.pins.estimate(),
             pins_max: inner.shared.pins.capacity(),
@@ -54,8 +55,8 @@ impl Process {
         let help = "Processor time of a worker";
         let mut family =
             begin_family(encoder, MetricType::Counter, "strowger_worker_cpu_seconds", help)?;
-        for (worker, cpu) in &self.workers {
-            counter(&mut family, &[("worker", worker.as_str())], cpu.as_secs_f64())?;
+        for (worker, cpu) in self.workers.iter().enumerate() {
+            counter(&mut family, &[("worker", worker)], cpu.as_secs_f64())?;
         }
         let help = "The number of the table of destinations in force; it grows with each change";
         let mut family =
@@ -79,19 +80,12 @@ impl Process {
     }
 }
 
-/// Returns the processor time of each worker, which its thread is named after.
-fn workers() -> Vec<(String, Duration)> {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let mut all: Vec<_> = tasks
-        .filter_map(|task| {
-            let name = fs::read_to_string(task.path().join("comm")).ok()?;
-            let worker = name.trim_end().strip_prefix("worker-")?.to_owned();
-            // Nanoseconds on a processor, nanoseconds waiting for one, and turns.
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            let ns = text.split(' ').next()?.parse().ok()?;
-            Some((worker, Duration::from_nanos(ns)))
-        })
-        .collect();
-    all.sort_by_key(|(worker, _)| worker.parse::<u32>().unwrap_or(u32::MAX));
-    all
+/// Returns the processor time of a worker.
+fn cpu_of(worker: &WorkerStats) -> Duration {
+    let ns = worker.thread_id().and_then(|thread| {
+        // Nanoseconds on a processor, nanoseconds waiting for one, and turns.
+        let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    });
+    Duration::from_nanos(ns.unwrap_or(0))
 }

@@ -157,6 +157,7 @@ impl Inner {
             }
             let pins = &self.shared.pins;
             pins.clear_slots(|slot| is_unused.get(usize::from(slot.0)) == Some(&true));
+            self.counted_before.end(unused, &self.traffic);
             self.change(Cause::Upkeep, |in_force| Ok(Some(in_force.with_free(unused))))?;
         }
         if in_force.registry().has_ended(now) {

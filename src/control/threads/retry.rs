@@ -1,10 +1,10 @@
 //! The thread of a relay that started without its database: reloads until one reload succeeds.
 
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::control::threads::{self, is_alive};
-use crate::control::{Error, Inner, ReloadHow};
+use crate::control::{Asker, Error, Inner, ReloadHow};
 use crate::limits::DATABASE_RETRY_MS;
 use crate::worker::catch;
 use crossbeam::channel::Receiver;
@@ -29,7 +29,8 @@ fn is_read(inner: &Weak<Inner>) -> bool {
     if !inner.is_stale() {
         return true;
     }
+    let begin = Instant::now();
     let result = inner.reload(ReloadHow::default());
-    inner.tell(ReloadHow::default(), &result);
+    inner.tell(&Asker::Relay, begin.elapsed(), &result);
     result.is_ok()
 }
