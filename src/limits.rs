@@ -573,9 +573,13 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// the program is away for as long as it is tried again. Others are lost and counted.
 pub(crate) const EVENTS_QUEUED_MAX: usize = 10_000;
 
-/// Events that are delivered together. Their JSON fits a pipe (64 KiB): an event has at most 1,300
-/// bytes, of which its URI has [`URI_BYTES_MAX`] and the reason about as many.
+/// Events that are delivered together. A change of state has at most 1,300 bytes, of which its URI has
+/// [`URI_BYTES_MAX`] and the reason about as many.
 pub(crate) const EVENT_BATCH_MAX: usize = 50;
+
+/// Bytes after which no event is added to those that are delivered together. With the longest event, a
+/// reload whose [`RELOAD_LINES_MAX`] lines are all escaped, they fit a pipe (64 KiB).
+pub(crate) const EVENT_BATCH_BYTES: usize = 24_000;
 
 /// Milliseconds that a program may take for events.
 pub const EVENT_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
@@ -800,5 +804,8 @@ pub(crate) const CONNTRACK_BYTES_MAX: u64 = 16 << 20;
 /// Reloads that are remembered.
 pub(crate) const RELOADS_KEPT_MAX: usize = 20;
 
-/// Changes of a reload, and sentences of it, that are remembered.
-pub(crate) const RELOAD_LINES_MAX: usize = 20;
+/// Changes of a reload, and sentences about it, that are remembered, and characters of each.
+pub(crate) const RELOAD_LINES_MAX: usize = 10;
+
+/// See [`RELOAD_LINES_MAX`].
+pub(crate) const RELOAD_LINE_CHARS_MAX: usize = 200;

@@ -44,7 +44,7 @@ pub(in crate::control) struct Reason {
 #[derive(Debug)]
 pub(in crate::control) struct History {
     of: Mutex<HashMap<(Arc<RecordIdentity>, SocketAddr), Ring>>,
-    notifier: Notifier,
+    notifier: Arc<Notifier>,
 }
 
 type Ring = VecDeque<Arc<StateEvent>>;
@@ -73,7 +73,7 @@ impl Cause<'_> {
 }
 
 impl History {
-    pub(in crate::control) fn new(notifier: Notifier) -> Self {
+    pub(in crate::control) fn new(notifier: Arc<Notifier>) -> Self {
         Self { of: Mutex::default(), notifier }
     }
 
@@ -115,7 +115,7 @@ impl History {
         }
         drop(of);
         for event in &events {
-            self.notifier.notify(event);
+            self.notifier.notify(|| event.value());
         }
         if matches!(cause, Cause::Health(_)) {
             log(&events);
@@ -140,11 +140,6 @@ impl History {
     ) -> Option<Arc<StateEvent>> {
         let of = self.lock();
         of.get(&(Arc::new(identity.clone()), address))?.back().cloned()
-    }
-
-    /// Returns how many events did not reach a program that is told of them.
-    pub(in crate::control) fn events_lost(&self) -> u64 {
-        self.notifier.lost()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(Arc<RecordIdentity>, SocketAddr), Ring>> {

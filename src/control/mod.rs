@@ -123,6 +123,7 @@ struct Inner {
     memory_used_max: AtomicU64,
     started: Instant,
     history: History,
+    notifier: Arc<Notifier>,
     past_reloads: Reloads,
     /// What is known of each destination. Locked only by control threads, for microseconds to a few
     /// milliseconds.
@@ -187,7 +188,11 @@ impl Relay {
         let sightings = Arc::new(Sightings::new());
         let first = InForce::first(config.clone(), records, monotonic_now(), &shared.listeners)?;
         first.registry().write_slots(&shared.pins);
-        let history = History::new(Notifier::start(&config.events)?);
+        let notifier = Arc::new(Notifier::start(&config.events)?);
+        if let Some(stale) = &stale {
+            notifier.notify(|| load::stale_event(stale));
+        }
+        let history = History::new(Arc::clone(&notifier));
         let seed = getrandom::u64().map_err(|source| vec![Error::Random(source)])?;
         let loaded = first.registry().differences(&Registry::default());
         history.record(&loaded, Cause::Start, &HashMap::new());
@@ -232,6 +237,7 @@ impl Relay {
             memory_used_max: AtomicU64::new(0),
             started: Instant::now(),
             history,
+            notifier,
             past_reloads: Reloads::default(),
             health: Mutex::new(Health::new(seed)),
             is_stale: AtomicBool::new(stale.is_some()),
@@ -386,7 +392,7 @@ impl Inner {
         totals.draining = self.in_force().is_draining();
         totals.log_lost = self.dispatch_log.as_ref().map_or(0, |log| log.dropped());
         totals.log_lost += log::dispatch_lines_lost();
-        totals.events_lost = self.history.events_lost();
+        totals.events_lost = self.notifier.lost();
         totals.watch = self.health().counters();
         totals
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::commands::{Change, Plan, Reloaded};
 use super::error::Error;
-use crate::limits::{RELOAD_LINES_MAX, RELOADS_KEPT_MAX};
+use crate::limits::{RELOAD_LINE_CHARS_MAX, RELOAD_LINES_MAX, RELOADS_KEPT_MAX};
+use crate::rpc::Value;
 
 /// One reload, dry runs aside.
 #[derive(Clone, Debug)]
@@ -25,12 +26,40 @@ pub struct PastReload {
     pub took: Duration,
 }
 
+impl PastReload {
+    /// Returns the reload as programs get it.
+    pub(in crate::control) fn value(&self) -> Value {
+        let changes = self.changes.iter().map(|(list, change)| {
+            Value::object([
+                ("list", Value::from(*list)),
+                ("set", change.set.into()),
+                ("uri", change.uri.as_str().into()),
+                ("what", change.what.as_str().into()),
+            ])
+        });
+        Value::object([
+            ("event", "reload".into()),
+            ("time", humantime::format_rfc3339_millis(self.time).to_string().into()),
+            ("by", self.by.as_str().into()),
+            ("changed", self.changed.clone().into()),
+            ("changes", Value::Array(changes.collect())),
+            ("says", Value::Array(self.says.iter().map(|text| text.as_str().into()).collect())),
+            ("took_ms", (self.took.as_millis() as u64).into()),
+        ])
+    }
+}
+
 /// The last reloads, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Reloads(Mutex<VecDeque<Arc<PastReload>>>);
 
 impl Reloads {
-    pub(super) fn add(&self, by: String, took: Duration, result: &Result<Reloaded, Vec<Error>>) {
+    pub(super) fn add(
+        &self,
+        by: String,
+        took: Duration,
+        result: &Result<Reloaded, Vec<Error>>,
+    ) -> Arc<PastReload> {
         let (changed, changes, mut says) = match result {
             Ok(reloaded) => {
                 let plan = &reloaded.plan;
@@ -39,12 +68,15 @@ impl Reloads {
             Err(errors) => (None, Vec::new(), errors.iter().map(ToString::to_string).collect()),
         };
         says.truncate(RELOAD_LINES_MAX);
+        says.iter_mut().for_each(|text| *text = short(text));
         let time = SystemTime::now();
         let mut kept = self.lock();
         if kept.len() == RELOADS_KEPT_MAX {
             kept.pop_front();
         }
-        kept.push_back(Arc::new(PastReload { time, by, changed, changes, says, took }));
+        let reload = Arc::new(PastReload { time, by, changed, changes, says, took });
+        kept.push_back(Arc::clone(&reload));
+        reload
     }
 
     pub(super) fn all(&self) -> Vec<Arc<PastReload>> {
@@ -57,11 +89,24 @@ impl Reloads {
     }
 }
 
+/// The beginning of a text, if it is long.
+pub(super) fn short(text: &str) -> String {
+    match text.char_indices().nth(RELOAD_LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// The first changes of a plan.
 fn changes(plan: &Plan) -> Vec<(&'static str, Change)> {
     let of = |what, changes: &[Change]| {
         let first = changes.iter().take(RELOAD_LINES_MAX);
-        first.map(|change| (what, change.clone())).collect::<Vec<_>>()
+        let shortened = |Change { set, uri, what }: &Change| Change {
+            set: *set,
+            uri: short(uri),
+            what: short(what),
+        };
+        first.map(|change| (what, shortened(change))).collect::<Vec<_>>()
     };
     let lists = [("added", &plan.added), ("removed", &plan.removed), ("changed", &plan.changed)];
     let mut all: Vec<_> = lists.into_iter().flat_map(|(what, list)| of(what, list)).collect();
@@ -84,16 +129,17 @@ mod tests {
             changed: many(200, 1),
             unchanged: 7,
         };
-        let notes = vec!["a note".to_owned(); RELOAD_LINES_MAX + 1];
+        let notes = vec!["é".repeat(RELOAD_LINE_CHARS_MAX + 1); RELOAD_LINES_MAX + 1];
         let good = Ok(Reloaded { plan, notes, ..Reloaded::default() });
         reloads.add("SIGHUP".into(), Duration::from_millis(3), &good);
         reloads.add("a command".into(), Duration::ZERO, &Err(vec![Error::Busy]));
         let [first, second] = &reloads.all()[..] else { panic!() };
-        assert_eq!(first.changed.as_deref(), Some("19 added, 3 removed, 1 changed"));
+        assert_eq!(first.changed.as_deref(), Some("9 added, 3 removed, 1 changed"));
         assert_eq!((first.by.as_str(), first.took.as_millis()), ("SIGHUP", 3));
         assert_eq!((first.changes.len(), first.says.len()), (RELOAD_LINES_MAX, RELOAD_LINES_MAX));
         let (what, change) = first.changes.last().unwrap();
         assert_eq!((*what, change.uri.as_str()), ("removed", "sip:100"));
+        assert_eq!(first.says[0].chars().count(), RELOAD_LINE_CHARS_MAX + 3);
         assert_eq!((second.changed.as_ref(), second.changes.len()), (None, 0));
         assert_eq!(second.says, [Error::Busy.to_string()]);
         for number in 0..RELOADS_KEPT_MAX {

@@ -564,16 +564,22 @@ fn a_program_is_told_of_every_change() {
         config.events.command = ["/bin/sh", "-c", &script].map(str::to_owned).into();
     });
     running.put(&uri("sip:192.0.2.1"), DestinationState::Inactive).unwrap();
+    running.reload("nonsense\n").unwrap_err();
     let end = Instant::now() + Duration::from_secs(20);
     let told = loop {
         let told = fs::read_to_string(&file).unwrap_or_default();
-        if told.lines().count() == 2 || Instant::now() > end {
+        if told.lines().count() == 3 || Instant::now() > end {
             break told;
         }
         thread::sleep(Duration::from_millis(10));
     };
     let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines.len(), 2, "{told}");
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(lines[2].contains(r#"{"event":"reload","time":""#), "{told}");
+    assert!(
+        lines[2].contains(r#","by":"a command","changed":null,"changes":[],"says":[""#),
+        "{told}"
+    );
     assert!(lines[0].contains(r#""from":null,"to":"AX","state":"active""#), "{told}");
     assert!(
         lines[1].contains(r#""to":"IX","state":"inactive","selectable":false,"cause":"command""#)

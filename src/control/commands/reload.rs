@@ -84,7 +84,8 @@ impl Inner {
                 );
             }
         }
-        self.past_reloads.add(by, took, result);
+        let reload = self.past_reloads.add(by, took, result);
+        self.notifier.notify(|| reload.value());
     }
 
     pub(in crate::control) fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {

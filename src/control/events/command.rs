@@ -76,9 +76,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::commands::{Change, Plan, Reloaded};
     use crate::control::events::StateEvent;
-    use crate::control::events::tests::event;
-    use crate::limits::{EVENT_BATCH_MAX, URI_BYTES_MAX};
+    use crate::control::events::tests::{event, line};
+    use crate::control::reloads::Reloads;
+    use crate::limits::{EVENT_BATCH_BYTES, EVENT_BATCH_MAX, URI_BYTES_MAX};
+    use crate::rpc::json;
 
     fn run(program: &[&str], events: &[String]) -> Result<(), String> {
         let program = program.iter().map(|word| (*word).to_owned()).collect();
@@ -104,9 +107,17 @@ mod tests {
     #[test]
     fn a_program_that_reads_nothing_is_not_waited_for() {
         let event = StateEvent { uri: "u".repeat(URI_BYTES_MAX), ..event(1) };
-        let events = vec![StateEvent { reason: "r".repeat(400), ..event }.line(); EVENT_BATCH_MAX];
+        let events = vec![line(&StateEvent { reason: "r".repeat(400), ..event }); EVENT_BATCH_MAX];
         let bytes: usize = events.iter().map(|event| event.len() + 1).sum();
         assert!(bytes < 65_536, "{bytes} bytes do not fit a pipe");
         assert_eq!(run(&["/bin/true"], &events), Ok(()));
+        // The longest event comes last.
+        let text = "\u{1}".repeat(1_000);
+        let change = Change { set: 1, uri: text.clone(), what: text.clone() };
+        let plan = Plan { added: vec![change; 99], ..Plan::default() };
+        let reloaded = Reloaded { plan, notes: vec![text; 99], ..Reloaded::default() };
+        let reload = Reloads::default().add("SIGHUP".into(), Duration::ZERO, &Ok(reloaded));
+        let bytes = json::line(&reload.value()).len() + EVENT_BATCH_BYTES + EVENT_BATCH_MAX;
+        assert!(bytes < 65_536, "{bytes} bytes do not fit a pipe");
     }
 }

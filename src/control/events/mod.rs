@@ -1,4 +1,5 @@
-//! Tells programs outside of every change of a destination's state.
+//! Tells programs outside what happens: changes of a destination's state, reloads, and trouble with the
+//! source or with names.
 //!
 //! Each receiver has a thread and a bounded queue, so nothing waits for it: neither a worker nor a
 //! command, nor the other receiver. What does not fit its queue is lost and counted.
@@ -16,11 +17,12 @@ use crossbeam::channel::{self, Receiver, Sender};
 use tracing::warn;
 
 use super::error::Error;
+use super::reloads::short;
 use super::state_word;
 use super::threads;
 use crate::config::EventsConfig;
 use crate::destination::Flags;
-use crate::limits::{EVENT_BATCH_MAX, EVENTS_QUEUED_MAX};
+use crate::limits::{EVENT_BATCH_BYTES, EVENT_BATCH_MAX, EVENTS_QUEUED_MAX, RELOAD_LINES_MAX};
 use crate::rpc::{Value, json};
 
 /// A change of one destination's state.
@@ -46,6 +48,7 @@ impl StateEvent {
         let letters = |flags: Option<Flags>| flags.map(|flags| flags.letters().to_owned()).into();
         let state = self.to.map(|flags| state_word(flags).to_owned());
         Value::object([
+            ("event", "state".into()),
             ("time", humantime::format_rfc3339_millis(self.time).to_string().into()),
             ("set", self.set.into()),
             ("destination", self.uri.as_str().into()),
@@ -58,16 +61,27 @@ impl StateEvent {
             ("reason", self.reason.as_str().into()),
         ])
     }
+}
 
-    fn line(&self) -> String {
-        json::line(&self.value())
-    }
+/// Returns the event that something is wrong with the source, or with a name in it.
+pub(in crate::control) fn source_trouble(says: impl IntoIterator<Item = String>) -> Value {
+    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    Value::object([
+        ("event", "source".into()),
+        ("time", time.into()),
+        (
+            "says",
+            Value::Array(
+                says.into_iter().take(RELOAD_LINES_MAX).map(|text| short(&text).into()).collect(),
+            ),
+        ),
+    ])
 }
 
 /// The receivers of events.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Notifier {
-    queues: Vec<Sender<Arc<StateEvent>>>,
+    queues: Vec<Sender<Arc<str>>>,
     lost: Arc<AtomicU64>,
 }
 
@@ -94,9 +108,13 @@ impl Notifier {
     }
 
     /// Queues an event for every receiver.
-    pub(in crate::control) fn notify(&self, event: &Arc<StateEvent>) {
+    pub(in crate::control) fn notify(&self, event: impl FnOnce() -> Value) {
+        if self.queues.is_empty() {
+            return;
+        }
+        let line: Arc<str> = json::line(&event()).into();
         for queue in &self.queues {
-            if queue.try_send(Arc::clone(event)).is_err() {
+            if queue.try_send(Arc::clone(&line)).is_err() {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -116,15 +134,18 @@ impl Notifier {
     }
 }
 
-fn deliver_all<D: Deliver>(mut receiver: D, queue: &Receiver<Arc<StateEvent>>, lost: &AtomicU64) {
+fn deliver_all<D: Deliver>(mut receiver: D, queue: &Receiver<Arc<str>>, lost: &AtomicU64) {
     while let Ok(first) = queue.recv() {
-        let mut events = vec![first.line()];
+        let mut bytes = first.len();
+        let mut events = vec![first.to_string()];
         // Changes come together: a load, a cable.
         let end = Instant::now() + GATHER;
         while events.len() < EVENT_BATCH_MAX
+            && bytes < EVENT_BATCH_BYTES
             && let Ok(event) = queue.recv_deadline(end)
         {
-            events.push(event.line());
+            bytes += event.len();
+            events.push(event.to_string());
         }
         for attempt in 1..=D::TRIES {
             match receiver.deliver(&events) {
@@ -159,6 +180,10 @@ mod tests {
         }
     }
 
+    pub(super) fn line(event: &StateEvent) -> String {
+        json::line(&event.value())
+    }
+
     struct Failing(u32, Sender<Vec<String>>);
 
     impl Deliver for Failing {
@@ -174,9 +199,9 @@ mod tests {
 
     #[test]
     fn as_the_receivers_get_it() {
-        let wants = r#"{"time":"2026-11-23T09:11:38.123Z","set":1,"destination":"sip:10.0.0.1:5060","address":"10.0.0.1:5060","from":"AP","to":"IP","state":"inactive","selectable":false,"cause":"probe_timeout","reason":"no answer to 1 probe"}"#;
-        assert_eq!(event(5060).line(), wants);
-        let new = StateEvent { from: None, to: Flags::from_bits(0), ..event(1) }.line();
+        let wants = r#"{"event":"state","time":"2026-11-23T09:11:38.123Z","set":1,"destination":"sip:10.0.0.1:5060","address":"10.0.0.1:5060","from":"AP","to":"IP","state":"inactive","selectable":false,"cause":"probe_timeout","reason":"no answer to 1 probe"}"#;
+        assert_eq!(line(&event(5060)), wants);
+        let new = line(&StateEvent { from: None, to: Flags::from_bits(0), ..event(1) });
         let says = r#""from":null,"to":"AX","state":"active","selectable":true,"#;
         assert!(new.contains(says), "{new}");
     }
@@ -187,7 +212,7 @@ mod tests {
         let mut notifier = Notifier::default();
         notifier.add(Failing(0, sender)).unwrap();
         for number in 1..=3 {
-            notifier.notify(&Arc::new(event(number)));
+            notifier.notify(|| event(number).value());
         }
         let first = delivered.recv_timeout(Duration::from_secs(10)).unwrap();
         let again = delivered.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -199,11 +224,11 @@ mod tests {
     #[test]
     fn a_full_queue_loses_and_counts() {
         let notifier = Notifier { queues: vec![channel::bounded(2).0], ..Notifier::default() };
-        notifier.notify(&Arc::new(event(1)));
+        notifier.notify(|| event(1).value());
         assert_eq!(notifier.lost(), 1, "the receiver is gone");
         let (sender, _queue) = channel::bounded(2);
         let notifier = Notifier { queues: vec![sender], ..Notifier::default() };
-        (1..=5).for_each(|number| notifier.notify(&Arc::new(event(number))));
+        (1..=5).for_each(|number| notifier.notify(|| event(number).value()));
         assert_eq!(notifier.lost(), 3);
     }
 }

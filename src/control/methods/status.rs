@@ -10,7 +10,6 @@ use humantime::format_rfc3339_millis;
 use super::Call;
 use super::own::{self, texts};
 use crate::control::commands::{Commands, ListedAddress, ListedRecord, ListedSet};
-use crate::control::reloads::PastReload;
 use crate::control::state_word;
 use crate::destination::Flags;
 use crate::rpc::{Answer, Value};
@@ -43,7 +42,7 @@ pub(in crate::control) fn of(commands: &Commands, max: usize) -> Value {
         ("counters", Value::Struct(counters.map(|(name, value)| (name, value.into())).collect())),
         ("bounds_ms", numbers(BOUNDS_MS)),
         ("sets", Value::Array(listing.sets.iter().map(|of| set(of, max)).collect())),
-        ("reloads", Value::Array(commands.past_reloads().iter().map(|of| reload(of)).collect())),
+        ("reloads", Value::Array(commands.past_reloads().iter().map(|of| of.value()).collect())),
     ])
 }
 
@@ -140,25 +139,6 @@ fn times(times: &Times) -> Value {
 
 fn numbers(numbers: impl IntoIterator<Item = u32>) -> Value {
     Value::Array(numbers.into_iter().map(Value::from).collect())
-}
-
-fn reload(reload: &PastReload) -> Value {
-    let changes = reload.changes.iter().map(|(list, change)| {
-        Value::object([
-            ("list", Value::from(*list)),
-            ("set", change.set.into()),
-            ("uri", change.uri.as_str().into()),
-            ("what", change.what.as_str().into()),
-        ])
-    });
-    Value::object([
-        ("time", format_rfc3339_millis(reload.time).to_string().into()),
-        ("by", reload.by.as_str().into()),
-        ("changed", reload.changed.clone().into()),
-        ("changes", Value::Array(changes.collect())),
-        ("says", texts(reload.says.clone())),
-        ("took_ms", (reload.took.as_millis() as u64).into()),
-    ])
 }
 
 #[cfg(test)]

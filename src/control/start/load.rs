@@ -5,11 +5,13 @@ use tracing::{error, warn};
 use crate::calls::CallTable;
 use crate::config::{Config, RelayConfig, keyfile};
 use crate::control::error::{Error, all};
+use crate::control::events::source_trouble;
 use crate::destination::{Record, Resolved, SourceRates};
 use crate::keys::Keys;
 use crate::limits;
 use crate::pin::{PinMemory, PinTable};
 use crate::resolve::{self, Resolver};
+use crate::rpc::Value;
 use crate::source::{self, AtStart, Loaded, Stale};
 use crate::stats::Traffic;
 use crate::transaction::TransactionRoom;
@@ -41,6 +43,12 @@ pub(in crate::control) fn say_stale(stale: &Stale) {
         error!("{problem}");
     }
     error!("{}; the source is asked again until it answers", stale.instead);
+}
+
+/// Returns the same as an event.
+pub(in crate::control) fn stale_event(stale: &Stale) -> Value {
+    let why = stale.why.iter().map(ToString::to_string);
+    source_trouble(why.chain([stale.instead.to_string()]))
 }
 
 /// If the source is a database, saves the destinations in force for a start without it.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Receiver;
 use tracing::{error, info, warn};
 
+use crate::control::events::source_trouble;
 use crate::control::history::Cause;
 use crate::control::threads::{self, is_alive};
 use crate::control::{Error, Inner, ready};
@@ -41,8 +42,11 @@ fn refresh(relay: &Weak<Inner>, told: &mut BTreeSet<String>) -> Option<()> {
     // The relay must be able to end without waiting for a name server.
     drop(inner);
     let refreshed = resolver.refresh(records, &config.destinations.name_servers);
-    for note in refreshed.notes {
+    for note in &refreshed.notes {
         warn!("{note}");
+    }
+    if let (false, Some(inner)) = (refreshed.notes.is_empty(), relay.upgrade()) {
+        inner.notifier.notify(|| source_trouble(refreshed.notes));
     }
     let Some(found) = refreshed.records else {
         told.clear();
