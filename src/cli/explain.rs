@@ -107,7 +107,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn text(explained: &Value) -> String {
+/// The explanation for people.
+pub(super) fn text(explained: &Value) -> String {
     let source_is = match explained["source_is"].as_str() {
         Some("read") => ", as it says itself",
         Some("made_up") => ", made up: the message does not say; --from does",

@@ -70,6 +70,14 @@ fn text(listing: &Value) -> String {
     format!("{drained}{}", rows(listing))
 }
 
+/// A change on a line: when, from which state to which, and why.
+pub(super) fn change(change: &Value) -> String {
+    let [time, from, to, reason] = ["time", "from", "to", "reason"].map(|name| field(change, name));
+    let time = time.split('.').next().unwrap_or("").replace('T', " ");
+    let state = field(change, "state");
+    format!("{time}  {from:>2} -> {to:<2}  {state:<9} {reason}")
+}
+
 /// One row for each change, those of one destination together.
 fn changes(history: &Value) -> String {
     let header = ["set", "destination", "address", "time", "from", "to", "state", "reason"];

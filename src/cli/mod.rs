@@ -13,6 +13,7 @@ mod reload;
 mod run;
 mod show;
 mod state;
+mod top;
 mod tune;
 
 use std::io::{self, Write as _};
@@ -41,6 +42,7 @@ enum Command {
     /// Make a strowger.toml that does what a kamailio.cfg does, and say what could not be carried over
     Import(import::ImportArgs),
     List(list::ListArgs),
+    Top(top::TopArgs),
     Reload(reload::ReloadArgs),
     SetState(state::SetStateArgs),
     Add(record::AddArgs),
@@ -73,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Import(args) => import::run(&args),
         Command::List(args) => list::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::SetState(args) => state::set_state(&args),
         Command::Add(args) => record::add(&args),

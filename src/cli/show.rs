@@ -107,7 +107,7 @@ pub(super) fn warn(reply: &Value) {
 }
 
 /// Whether standard output is somebody's eyes, who did not ask for plain text.
-fn has_colours() -> bool {
+pub(super) fn has_colours() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 

@@ -58,7 +58,7 @@ fn the_whole_relay_is_drained_and_comes_back() {
                  Record-Route needs no memory here: ask the servers themselves how many they have\n";
     assert_eq!(said, wants);
     // Whoever wonders why every call is refused finds it wherever he looks.
-    relay.wait_log(0, &["drained by a command: new requests get 503"]);
+    relay.wait_log(0, &["drained by a command of root (pid"]);
     let above = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";
     for words in [&["list"] as &[&str], &["stats"]] {
         let said = ask(&relay, words).well();

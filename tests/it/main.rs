@@ -39,5 +39,8 @@ mod reload_storm;
 mod showcase;
 mod stacks;
 mod states;
+mod top;
 mod tune;
+
+mod who_asked;
 mod workers;
