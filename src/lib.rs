@@ -16,6 +16,7 @@
 //! | [`health`] | which destinations are alive |
 //! | [`dialog`] | what does our Record-Route say |
 //! | [`proxy`] | what do we do with the message; RFC 3261 §16 |
+//! | [`capture`] | who watches which messages |
 //! | [`log`], [`config`], [`stats`] | what is logged, configured and counted |
 //! | [`transport`] | how is it received and sent; RFC 3261 §18 |
 //! | [`worker`] | how does it get through: one thread per core |
@@ -32,6 +33,7 @@
 #![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 pub mod calls;
+pub mod capture;
 pub mod clock;
 pub mod config;
 #[cfg(not(loom))]

@@ -809,3 +809,46 @@ pub(crate) const RELOAD_LINES_MAX: usize = 10;
 
 /// See [`RELOAD_LINES_MAX`].
 pub(crate) const RELOAD_LINE_CHARS_MAX: usize = 200;
+
+/// Changes of a reload, and sentences of it, that are remembered.
+pub(crate) const RELOAD_LINES_MAX: usize = 20;
+
+/// Taps that may be armed at the same time: Homer's, and a trace of each of some operators.
+pub const CAPTURES_MAX: usize = 4;
+
+/// Lists of taps that workers have not let go of yet. They let go when they are woken, within
+/// microseconds.
+pub(crate) const CAPTURE_RETIRED_MAX: usize = 16;
+
+/// Messages that wait in a tap's ring of one worker: 10 ms of a worker that forwards 100,000 messages a
+/// second, each copied twice.
+pub(crate) const CAPTURE_RECORDS_MAX: usize = 2_048;
+
+/// Bytes that are kept of a message: more than nearly every SIP message has. A ring has 16 MiB, of which
+/// only the pages count that a message has touched.
+pub const CAPTURE_MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+const _: () = assert!(CAPTURE_RECORDS_MAX * CAPTURE_MESSAGE_BYTES_MAX <= 16 << 20);
+
+/// Calls that a tap follows because one of their messages was selected: those of the last minute at a
+/// hundred a second. A further one takes the place of an older.
+pub(crate) const CAPTURE_FOLLOWED_MAX: usize = if cfg!(loom) { 1 } else { 8_192 };
+
+/// Bytes of a text that a filter searches for.
+pub const CAPTURE_PATTERN_BYTES_MAX: usize = 256;
+
+/// How long a trace stays armed that nobody reads: who started it has gone.
+pub(crate) const TRACE_IDLE: Duration = Duration::from_secs(10);
+
+/// Messages of one answer to a trace. Each has at most 16 KiB of hexadecimal digits, so 8 MiB.
+pub(crate) const TRACE_READ_MAX: usize = 512;
+
+/// Decisions that are explained in one answer to a trace: with 10,000 destinations each takes some 10
+/// ms.
+pub(crate) const TRACE_EXPLAINED_MAX: usize = 16;
+
+/// Candidates of an explained decision that a trace shows.
+pub(crate) const TRACE_CANDIDATES_MAX: usize = 8;
+
+/// Messages that are sent to Homer together: at most 2 MiB.
+pub(crate) const HEP_BATCH_MAX: usize = 256;

@@ -1,4 +1,4 @@
-//! Workers allocate nothing while messages of every kind arrive, even during a reload.
+//! Workers allocate nothing while messages of every kind arrive, even during a reload and a trace.
 //!
 //! The allocator of this program counts allocations on marked threads, and every worker is marked
 //! right before its first datagram.
@@ -11,6 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use strowger::capture::Filter;
 use strowger::config::{Config, Flags};
 use strowger::control::{Options, Relay};
 use strowger::destination::{Algorithm, Choosing, HeaderField, Part, UriOf};
@@ -56,6 +57,10 @@ static ALLOCATOR: Counting = Counting;
 
 /// Rounds of the 17 messages below.
 const ROUNDS: u64 = 80;
+
+/// Rounds before which a trace of all calls begins and ends.
+const TRACE_BEGINS: u64 = 30;
+const TRACE_ENDS: u64 = 60;
 
 #[test]
 fn a_thousand_messages_of_every_kind_and_a_reload() {
@@ -103,14 +108,25 @@ fn play_rounds(choosing: &Choosing) {
     fs::write(&list, &records).unwrap();
     let relay = start(&folder, choosing);
     let caller = End::new();
+    let (commands, mut traced) = (relay.commands(), 0);
+    let mut trace = None;
     for round in 0..ROUNDS {
+        match round {
+            TRACE_BEGINS => trace = Some(commands.trace(Filter::default()).unwrap()),
+            TRACE_ENDS => assert!(commands.trace_end(trace.take().unwrap())),
+            _ => {}
+        }
         play(&relay, &caller, &server, round);
+        if let Some(trace) = trace {
+            traced += commands.trace_read(trace).unwrap().messages.len();
+        }
         if round == ROUNDS / 2 {
             fs::write(&list, format!("{records}1 sip:127.0.0.1:9 4\n")).unwrap();
             relay.reload().unwrap();
         }
     }
 
+    assert!(traced as u64 > (TRACE_ENDS - TRACE_BEGINS) * 20, "{traced}");
     assert_eq!(relay.snapshot_version(), 2);
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), 0);
     let totals = relay.stop();

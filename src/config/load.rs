@@ -13,7 +13,7 @@ use super::flags::{self, FORMATS, Flags, LEVELS};
 use super::problem::in_order;
 use super::{
     Config, ControlConfig, DestinationsConfig, EventsConfig, LogConfig, Problem, RelayConfig,
-    Source, control, destinations, dispatch, events, relay, values,
+    Source, control, destinations, dispatch, events, hep, relay, values,
 };
 use crate::destination::Algorithm;
 use crate::health::Mode;
@@ -22,7 +22,8 @@ use crate::log::Template;
 use crate::proxy::{InDialog, Policy, SetPolicy};
 use crate::words::remedy;
 
-const SECTIONS: &[&str] = &["relay", "dispatch", "set", "destinations", "control", "events", "log"];
+const SECTIONS: &[&str] =
+    &["relay", "dispatch", "set", "destinations", "control", "events", "hep", "log"];
 
 const SECTIONS_LATER: Later = &[
     ("metrics", "leave the section out"),
@@ -172,6 +173,7 @@ impl Default for Config {
             destinations: DestinationsConfig::default(),
             control: ControlConfig::default(),
             events: EventsConfig::default(),
+            hep: None,
             log: LogConfig::default(),
             warnings: Vec::new(),
         }
@@ -207,6 +209,9 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
     }
     if let Some(section) = top.section(document, "events") {
         config.events = events::read(document, &section);
+    }
+    if let Some(section) = top.section(document, "hep") {
+        config.hep = hep::read(document, &section);
     }
     if let Some(section) = top.section(document, "log") {
         read_log(document, &section, &mut config.log);

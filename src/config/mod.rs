@@ -14,6 +14,7 @@ mod failover;
 mod flags;
 mod hash_over;
 mod health;
+mod hep;
 pub mod keyfile;
 mod load;
 mod problem;
@@ -30,6 +31,7 @@ pub(crate) use database_url::UrlParts;
 pub use destinations::{DestinationsConfig, LoadMode, Source, TableNames};
 pub use events::EventsConfig;
 pub use flags::Flags;
+pub use hep::HepConfig;
 pub use load::Draft;
 pub(crate) use load::{blank, read_at_most};
 pub use problem::Problem;
@@ -62,6 +64,8 @@ pub struct Config {
     pub control: ControlConfig,
     /// `[events]`
     pub events: EventsConfig,
+    /// `[hep]`; `None` without that section.
+    pub hep: Option<HepConfig>,
     /// `[log]`
     pub log: LogConfig,
     /// What is allowed but perhaps not meant, one sentence each.

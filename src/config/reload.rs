@@ -30,6 +30,7 @@ impl Config {
             relay: self.relay.clone(),
             control: self.control.clone(),
             events: self.events.clone(),
+            hep: self.hep.clone(),
             log: self.log.clone(),
             ..new
         };
@@ -77,6 +78,7 @@ impl Config {
             ("relay.keys", !same_keys),
             ("control", self.control != new.control),
             ("events", self.events != new.events),
+            ("hep", self.hep != new.hep),
             ("log.level", self.log.level != new.log.level),
             ("log.format", self.log.json != new.log.json),
             ("log.dispatch", self.log.dispatch != new.log.dispatch),

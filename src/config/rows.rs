@@ -43,6 +43,7 @@ fn defaults() {
     let left = Template::parse("DISPATCH: left <$du> after $ms ms: $why ($ci)");
     assert_eq!((config.log.dispatch, Ok(config.log.left)), (None, left));
     assert!(config.policy.allows(&"203.0.113.9:5060".parse().unwrap()));
+    assert_eq!(config.hep, None);
 }
 
 #[test]
@@ -108,6 +109,12 @@ source = "list:/etc/d.list"
 command = ["/bin/true", "--site", "west"]
 webhook = "https://monitoring.example.com/hook"
 timeout_ms = 100
+
+[hep]
+address = "tcp:[2001:db8::9]:9061"
+capture_id = 4_294_967_295
+password = "pass word"
+share_percent = 5
 
 [log]
 level = "warn"
@@ -178,6 +185,14 @@ left = "left $du: $why"
         timeout: Duration::from_millis(100),
     };
     assert_eq!(config.events, events);
+    let hep = HepConfig {
+        address: "[2001:db8::9]:9061".parse().unwrap(),
+        is_tcp: true,
+        capture_id: u32::MAX,
+        password: Some("pass word".into()),
+        share_percent: 5,
+    };
+    assert_eq!(config.hep, Some(hep));
     let [route, unused] = &*config.warnings else { panic!("{:?}", config.warnings) };
     assert!(route.starts_with("record_route = false"), "{route}");
     assert_eq!(unused, "[set.4] has no effect: requests are dispatched to set 2, 3");
@@ -892,12 +907,14 @@ fn a_reload_takes_what_it_can_and_names_the_rest() {
     write(MINIMAL);
     let config = Config::load(&flags).unwrap();
     let more = "[relay]\nworkers = 3\nallow = [\"192.0.2.0/24\"]\nlisten = [\"udp:192.0.2.1:5060\"]\n\
-                [dispatch]\nset = 5\n[destinations]\nsource = \"list:e.list\"\n[events]\ntimeout_ms = 500\n[log]\nlevel = \"debug\"\n";
+                [dispatch]\nset = 5\n[destinations]\nsource = \"list:e.list\"\n[events]\ntimeout_ms = 500\n\
+                [hep]\naddress = \"udp:192.0.2.9:9060\"\n[log]\nlevel = \"debug\"\n";
     write(more);
     let (new, changed) = config.reload(&flags).unwrap();
     let wants = [
         "relay.workers changed: takes effect at the next start",
         "events changed: takes effect at the next start",
+        "hep changed: takes effect at the next start",
         "log.level changed: takes effect at the next start",
     ];
     assert_eq!((changed, &new.events), (wants.map(str::to_owned).into(), &config.events));
@@ -1060,6 +1077,35 @@ fn mistakes_about_events() {
         ("comand = []", "did you mean \"command\"?"),
     ] {
         let told = told(&format!("{MINIMAL}[events]\n{lines}\n"), &Flags::default());
+        assert_eq!(told.len(), 1, "{lines}: {told:?}");
+        assert!(told[0].contains(wants), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn homer_by_default_and_mistakes_about_it() {
+    let config = read(&format!("{MINIMAL}[hep]\naddress = \"udp:192.0.2.9:9060\"\n")).unwrap();
+    let hep = config.hep.unwrap();
+    assert_eq!(
+        (hep.is_tcp, hep.capture_id, hep.password, hep.share_percent),
+        (false, 2_001, None, 100)
+    );
+    let right = "write udp:ADDRESS:PORT or tcp:ADDRESS:PORT";
+    for (lines, wants) in [
+        ("capture_id = 7", "[hep] does not say where Homer is: address is missing: write udp:"),
+        ("address = \"192.0.2.9:9060\"", right),
+        ("address = \"udp:homer.example.com:9060\"", right),
+        ("address = \"tcp:192.0.2.9\"", right),
+        ("address = \"udp:192.0.2.9:0\"", right),
+        ("address = \"udp:0.0.0.0:9060\"", right),
+        ("address = 9060", "a whole number where a string belongs"),
+        ("address = \"udp:192.0.2.9:9060\"\nshare_percent = 0", "1 to 100 (%)"),
+        ("address = \"udp:192.0.2.9:9060\"\nshare_percent = 101", "1 to 100 (%)"),
+        ("address = \"udp:192.0.2.9:9060\"\ncapture_id = 4_294_967_296", "0 to 4294967295"),
+        ("address = \"udp:192.0.2.9:9060\"\npassword = \"\"", "write 1 to 256 bytes"),
+        ("adress = \"\"\naddress = \"udp:192.0.2.9:9060\"", "did you mean \"address\"?"),
+    ] {
+        let told = told(&format!("{MINIMAL}[hep]\n{lines}\n"), &Flags::default());
         assert_eq!(told.len(), 1, "{lines}: {told:?}");
         assert!(told[0].contains(wants), "{lines}: {told:?}");
     }

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod explain;
 mod finish;
+mod hep;
 mod history;
 mod methods;
 mod metrics;
@@ -17,6 +18,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod traces;
 mod watch;
 
 use std::collections::HashMap;
@@ -39,7 +41,9 @@ pub use error::Error;
 pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
 pub use reloads::PastReload;
 pub use start::check::check_destinations;
+pub use traces::{Traced, TracedMessage};
 
+use crate::capture::Capture;
 use crate::config::{Config, Flags};
 use crate::health::Health;
 use crate::limits::{DISPATCH_LINES_MAX, MOVE_ON_TIME_MAX};
@@ -54,6 +58,7 @@ use crate::worker::{Fault, OnStart, Placement, Pool, Sightings, Supplies};
 use admin::{AdminSockets, ServedSockets};
 use counted::CountedBefore;
 use events::Notifier;
+use hep::HepCounters;
 use history::{Cause, History};
 use reloads::Reloads;
 use snapshot::change::Current;
@@ -64,6 +69,7 @@ use start::{load, ready};
 use threads::runtime::{ControlRuntime, DrivenRuntime};
 use threads::thread_error;
 use threads::{names, retry};
+use traces::Traces;
 
 /// Options besides the configuration.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +134,8 @@ struct Inner {
     /// What is known of each destination. Locked only by control threads, for microseconds to a few
     /// milliseconds.
     health: Mutex<Health>,
+    traces: Traces,
+    hep: Arc<HepCounters>,
     /// Set if it started without the content of its source and has not read it since.
     is_stale: AtomicBool,
 }
@@ -203,6 +211,7 @@ impl Relay {
         });
         let dispatch_thread = dispatch_log.as_ref().map(DispatchLog::start).transpose();
         let dispatch_thread = dispatch_thread.map_err(thread_error("dispatch log"))?;
+        let capture = Arc::new(Capture::new(placements.len()));
         let supplies = Supplies {
             shared: Arc::clone(&shared),
             sockets: Arc::clone(&sockets),
@@ -210,6 +219,7 @@ impl Relay {
             stats: Arc::clone(&counters),
             traffic: Arc::clone(&traffic),
             sightings: Arc::clone(&sightings),
+            capture: Arc::clone(&capture),
             stop: Arc::new(AtomicBool::new(false)),
             dispatch_log: dispatch_log.clone(),
             fault: options.fault.clone(),
@@ -218,6 +228,8 @@ impl Relay {
         };
         let pool = Pool::start(&supplies, &placements, options.on_worker_start)
             .map_err(|e| vec![e.into()])?;
+        let traces = Traces::new(capture, pool.wakers());
+        let homer = config.hep.as_ref().map(|hep| traces.arm(hep::filter(hep))).transpose()?;
         let current = Current::new(first, publisher, pool.wakers());
         let inner = Arc::new(Inner {
             shared,
@@ -240,11 +252,18 @@ impl Relay {
             notifier,
             past_reloads: Reloads::default(),
             health: Mutex::new(Health::new(seed)),
+            traces,
+            hep: Arc::new(HepCounters::new(homer)),
             is_stale: AtomicBool::new(stale.is_some()),
         });
         let (alive, gone) = channel::bounded(0);
         let keeper = threads::spawn_keeper(Arc::clone(&inner), gone.clone())?;
         let watch = watch::spawn(Arc::clone(&inner), gone.clone())?;
+        let mut control_threads = vec![("control", keeper), ("watch", watch)];
+        if let Some(config) = config.hep.clone() {
+            let (shared, counters) = (Arc::clone(&inner.shared), Arc::clone(&inner.hep));
+            control_threads.push(("hep", hep::spawn(config, shared, counters, gone.clone())?));
+        }
         names::spawn(Arc::downgrade(&inner), gone.clone())?;
         if stale.is_some() {
             retry::spawn(Arc::downgrade(&inner), gone)?;
@@ -258,7 +277,7 @@ impl Relay {
             placements,
             spread,
             alive: Some(alive),
-            control_threads: vec![("control", keeper), ("watch", watch)],
+            control_threads,
             admin: Some(admin),
             runtime: Some(runtime),
         })
@@ -387,6 +406,11 @@ impl Inner {
         let emergencies = &self.shared.emergencies;
         totals.emergencies_passed = emergencies.passed();
         totals.emergencies_over_ceiling = emergencies.over_ceiling();
+        let captured = self.traces.capture().counters();
+        totals.capture_armed = self.traces.capture().armed() as u64;
+        totals.capture_recorded = captured.recorded.load(Ordering::Relaxed);
+        totals.capture_lost = captured.lost.load(Ordering::Relaxed);
+        (totals.hep_sent, totals.hep_lost) = (self.hep.sent(), self.hep.lost());
         totals.source_rates_full = self.shared.source_rates.table_full();
         totals.sightings_lost = self.sightings.lost();
         totals.draining = self.in_force().is_draining();

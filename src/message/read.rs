@@ -152,6 +152,11 @@ impl Message {
         message
     }
 
+    /// Returns where the method of the `CSeq` lies.
+    pub const fn cseq_method_place(&self) -> Option<Span> {
+        self.cseq_method_span
+    }
+
     /// The same, in the place of what was read before.
     pub(crate) fn read_again(&mut self, bytes: &[u8]) {
         assert!(u16::try_from(bytes.len()).is_ok());

@@ -27,10 +27,13 @@
 //! | `Shared::cores` | nothing: numbers differ | by argument |
 //! | `DispatchLog`: crossbeam's ring, `stop` | release and acquire: what was pushed before the stop is written or counted | its test with real threads |
 //! | `HandOvers`: crossbeam's rings, `is_announced` | a push, then its announcement; what the owner's swap reads was pushed before | its test with real threads; by argument |
+//! | `Capture::generation` | the list of taps before its number: what the acquire of a new number reads was stored before | [`capture`] |
+//! | `Capture`: crossbeam's rings, the calls that are followed, counters | the rings order their own content; a single word is complete by itself; nothing: numbers | the test of `capture::ring` with real threads; by argument |
 //! | lost lines of both logs, `HELPERS` of the resolver | nothing: numbers | by argument |
 //! | `Limited` | nothing: an exchange lets one through | [`turns`] |
 
 mod calls;
+mod capture;
 mod claims;
 mod clearing;
 mod limits;

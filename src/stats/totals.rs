@@ -67,6 +67,16 @@ pub struct Totals {
     pub watch: health::Counters,
     /// Recoveries of workers from a panic outside datagram handling.
     pub worker_restarts: u64,
+    /// Traces that run, and Homer's tap.
+    pub capture_armed: u64,
+    /// Messages that were copied for those who watch.
+    pub capture_recorded: u64,
+    /// Messages that were not copied because a ring was full.
+    pub capture_lost: u64,
+    /// Messages that were sent to Homer.
+    pub hep_sent: u64,
+    /// Messages that were copied for Homer and did not get there.
+    pub hep_lost: u64,
     /// Whether new requests are refused now.
     pub draining: bool,
     forwarded: [u64; Forwarded::COUNT],
@@ -268,6 +278,11 @@ impl Totals {
             ("probes.late", self.watch.answers_late),
             ("probes.contradicted", self.watch.probes_contradicted),
             ("state_changes", self.watch.changes),
+            ("capture.armed", self.capture_armed),
+            ("capture.recorded", self.capture_recorded),
+            ("capture.lost", self.capture_lost),
+            ("hep.sent", self.hep_sent),
+            ("hep.lost", self.hep_lost),
             ("log_lost", self.log_lost),
             ("events_lost", self.events_lost),
             ("worker_restarts", self.worker_restarts),

@@ -70,6 +70,15 @@ impl SendQueue {
         order.len += 1;
     }
 
+    /// Returns the listener that a queued message leaves from, and why it is sent. It searches.
+    pub(crate) fn of(&self, message: usize) -> Option<(ListenerId, Cause)> {
+        let has = |order: &Order| {
+            order.messages[..order.len].iter().any(|at| usize::from(*at) == message)
+        };
+        let listener = self.orders.iter().position(has)?;
+        Some((ListenerId(listener as u16), self.causes[message]))
+    }
+
     /// Removes all messages except the first `len`.
     pub(crate) fn truncate(&mut self, batch: &mut Batch, len: usize) {
         for order in &mut self.orders {
@@ -228,6 +237,9 @@ mod tests {
         {
             push(&mut queue, &mut batch, (message.0, message.1, message.2));
         }
+        assert_eq!(queue.of(1), Some((ListenerId(1), Cause::Answer)));
+        assert_eq!((batch.message(1), batch.message(3)), (&b"b"[..], &b"d"[..]));
+        assert_eq!(queue.of(5), None);
         queue.flush(&mut batch, &stats, |l| sockets[usize::from(l.0)].as_fd(), &mut Nobody);
         assert_eq!(read(&peer), b"a");
         assert_eq!(read(&peer), b"d");

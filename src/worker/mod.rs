@@ -10,6 +10,7 @@ mod handover;
 mod pool;
 mod report;
 mod sightings;
+mod tapped;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -32,8 +33,10 @@ pub use pool::{OnStart, StartError};
 pub(crate) use pool::{Placement, Pool, wake};
 use report::Reporter;
 pub use sightings::{Sighting, Sightings};
+use tapped::Tapped;
 use waiting::Waiting;
 
+use crate::capture::Capture;
 use crate::clock::Now;
 use crate::config::Poll as PollMode;
 use crate::limits::{BATCH, EXPIRE_MAX};
@@ -61,6 +64,8 @@ pub(crate) struct Supplies {
     pub(crate) traffic: Arc<Traffic>,
     /// Where answers to probes and reports of unreachable destinations go.
     pub(crate) sightings: Arc<Sightings>,
+    /// Who watches messages.
+    pub(crate) capture: Arc<Capture>,
     /// Set to end the workers.
     pub(crate) stop: Arc<AtomicBool>,
     /// Where new calls, and tries that were left, are logged, if the operator asked for it.
@@ -123,6 +128,8 @@ pub(crate) struct Worker {
     errors: ErrorReader,
     /// By listener: the number of the last ICMP error that was taken, until a read fails with it.
     taken: Box<[Option<i32>]>,
+    /// Who watches messages.
+    tapped: Tapped,
 }
 
 impl Worker {
@@ -144,6 +151,7 @@ impl Worker {
             hand_overs: None,
             errors: ErrorReader::new(),
             taken: vec![None; listeners].into(),
+            tapped: Tapped::new(&supplies.capture),
             supplies,
         };
         Ok((worker, waker))
@@ -155,6 +163,7 @@ impl Worker {
         while !self.supplies.stop.load(Ordering::Relaxed) {
             self.waiting.wait(self.proxy.next_deadline());
             self.take_snapshot();
+            self.tapped.watched.refresh();
             self.take_over();
             let mut at = 0;
             while let Some(listener) = self.waiting.failing.get(at) {
@@ -188,7 +197,10 @@ impl Worker {
         let Some(hand_overs) = self.hand_overs.as_ref().filter(waits).cloned() else { return };
         let now = monotonic_now();
         hand_overs.take(self.number, |what, slot, place| match what {
-            What::Datagram(flow) => self.take_datagram(now, flow, slot, place),
+            What::Datagram(flow) if self.tapped.watched.is_armed() => {
+                self.take_datagram_tapped(now, flow, slot, place);
+            }
+            What::Datagram(flow) => drop(self.take_datagram(now, flow, slot, place)),
             // The worker that got it has told the others.
             What::Report(address, errno) => {
                 let snapshot = self.snapshots.load();
@@ -198,7 +210,13 @@ impl Worker {
         self.flush(now);
     }
 
-    fn take_datagram(&mut self, now: Now, flow: Flow, slot: &mut [u8], place: Range<usize>) {
+    fn take_datagram(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        slot: &mut [u8],
+        place: Range<usize>,
+    ) -> Verdict {
         self.make_room(now);
         let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
         let snapshot = snapshots.load();
@@ -213,7 +231,9 @@ impl Worker {
         if handled.is_none() {
             self.forget(queued);
         }
-        self.stats().taken_over(handled.unwrap_or(Verdict::Dropped(Reason::Panicked)));
+        let verdict = handled.unwrap_or(Verdict::Dropped(Reason::Panicked));
+        self.stats().taken_over(verdict);
+        verdict
     }
 
     /// Does what is due for transactions, at most for some of them; the rest is due at once again.
@@ -238,6 +258,9 @@ impl Worker {
             if is_any.is_none() {
                 self.stats().restarted();
                 self.forget(queued);
+            }
+            if self.tapped.watched.is_armed() {
+                self.show_sent(queued);
             }
             if is_any != Some(true) {
                 break;
@@ -343,10 +366,14 @@ impl Worker {
         let precise = monotonic();
         let now = Now::from_ms(precise.as_millis() as u64);
         self.waiting.read(precise, received);
-        for i in 0..received {
-            let datagram = self.messages.received(i);
-            let verdict = self.handle(now, listener, i, datagram);
-            self.stats().received(datagram.len, verdict);
+        if self.tapped.watched.is_armed() {
+            self.handle_tapped(now, listener, received);
+        } else {
+            for i in 0..received {
+                let datagram = self.messages.received(i);
+                let verdict = self.handle(now, listener, i, datagram);
+                self.stats().received(datagram.len, verdict);
+            }
         }
         self.flush(now);
         received == BATCH

@@ -55,6 +55,7 @@ impl Running {
             stats: (0..workers).map(|_| WorkerStats::default()).collect(),
             traffic: Arc::new(Traffic::new(words, workers)),
             sightings: Arc::new(Sightings::new()),
+            capture: Arc::new(Capture::new(workers)),
             stop: Arc::new(AtomicBool::new(false)),
             dispatch_log: None,
             fault: None,

@@ -6,7 +6,6 @@
 //! replaced by those that the configuration's relay wrote, and servers speak from the destination
 //! that it chose.
 
-mod capture;
 mod core;
 mod rewrite;
 mod session;
@@ -17,11 +16,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use strowger::capture::pcap::{self, Datagram};
 use thiserror::Error;
 
-pub use capture::Datagram;
 use core::Core;
 use session::Session;
+
+use crate::sip::Message;
 
 /// What is replayed.
 #[derive(Clone, Debug)]
@@ -100,7 +101,10 @@ pub enum ReplayError {
 
 /// Replays a capture.
 pub fn replay(plan: &ReplayPlan) -> Result<Replayed, ReplayError> {
-    let (datagrams, cut) = capture::read(&plan.capture)?;
+    let (datagrams, cut) = pcap::read(&plan.capture).map_err(|what| {
+        let file = plan.capture.display().to_string();
+        ReplayError::Capture { file, what }
+    })?;
     let mut core = Core::of(&plan.config, &plan.at)?;
     let at = if plan.at.is_empty() { core.listeners() } else { plan.at.clone() };
     let mut replayed = Replayed { warnings: core.warnings().to_vec(), ..Replayed::default() };
@@ -145,7 +149,11 @@ pub fn replay(plan: &ReplayPlan) -> Result<Replayed, ReplayError> {
 
 fn nothing(plan: &ReplayPlan, at: &[SocketAddr], datagrams: &[Datagram]) -> ReplayError {
     let mut counts = BTreeMap::<SocketAddr, u64>::new();
-    for datagram in datagrams.iter().filter(|datagram| datagram.is_sip()) {
+    let is_sip = |datagram: &&Datagram| {
+        Message::read(&datagram.bytes)
+            .is_some_and(|message| message.status().is_some() || message.method().is_some())
+    };
+    for datagram in datagrams.iter().filter(is_sip) {
         *counts.entry(datagram.to).or_default() += 1;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();

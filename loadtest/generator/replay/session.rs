@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::capture::Datagram;
+use strowger::capture::pcap::Datagram;
+
 use super::rewrite::{rows, with_rows};
 use crate::sip::Message;
 

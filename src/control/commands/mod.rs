@@ -218,6 +218,10 @@ impl Commands {
         Self { inner: Arc::clone(&self.inner), asker }
     }
 
+    pub(in crate::control) fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
     pub(in crate::control) fn inner(&self) -> &Inner {
         &self.inner
     }

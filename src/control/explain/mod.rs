@@ -5,6 +5,8 @@
 mod tests;
 mod words;
 
+pub(super) use words::rule_of;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -40,6 +42,8 @@ pub struct Explanation {
     pub rule: Rule,
     /// The set that new requests are dispatched to.
     pub set: u32,
+    /// How one of its destinations is chosen.
+    pub algorithm: &'static str,
     /// The destinations of that set, in dispatch order.
     pub candidates: Vec<Candidate>,
     /// The other sets; no destination is chosen from them.
@@ -160,6 +164,7 @@ impl Listed<'_> {
             because,
             rule: explained.rule,
             set: explained.set,
+            algorithm: self.snapshot.set_policy(explained.set).choosing.algorithm.name(),
             candidates: self.candidates(&explained),
             other_sets: self.other_sets(explained.set),
             leaves: explained.leaves.map(|leaves| Leaving {

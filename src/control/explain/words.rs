@@ -19,6 +19,23 @@ pub(super) struct Facts<'a> {
     pub(super) describe: &'a dyn Fn(Slot) -> String,
 }
 
+/// Returns by which rule a message was forwarded, from its verdict alone: as it was decided, without
+/// what the relay knows now.
+pub(in crate::control) fn rule_of(verdict: Verdict) -> Option<&'static str> {
+    let Verdict::Forwarded(how) = verdict else { return None };
+    Some(match how {
+        Forwarded::Chosen => "it is new",
+        Forwarded::Retried => "it is a copy, and its destination has become inactive",
+        Forwarded::Pinned => "its request went there",
+        Forwarded::Token => "the token in its Route says so",
+        Forwarded::CallPin => "its call is remembered",
+        Forwarded::RequestUri => "its Request-URI names a destination",
+        Forwarded::Hash => "nothing is remembered, and the hash of its set says so",
+        Forwarded::Response => "its next Via says so",
+        Forwarded::ViaParameterLost => "its next Via says so; its server dropped our parameter",
+    })
+}
+
 impl Facts<'_> {
     /// Describes the verdict.
     pub(super) fn says(&self) -> String {

@@ -15,6 +15,7 @@ mod stats;
 pub(super) mod status;
 mod system;
 mod time;
+mod trace;
 mod watch;
 
 use super::commands::Commands;
@@ -169,6 +170,17 @@ pub(super) const ALL: &[Method] = &[
         name: "strowger.status",
         help: "What a screen shows: sets, destinations, counters, reloads; {max} of each set",
         run: status::status,
+    },
+    Method {
+        name: "strowger.trace",
+        help: "Starts a trace: {call_id, from, to, destination}",
+        run: trace::start,
+    },
+    Method { name: "strowger.trace_end", help: "Ends a trace: {trace}", run: trace::end },
+    Method {
+        name: "strowger.trace_read",
+        help: "The messages of a trace since the last time: {trace}",
+        run: trace::read,
     },
     Method { name: "system.listMethods", help: "The names of all methods", run: system::list },
     Method { name: "system.methodHelp", help: "What a method does", run: system::help },

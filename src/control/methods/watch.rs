@@ -123,13 +123,18 @@ pub(super) fn explain(call: &Call<'_>) -> Answer {
     }
 }
 
-fn of_explanation(explanation: Explanation) -> Value {
-    let (verdict, label) = match explanation.verdict {
+/// Returns the group of a verdict's counter, and its name in the group.
+pub(super) fn names_of(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
         Verdict::Forwarded(how) => ("forwarded", how.label()),
         Verdict::Answered(answer) => ("answered", answer.label()),
         Verdict::Dropped(reason) => ("dropped", reason.label()),
         Verdict::HandedOver(_) => ("handed_over", "handed_over"),
-    };
+    }
+}
+
+fn of_explanation(explanation: Explanation) -> Value {
+    let (verdict, label) = names_of(explanation.verdict);
     let source_is = match explanation.source_is {
         SourceIs::Given => "given",
         SourceIs::Read => "read",
@@ -165,7 +170,7 @@ fn of_explanation(explanation: Explanation) -> Value {
     ])
 }
 
-fn candidate(candidate: Candidate) -> Value {
+pub(super) fn candidate(candidate: Candidate) -> Value {
     let turn = candidate.turn.map_or(Value::Null, Value::from);
     Value::object([
         ("uri", candidate.uri.into()),

@@ -23,7 +23,7 @@ const GROUPS: [(&str, &str, &str); 8] = [
 ];
 
 /// The counters that may fall, and those that count one thing each.
-const GAUGES: [&str; 3] = ["calls.in_progress", "draining", "transactions.live"];
+const GAUGES: [&str; 4] = ["calls.in_progress", "capture.armed", "draining", "transactions.live"];
 
 pub(super) fn encode(totals: &Totals, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let all: Vec<_> = totals.iter().collect();

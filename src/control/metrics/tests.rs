@@ -82,7 +82,8 @@ fn every_counter_is_there_once() {
             Some(format!("strowger_{group}_total{{{label}=\"{member}\"}}"))
         });
         let single = name.replace('.', "_");
-        let is_gauge = ["calls.in_progress", "draining", "transactions.live"].contains(&&*name);
+        let is_gauge = ["calls.in_progress", "capture.armed", "draining", "transactions.live"]
+            .contains(&&*name);
         let single = format!("strowger_{single}{}", if is_gauge { "" } else { "_total" });
         let sample = of_group.unwrap_or(single);
         assert_eq!(read.value(&sample), Some(value as f64), "{name}: {sample}");

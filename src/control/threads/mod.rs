@@ -27,6 +27,7 @@ pub(in crate::control) fn spawn_keeper(
         inner.sweep_calls(monotonic_now());
         inner.sockets.drops();
         drop(inner.current.unused_snapshots());
+        inner.traces.sweep();
         if let Err(errors) = inner.end_trust(monotonic_now()) {
             for error in errors {
                 error!("{error}");

@@ -227,6 +227,21 @@ impl Batch {
         name.to_socket_addr(name_len)
     }
 
+    /// Returns the bytes of a queued message.
+    ///
+    /// # Panics
+    /// If there is no such message.
+    pub(crate) fn message(&self, message: usize) -> &[u8] {
+        assert!(message < self.queued.len());
+        // SAFETY: the message is queued, so its iovec was written and points at initialised bytes of a
+        // slot or the arena. Both are written only through `&mut self`, by `slot_mut` not while the
+        // message is queued, and the kernel only reads them.
+        unsafe {
+            let iovec = *self.outgoing.at(message);
+            slice::from_raw_parts(iovec.iov_base.cast(), iovec.iov_len)
+        }
+    }
+
     /// Removes all queued messages except the first `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         if let Some(first) = self.queued.get(len) {

@@ -12,32 +12,14 @@ use etherparse::{
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
-use super::ReplayError;
-
-/// A datagram of a capture.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Datagram {
-    /// When it was seen, since 1970.
-    pub at: Duration,
-    /// Its source.
-    pub from: SocketAddr,
-    /// Its destination.
-    pub to: SocketAddr,
-    /// Its payload.
-    pub bytes: Vec<u8>,
-}
-
-impl Datagram {
-    /// Whether it looks like a SIP message.
-    pub fn is_sip(&self) -> bool {
-        crate::sip::Message::read(&self.bytes)
-            .is_some_and(|message| message.status().is_some() || message.method().is_some())
-    }
-}
+use super::Datagram;
 
 /// Reads all datagrams, and how many packets of UDP were cut short.
-pub(super) fn read(path: &Path) -> Result<(Vec<Datagram>, u64), ReplayError> {
-    let error = |what: String| ReplayError::Capture { file: path.display().to_string(), what };
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn read(path: &Path) -> Result<(Vec<Datagram>, u64), String> {
+    let error = |what: String| what;
     let file = File::open(path).map_err(|e| error(format!("cannot be read: {e}")))?;
     let no_capture = "is no capture: it must be pcap or pcapng, as tcpdump -w writes";
     let mut reader = create_reader(BUFFER_BYTES, file).map_err(|_| error(no_capture.into()))?;
