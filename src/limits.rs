@@ -810,9 +810,6 @@ pub(crate) const RELOAD_LINES_MAX: usize = 10;
 /// See [`RELOAD_LINES_MAX`].
 pub(crate) const RELOAD_LINE_CHARS_MAX: usize = 200;
 
-/// Changes of a reload, and sentences of it, that are remembered.
-pub(crate) const RELOAD_LINES_MAX: usize = 20;
-
 /// Taps that may be armed at the same time: Homer's, and a trace of each of some operators.
 pub const CAPTURES_MAX: usize = 4;
 

@@ -14,6 +14,7 @@ mod run;
 mod show;
 mod state;
 mod top;
+mod trace;
 mod tune;
 
 use std::io::{self, Write as _};
@@ -49,6 +50,7 @@ enum Command {
     Remove(record::RemoveArgs),
     Drain(drain::DrainArgs),
     Explain(explain::ExplainArgs),
+    Trace(trace::TraceArgs),
     Stats(ask::StatsArgs),
     PingActive(state::PingActiveArgs),
     Hash(ask::HashArgs),
@@ -82,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Remove(args) => record::remove(&args),
         Command::Drain(args) => drain::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Stats(args) => ask::stats(&args),
         Command::PingActive(args) => state::ping_active(&args),
         Command::Hash(args) => ask::hash(&args),

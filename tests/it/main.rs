@@ -40,7 +40,7 @@ mod showcase;
 mod stacks;
 mod states;
 mod top;
+mod trace;
 mod tune;
-
 mod who_asked;
 mod workers;
