@@ -4,6 +4,7 @@
 //! the other half. Where the socket is, is asked of the flag, the configuration, or the places where a
 //! relay puts it by itself.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -63,6 +64,14 @@ impl RelaySocket {
         let reply = exchange(&mut stream, question.as_bytes())
             .map_err(|error| Trouble::one(format!("the relay at {}: {error}", path.display())))?;
         read_reply(&reply, &path)
+    }
+
+    /// Returns the arguments that select the same relay.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let pair = |flag: &str, path: &Option<PathBuf>| {
+            path.iter().flat_map(|path| [flag.into(), path.clone().into()]).collect::<Vec<_>>()
+        };
+        [pair("--control", &self.control), pair("--config", &self.config)].concat()
     }
 
     /// Where the socket may be, the likeliest first.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -64,6 +65,10 @@ impl Top {
         });
     }
 
+    fn count(&self, part: &str) -> usize {
+        self.seen().matches(part).count()
+    }
+
     fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("a terminal that reads");
     }
@@ -82,7 +87,7 @@ impl Top {
 #[test]
 fn what_is_there_is_shown_and_followed() {
     let mut ends = Ends::new();
-    let relay = Relay::with_list(&(ends.list() + "9 sip:127.0.0.9:5060\n")).start();
+    let mut relay = Relay::with_list(&(ends.list() + "9 sip:127.0.0.9:5060\n")).start();
     let mut top = Top::start(&relay);
     top.wait_seen("calls/s");
     top.wait_seen("127.0.0.9:5060");
@@ -98,7 +103,13 @@ fn what_is_there_is_shown_and_followed() {
     top.wait_seen("AX -> DX  disabled  by a command of ");
     top.press("qe");
     top.wait_seen("What would become of a new call now");
-    top.press("qq");
+    top.press("ql");
+    top.wait_seen("as they pass; Ctrl-C leads back");
+    relay.wait_log(0, &["trace"]);
+    let held = top.count("calls/s");
+    top.press("\u{3}");
+    wait::until("the screen again", || (top.count("calls/s") > held).then_some(()));
+    top.press("q");
     top.wait();
     relay.stop();
 }
@@ -114,6 +125,21 @@ fn it_outlives_its_relay_and_ends_by_a_signal() {
     let pid = fs::read_to_string(top.folder.path().join("pid")).unwrap();
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGTERM).unwrap();
     top.wait();
+}
+
+#[test]
+fn it_ends_when_its_terminal_is_gone() {
+    let ends = Ends::new();
+    let relay = Relay::with_list(&ends.list()).start();
+    let mut top = Top::start(&relay);
+    top.wait_seen("calls/s");
+    let pid = fs::read_to_string(top.folder.path().join("pid")).unwrap();
+    // The terminal goes with the program that made it.
+    top.process.signal(Signal::SIGKILL);
+    top.process.wait();
+    let place = format!("/proc/{}", pid.trim());
+    wait::until("its end", || (!Path::new(&place).exists()).then_some(()));
+    relay.stop();
 }
 
 #[test]

@@ -7,9 +7,8 @@ mod state;
 mod view;
 
 use std::io::{self, IsTerminal as _};
-use std::process::ExitCode;
+use std::process::{self, Command, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,8 @@ use crossbeam::channel::{self, Receiver, Sender};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::client::{RelaySocket, Trouble};
 use super::show::all;
@@ -70,14 +71,14 @@ fn ask_status(socket: &RelaySocket) -> Answer {
 
 /// Shows the screen until the operator has seen enough.
 fn watch(terminal: &mut DefaultTerminal, args: &TopArgs, first: Value) -> io::Result<()> {
-    let end = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&end))?;
-    }
+    end_by_signal()?;
+    // On our screen Ctrl-C is a key. It is a signal while the terminal is another program's, which
+    // ends by it; this one goes on.
+    signal_hook::flag::register(SIGINT, Arc::default())?;
     let answers = ask_on(args);
     let (mut kept, mut state) = (Answers::default(), State::default());
     take(&mut kept, &mut state, Ok(first));
-    while !end.load(Ordering::Relaxed) {
+    loop {
         terminal.draw(|frame| view::draw(frame, &state, show::has_colours()))?;
         if event::poll(LOOK_EVERY)? {
             let height = view::height(terminal.size()?.height);
@@ -86,6 +87,9 @@ fn watch(terminal: &mut DefaultTerminal, args: &TopArgs, first: Value) -> io::Re
                 Some(Wish::Quit) => break,
                 Some(Wish::History(row)) => state.page = Some(history(&args.socket, &row)),
                 Some(Wish::Explain) => state.page = Some(explanation(&args.socket)),
+                Some(Wish::Ladders(address)) => {
+                    state.trouble = ladders(terminal, &args.socket, &address)?;
+                }
                 None => {}
             }
         }
@@ -93,6 +97,18 @@ fn watch(terminal: &mut DefaultTerminal, args: &TopArgs, first: Value) -> io::Re
             take(&mut kept, &mut state, answer);
         }
     }
+    Ok(())
+}
+
+/// Ends the process by the signals that ask for it. This thread cannot: it may be held up in a read of a
+/// terminal that is gone.
+fn end_by_signal() -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    thread::spawn(move || {
+        signals.forever().next();
+        ratatui::restore();
+        process::exit(0);
+    });
     Ok(())
 }
 
@@ -126,6 +142,27 @@ fn ask_on(args: &TopArgs) -> Receiver<Answer> {
         }
     });
     answers
+}
+
+/// Leaves the screen to `strowger trace` until it ends. Returns what went wrong with it.
+fn ladders(
+    terminal: &mut DefaultTerminal,
+    socket: &RelaySocket,
+    address: &str,
+) -> io::Result<Option<String>> {
+    ratatui::restore();
+    println!("Calls of {address} as they pass; Ctrl-C leads back.\n");
+    let trace = std::env::current_exe().and_then(|program| {
+        let mut trace = Command::new(program);
+        trace.args(["trace", "--destination", address]).args(socket.arguments()).status()
+    });
+    *terminal = ratatui::try_init()?;
+    terminal.clear()?;
+    Ok(match trace {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("strowger trace ended with {status}")),
+        Err(error) => Some(format!("cannot run strowger trace: {error}")),
+    })
 }
 
 fn history(socket: &RelaySocket, row: &Row) -> Page {

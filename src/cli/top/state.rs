@@ -65,6 +65,8 @@ pub(super) enum Wish {
     History(Box<Row>),
     /// What would become of a new call.
     Explain,
+    /// The calls that pass at this address from now on.
+    Ladders(String),
 }
 
 impl Sort {
@@ -150,6 +152,10 @@ impl State {
             Key::Char('q') => return Some(Wish::Quit),
             Key::Char('h') | Key::Enter => return row().map(Wish::History),
             Key::Char('e') => return Some(Wish::Explain),
+            Key::Char('l') => {
+                let row = row().filter(|row| !row.address.is_empty());
+                return row.map(|row| Wish::Ladders(row.address));
+            }
             Key::Char('s') => self.sort = self.sort.next(),
             Key::Char('r') => self.is_reversed = !self.is_reversed,
             Key::Char('/') => self.is_typing = true,
@@ -209,6 +215,7 @@ fn help() -> Page {
         "Up, Down, PgUp, PgDn, Home, End   move",
         "Enter, h                          the last changes of state of the destination",
         "e                                 what would become of a new call, and why",
+        "l                                 its calls as ladders, as they pass",
         "s                                 sort by set, state, calls/s, failed, p99, heard",
         "r                                 reverse the order",
         "/                                 show only rows with a text; Esc shows all",
@@ -305,6 +312,9 @@ mod tests {
         let Some(Wish::History(row)) = state.press(Key::Enter, 9) else { panic!() };
         assert_eq!(row.address, "b");
         assert_eq!(state.press(Key::Char('e'), 9), Some(Wish::Explain));
+        assert_eq!(state.press(Key::Char('l'), 9), Some(Wish::Ladders("b".into())));
+        state.figures.as_mut().unwrap().rows[1].address.clear();
+        assert_eq!(state.press(Key::Char('l'), 9), None, "its name is not resolved");
         assert_eq!(state.press(Key::Char('q'), 9), Some(Wish::Quit));
         state.press(Key::Char('?'), 9);
         assert_eq!(state.press(Key::Interrupt, 9), Some(Wish::Quit));

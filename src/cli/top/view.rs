@@ -235,7 +235,7 @@ fn footer(state: &State, look: Look) -> Line<'static> {
         parts.push(Span::raw(format!("{more} more are not shown   ")));
     }
     parts.push(Span::styled(
-        "q quit  ? keys  Enter history  e explain  s sort  r reverse  / filter",
+        "q quit  ? keys  Enter history  e explain  l ladders  s sort  / filter",
         grey,
     ));
     Line::from(parts)
@@ -368,7 +368,7 @@ strowger 0.1.0  up 3 d 5 h  2 workers  udp:10.0.0.1:5060
 
 
 inactive (IP) since 2026-11-23 09:14:02 UTC: no answer to 17 requests from 4 sou
-q quit  ? keys  Enter history  e explain  s sort  r reverse  / filter";
+q quit  ? keys  Enter history  e explain  l ladders  s sort  / filter";
         let seen = screen(&state, 80, 10);
         assert_eq!(seen, wants, "\n{seen}");
     }
