@@ -569,6 +569,16 @@ const _: () = assert!(REPLY_BYTES_MAX >= SLOTS_MAX * 4_000);
 /// after the last INVITE was answered: a lost response or ACK is sent again after 500 ms (T1).
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Looks at the workers' progress in the time after which the watchdog restarts the relay. One look
+/// that comes late, or finds a worker between two batches, is no feed less than the watchdog wants.
+pub(crate) const WATCHDOG_LOOKS: u32 = 4;
+
+/// Notices for the service manager that wait while it does not read: reloads, which are far fewer.
+pub(crate) const NOTICES_MAX: usize = 64;
+
+/// How often the service manager hears of the destinations, if they have changed.
+pub(crate) const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Changes of state that wait for a program outside: all destinations of a large list at once, while
 /// the program is away for as long as it is tried again. Others are lost and counted.
 pub(crate) const EVENTS_QUEUED_MAX: usize = 10_000;

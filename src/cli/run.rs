@@ -9,7 +9,7 @@ use crossbeam::channel;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strowger::config::{Config, Flags};
-use strowger::control::{Asker, Options, Relay, ReloadHow};
+use strowger::control::{Asker, Options, Relay, ReloadHow, ServiceManager};
 use strowger::stats::Totals;
 use strowger::worker::Fault;
 use tracing::{info, warn};
@@ -59,6 +59,7 @@ fn run(flags: &Flags) -> Result<(), Vec<Box<dyn Display>>> {
     let options = Options {
         flags: Some(flags.clone()),
         fault: Fault::from_environment(),
+        service_manager: ServiceManager::from_environment(),
         ..Options::default()
     };
     let relay = Relay::start(&config, options).map_err(boxed)?;

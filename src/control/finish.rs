@@ -51,12 +51,14 @@ impl Relay {
         } else {
             "new requests are served meanwhile"
         };
-        if invites.ringing + invites.unanswered == 0 {
-            info!("ending: no INVITE waits for its final response; {new}");
+        let waits = if invites.ringing + invites.unanswered == 0 {
+            "no INVITE waits for its final response".into()
         } else {
             let (open, grace) = (open(invites), grace.as_secs());
-            info!("ending: waits for {open}, at most {grace} s (grace_s); {new}");
-        }
+            format!("waits for {open}, at most {grace} s (grace_s)")
+        };
+        info!("ending: {waits}; {new}");
+        self.inner.notices.stopping(format!("ending: {waits}"));
     }
 }
 

@@ -13,6 +13,7 @@ mod history;
 mod methods;
 mod metrics;
 mod reloads;
+mod service;
 mod snapshot;
 mod start;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use commands::{
 pub use error::Error;
 pub use explain::{Candidate, Explanation, Leaving, SourceIs, state_word};
 pub use reloads::PastReload;
+pub use service::ServiceManager;
 pub use start::check::check_destinations;
 pub use traces::{Traced, TracedMessage};
 
@@ -61,6 +63,7 @@ use events::Notifier;
 use hep::HepCounters;
 use history::{Cause, History};
 use reloads::Reloads;
+use service::Notices;
 use snapshot::change::Current;
 use snapshot::in_force::InForce;
 use snapshot::publisher::Publisher;
@@ -81,6 +84,8 @@ pub struct Options {
     pub fault: Option<Fault>,
     /// Called on each worker's own thread right before its first datagram, for tests.
     pub on_worker_start: Option<OnStart>,
+    /// Who hears when the relay is ready, reloads and ends, and restarts it if a worker is stuck.
+    pub service_manager: Option<ServiceManager>,
 }
 
 /// A running relay. Dropping it stops it at once.
@@ -138,6 +143,8 @@ struct Inner {
     hep: Arc<HepCounters>,
     /// Set if it started without the content of its source and has not read it since.
     is_stale: AtomicBool,
+    /// What the service manager should hear.
+    notices: Notices,
 }
 
 impl Relay {
@@ -231,6 +238,7 @@ impl Relay {
         let traces = Traces::new(capture, pool.wakers());
         let homer = config.hep.as_ref().map(|hep| traces.arm(hep::filter(hep))).transpose()?;
         let current = Current::new(first, publisher, pool.wakers());
+        let (notices, heard) = Notices::new(options.service_manager.is_some());
         let inner = Arc::new(Inner {
             shared,
             sockets,
@@ -255,6 +263,7 @@ impl Relay {
             traces,
             hep: Arc::new(HepCounters::new(homer)),
             is_stale: AtomicBool::new(stale.is_some()),
+            notices,
         });
         let (alive, gone) = channel::bounded(0);
         let keeper = threads::spawn_keeper(Arc::clone(&inner), gone.clone())?;
@@ -266,10 +275,13 @@ impl Relay {
         }
         names::spawn(Arc::downgrade(&inner), gone.clone())?;
         if stale.is_some() {
-            retry::spawn(Arc::downgrade(&inner), gone)?;
+            retry::spawn(Arc::downgrade(&inner), gone.clone())?;
         }
         let admin = admin.open(Commands::new(Arc::clone(&inner)), runtime.handle());
         let runtime = runtime.drive().map_err(thread_error("control-io"))?;
+        if let Some(manager) = &options.service_manager {
+            service::spawn(manager, heard, Arc::downgrade(&inner), pool.wakers(), gone)?;
+        }
         Ok(Self {
             inner,
             _pool: pool,

@@ -41,6 +41,7 @@ struct Counters {
     send_retried: Counter,
     send_failed: [Counter; SendFailure::COUNT],
     restarts: Counter,
+    rounds: Counter,
     reports_proven: Counter,
     reports_unproven: Counter,
     reports_other: Counter,
@@ -122,6 +123,16 @@ impl WorkerStats {
     /// Counts a recovery of the worker from a panic outside datagram handling.
     pub(crate) fn restarted(&self) {
         self.counters.restarts.add(1);
+    }
+
+    /// Counts a round of the worker's loop that has come to its end.
+    pub(crate) fn went_round(&self) {
+        self.counters.rounds.add(1);
+    }
+
+    /// Returns how often the worker has gone round its loop.
+    pub(crate) fn rounds(&self) -> u64 {
+        self.counters.rounds.get()
     }
 
     /// Records that the worker uses this snapshot from now on.

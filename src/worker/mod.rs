@@ -183,6 +183,7 @@ impl Worker {
                 }
             }
             self.expire();
+            self.stats().went_round();
         }
     }
 

@@ -36,6 +36,7 @@ mod networks;
 mod overload;
 mod reload;
 mod reload_storm;
+mod service;
 mod showcase;
 mod stacks;
 mod states;

@@ -318,10 +318,14 @@ impl Commands {
     /// # Errors
     /// Everything that is wrong; then nothing changes.
     pub fn reload(&self, how: ReloadHow) -> Result<Reloaded, Vec<Error>> {
+        if !how.dry_run {
+            self.inner.notices.reloading();
+        }
         let begin = Instant::now();
         let result = guarded("the reload", || self.inner.reload(how));
         if !how.dry_run {
             self.inner.tell(&self.asker, begin.elapsed(), &result);
+            self.inner.notices.reloaded();
         }
         result
     }
