@@ -6,7 +6,9 @@ mod client;
 mod demo;
 mod drain;
 mod explain;
+mod generate;
 mod import;
+mod init;
 mod list;
 mod record;
 mod reload;
@@ -40,6 +42,7 @@ enum Command {
     Run(run::Args),
     /// Say what is wrong with a configuration and its list, where, and what would be right
     Check(check::CheckArgs),
+    Init(init::InitArgs),
     /// Make a strowger.toml that does what a kamailio.cfg does, and say what could not be carried over
     Import(import::ImportArgs),
     List(list::ListArgs),
@@ -56,6 +59,8 @@ enum Command {
     Hash(ask::HashArgs),
     Oclist(ask::OclistArgs),
     Tune(tune::TuneArgs),
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
 
 /// Does what the command line says.
@@ -75,6 +80,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::main(&args),
         Command::Check(args) => check::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Import(args) => import::run(&args),
         Command::List(args) => list::run(&args),
         Command::Top(args) => top::run(&args),
@@ -90,5 +96,6 @@ pub(crate) fn main() -> ExitCode {
         Command::Hash(args) => ask::hash(&args),
         Command::Oclist(args) => ask::oclist(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Generate(args) => generate::run(&args),
     }
 }

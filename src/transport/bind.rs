@@ -299,7 +299,7 @@ fn expand(entry: &ListenConfig, local: &[IpAddr]) -> Vec<Plan> {
 
 /// Returns the addresses of this machine, in a fixed order. Link-local IPv6 addresses are left out:
 /// they are ambiguous without their interface, and a Via cannot contain one.
-fn local_addresses() -> io::Result<Vec<IpAddr>> {
+pub fn local_addresses() -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = nix::ifaddrs::getifaddrs()?
         .filter_map(|interface| {
             let address = interface.address?;

@@ -8,7 +8,7 @@ pub mod sys;
 mod time;
 
 pub(crate) use bind::planned;
-pub use bind::{BindError, Sockets};
+pub use bind::{BindError, Sockets, local_addresses};
 pub use steering::{Refusal, Spread};
 pub(crate) use time::monotonic;
 pub use time::monotonic_now;

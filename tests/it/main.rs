@@ -37,6 +37,7 @@ mod overload;
 mod reload;
 mod reload_storm;
 mod service;
+mod shipped;
 mod showcase;
 mod stacks;
 mod states;

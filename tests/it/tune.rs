@@ -443,7 +443,10 @@ fn systemd_understands_the_unit_and_its_drop_in() {
         fs::create_dir_all(&directory).expect("a writable folder");
         fs::write(directory.join("cores.conf"), drop_in).expect("a writable folder");
         let mut command = Command::new("systemd-analyze");
-        let said = command.args(["verify", "--man=no"]).arg(folder.path().join("strowger.service")).output();
+        let said = command
+            .args(["verify", "--man=no"])
+            .arg(folder.path().join("strowger.service"))
+            .output();
         let said = said.expect("systemd is installed");
         (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
     };
