@@ -29,8 +29,10 @@ impl Fault {
     /// Panics, or never returns, if the datagram contains the text.
     pub(crate) fn check(&self, datagram: &[u8]) {
         if self.text.find(datagram).is_some() {
-            while self.is_stuck {
-                thread::park();
+            if self.is_stuck {
+                loop {
+                    thread::park();
+                }
             }
             panic!("the fault point was hit");
         }

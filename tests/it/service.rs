@@ -23,7 +23,7 @@ impl Manager {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Self { socket, folder }
     }
 
