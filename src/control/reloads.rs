@@ -68,7 +68,9 @@ impl Reloads {
             Err(errors) => (None, Vec::new(), errors.iter().map(ToString::to_string).collect()),
         };
         says.truncate(RELOAD_LINES_MAX);
-        says.iter_mut().for_each(|text| *text = short(text));
+        for text in &mut says {
+            *text = short(text);
+        }
         let time = SystemTime::now();
         let mut kept = self.lock();
         if kept.len() == RELOADS_KEPT_MAX {

@@ -329,7 +329,7 @@ impl Worker {
     /// arc-swap gives every thread its own node at the first load that its cache cannot answer.
     /// Otherwise that would be the first reload.
     pub(crate) fn warm_up(&mut self) {
-        self.stats().runs_as(nix::unistd::gettid().as_raw() as u64);
+        self.stats().runs_as(nix::unistd::gettid().as_raw().unsigned_abs().into());
         drop(self.supplies.snapshot.load_full());
         self.take_snapshot();
     }

@@ -309,7 +309,7 @@ mod tests {
     fn state() -> State {
         let head = Head {
             version: "0.1.0".into(),
-            uptime: Duration::from_secs(3 * 86_400 + 5 * 3_600),
+            uptime: Duration::from_hours(77),
             listeners: vec!["udp:10.0.0.1:5060".into()],
             workers: 2,
             is_source_read: true,

@@ -48,7 +48,7 @@ pub(in crate::control) fn say_stale(stale: &Stale) {
 /// Returns the same as an event.
 pub(in crate::control) fn stale_event(stale: &Stale) -> Value {
     let why = stale.why.iter().map(ToString::to_string);
-    source_trouble(why.chain([stale.instead.to_string()]))
+    source_trouble(why.chain([stale.instead.clone()]))
 }
 
 /// If the source is a database, saves the destinations in force for a start without it.
