@@ -859,3 +859,13 @@ pub(crate) const TRACE_CANDIDATES_MAX: usize = 8;
 
 /// Messages that are sent to Homer together: at most 2 MiB.
 pub(crate) const HEP_BATCH_MAX: usize = 256;
+
+/// Destinations of each set that the status page shows, those first that get no calls.
+pub(crate) const STATUS_DESTINATIONS_MAX: usize = 200;
+
+/// The same of all sets together: 2 MB of JSON each second, for all pages that are open.
+pub(crate) const STATUS_DESTINATIONS_IN_ALL_MAX: usize = 2_000;
+
+/// Status pages that are open at the same time, half of the connections of a control socket: the
+/// others stay free for commands and metrics.
+pub(crate) const STATUS_STREAMS_MAX: usize = CONTROL_CONNECTIONS_MAX / 2;

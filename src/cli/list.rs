@@ -1,11 +1,13 @@
 //! `strowger list`: the destinations in force.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::client::{RelaySocket, Trouble};
 use super::show::{self, all, cell, field};
+use super::watch;
 
 /// Show the destinations of the running relay, with the state of each
 #[derive(clap::Args, Clone, Debug)]
@@ -25,12 +27,25 @@ pub(crate) struct ListArgs {
     /// Show the last changes of state and their reasons instead
     #[arg(long)]
     history: bool,
-    /// Answer as JSON
+    /// Show what each destination got, answered and failed, again and again until Ctrl-C
+    #[arg(long, conflicts_with = "history")]
+    watch: bool,
+    /// How often, with --watch
+    #[arg(long, value_name = "TIME", default_value = "1s", requires = "watch", value_parser = watch::interval)]
+    interval: Duration,
+    /// Answer as JSON; with --watch a line each time
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &ListArgs) -> ExitCode {
+    let pick = |listing| match args.set {
+        Some(wanted) => only(wanted, listing),
+        None => Ok(listing),
+    };
+    if args.watch {
+        return watch::run(&args.socket, args.json, args.interval, pick);
+    }
     if args.history {
         let mut reply = args.socket.ask("strowger.history", &json!({}));
         if let (Some(wanted), Ok(history)) = (args.set, &mut reply)
@@ -40,11 +55,7 @@ pub(crate) fn run(args: &ListArgs) -> ExitCode {
         }
         return show::reply(reply, args.json, changes);
     }
-    let reply = args.socket.ask("strowger.list", &json!({}));
-    let reply = reply.and_then(|listing| match args.set {
-        Some(wanted) => only(wanted, listing),
-        None => Ok(listing),
-    });
+    let reply = args.socket.ask("strowger.list", &json!({})).and_then(pick);
     show::reply(reply, args.json, text)
 }
 

@@ -18,6 +18,7 @@ mod state;
 mod top;
 mod trace;
 mod tune;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ mod hep;
 mod history;
 mod methods;
 mod metrics;
+mod page;
 mod reloads;
 mod service;
 mod snapshot;

@@ -215,7 +215,10 @@ fn rubbish_halves_and_giants_at_the_sockets() {
     assert!(tools.post(json, "rubbish").contains(NO_JSON));
     let host = tools.http();
     for (text, says) in [
-        (format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"), "HTTP/1.1 405 "),
+        (
+            format!("GET /other HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+            "HTTP/1.1 405 ",
+        ),
         ("POST / HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n".into(), "HTTP/1.1 403 "),
         ("rubbish\r\n\r\n".into(), "HTTP/1.1 400 "),
         (

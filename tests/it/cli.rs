@@ -233,3 +233,28 @@ fn the_configuration_and_the_state_directory_say_where_the_relay_is() {
     let said = cli::start_alone(&["list"], None, state.parent()).wait().well();
     assert_eq!(said.lines().count(), 4, "{said}");
 }
+
+#[test]
+fn list_watches_until_it_is_ended() {
+    let relay = relay();
+    let watch = |more: &[&str]| {
+        cli::start(&relay, &[&["list", "--watch", "--interval", "100ms"], more].concat(), None)
+    };
+    let mut table = watch(&["--set", "1"]);
+    table.wait_says("sip:127.0.0.1:5072  disabled (DX)");
+    ask(&relay, &["set-state", "active", "1", "sip:127.0.0.1:5072"]).well();
+    table.wait_says("sip:127.0.0.1:5072  active (AX)");
+    let mut lines = watch(&["--json"]);
+    lines.wait_says("]}\n{");
+    lines.signal(nix::sys::signal::Signal::SIGINT);
+    let said = lines.wait();
+    let first = said.out.lines().next().expect("a line");
+    let status: serde_json::Value = serde_json::from_str(first).expect("JSON");
+    assert_eq!(status["sets"][1]["destinations"][0]["uri"], "sip:127.0.0.1:5073");
+    let told = ask(&relay, &["list", "--watch", "--set", "9"]).refused();
+    assert!(told.contains("there is no set 9: the sets are 1, 2"), "{told}");
+    relay.stop();
+    let said = table.wait();
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(!said.out.contains("5073") && !said.out.contains('\u{1b}'), "{}", said.out);
+}

@@ -34,6 +34,7 @@ mod name_servers;
 mod names;
 mod networks;
 mod overload;
+mod page;
 mod reload;
 mod reload_storm;
 mod service;

@@ -40,6 +40,11 @@ impl Handler {
         Self { commands: self.commands.asked_by(asker), running: Arc::clone(&self.running) }
     }
 
+    /// Returns what it runs.
+    pub(super) fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
     /// Runs a command. If it takes too long, the client gets an error and the command continues.
     pub(super) async fn answer(&self, request: Request) -> Answer {
         let Some(permit) = self.permit() else {

@@ -1,4 +1,5 @@
-//! HTTP on a loopback address: JSON-RPC by a POST to any path, and `/metrics` by a GET.
+//! HTTP on a loopback address: JSON-RPC by a POST to any path; the status page, the status and
+//! `/metrics` by a GET.
 //!
 //! Any local process that may open a connection may command the relay. A web page in a local
 //! browser could do so too, so requests are checked: without permission a page can neither send
@@ -9,6 +10,8 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use futures_util::StreamExt as _;
@@ -33,8 +36,10 @@ use super::handler::{Handler, busy};
 use crate::config::Problem;
 use crate::control::asker::Asker;
 use crate::control::metrics::Asked;
+use crate::control::page::{self, Feed};
 use crate::limits;
 use crate::rpc::json::{self, Style};
+use crate::rpc::{Params, Request, Value};
 
 /// The listener, bound but not served yet.
 #[derive(Debug)]
@@ -60,7 +65,9 @@ impl Http {
     }
 
     pub(super) async fn serve(self, handler: Handler) {
-        let router = Router::new().fallback(answer).with_state(handler);
+        let feed = Feed::new();
+        tokio::spawn(feed.clone().run(handler.commands().clone()));
+        let router = Router::new().fallback(answer).with_state((handler, feed));
         let listener = Bounded { listener: self.listener, slots: Slots::new("http") };
         // Never returns: our listener reports no errors.
         let _ = axum::serve(listener, router.into_make_service_with_connect_info::<From>()).await;
@@ -68,21 +75,31 @@ impl Http {
 }
 
 async fn answer(
-    State(handler): State<Handler>,
+    State((handler, feed)): State<(Handler, Feed)>,
     ConnectInfo(from): ConnectInfo<From>,
-    method: axum::http::Method,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let is_metrics = method == axum::http::Method::GET && uri.path() == "/metrics";
-    let judged = judge_origin(&headers)
-        .and_then(|()| if is_metrics { Ok(()) } else { judge_request(&method, &headers) });
+    let asked = Shown::of(&method, uri.path());
+    let judged = judge_origin(&headers).and_then(|()| match asked {
+        Some(_) => judge_site(&headers),
+        None => judge_request(&method, &headers),
+    });
     if let Err((status, why)) = judged {
         return (status, format!("{why}\n")).into_response();
     }
-    if is_metrics {
-        return metrics(&handler, &uri, &headers);
+    match asked {
+        Some(Shown::Metrics) => return metrics(&handler, &uri, &headers),
+        Some(Shown::Page) => return page::page(),
+        Some(Shown::Status) => return status(&handler).await,
+        Some(Shown::Events) => {
+            let answer = page::events(&feed);
+            from.is_stream.store(answer.status().is_success(), Ordering::Relaxed);
+            return answer;
+        }
+        None => {}
     }
     let body = to_bytes(body, limits::STREAM_REQUEST_BYTES_MAX);
     let body = match timeout(Duration::from_secs(limits::HALF_REQUEST_S), body).await {
@@ -90,9 +107,45 @@ async fn answer(
         Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "it is too long\n").into_response(),
         Err(_) => return (StatusCode::REQUEST_TIMEOUT, "it is incomplete\n").into_response(),
     };
-    let handler = handler.asked_by(Asker::Http(from.0));
+    let handler = handler.asked_by(Asker::Http(from.address));
     let (text, _) = handler.answer_json(json::request(&body), Style::Compact).await;
     ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// What a GET asks for.
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    Page,
+    Status,
+    Events,
+    Metrics,
+}
+
+impl Shown {
+    fn of(method: &Method, path: &str) -> Option<Self> {
+        match (method, path) {
+            (&Method::GET | &Method::HEAD, "/") => Some(Self::Page),
+            (&Method::GET | &Method::HEAD, "/status") => Some(Self::Status),
+            (&Method::GET, "/status/events") => Some(Self::Events),
+            (&Method::GET, "/metrics") => Some(Self::Metrics),
+            _ => None,
+        }
+    }
+}
+
+/// Answers a request for the status.
+async fn status(handler: &Handler) -> Response {
+    let max = [limits::STATUS_DESTINATIONS_MAX, limits::STATUS_DESTINATIONS_IN_ALL_MAX];
+    let params = Params::Positional(max.map(Value::from).into());
+    let method = "strowger.status".into();
+    let request = Request { method, params, id: None, reply_name: None };
+    match handler.answer(request).await {
+        Ok(status) => page::status(format!("{}\n", json::line(&status))),
+        Err(fault) => {
+            let why = format!("{}: {}\n", fault.message, fault.reasons.join(", "));
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
+    }
 }
 
 /// Answers a request for the metrics, piece by piece.
@@ -123,13 +176,22 @@ fn judge_origin(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
     Ok(())
 }
 
+/// Refuses what a page of another site made a browser load: it learns nothing from that, but it could
+/// open one stream after the other. Links to us may be anywhere. Programs send no such fields.
+fn judge_site(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let site = text("sec-fetch-site");
+    let is_link = text("sec-fetch-dest") == Some("document");
+    if site.is_none_or(|site| ["same-origin", "none"].contains(&site)) || is_link {
+        return Ok(());
+    }
+    Err((StatusCode::FORBIDDEN, "a page of another site asks for it"))
+}
+
 /// Refuses what is no JSON-RPC request, and what a page could have made a browser send without asking.
-fn judge_request(
-    method: &axum::http::Method,
-    headers: &HeaderMap,
-) -> Result<(), (StatusCode, &'static str)> {
-    if method != axum::http::Method::POST {
-        let why = "send a JSON-RPC request by POST, or GET /metrics";
+fn judge_request(method: &Method, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    if method != Method::POST {
+        let why = "send a JSON-RPC request by POST, or GET / /status /status/events /metrics";
         return Err((StatusCode::METHOD_NOT_ALLOWED, why));
     }
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
@@ -152,13 +214,16 @@ fn is_loopback(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Where a connection comes from.
-#[derive(Clone, Copy, Debug)]
-struct From(SocketAddr);
+/// Where a connection comes from, and what it is used for.
+#[derive(Clone, Debug)]
+struct From {
+    address: SocketAddr,
+    is_stream: Arc<AtomicBool>,
+}
 
 impl Connected<IncomingStream<'_, Bounded>> for From {
     fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self(*stream.remote_addr())
+        Self { address: *stream.remote_addr(), is_stream: Arc::clone(&stream.io().is_stream) }
     }
 }
 
@@ -177,7 +242,8 @@ impl Listener for Bounded {
             match self.listener.accept().await {
                 Ok((stream, from)) => {
                     let Some(permit) = self.slots.take() else { continue };
-                    return (Timed::new(stream, permit), from);
+                    let idle = Duration::from_secs(limits::CONTROL_IDLE_S);
+                    return (Timed::new(stream, permit, idle), from);
                 }
                 Err(error) => self.slots.failed(&error).await,
             }
@@ -195,13 +261,16 @@ struct Timed {
     /// When it is closed unless data moves, and when it is closed in any case.
     end: Pin<Box<Sleep>>,
     last: Instant,
+    /// It carries events, for as long as they are read.
+    is_stream: Arc<AtomicBool>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Timed {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit) -> Self {
-        let last = Instant::now() + Duration::from_secs(limits::CONTROL_IDLE_S);
-        Self { stream, end: Box::pin(sleep(PATIENCE)), last, _permit: permit }
+    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, idle: Duration) -> Self {
+        let end = Box::pin(sleep(PATIENCE));
+        let last = Instant::now() + idle;
+        Self { stream, end, last, is_stream: Arc::default(), _permit: permit }
     }
 
     /// Returns the result of the connection, or an error if the time is over.
@@ -211,8 +280,10 @@ impl Timed {
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            let end = self.last.min(Instant::now() + PATIENCE);
-            self.end.as_mut().reset(end);
+            let end = Instant::now() + PATIENCE;
+            // Relaxed: it is set by the task that runs the connection, or before an event is written.
+            let is_stream = self.is_stream.load(Ordering::Relaxed);
+            self.end.as_mut().reset(if is_stream { end } else { end.min(self.last) });
             return polled;
         }
         match self.end.as_mut().poll(context) {
@@ -258,7 +329,79 @@ const PATIENCE: Duration =
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    #[test]
+    fn what_a_get_asks_for() {
+        for (method, path, wants) in [
+            ("GET", "/", "Some(Page)"),
+            ("HEAD", "/", "Some(Page)"),
+            ("GET", "/status", "Some(Status)"),
+            ("HEAD", "/status", "Some(Status)"),
+            ("GET", "/status/events", "Some(Events)"),
+            ("HEAD", "/status/events", "None"),
+            ("GET", "/metrics", "Some(Metrics)"),
+            ("POST", "/", "None"),
+            ("PUT", "/status", "None"),
+            ("DELETE", "/status/events", "None"),
+            ("GET", "/index.html", "None"),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(format!("{:?}", Shown::of(&method, path)), wants, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_get_nothing() {
+        for (site, to, wants) in [
+            (None, None, None),
+            (Some("none"), Some("document"), None),
+            (Some("same-origin"), Some("empty"), None),
+            (Some("cross-site"), Some("document"), None),
+            (Some("cross-site"), Some("empty"), Some(403)),
+            (Some("cross-site"), Some("iframe"), Some(403)),
+            (Some("same-site"), Some("image"), Some(403)),
+            (Some("cross-site"), None, Some(403)),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("sec-fetch-site", site), ("sec-fetch-dest", to)] {
+                value.map(|value| headers.insert(name, value.parse().unwrap()));
+            }
+            let judged = judge_site(&headers).err().map(|(status, _)| status.as_u16());
+            assert_eq!(judged, wants, "{site:?} {to:?}");
+        }
+    }
+
+    /// A stream of events outlives the time after which any other connection is closed.
+    #[test]
+    fn a_stream_goes_on_while_it_is_read() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let slots = Slots::new("test");
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut ends = Vec::new();
+            for _ in 0..2 {
+                let far = TcpStream::connect(address).await.unwrap();
+                let (near, _) = listener.accept().await.unwrap();
+                let idle = Duration::from_millis(200);
+                ends.push((Timed::new(near, slots.take().unwrap(), idle), far));
+            }
+            ends[0].0.is_stream.store(true, Ordering::Relaxed);
+            // Reads nothing from one of them, after a byte was written to it.
+            let mut read = async |at: usize| {
+                let (near, _) = &mut ends[at];
+                let mut buffer = [0];
+                near.write_all(b"x").await.unwrap();
+                timeout(Duration::from_secs(1), near.read(&mut buffer)).await
+            };
+            // The second is closed, and the first, which is older, is not.
+            assert!(matches!(read(1).await, Ok(Err(_))));
+            assert!(read(0).await.is_err());
+        });
+    }
 
     #[test]
     fn who_is_heard() {
@@ -267,7 +410,7 @@ mod tests {
             for (name, value) in rows {
                 headers.insert(*name, value.parse().unwrap());
             }
-            let method = axum::http::Method::from_bytes(method.as_bytes()).unwrap();
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
             let judged = judge_origin(&headers).and_then(|()| judge_request(&method, &headers));
             judged.err().map(|(status, _)| status.as_u16())
         };

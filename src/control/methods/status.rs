@@ -15,16 +15,18 @@ use crate::destination::Flags;
 use crate::rpc::{Answer, Value};
 use crate::stats::{BOUNDS_MS, SlotAnswers, SlotTraffic, Times};
 
-/// `{max}`: of each set at most that many destinations, those first that get no calls.
+/// `{max, max_in_all}`: of each set at most that many destinations, those first that get no calls;
+/// fewer of each if there are many sets.
 pub(super) fn status(call: &Call<'_>) -> Answer {
-    let max = call.number(0, "max").unwrap_or(usize::MAX);
-    Ok(of(call.commands, max))
+    let number = |at, name| call.number(at, name).unwrap_or(usize::MAX);
+    Ok(of(call.commands, number(0, "max"), number(1, "max_in_all")))
 }
 
 /// Returns the status of a relay.
-pub(in crate::control) fn of(commands: &Commands, max: usize) -> Value {
+pub(in crate::control) fn of(commands: &Commands, max: usize, max_in_all: usize) -> Value {
     let inner = commands.inner();
     let listing = commands.list();
+    let max = max.min(max_in_all / listing.sets.len().max(1));
     let listeners = inner.shared.listeners.iter();
     let listeners = listeners.map(|(_, listener)| format!("udp:{}", listener.local)).collect();
     let totals = commands.totals();
@@ -180,7 +182,7 @@ mod tests {
                 }),
             );
         }
-        let status = of(&commands, usize::MAX);
+        let status = of(&commands, usize::MAX, usize::MAX);
         let int = |of: &Value, name: &str| of.get(name).and_then(Value::int);
         assert_eq!(int(&status, "workers"), Some(1));
         assert_eq!(status.get("source_read"), Some(&Value::Bool(true)));
@@ -211,7 +213,7 @@ mod tests {
         assert_eq!(reloads[0].get("by"), Some(&Value::from("a command at the FIFO")));
         let text = "0 added, 0 removed, 0 changed";
         assert_eq!(reloads[0].get("changed"), Some(&Value::from(text)));
-        let short = of(&commands, 2);
+        let short = of(&commands, 9, 2);
         let Some(Value::Array(sets)) = short.get("sets") else { panic!() };
         assert_eq!(texts_of(&sets[0], "destinations"), wants[..2]);
         assert_eq!(int(&sets[0], "count"), Some(3));
@@ -222,7 +224,7 @@ mod tests {
     fn when_it_was_heard() {
         let running = Running::with("1 sip:192.0.2.1\n");
         let figure = |name: &str| {
-            let Value::Struct(status) = of(&running.commands(), 9) else { panic!() };
+            let Value::Struct(status) = of(&running.commands(), 9, 9) else { panic!() };
             let sets = status.into_iter().find(|(name, _)| name == "sets").unwrap().1;
             let Value::Array(sets) = sets else { panic!() };
             let Some(Value::Array(all)) = sets[0].get("destinations") else { panic!() };

@@ -1,6 +1,7 @@
 //! What the tests are built from: the relay's own binary, SIPp, addresses that nothing else uses,
 //! and network namespaces. Everything started here is ended here, by its process id.
 
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod cli;
 pub(crate) mod database;
