@@ -22,7 +22,7 @@
 //! | [`worker`] | how does it get through: one thread per core |
 //! | [`rpc`] | what do operators' tools send and receive |
 //! | [`source`], [`resolve`], [`control`] | where do destinations and their addresses come from; start, reload, shutdown |
-//! | [`tune`] | what should this machine be set to
+//! | [`tune`] | what should this machine be set to |
 //! | [`import`] | what does Kamailio's configuration file say |
 //! | [`demo`] | how does all of it look at work |
 //!

@@ -11,7 +11,7 @@ use super::show::{self, count, field};
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 STATE is active, trying, inactive or disabled, or Kamailio's letters for them, such as a, ap or dx:
-a second letter p asks for pings, x for none. This version pings nothing: the letter is only kept.
+a second letter p asks for probes, x for none. In words, probing stays as it is.
 
 Examples:
   strowger set-state disabled 1 sip:192.0.2.10:5060
@@ -66,7 +66,7 @@ fn read_state(text: &str) -> Result<(&'static str, Option<bool>), String> {
     Err("write active, trying, inactive or disabled, or letters such as ap".into())
 }
 
-/// Show or set the switch for pings; this version pings nothing
+/// Stop all probes of the running relay, or send them again
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Example:
@@ -91,7 +91,10 @@ pub(crate) fn ping_active(args: &PingActiveArgs) -> ExitCode {
             Some(_) => format!("{} (was {old})", word(field(reply, "NewPingState"))),
             None => old.into(),
         };
-        format!("{now}\nThe switch is only kept: this version pings nothing.")
+        if now.starts_with("off") {
+            return format!("{now}\nNo destination is probed until strowger ping-active on.");
+        }
+        now
     })
 }
 

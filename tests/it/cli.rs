@@ -173,11 +173,11 @@ fn counters_hash_pings_and_overload() {
     let slot = ask(&relay, &["hash", "8", "alice", "example.com"]).well();
     assert!(slot.starts_with("slot ") && slot.contains(" of 8, hash "), "{slot}");
     assert_eq!(ask(&relay, &["hash", "8", "alice", "example.com"]).well(), slot);
-    let says =
-        |state: &str| format!("{state}\nThe switch is only kept: this version pings nothing.\n");
-    assert_eq!(ask(&relay, &["ping-active"]).well(), says("on"));
-    assert_eq!(ask(&relay, &["ping-active", "off"]).well(), says("off (was on)"));
-    assert_eq!(ask(&relay, &["ping-active"]).well(), says("off"));
+    let off = "No destination is probed until strowger ping-active on.";
+    assert_eq!(ask(&relay, &["ping-active"]).well(), "on\n");
+    assert_eq!(ask(&relay, &["ping-active", "off"]).well(), format!("off (was on)\n{off}\n"));
+    assert_eq!(ask(&relay, &["ping-active"]).well(), format!("off\n{off}\n"));
+    assert_eq!(ask(&relay, &["ping-active", "on"]).well(), "on (was off)\n");
     let said = ask(&relay, &["oclist", "1"]).well();
     assert!(said.contains(" ocrate ") && said.contains(" AX "), "{said}");
     let told = ask(&relay, &["oclist", "9"]).refused();
