@@ -14,6 +14,11 @@ use crate::health::Caller;
 /// What no page may take for markup: it would change the title.
 const HOSTILE: &str = "<img/src=x/onerror=document.title=1>";
 
+/// Only HTTP is where the tools look for it: the command line finds the relay by itself.
+fn config(tools: &Tools) -> String {
+    format!("[control]\nhttp = \"{}\"\n", tools.http())
+}
+
 fn open(browser: &Browser, tools: &Tools) {
     browser.open(&format!("http://{}/", tools.http()));
     wait::until("a status on the page", || (browser.text("#link") == "live").then_some(()));
@@ -46,7 +51,7 @@ fn the_page_shows_what_happens() {
         "1 sip:{} 0 0 duid={HOSTILE};note=one\n1 sip:{}\n2 sip:192.0.2.1 4\n2 sip:gone.invalid\n",
         good.address, busy.address
     );
-    let relay = Relay::with_list(&list).config(&tools.config()).start();
+    let relay = Relay::with_list(&list).config(&config(&tools)).start();
     let browser = Browser::start();
     open(&browser, &tools);
     let facts = browser.text("#facts");
@@ -72,7 +77,10 @@ fn the_page_shows_what_happens() {
         assert_ne!(row["Calls/s"], "0", "{row}");
         assert!(row["First"].as_str().unwrap().starts_with("≤ "), "{row}");
         assert!(row["Heard"].as_str().unwrap().ends_with(" ago"), "{row}");
-        assert!(row["Why"].as_str().unwrap().starts_with("loaded at the start"), "{row}");
+        assert!(
+            row["Why, and since when"].as_str().unwrap().starts_with("loaded at the start"),
+            "{row}"
+        );
     }
     assert!(shown[0]["Destination"].as_str().unwrap().contains(HOSTILE), "{}", shown[0]);
 
@@ -127,7 +135,7 @@ fn the_page_shows_what_happens() {
 #[test]
 fn the_page_says_when_the_relay_is_gone_and_goes_on_with_the_next() {
     let (tools, ends) = (Tools::new(), Ends::new());
-    let start = || Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let start = || Relay::with_list(&ends.list()).config(&config(&tools)).start();
     let relay = start();
     let browser = Browser::start();
     open(&browser, &tools);
@@ -150,7 +158,7 @@ fn the_page_by_keyboard_on_a_phone_and_in_the_dark() {
     let far: String = (0..210).map(|n| format!("2 sip:192.0.2.{n}:{}\n", 6000 + n)).collect();
     let name = "a-host-name-that-is-very-long.in-a-zone-with-a-long-name.example.invalid";
     let list = format!("1 sip:{}\n1 sip:{name} 4\n{far}", server.address);
-    let relay = Relay::with_list(&list).unwatched().config(&tools.config()).start();
+    let relay = Relay::with_list(&list).unwatched().config(&config(&tools)).start();
     let mut caller = Caller::new(&relay);
     assert_eq!(caller.call(), 200);
     let browser = Browser::start();
@@ -227,7 +235,7 @@ fn get(tools: &Tools, method: &str, path: &str, fields: &str) -> (String, String
 #[test]
 fn what_its_urls_answer_and_whom_they_refuse() {
     let (tools, ends) = (Tools::new(), Ends::new());
-    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let relay = Relay::with_list(&ends.list()).config(&config(&tools)).start();
     let (head, page) = get(&tools, "GET", "/", "");
     assert!(head.starts_with("HTTP/1.0 200") && page.ends_with("</html>\n"), "{head}");
     for wants in ["content-security-policy: default-src 'none'; ", "cache-control: no-store"] {
@@ -287,7 +295,7 @@ fn events(stream: &mut TcpStream, count: usize) -> Vec<String> {
 #[test]
 fn all_listeners_get_one_status_and_not_too_many_listen() {
     let (tools, ends) = (Tools::new(), Ends::new());
-    let relay = Relay::with_list(&ends.list()).config(&tools.config()).start();
+    let relay = Relay::with_list(&ends.list()).config(&config(&tools)).start();
     let listen = || {
         let mut stream = TcpStream::connect(tools.http()).expect("a control socket");
         let get = format!("GET /status/events HTTP/1.0\r\nHost: {}\r\n\r\n", tools.http());

@@ -82,7 +82,7 @@ async fn answer(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let asked = Shown::of(&method, uri.path());
+    let asked = Get::of(&method, uri.path());
     let judged = judge_origin(&headers).and_then(|()| match asked {
         Some(_) => judge_site(&headers),
         None => judge_request(&method, &headers),
@@ -91,10 +91,10 @@ async fn answer(
         return (status, format!("{why}\n")).into_response();
     }
     match asked {
-        Some(Shown::Metrics) => return metrics(&handler, &uri, &headers),
-        Some(Shown::Page) => return page::page(),
-        Some(Shown::Status) => return status(&handler).await,
-        Some(Shown::Events) => {
+        Some(Get::Metrics) => return metrics(&handler, &uri, &headers),
+        Some(Get::Page) => return page::page(),
+        Some(Get::Status) => return status(&handler).await,
+        Some(Get::Events) => {
             let answer = page::events(&feed);
             from.is_stream.store(answer.status().is_success(), Ordering::Relaxed);
             return answer;
@@ -114,14 +114,14 @@ async fn answer(
 
 /// What a GET asks for.
 #[derive(Clone, Copy, Debug)]
-enum Shown {
+enum Get {
     Page,
     Status,
     Events,
     Metrics,
 }
 
-impl Shown {
+impl Get {
     fn of(method: &Method, path: &str) -> Option<Self> {
         match (method, path) {
             (&Method::GET | &Method::HEAD, "/") => Some(Self::Page),
@@ -349,7 +349,7 @@ mod tests {
             ("GET", "/index.html", "None"),
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            assert_eq!(format!("{:?}", Shown::of(&method, path)), wants, "{method} {path}");
+            assert_eq!(format!("{:?}", Get::of(&method, path)), wants, "{method} {path}");
         }
     }
 
