@@ -42,10 +42,13 @@ pub(crate) struct OclistArgs {
     set: u32,
     #[command(flatten)]
     socket: RelaySocket,
+    /// Answer as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn oclist(args: &OclistArgs) -> ExitCode {
-    show::reply(args.socket.ask("dispatcher.oclist", &json!([args.set])), false, |reply| {
+    show::reply(args.socket.ask("dispatcher.oclist", &json!([args.set])), args.json, |reply| {
         let rows = reply.as_array().map_or(&[][..], Vec::as_slice);
         let Some(names) = rows.first().and_then(Value::as_object) else {
             return format!("set {} has no destinations", args.set);

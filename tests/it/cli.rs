@@ -180,6 +180,8 @@ fn counters_hash_pings_and_overload() {
     assert_eq!(ask(&relay, &["ping-active", "on"]).well(), "on (was off)\n");
     let said = ask(&relay, &["oclist", "1"]).well();
     assert!(said.contains(" ocrate ") && said.contains(" AX "), "{said}");
+    let json = ask(&relay, &["oclist", "1", "--json"]).json();
+    assert_eq!(json[0]["flags"], "AX", "{json}");
     let told = ask(&relay, &["oclist", "9"]).refused();
     assert!(told.contains("Not Found"), "{told}");
     relay.stop().assert(&[("received", 3)]);
