@@ -11,7 +11,7 @@ use super::assembler::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use super::assembler::When::{Equal, Greater, GreaterOrEqual, Less, NotEqual};
 use super::assembler::Width::{Bits8, Bits32, Bits64};
 use super::assembler::{Assembler, Label};
-use crate::owners::{HASHED_BYTES, Key, LAST_BLANK, Owners};
+use crate::owners::{HASHED_BYTES, Key, LAST_BLANK, MIX, Owners};
 
 /// Bytes at the start of a datagram in which the line with the Call-ID must begin; a power of two.
 ///
@@ -304,6 +304,11 @@ fn hash(a: &mut Assembler, key: &Key) {
         a.jump_if(R2, NotEqual, 0, done);
     }
     a.place(done);
+    a.compute(R0, Move, R8);
+    a.compute(R0, ShiftRight, 32);
+    a.compute(R8, Xor, R0);
+    a.constant(R9, MIX);
+    a.compute(R8, Multiply, R9);
 }
 
 /// Selects the socket whose position among all sockets matches the hash's position among all

@@ -6,7 +6,7 @@ mod machine;
 use proptest::prelude::*;
 
 use super::program::{LINES_MAX, SEARCHED_BYTES};
-use crate::owners::{HASHED_BYTES, Owners};
+use crate::owners::{HASHED_BYTES, MIX, Owners};
 use machine::Machine;
 
 const WORKERS: usize = 5;
@@ -45,7 +45,8 @@ fn worker_of(call_id: &[u8], owners: &Owners) -> u32 {
         .map(|word| u64::from(u32::from_le_bytes(word.try_into().unwrap())))
         .zip(key.factors)
         .fold(key.start, |sum, (word, factor)| sum.wrapping_add(word.wrapping_mul(factor)));
-    (((hash >> 32) * u64::from(*workers)) >> 32) as u32
+    let hash = (hash ^ hash >> 32).wrapping_mul(MIX) >> 32;
+    ((hash * u64::from(*workers)) >> 32) as u32
 }
 
 fn agree(datagram: &[u8]) {
