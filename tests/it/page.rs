@@ -37,7 +37,7 @@ fn rows(browser: &Browser, set: usize) -> Vec<Value> {
     let script = format!(
         "const set = document.querySelectorAll('.set')[{set}];
          return [...set.querySelectorAll('tbody tr')].map(row => Object.fromEntries(
-           [...row.cells].map(cell => [cell.dataset.label, cell.innerText])));"
+           [...row.cells].map(cell => [cell.dataset.label, cell.innerText.trim()])));"
     );
     browser.run(&script).as_array().expect("rows").clone()
 }

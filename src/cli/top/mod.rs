@@ -157,7 +157,6 @@ fn ladders(
         trace.args(["trace", "--destination", address]).args(socket.arguments()).status()
     });
     *terminal = ratatui::try_init()?;
-    terminal.clear()?;
     Ok(match trace {
         Ok(status) if status.success() => None,
         Ok(status) => Some(format!("strowger trace ended with {status}")),

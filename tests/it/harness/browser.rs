@@ -83,7 +83,7 @@ impl Browser {
     /// What is to be read in the element that this selector finds first.
     pub(crate) fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");
-        self.run(&script).as_str().expect("a text").to_owned()
+        self.run(&script).as_str().expect("a text").trim().to_owned()
     }
 
     /// Presses and releases this key.
