@@ -1,4 +1,5 @@
-//! Help for operators: what they probably meant to type, and which machine limit to raise.
+//! Words for operators: what they probably meant to type, which machine limit to raise, and texts that are
+//! not too long.
 
 use std::io;
 
@@ -48,9 +49,25 @@ pub(crate) fn with_remedy(error: &io::Error) -> String {
     }
 }
 
+/// Returns the text, or its beginning and dots if it has more than `chars_max` characters.
+pub(crate) fn shortened(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_too_long_is_shortened() {
+        for (text, wants) in [("", ""), ("äöü", "äöü"), ("äöüx", "äöü..."), ("abcdef", "abc...")]
+        {
+            assert_eq!(shortened(text, 3), wants);
+        }
+    }
 
     #[test]
     fn the_nearest_word() {

@@ -32,13 +32,24 @@ pub enum Asker {
 }
 
 impl Asker {
-    /// Returns the user and the number of its process, where the kernel tells.
-    pub(crate) fn process(&self) -> (Option<u32>, Option<i32>) {
-        match self {
+    /// Returns the fields that a log line has of it.
+    pub(crate) fn named(&self) -> Named {
+        let (uid, pid) = match self {
             Self::Process { uid, pid } => (Some(*uid), *pid),
             _ => (None, None),
-        }
+        };
+        Named { by: self.to_string(), uid, pid }
     }
+}
+
+/// Who asked, as the fields of a log line.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Named {
+    pub(crate) by: String,
+    /// Its user, where the kernel tells.
+    pub(crate) uid: Option<u32>,
+    /// The number of its process, where the kernel tells.
+    pub(crate) pid: Option<i32>,
 }
 
 /// What was done by: `a command of alice (pid 4711)`. Looks the name of the user up, so it may block.
@@ -71,8 +82,9 @@ mod tests {
     fn as_the_log_names_them() {
         let root = Asker::Process { uid: 0, pid: Some(4711) };
         let unknown = Asker::Process { uid: 3_999_999_999, pid: None };
-        assert_eq!(root.process(), (Some(0), Some(4711)));
-        assert_eq!(Asker::Fifo.process(), (None, None));
+        let fields = |asker: &Asker| (asker.named().uid, asker.named().pid);
+        assert_eq!(fields(&root), (Some(0), Some(4711)));
+        assert_eq!(fields(&Asker::Fifo), (None, None));
         for (asker, wants) in [
             (Asker::Program, "a command"),
             (Asker::Relay, "the relay itself"),
@@ -84,7 +96,7 @@ mod tests {
             (Asker::Fifo, "a command at the FIFO"),
             (Asker::Http(([127, 0, 0, 1], 4000).into()), "a command over HTTP from 127.0.0.1:4000"),
         ] {
-            assert_eq!(asker.to_string(), wants);
+            assert_eq!(asker.named().by, wants);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::commands::{Change, Plan, Reloaded};
 use super::error::Error;
 use crate::limits::{RELOAD_LINE_CHARS_MAX, RELOAD_LINES_MAX, RELOADS_KEPT_MAX};
 use crate::rpc::Value;
+use crate::words::shortened;
 
 /// One reload, dry runs aside.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ impl Reloads {
         };
         says.truncate(RELOAD_LINES_MAX);
         for text in &mut says {
-            *text = short(text);
+            *text = shortened(text, RELOAD_LINE_CHARS_MAX);
         }
         let time = SystemTime::now();
         let mut kept = self.lock();
@@ -91,22 +92,14 @@ impl Reloads {
     }
 }
 
-/// The beginning of a text, if it is long.
-pub(super) fn short(text: &str) -> String {
-    match text.char_indices().nth(RELOAD_LINE_CHARS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 /// The first changes of a plan.
 fn changes(plan: &Plan) -> Vec<(&'static str, Change)> {
     let of = |what, changes: &[Change]| {
         let first = changes.iter().take(RELOAD_LINES_MAX);
         let shortened = |Change { set, uri, what }: &Change| Change {
             set: *set,
-            uri: short(uri),
-            what: short(what),
+            uri: shortened(uri, RELOAD_LINE_CHARS_MAX),
+            what: shortened(what, RELOAD_LINE_CHARS_MAX),
         };
         first.map(|change| (what, shortened(change))).collect::<Vec<_>>()
     };

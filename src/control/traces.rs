@@ -11,6 +11,7 @@ use mio::Waker;
 use tracing::info;
 
 use super::Inner;
+use super::asker::Named;
 use super::commands::Commands;
 use super::error::Error;
 use super::explain::Explanation;
@@ -127,7 +128,7 @@ impl Commands {
         let tap = traces.arm(filter)?;
         let number = traces.begun.fetch_add(1, Ordering::Relaxed) + 1;
         // It reads what others say to each other.
-        let (by, (uid, pid)) = (self.asker().to_string(), self.asker().process());
+        let Named { by, uid, pid } = self.asker().named();
         info!(
             event = "traced",
             trace = number,

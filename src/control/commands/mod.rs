@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use crate::clock::Now;
-use crate::control::asker::Asker;
+use crate::control::asker::{Asker, Named};
 use crate::control::error::Error;
 use crate::control::events::StateEvent;
 use crate::control::history::Cause;
@@ -360,8 +360,7 @@ impl Commands {
             })?;
             inner.wait_until_used(version);
             let flags = Flags::default().in_state(state, is_probed);
-            let (letters, by) = (flags.letters(), self.asker.to_string());
-            let (uid, pid) = self.asker.process();
+            let (letters, Named { by, uid, pid }) = (flags.letters(), self.asker.named());
             info!(
                 event = "state_set", set, destination = %which, flags = letters,
                 state = state_word(flags), records = changed.count, by, uid, pid,
@@ -380,8 +379,7 @@ impl Commands {
     /// What is wrong with it; then nothing changes.
     pub fn add(&self, new: &NewRecord, save: Option<bool>) -> Result<Added, Vec<Error>> {
         let added = guarded("an addition", || self.inner.add(&self.asker, new, save))?;
-        let (NewRecord { set, uri, .. }, by) = (new, self.asker.to_string());
-        let (uid, pid) = self.asker.process();
+        let (NewRecord { set, uri, .. }, Named { by, uid, pid }) = (new, self.asker.named());
         let place = added.saved.as_deref();
         let saved = place.map(|place| format!(", saved as {place}")).unwrap_or_default();
         info!(
@@ -404,7 +402,7 @@ impl Commands {
     pub fn remove(&self, set: u32, uri: &str, save: Option<bool>) -> Result<usize, Vec<Error>> {
         let count = guarded("a removal", || self.inner.remove(&self.asker, set, uri, save))?;
         if count > 0 {
-            let (by, (uid, pid)) = (self.asker.to_string(), self.asker.process());
+            let Named { by, uid, pid } = self.asker.named();
             info!(
                 event = "removed",
                 set,
@@ -429,7 +427,7 @@ impl Commands {
         let before = now
             .map_or_else(|| flag.load(Ordering::Relaxed), |now| flag.swap(now, Ordering::Relaxed));
         if let Some(on) = now.filter(|now| *now != before) {
-            let (by, (uid, pid)) = (self.asker.to_string(), self.asker.process());
+            let Named { by, uid, pid } = self.asker.named();
             let what = if on { "probed again" } else { "no longer probed" };
             info!(event = "probing", on, by, uid, pid, "destinations are {what}, by {by}");
         }
@@ -450,7 +448,7 @@ impl Commands {
                 Ok(Some(in_force.with_draining(on)))
             })?;
             inner.wait_until_used(version);
-            let (by, (uid, pid)) = (self.asker.to_string(), self.asker.process());
+            let Named { by, uid, pid } = self.asker.named();
             match (before, on) {
                 (false, true) => warn!(
                     event = "drained",

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::control::Inner;
-use crate::control::asker::Asker;
+use crate::control::asker::{Asker, Named};
 use crate::control::commands::plan::{self, Plan};
 use crate::control::commands::{ReloadHow, Reloaded, Took};
 use crate::control::error::{self, Error};
@@ -49,7 +49,7 @@ impl Inner {
         took: Duration,
         result: &Result<Reloaded, Vec<Error>>,
     ) {
-        let (by, (uid, pid)) = (asker.to_string(), asker.process());
+        let Named { by, uid, pid } = asker.named();
         match result {
             Ok(reloaded) => {
                 for note in &reloaded.notes {

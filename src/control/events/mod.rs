@@ -17,13 +17,15 @@ use crossbeam::channel::{self, Receiver, Sender};
 use tracing::warn;
 
 use super::error::Error;
-use super::reloads::short;
 use super::state_word;
 use super::threads;
 use crate::config::EventsConfig;
 use crate::destination::Flags;
-use crate::limits::{EVENT_BATCH_BYTES, EVENT_BATCH_MAX, EVENTS_QUEUED_MAX, RELOAD_LINES_MAX};
+use crate::limits::{
+    EVENT_BATCH_BYTES, EVENT_BATCH_MAX, EVENTS_QUEUED_MAX, RELOAD_LINE_CHARS_MAX, RELOAD_LINES_MAX,
+};
 use crate::rpc::{Value, json};
+use crate::words::shortened;
 
 /// A change of one destination's state.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +74,10 @@ pub(in crate::control) fn source_trouble(says: impl IntoIterator<Item = String>)
         (
             "says",
             Value::Array(
-                says.into_iter().take(RELOAD_LINES_MAX).map(|text| short(&text).into()).collect(),
+                says.into_iter()
+                    .take(RELOAD_LINES_MAX)
+                    .map(|text| shortened(&text, RELOAD_LINE_CHARS_MAX).into())
+                    .collect(),
             ),
         ),
     ])
