@@ -12,7 +12,8 @@ use strowger::destination::{
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
 use strowger::proxy::{
-    Cause, Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Shared, Snapshot, Verdict,
+    Cause, Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Reading, Shared, Snapshot,
+    Verdict,
 };
 use strowger::registry::{Choosings, Registry};
 use strowger::stats::Traffic;
@@ -32,6 +33,10 @@ pub(crate) struct Core {
     shared: Arc<Shared>,
     outbox: Outbox,
     frame: FrameBuffer,
+    /// The next datagram of the batch.
+    next_frame: FrameBuffer,
+    /// What was read of the two.
+    readings: [Reading; 2],
     traffic: Traffic,
     now: Now,
 }
@@ -61,6 +66,8 @@ impl Core {
             shared,
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
+            next_frame: FrameBuffer::default(),
+            readings: Default::default(),
             traffic: traffic(),
             now,
         }
@@ -74,6 +81,8 @@ impl Core {
             shared: Arc::clone(&self.shared),
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
+            next_frame: FrameBuffer::default(),
+            readings: Default::default(),
             traffic: traffic(),
             now: self.now,
         }
@@ -98,6 +107,26 @@ impl Core {
         let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
         let frame = self.frame.receive(bytes);
         let Self { proxy, snapshot, outbox, traffic, now, .. } = self;
+        proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
+    }
+
+    /// Receives and reads a datagram before the one before it is handled, as a worker does.
+    fn read_ahead(&mut self, bytes: &[u8]) {
+        let Self { proxy, next_frame, readings: [_, reading], .. } = self;
+        proxy.read_ahead(next_frame.receive(bytes).bytes(), reading);
+    }
+
+    /// Takes the datagram that was read ahead, and reads the one after it, if there is one; then handles
+    /// the first.
+    fn next_datagram(&mut self, from: SocketAddr, after: Option<&[u8]>) -> Verdict {
+        std::mem::swap(&mut self.frame, &mut self.next_frame);
+        self.readings.swap(0, 1);
+        if let Some(bytes) = after {
+            self.read_ahead(bytes);
+        }
+        let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
+        let Self { proxy, snapshot, frame, readings, outbox, traffic, now, .. } = self;
+        let frame = frame.frame().with_reading(&mut readings[0]);
         proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
     }
 
@@ -267,8 +296,16 @@ impl Batch {
     #[inline(never)]
     pub(crate) fn relay(&self, core: &mut Core, count: usize) -> usize {
         let wanted = self.case.verdict();
-        let messages = self.messages[..count].iter();
-        messages.filter(|(from, message)| core.datagram(*from, message.bytes()) != wanted).count()
+        let mut wrong = 0;
+        let mut messages = self.messages[..count].iter().peekable();
+        if let Some((_, first)) = messages.peek() {
+            core.read_ahead(first.bytes());
+        }
+        while let Some((from, _)) = messages.next() {
+            let after = messages.peek().map(|(_, message)| message.bytes());
+            wrong += usize::from(core.next_datagram(*from, after) != wanted);
+        }
+        wrong
     }
 
     /// How long one message is.

@@ -30,7 +30,7 @@ use super::memory::{Bucket, PinMemory};
 use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits;
-use crate::sync::{AtomicU64, Ordering, fence, spin_loop};
+use crate::sync::{AtomicU64, Ordering, fence, prefetch, spin_loop};
 
 /// The try field of a tentative pin.
 const TENTATIVE: u8 = 0;
@@ -141,6 +141,12 @@ impl PinTable {
         let (bucket, tag) = self.place(key);
         let clock = clock_of(now);
         find_in(bucket, tag, is_call, clock).map(|(_, word)| Pin::unpack(word))
+    }
+
+    /// Asks the memory for the line that a pin of this key lies in.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: PinKey) {
+        prefetch(self.place(key).0);
     }
 
     /// Finds the transaction's pin or starts to store it.

@@ -157,7 +157,7 @@ impl Explainer {
         self.outbox.clear();
         let at = &Arrival { now, shared, snapshot, flow, bytes };
         let core = &mut self.core;
-        let mut decision = core.decide(at);
+        let mut decision = core.decide(at, None);
         let is_new = matches!(decision.action, Action::Choose(_) | Action::ChooseAgain(..));
         core.peek(at, &mut decision);
         let (verdict, leaving) = core.prepare(at, &decision, &mut self.outbox);
@@ -172,14 +172,14 @@ impl Explainer {
         // No datagram is longer; the core itself says what becomes of one that is.
         core.read(shared, &bytes[..bytes.len().min(usize::from(u16::MAX))]);
         let sender = snapshot.destinations.by_source(flow.peer, snapshot.policy.source_match);
-        let transaction = core.transaction(at).and_then(|key| recall(at, key, false));
+        let transaction =
+            core.named_branch(at).and_then(|branch| recall(at, branch.pin_key(), false));
         let call = core.call(at, sender.is_some()).and_then(|key| recall(at, key, true));
         let set = at.set_for_new();
         let asked = snapshot.destinations.set(set).map(|set| {
             let is_request = matches!(core.message.start_line, StartLine::Request { .. });
-            let branch = is_request
-                .then(|| Branch::of_request(&shared.keys, &core.message, &core.dialog, at.bytes));
-            (set, core.ask(at, branch.flatten(), set))
+            let branch = core.named_branch(at).filter(|_| is_request);
+            (set, core.ask(at, branch, set))
         });
         let round = asked.map(|(set, ask)| set.round(&ask)).unwrap_or_default();
         let rule = match (verdict, decision.action) {
@@ -253,22 +253,6 @@ pub fn likely_listener(shared: &Shared, source: SocketAddr) -> ListenerId {
 }
 
 impl Core {
-    /// Returns the key of the transaction that the message names.
-    fn transaction(&self, at: &Arrival) -> Option<PinKey> {
-        let message = &self.message;
-        let branch = match message.start_line {
-            StartLine::Request { .. } => {
-                Branch::of_request(&at.shared.keys, message, &self.dialog, at.bytes)
-            }
-            StartLine::Response { .. } => message
-                .via
-                .and_then(|via| via.branch)
-                .and_then(|branch| Branch::read(branch.of(at.bytes))),
-            _ => None,
-        };
-        branch.map(Branch::pin_key)
-    }
-
     /// Returns the key of the call that the message names, as seen from its sender.
     fn call(&self, at: &Arrival, from_destination: bool) -> Option<PinKey> {
         self.message.call_id.zip(self.message.from_tag)?;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Reading;
 use crate::limits::{HEADROOM_BYTES, SLOT_BYTES};
 
 /// A datagram in the slot that it was received into, with room before it for what is added.
@@ -10,6 +11,7 @@ pub struct Frame<'a> {
     slot: &'a mut [u8],
     start: usize,
     end: usize,
+    reading: Option<&'a mut Reading>,
 }
 
 impl<'a> Frame<'a> {
@@ -20,7 +22,20 @@ impl<'a> Frame<'a> {
     #[inline]
     pub fn new(slot: &'a mut [u8], place: Range<usize>) -> Self {
         assert!(place.start <= place.end && place.end <= slot.len());
-        Self { slot, start: place.start, end: place.end }
+        Self { slot, start: place.start, end: place.end, reading: None }
+    }
+
+    /// Returns the same with what may have been read of this datagram before.
+    #[inline]
+    #[must_use]
+    pub fn with_reading(self, reading: &'a mut Reading) -> Self {
+        Self { reading: Some(reading), ..self }
+    }
+
+    /// Takes what may have been read of it before.
+    #[inline]
+    pub(super) fn take_reading(&mut self) -> Option<&'a mut Reading> {
+        self.reading.take()
     }
 
     /// Returns the datagram.
@@ -56,6 +71,11 @@ impl FrameBuffer {
         // Only who explains a message that is longer than any datagram needs more.
         self.slot.resize(self.slot.len().max(self.end), 0);
         self.slot[HEADROOM_BYTES..self.end].copy_from_slice(datagram);
+        self.frame()
+    }
+
+    /// Returns the frame of what was received last, and not handled since.
+    pub fn frame(&mut self) -> Frame<'_> {
         Frame::new(&mut self.slot, HEADROOM_BYTES..self.end)
     }
 

@@ -37,6 +37,7 @@ mod outbox;
 mod overload;
 mod policy;
 pub mod probe;
+mod reading;
 mod request;
 mod response;
 mod snapshot;
@@ -66,6 +67,7 @@ pub use outbox::{Cause, Entry, Outbox, Place};
 pub use policy::{
     ForeignRoute, InDialog, OverLimit, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine,
 };
+pub use reading::Reading;
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 
@@ -74,8 +76,10 @@ pub use crate::listener::{
     Flow, Listener, ListenerId, Listeners, Transport, name_hash, split_host_port,
 };
 
+use self::branch::Branch;
 use self::decision::{Action, Decision, Progress, Responder};
 use self::in_dialog::Dialog;
+use self::reading::{is_sip, named_branch};
 use self::stateful::{Advanced, Stateful, When};
 use crate::calls::CallTable;
 use crate::clock::Now;
@@ -172,9 +176,12 @@ struct Core {
     number: u16,
     /// Counts the runs of this worker: see [`Proxy::reset`].
     epoch: u8,
-    message: Message,
+    /// In a box, so that one that was read ahead takes its place without being copied.
+    message: Box<Message>,
     /// The dialog of the message, digested under the first key.
     dialog: DialogDigest,
+    /// The branch that names its transaction, if it was read ahead.
+    branch: Option<Branch>,
     routes: Routes,
     edits: Edits,
     stateful: Stateful,
@@ -263,14 +270,15 @@ impl Proxy {
         now: Now,
         snapshot: &Snapshot,
         flow: Flow,
-        frame: Frame<'_>,
+        mut frame: Frame<'_>,
         outbox: &mut Outbox,
         mut tell: impl FnMut(&Event<'_>),
     ) -> Verdict {
         outbox.clear();
         let core = &mut self.core;
+        let reading = frame.take_reading();
         let at = &Arrival { now, shared: &self.shared, snapshot, flow, bytes: frame.bytes() };
-        let mut decision = core.decide(at);
+        let mut decision = core.decide(at, reading);
         core.take_overload_report(at, decision.responder);
         if let Action::Advance(id, incoming) = decision.action {
             let Advanced { verdict, leaving, effects, before } =
@@ -320,21 +328,25 @@ impl Core {
         Self {
             number,
             epoch,
-            message: Message::default(),
+            message: Box::default(),
             dialog: DialogDigest::default(),
+            branch: None,
             routes: Routes::default(),
             edits: Edits::default(),
             stateful,
         }
     }
 
-    /// Reads the message and decides about it. Changes only what this core remembers of it.
-    fn decide(&mut self, at: &Arrival) -> Decision {
+    /// Reads the message, unless that was done before, and decides about it. Changes only what this core
+    /// remembers of it.
+    fn decide(&mut self, at: &Arrival, reading: Option<&mut Reading>) -> Decision {
         self.edits.clear();
         let is_datagram = u16::try_from(at.bytes.len()).is_ok();
-        let is_sip = is_datagram && at.bytes.first().is_some_and(|byte| *byte > 1);
-        if is_sip {
-            self.read(at.shared, at.bytes);
+        let is_sip = is_sip(at.bytes);
+        match reading {
+            Some(reading) if reading.is_done => self.take_reading(reading, at.bytes),
+            _ if is_sip => self.read(at.shared, at.bytes),
+            _ => {}
         }
         let may_send = at.is_allowed() || is_sip && self.proves_itself(at);
         if !may_send {
@@ -370,6 +382,21 @@ impl Core {
     fn read(&mut self, shared: &Shared, bytes: &[u8]) {
         self.message.read_again(bytes);
         self.dialog = self.message.dialog(shared.keys.signing(), bytes);
+        self.branch = None;
+    }
+
+    fn take_reading(&mut self, reading: &mut Reading, bytes: &[u8]) {
+        debug_assert!(reading.is_of(bytes), "the reading of another datagram");
+        std::mem::swap(&mut self.message, &mut reading.message);
+        self.dialog = reading.dialog;
+        self.branch = reading.branch;
+        reading.clear();
+    }
+
+    /// Returns the branch of the transaction that the message names.
+    fn named_branch(&self, at: &Arrival) -> Option<Branch> {
+        let name = || named_branch(at.shared, &self.message, &self.dialog, at.bytes);
+        self.branch.or_else(name)
     }
 
     /// Returns whether a message from an address that is not in `allow` belongs to a call of ours:

@@ -15,7 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::branch::Branch;
-use super::response::{age_ms, age_of_own, branch_of, verify_own};
+use super::response::{age_ms, age_of_own, verify_own};
 use super::verdict::Reason;
 use super::via_parameter::{Bound, OwnVia, Purpose, ViaParameter, claims_probe};
 use super::{Arrival, Core, ListenerId, Shared};
@@ -134,7 +134,7 @@ impl Core {
         let Some((number, sent_ms)) = claim else {
             return Ok(None);
         };
-        let branch = branch_of(at, &via)?;
+        let branch = self.named_branch(at).ok_or(Reason::ForgedVia)?;
         let Some(verified) = verify_own(at, &via, branch)? else {
             let incarnation = at.shared.incarnation;
             let expected = Branch::of_probe(&at.shared.keys, incarnation, number, sent_ms);

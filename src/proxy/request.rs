@@ -46,8 +46,7 @@ impl Core {
         if matches!(dialog, Dialog::Loop) {
             return Ok((Action::Drop(Reason::SelfLoop), Note::Nothing));
         }
-        let branch = Branch::of_request(&at.shared.keys, &self.message, &self.dialog, at.bytes);
-        let branch = branch.ok_or(Answer::BadRequest)?;
+        let branch = self.named_branch(at).ok_or(Answer::BadRequest)?;
         let sender =
             at.snapshot.destinations.by_source(at.flow.peer, at.snapshot.policy.source_match);
         let from_destination = sender.is_some();

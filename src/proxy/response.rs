@@ -111,7 +111,7 @@ impl Core {
         if !neighbour::may_send_to(address, &at.shared.listeners) {
             return Err(Reason::BadNextVia);
         }
-        let branch = branch_of(at, &via)?;
+        let branch = self.named_branch(at).ok_or(Reason::ForgedVia)?;
         let own = match verify_own(at, &via, branch)? {
             Some(verified) if verified.is_probe() => return Err(Reason::ProbeReply),
             Some(verified) => self.own_via(at, branch, &verified, address)?,
@@ -204,7 +204,7 @@ impl Core {
             return None;
         }
         let via = self.our_via(at).ok()?;
-        let branch = branch_of(at, &via).ok()?;
+        let branch = self.named_branch(at)?;
         let verified = verify_own(at, &via, branch).ok()??;
         let number = branch.try_number;
         let id = self.stateful.transactions.find(branch.hash);
@@ -323,10 +323,6 @@ pub(super) fn verify_own<'a>(
     let own_via = OwnVia { branch, sent_by };
     let verified = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &own_via);
     verified.map(Some).ok_or(Reason::ForgedVia)
-}
-
-pub(super) fn branch_of(at: &Arrival, via: &Via) -> Result<Branch, Reason> {
-    via.branch.and_then(|span| Branch::read(span.of(at.bytes))).ok_or(Reason::ForgedVia)
 }
 
 fn slot_of_source(at: &Arrival) -> Slot {

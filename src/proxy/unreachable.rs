@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
+use super::branch::Branch;
 use super::event::Unreachable;
-use super::response::{age_of_own, branch_of, verify_own};
+use super::response::{age_of_own, verify_own};
 use super::via_parameter::Purpose;
 use super::{Arrival, Core, Flow, ListenerId, Proxy, Snapshot};
 use crate::clock::Now;
@@ -60,7 +61,7 @@ impl Core {
         if !at.shared.listeners.is_us(via.host.of(at.bytes), via.port_or_default()) {
             return None;
         }
-        let branch = branch_of(at, &via).ok()?;
+        let branch = Branch::read(via.branch?.of(at.bytes))?;
         let parameter = verify_own(at, &via, branch).ok()??.parameter;
         let is_recent = age_of_own(at, &parameter).is_some_and(|age| age < REPORT_AGE_MAX_MS);
         let hop = at.snapshot.destinations.hop(parameter.slot)?;

@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::destination::Slot;
 use crate::limits::SLOTS_MAX;
 use crate::listener::Flow;
+use crate::sync::prefetch;
 
 /// The number of a transaction at its worker, until it ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,6 +145,14 @@ impl Transactions {
             at = transaction.next;
         }
         None
+    }
+
+    /// Asks the memory for where the index has this key.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: u128) {
+        if self.count > 0 {
+            prefetch(&self.index[self.place(key)]);
+        }
     }
 
     /// Returns a transaction that has not ended.

@@ -42,7 +42,7 @@ use crate::config::Poll as PollMode;
 use crate::limits::{BATCH, EXPIRE_MAX};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
-    Event, Flow, Frame, ListenerId, Outbox, Proxy, Reason, Shared, Snapshot, Verdict,
+    Event, Flow, Frame, ListenerId, Outbox, Proxy, Reading, Reason, Shared, Snapshot, Verdict,
 };
 use crate::stats::{Traffic, WorkerStats};
 use crate::transport::send::SendQueue;
@@ -120,6 +120,8 @@ pub(crate) struct Worker {
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     waiting: Waiting,
     messages: Batch,
+    /// What was read of the datagram that is handled, and of the next one of its batch.
+    readings: [Reading; 2],
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
@@ -145,6 +147,7 @@ impl Worker {
             snapshots: Cache::new(Arc::clone(&supplies.snapshot)),
             waiting,
             messages: Batch::new()?,
+            readings: Default::default(),
             send: SendQueue::new(listeners),
             outbox: Outbox::new(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
@@ -371,6 +374,13 @@ impl Worker {
             self.handle_tapped(now, listener, received);
         } else {
             for i in 0..received {
+                if i == 0 {
+                    self.read_ahead(0);
+                }
+                self.readings.swap(0, 1);
+                if i + 1 < received {
+                    self.read_ahead(i + 1);
+                }
                 let datagram = self.messages.received(i);
                 let verdict = self.handle(now, listener, i, datagram);
                 self.stats().received(datagram.len, verdict);
@@ -380,6 +390,24 @@ impl Worker {
         received == BATCH
     }
 
+    /// Reads datagram `i` of the batch, which is handled after the next one at the latest.
+    fn read_ahead(&mut self, i: usize) {
+        let Self { messages, readings: [_, reading], proxy, supplies, .. } = self;
+        let datagram = messages.received(i);
+        let (slot, place) = messages.slot_mut(i, datagram);
+        let bytes = &slot[place];
+        // What panics is not read ahead, and panics again when it is handled: that is counted.
+        let is_read = catch(|| {
+            if let Some(fault) = &supplies.fault {
+                fault.check(bytes);
+            }
+            proxy.read_ahead(bytes, reading);
+        });
+        if is_read.is_none() {
+            reading.clear();
+        }
+    }
+
     /// Handles datagram `i` of the batch.
     fn handle(&mut self, now: Now, listener: ListenerId, i: usize, datagram: Received) -> Verdict {
         if datagram.is_truncated {
@@ -387,7 +415,8 @@ impl Worker {
         }
         let Some(source) = datagram.source else { return Verdict::Dropped(Reason::NotSip) };
         self.make_room(now);
-        let Self { number, supplies, snapshots, messages, send, outbox, proxy, .. } = self;
+        let Self { number, supplies, snapshots, messages, readings, send, outbox, proxy, .. } =
+            self;
         let snapshot = snapshots.load();
         let flow = Flow::new(&supplies.shared.listeners, listener, source);
         let queued = messages.len();
@@ -396,7 +425,7 @@ impl Worker {
             if let Some(fault) = &supplies.fault {
                 fault.check(&slot[place.clone()]);
             }
-            let frame = Frame::new(slot, place);
+            let frame = Frame::new(slot, place).with_reading(&mut readings[0]);
             let tell = |event: &Event<'_>| supplies.tell(*number, event);
             let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
             send.push(messages, i, outbox);

@@ -44,6 +44,7 @@ impl Worker {
     /// Handles the datagrams of a batch.
     #[cold]
     pub(super) fn handle_tapped(&mut self, now: Now, listener: ListenerId, received: usize) {
+        self.readings[0].clear();
         for i in 0..received {
             // So that what is queued below is still there after it.
             self.make_room(now);

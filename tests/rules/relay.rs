@@ -13,8 +13,8 @@ use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
     Dispatched, Event, Explained, Explainer, Flow, Forwarded, FrameBuffer, Heard, LeftTry,
-    Listener, ListenerId, Listeners, Outbox, Policy, Prefix, ProbeAnswer, Proxy, Reason, SetPolicy,
-    Shared, Snapshot, Transport, Unreachable, Verdict,
+    Listener, ListenerId, Listeners, Outbox, Policy, Prefix, ProbeAnswer, Proxy, Reading, Reason,
+    SetPolicy, Shared, Snapshot, Transport, Unreachable, Verdict,
 };
 use strowger::registry::{Choosings, Registry};
 use strowger::transaction::{Failover, TransactionRoom};
@@ -33,6 +33,7 @@ pub(crate) struct Relay {
     workers: Vec<Proxy>,
     outbox: Outbox,
     frame: FrameBuffer,
+    reading: Reading,
     dispatched: Option<[String; 6]>,
     heard: Option<Heard>,
     probe_answer: Option<ProbeAnswer>,
@@ -98,6 +99,7 @@ impl Relay {
             registry: Registry::default(),
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
+            reading: Reading::default(),
             dispatched: None,
             heard: None,
             probe_answer: None,
@@ -169,11 +171,14 @@ impl Relay {
         let explained = u16::try_from(bytes.len()).is_ok().then(|| self.explain_at(flow, bytes));
         let pins = self.shared.pins.count();
         (self.dispatched, self.heard, self.probe_answer) = (None, None, None);
+        // The explanation is not read ahead, so it shows that this changes nothing.
+        let frame = self.frame.receive(bytes);
+        self.workers[worker].read_ahead(frame.bytes(), &mut self.reading);
         let verdict = self.workers[worker].datagram_told(
             self.now,
             &self.snapshot,
             flow,
-            self.frame.receive(bytes),
+            frame.with_reading(&mut self.reading),
             &mut self.outbox,
             |event| match event {
                 Event::Dispatched(told) => {
@@ -230,12 +235,13 @@ impl Relay {
     pub(crate) fn deliver(&mut self, from: &str, text: impl AsRef<[u8]>) -> (Verdict, Vec<Sent>) {
         let flow = self.flow(0, from);
         let frame = self.frame.receive(text.as_ref());
+        self.workers[0].read_ahead(frame.bytes(), &mut self.reading);
         self.told.clear();
         let verdict = self.workers[0].datagram_told(
             self.now,
             &self.snapshot,
             flow,
-            frame,
+            frame.with_reading(&mut self.reading),
             &mut self.outbox,
             |event| self.told.push(named(event)),
         );
