@@ -115,14 +115,21 @@ impl Report {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  listeners     {listeners}");
         let _ = writeln!(text, "  workers       {}", self.workers());
-        let sets = self
-            .sets()
-            .into_iter()
-            .map(|(set, (all, active))| format!("set {set}: {all}, {active} of them may be chosen"))
-            .collect::<Vec<_>>();
-        let destinations = if sets.is_empty() { "none".to_owned() } else { sets.join("; ") };
         let _ = writeln!(text, "  source        {}", self.config.destinations.source);
-        let _ = writeln!(text, "  destinations  {destinations}");
+        let sets = self.sets();
+        if sets.is_empty() {
+            let _ = writeln!(text, "  destinations  none");
+        }
+        let digits = |number: &dyn ToString| number.to_string().len();
+        let number = sets.keys().map(|set| digits(set)).max().unwrap_or_default();
+        let count = sets.values().map(|(all, _)| digits(all)).max().unwrap_or_default();
+        for (at, (set, (all, active))) in sets.iter().enumerate() {
+            let label = if at == 0 { "destinations" } else { "" };
+            let what = format!(
+                "set {set:>number$}: {all:>count$}, {active:>count$} of them may be chosen"
+            );
+            let _ = writeln!(text, "  {label:<12}  {what}");
+        }
         let _ = writeln!(text, "  set           {}", self.config.policy.set);
         let _ = writeln!(text, "  key           {}", self.key);
         for warning in &self.warnings {
@@ -234,15 +241,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let config = "[relay]\nlisten = [\"udp:127.0.0.1:5060\"]\nworkers = 2\nstate_dir = \"STATE\"\n\
                       [dispatch]\nrecord_route = false\n[destinations]\nsource = \"list:d.list\"\n";
-        let list = "1 sip:127.0.0.1:5070\n1 sip:127.0.0.1:5071 4\n2 sip:127.0.0.1:5070 0 0 own=1\n";
-        let report = check(&write(directory.path(), config, list)).unwrap();
+        let other = |n: usize| format!("20 sip:127.0.0.1:{} 0 0 own=1\n", 6000 + n);
+        let others: String = (0..11).map(other).collect();
+        let list = format!("1 sip:127.0.0.1:5070\n1 sip:127.0.0.1:5071 4\n{others}");
+        let report = check(&write(directory.path(), config, &list)).unwrap();
         let text = report.text();
         for part in [
             "listeners     udp:127.0.0.1:5060\n",
             "workers       2\n",
             "source        ",
             "d.list\n",
-            "set 1: 2, 1 of them may be chosen; set 2: 1, 1 of them may be chosen\n",
+            "  destinations  set  1:  2,  1 of them may be chosen\n\
+             \u{20}               set 20: 11, 11 of them may be chosen\n",
             "warning: record_route = false",
             "unknown attributes, kept as they are: own\n",
         ] {
