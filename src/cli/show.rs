@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::client::{Trouble, shown};
@@ -45,9 +45,14 @@ pub(super) fn reply(
     }
 }
 
-/// A table without lines, its columns wide enough for what they hold.
+/// A table without lines, its columns wide enough for what they hold, unless the terminal is narrower:
+/// then long texts go on in the next line of their column.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
+    if let Some(width) = table.width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(width);
+    }
     table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
     if !has_colours() {

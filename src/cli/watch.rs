@@ -113,6 +113,7 @@ mod tests {
             {"set": 1, "destinations": [
                 destination("active", json!("192.0.2.1:5060"), json!(250), null.clone()),
                 destination("inactive", json!("192.0.2.2:5060"), json!(7_260_000), json!(61_000)),
+                destination("active", json!("192.0.2.3:5060"), json!(3_599_999), json!(59_999)),
             ]},
             {"set": 2, "destinations": [{"uri": "sip:b", "state": "unresolved", "flags": "AX"}]},
         ]});
@@ -122,6 +123,7 @@ mod tests {
  set  destination                   state            sent  answered  failed      heard  silent
    1  sip:a.example 192.0.2.1:5060  active (AP)        12        10       2      0.2 s
    1  sip:a.example 192.0.2.2:5060  inactive (AP)      12        10       2  2 h 1 min   1 min
+   1  sip:a.example 192.0.2.3:5060  active (AP)        12        10       2     59 min  59.9 s
    2  sip:b                         unresolved (AX)";
         assert_eq!(text(&status), wants);
     }

@@ -42,14 +42,17 @@ pub(super) fn lines(told: &Value, width: usize) -> Vec<String> {
 
 fn of_candidate(candidate: &Value) -> String {
     let is_taken = candidate["is_taken"] == true;
+    let state = field(candidate, "state");
     let reasons = ["excluded", "passed_over"].map(|name| field(candidate, name));
     let reason = match reasons.iter().find(|reason| !reason.is_empty()) {
-        _ if is_taken => "this one",
-        Some(reason) => reason,
-        None => "may be chosen",
+        _ if is_taken => ", this one".to_owned(),
+        // The state says it.
+        Some(reason) if *reason == state => String::new(),
+        Some(reason) => format!(", {reason}"),
+        None => ", may be chosen".to_owned(),
     };
     let mark = if is_taken { "->" } else { "  " };
-    format!("{mark} {} {}, {reason}", field(candidate, "uri"), field(candidate, "state"))
+    format!("{mark} {} {state}{reason}", field(candidate, "uri"))
 }
 
 /// Breaks a line at spaces, and indents what follows by two more.
@@ -87,15 +90,17 @@ mod tests {
         let told = json!({
             "counter": "forwarded.chosen", "because": "it is new",
             "now": { "set": 1, "algorithm": "round-robin", "because": ["it is remembered"],
-                     "candidates_all": 3, "candidates": [
+                     "candidates_all": 4, "candidates": [
                 { "uri": "sip:10.0.0.1:5060", "state": "active", "is_taken": true },
                 { "uri": "sip:10.0.0.2:5060", "state": "inactive", "excluded": "inactive" },
+                { "uri": "sip:10.0.0.3:5060", "state": "active", "passed_over": "overloaded" },
             ] },
         });
         let wants = "           decided then: forwarded.chosen, because it is new
-           explain says now: set 1, round-robin, 3 destinations
+           explain says now: set 1, round-robin, 4 destinations
              -> sip:10.0.0.1:5060 active, this one
-                sip:10.0.0.2:5060 inactive, inactive
+                sip:10.0.0.2:5060 inactive
+                sip:10.0.0.3:5060 active, overloaded
              and 1 more: strowger list";
         assert_eq!(lines(&told, 82).join("\n"), wants);
     }

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{ChildStdout, Command, Stdio};
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -18,6 +20,7 @@ pub(crate) struct Browser {
     /// Kept open: it may say more.
     _said: BufReader<ChildStdout>,
     profile: TempDir,
+    process: Option<Pid>,
 }
 
 /// Keys as `WebDriver` writes them.
@@ -44,7 +47,8 @@ impl Browser {
         let port = port.expect("a driver that listens");
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
+            // A browser that starts on a busy machine takes longer than all else.
+            .timeout_global(Some(4 * PATIENCE))
             .build()
             .new_agent();
         let mut browser = Self {
@@ -53,6 +57,7 @@ impl Browser {
             _driver: driver,
             _said: said,
             profile,
+            process: None,
         };
         let data = format!("--user-data-dir={}", browser.profile.path().display());
         // As root it has no sandbox, and some containers have little /dev/shm.
@@ -65,6 +70,8 @@ impl Browser {
                 "goog:chromeOptions": {"args": flags},
             }}}),
         );
+        let process = answer["capabilities"]["goog:processID"].as_i64().expect("its process");
+        browser.process = Some(Pid::from_raw(process.try_into().expect("a process id")));
         let id = answer["sessionId"].as_str().expect("a session");
         browser.session = format!("{}/{id}", browser.session);
         browser
@@ -132,7 +139,10 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver closes the browser before it answers.
-        let _ = self.agent.delete(&self.session).call();
+        // The driver closes the browser before it answers. One that hangs would outlive it.
+        let is_closed = self.agent.delete(&self.session).call().is_ok();
+        if let Some(process) = self.process.filter(|_| !is_closed) {
+            let _ = signal::kill(process, Signal::SIGKILL);
+        }
     }
 }
