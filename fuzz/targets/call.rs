@@ -4,11 +4,15 @@
 use std::net::SocketAddr;
 
 use strowger::keys::MasterKey;
-use strowger::message::{Message, Method};
+use strowger::message::Message;
 use strowger::proxy::{Answer, Forwarded, InDialog as Follow, Reason, Verdict};
 
-use super::naive::{Habits, InDialog, Parts, find, name_of, response, trim, value_of};
-use super::relay::{Relay, Sent, Way, response_address};
+use super::relay::{Relay, Sent, Way};
+use crate::oracle::law::response_address;
+use crate::oracle::rows::Parts;
+use crate::oracle::server::{Habits, response};
+use crate::oracle::text::{bytes_of, split_outside, text_of, trim};
+use crate::oracle::{Reading, StartLine};
 
 /// A request that was forwarded.
 pub(crate) struct Call {
@@ -19,7 +23,7 @@ pub(crate) struct Call {
     pub(crate) sent: Sent,
     pub(crate) how: Forwarded,
     response_address: SocketAddr,
-    method: Method,
+    is_invite: bool,
     at_ms: u64,
     lives: usize,
     /// The number and secret of the key that it was signed with.
@@ -38,10 +42,12 @@ impl Call {
         how: Forwarded,
         policy: u64,
     ) -> Self {
-        let message = Message::read(&request);
+        let Reading { start_line, top_via, .. } = Reading::of(&request);
+        let force_rport = relay.shared.listeners.get(way.listener).force_rport;
+        let via = top_via.expect("it was forwarded");
         Self {
-            response_address: response_address(&relay.shared, way, &message),
-            method: message.method,
+            response_address: response_address(&via, way.peer, force_rport),
+            is_invite: matches!(start_line, StartLine::Request { method, .. } if method == "INVITE"),
             request,
             way,
             sent,
@@ -96,7 +102,7 @@ impl Call {
     /// The CANCEL of an INVITE, and the ACK to its non-2xx, follow it.
     pub(crate) fn follow(&self, relay: &mut Relay, worker: usize, method: &str, policy: u64) {
         let is_expected = self.is_pinned(relay, policy)
-            && self.method == Method::Invite
+            && self.is_invite
             && relay.snapshot.policy.max_breadth.is_none();
         let text = self.hop_by_hop(method);
         let outcome = relay.send(Way { worker, ..self.way }, &text);
@@ -127,30 +133,23 @@ impl Call {
 
     fn assert_went_along(&self, sent: &Sent) {
         assert_eq!((sent.to, sent.listener), (self.sent.to, self.sent.listener));
-        assert_eq!(branch(&sent.bytes), branch(&self.sent.bytes));
+        assert_eq!(sent.branch(), self.sent.branch());
     }
 
     /// §9.1, §17.1.1.3: the Request-URI, Call-ID, From, the number of the `CSeq` and the topmost
     /// Via of the request.
     fn hop_by_hop(&self, method: &str) -> Vec<u8> {
-        let parts = Parts::of(&self.request);
-        let message = Message::read(&self.request);
-        let via = message.via.expect("it was forwarded").value.of(&self.request);
-        let tag: &[u8] = if method == "ACK" { b";tag=answered" } else { b"" };
-        [
-            format!("{method} ").as_bytes(),
-            parts.uri(),
-            b" SIP/2.0\r\nVia: ",
-            via,
-            b"\r\n",
-            parts.first("from"),
-            trim(parts.first("to")),
-            tag,
-            b"\r\n",
-            parts.first("call-id"),
-            format!("CSeq: {} {method}\r\n\r\n", message.cseq_number).as_bytes(),
-        ]
-        .concat()
+        let parts = parts(&self.request);
+        let uri = parts.first_line.split(' ').nth(1).expect("a request");
+        let via = trim(split_outside(parts.first("via").raw(), ',')[0]);
+        let (from, to) = (&parts.first("from").whole, trim(&parts.first("to").whole));
+        let call_id = &parts.first("call-id").whole;
+        let tag = if method == "ACK" { ";tag=answered" } else { "" };
+        let number = Reading::of(&self.request).cseq_number.expect("it was forwarded");
+        bytes_of(&format!(
+            "{method} {uri} SIP/2.0\r\nVia: {via}\r\n{from}{to}{tag}\r\n{call_id}\
+             CSeq: {number} {method}\r\n\r\n"
+        ))
     }
 
     /// A response of the next hop comes to who asked, without our Via and otherwise as it was.
@@ -182,10 +181,10 @@ impl Call {
             assert!(!is_same_family || sent.listener == self.way.listener, "by the way it came");
         }
         if !habits.joins_vias {
-            let parts = Parts::of(&text);
-            let top = parts.first("via");
-            let at = find(&text, top).expect("it stands there");
-            assert_eq!(sent.bytes, [&text[..at], &text[at + top.len()..]].concat());
+            let mut parts = parts(&text);
+            let top = parts.rows.iter().position(|row| row.is("via")).expect("it stands there");
+            parts.rows.remove(top);
+            assert_eq!(text_of(&sent.bytes), parts.text());
         }
     }
 
@@ -200,11 +199,11 @@ impl Call {
     }
 
     /// The values of the Record-Routes that are ours.
-    pub(crate) fn own_routes(&self) -> Vec<Vec<u8>> {
-        let before = Parts::of(&self.request).all("record-route").len();
-        let after = Parts::of(&self.sent.bytes).all("record-route");
-        let own = after.len() - before;
-        after[..own].iter().map(|row| value_of(row).to_vec()).collect()
+    pub(crate) fn own_routes(&self) -> Vec<String> {
+        let before = parts(&self.request).all("record-route").count();
+        let after = parts(&self.sent.bytes);
+        let own = after.all("record-route").count() - before;
+        after.all("record-route").take(own).map(|row| row.raw().to_owned()).collect()
     }
 
     /// A request in the dialog by our Record-Route, from the caller or the callee.
@@ -213,9 +212,9 @@ impl Call {
         if own.is_empty() {
             return;
         }
-        let parts = Parts::of(&self.request);
-        let caller = value_of(parts.first("from")).to_vec();
-        let callee = [value_of(parts.first("to")), b";tag=callee"].concat();
+        let parts = parts(&self.request);
+        let caller = parts.first("from").raw().to_owned();
+        let callee = format!("{};tag=callee", parts.first("to").raw());
         let (from, to, peer, listener) = if says.is_callee {
             (callee, caller, self.sent.to, self.sent.listener)
         } else {
@@ -226,23 +225,25 @@ impl Call {
             // §12.1.2: the caller's route set is in reverse order.
             routes.reverse();
         }
-        let mut uri = b"sip:contact@somewhere.example".to_vec();
+        let mut uri = "sip:contact@somewhere.example".to_owned();
         if says.by_a_strict_router {
             let first = routes.remove(0);
-            routes.push([b"<", &*uri, b">"].concat());
-            uri = first.strip_prefix(b"<").and_then(|r| r.strip_suffix(b">")).unwrap().to_vec();
+            routes.push(format!("<{uri}>"));
+            uri = first.strip_prefix('<').and_then(|r| r.strip_suffix('>')).unwrap().to_owned();
         }
-        if let Some(further) = says.further_route {
-            routes.push(further.as_bytes().to_vec());
-        }
-        let via = format!("SIP/2.0/UDP {peer};rport;branch=z9hG4bK-in-{method}");
-        let call_id = value_of(parts.first("call-id")).to_vec();
-        let text = InDialog { method, uri, from, to, call_id, routes, via }.text();
+        routes.extend(says.further_route.map(str::to_owned));
+        let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();
+        let call_id = parts.first("call-id").raw();
+        let text = bytes_of(&format!(
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};rport;branch=z9hG4bK-in-{method}\r\n\
+             {routes}From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: 7 {method}\r\n\
+             Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        ));
         let way = Way { worker, listener, peer };
         let wanted = if says.is_callee { self.response_address } else { self.sent.to };
-        let has_other_tag = Message::read(&self.request)
+        let has_other_tag = Reading::of(&self.request)
             .from_tag
-            .is_none_or(|tag| !tag.of(&self.request).eq_ignore_ascii_case(b"callee"));
+            .is_none_or(|tag| !tag.eq_ignore_ascii_case("callee"));
         let is_expected = self.is_signed_by_us(relay)
             && relay.snapshot.policy.allows(&peer)
             && !relay.is_ours(peer)
@@ -279,10 +280,6 @@ pub(crate) struct Says {
     pub(crate) further_route: Option<&'static str>,
 }
 
-/// The branch of the topmost Via, which we wrote.
-pub(crate) fn branch(bytes: &[u8]) -> Vec<u8> {
-    let parts = Parts::of(bytes);
-    let via = parts.rows.iter().find(|row| name_of(row) == "via").expect("ours");
-    let at = find(via, b";branch=").expect("ours") + 8;
-    via[at..].split(|b| *b == b';').next().unwrap_or_default().to_vec()
+fn parts(message: &[u8]) -> Parts {
+    Parts::of(&text_of(message)).expect("it was forwarded")
 }

@@ -1,7 +1,7 @@
 //! The whole core with its state: what callers, servers, attackers, operators and the clock do to
 //! one relay, one event after the other.
 //!
-//! The law of [`super::relay`] holds after each datagram, and messages sent by the rules arrive.
+//! The law of `tests/oracle/law.rs` holds after each datagram, and messages sent by the rules arrive.
 
 use arbitrary::Unstructured;
 use strowger::keys::MasterKey;
@@ -10,9 +10,10 @@ use strowger::proxy::{Forwarded, ListenerId, Verdict};
 
 use super::call::{Call, Says};
 use super::message;
-use super::naive::Habits;
 use super::relay::{Relay, Way};
 use super::world::{self, LISTS, PEERS};
+use crate::oracle::law::Origin;
+use crate::oracle::server::Habits;
 
 /// Events of one input. More would only be slow.
 const EVENTS_MAX: usize = 48;
@@ -163,8 +164,10 @@ impl Play {
 
     /// A destination may answer a further try as well.
     fn take_tries(&mut self) {
-        for ((request, way), sent) in std::mem::take(&mut self.relay.tries) {
-            let call = Call::new(&self.relay, way, request, sent, Forwarded::Chosen, self.policy);
+        for (origin, sent) in std::mem::take(&mut self.relay.tries) {
+            let Origin { bytes, source, listener } = origin;
+            let way = Way { worker: 0, listener, peer: source };
+            let call = Call::new(&self.relay, way, bytes, sent, Forwarded::Chosen, self.policy);
             remember(&mut self.calls, call.of_transaction(true));
         }
     }

@@ -16,7 +16,6 @@ mod import;
 mod keyfile;
 mod list;
 mod message;
-mod naive;
 mod reader;
 mod relay;
 mod requests;

@@ -11,9 +11,9 @@ use strowger::proxy::{Forwarded, ListenerId, Verdict};
 use super::call::Call;
 use super::core::seed_of;
 use super::message::splice;
-use super::naive::{Habits, find, response};
 use super::relay::{Relay, Way};
 use super::world::{LISTS, PEERS};
+use crate::oracle::server::{Habits, response};
 
 pub(crate) fn run(input: &[u8]) {
     let u = &mut Unstructured::new(input);
@@ -120,7 +120,7 @@ fn via_parameter(u: &mut Unstructured, seed: u64) -> arbitrary::Result<()> {
     let home = relay.send(back, &whole).sent.expect("a response that nobody changed").to;
 
     // One byte of the parameter: as good as forged, unless only its case is another.
-    let start = find(&whole, b";sw=").expect("ours") + 4;
+    let start = whole.windows(4).position(|window| window == b";sw=").expect("ours") + 4;
     let len = whole[start..].iter().position(|b| *b == b'\r').expect("a line end");
     let mut changed = whole.clone();
     let at = start + usize::from(u.arbitrary::<u8>()?) % len;

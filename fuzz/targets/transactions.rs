@@ -1,11 +1,8 @@
-//! What must hold of what transactions send by themselves, and of their end.
+//! The time of transactions, their further tries and their end.
 
-use strowger::message::{Message, Method, StartLine};
-use strowger::proxy::{Cause, Forwarded, Proxy};
+use strowger::proxy::Proxy;
 
-use super::call::branch;
-use super::naive::Parts;
-use super::relay::{GROWTH_MAX, Relay, Sent, Way, shown};
+use super::relay::{Relay, Sent};
 
 /// More than what any number of timers and lost destinations make due at one moment.
 const STEPS_MAX: usize = 1_000;
@@ -19,14 +16,9 @@ impl Relay {
         self.workers.iter().map(|worker| worker.transactions().0).sum()
     }
 
-    /// Remembers a request that got a transaction.
-    pub(super) fn begin(&mut self, way: Way, bytes: &[u8], sent: &Sent) {
-        self.begun.insert(common(&sent.bytes), (bytes.to_vec(), way));
-    }
-
     /// Whether this request, or one with the same branch, has or had a transaction.
     pub(super) fn has_begun(&self, sent: &Sent) -> bool {
-        self.begun.contains_key(&common(&sent.bytes))
+        self.law.origin(&sent.bytes).is_some()
     }
 
     /// Does what is due now.
@@ -34,11 +26,10 @@ impl Relay {
         for worker in 0..self.workers.len() {
             for step in 0.. {
                 assert!(step < STEPS_MAX, "something is always due");
-                let Some(all) = self.expire_at(worker) else { break };
-                for (cause, sent) in all {
-                    assert_eq!(cause, Cause::Transaction);
-                    self.assert_of_transaction(None, sent);
-                }
+                let Some(sent) = self.expire_at(worker) else { break };
+                let judged = self.law.judge_due(&self.snapshot, &sent);
+                judged.unwrap_or_else(|what| panic!("{what}"));
+                self.note_tries(sent);
             }
             let due = self.workers[worker].next_deadline();
             assert!(due.is_none_or(|due| due > self.now), "{due:?} is past");
@@ -77,41 +68,17 @@ impl Relay {
         self.workers[worker].reset();
     }
 
-    /// To a caller: a 100 or a final response. To a destination: the request as any other that is
-    /// forwarded, or what belongs to it.
-    pub(super) fn assert_of_transaction(&mut self, way: Option<Way>, sent: Sent) {
-        let Sent { to, listener, bytes } = &sent;
-        assert_eq!(self.shared.listeners.get(*listener).local.is_ipv4(), to.is_ipv4());
-        assert!(!self.is_ours(*to), "{to} is our own");
-        let message = Message::read(bytes);
-        assert_eq!(message.fault, None, "{}", bytes.escape_ascii());
-        if let StartLine::Response { code } = message.start_line {
-            let has_asked = way.is_some_and(|way| way.peer.ip() == to.ip());
-            assert!(has_asked || self.callers.contains(to), "{to} has asked nothing");
-            assert!(code == 100 || code >= 200, "{code}");
-            return;
-        }
-        assert!(self.destinations.contains(to), "{to} was never listed");
-        let origin = self.begun.get(&common(bytes)).expect("a request that had a transaction");
-        let (request, way) = origin.clone();
-        if matches!(message.method, Method::Ack | Method::Cancel) {
-            let parts = Parts::of(bytes);
-            assert_eq!((parts.all("via").len(), parts.body.len()), (1, 0));
-            return;
-        }
-        assert!(bytes.len() <= request.len() + GROWTH_MAX);
-        if let Err(difference) = self.check_request(way, &request, Forwarded::Chosen, &sent) {
-            panic!("{difference}{}", shown(&request, bytes));
-        }
-        if self.tries.iter().all(|(_, other)| branch(&other.bytes) != branch(bytes)) {
-            self.tries.push(((request, way), sent));
+    /// Remembers the further tries among what transactions have sent.
+    pub(super) fn note_tries(&mut self, sent: Vec<Sent>) {
+        for sent in sent {
+            let is_try = !["SIP/2.0 ", "ACK ", "CANCEL "]
+                .iter()
+                .any(|other| sent.bytes.starts_with(other.as_bytes()));
+            let is_known = || self.tries.iter().any(|(_, other)| other.branch() == sent.branch());
+            if is_try && !is_known() {
+                let origin = self.law.origin(&sent.bytes).expect("by the law");
+                self.tries.push((origin.clone(), sent));
+            }
         }
     }
-}
-
-/// What the branches of all tries have in common: the last digit is the number of the try.
-fn common(bytes: &[u8]) -> Vec<u8> {
-    let mut branch = branch(bytes);
-    branch.pop();
-    branch
 }

@@ -8,9 +8,9 @@ use strowger::proxy::{Forwarded, ListenerId, Verdict};
 
 use super::call::{Call, Says};
 use super::core::seed_of;
-use super::naive::Habits;
 use super::relay::{Relay, Way};
 use super::world::LISTS;
+use crate::oracle::server::Habits;
 
 pub(crate) fn run(input: &[u8]) {
     let mut parts = input.split(|byte| *byte == 0);

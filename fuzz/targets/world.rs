@@ -53,13 +53,12 @@ pub(crate) fn listeners() -> Listeners {
         listener("192.0.2.1:5070", "edge.example.net:5070", true),
         listener("[2001:db8::1]:5060", "[2001:db8::1]:5060", false),
     ];
-    Listeners::new(all, &[("sip.example.net".to_owned(), 5060)])
+    Listeners::new(all, &[alias()])
 }
 
-/// Hosts and ports besides the advertised ones that mean us.
-pub(crate) fn names() -> Vec<(String, u16)> {
-    let local = [("192.0.2.1", 5070), ("sip.example.net", 5060)];
-    local.map(|(host, port)| (host.to_owned(), port)).into()
+/// Another name of ours.
+pub(crate) fn alias() -> (String, u16) {
+    ("sip.example.net".to_owned(), 5060)
 }
 
 /// An empty snapshot with the operator's choices by default.

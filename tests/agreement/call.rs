@@ -1,5 +1,6 @@
 //! One call through a relay, as the messages that its parties send.
 
+use crate::oracle::server::{self, Habits};
 use crate::relay::{CALLER, DESTINATION, Relay, Sent};
 
 /// A request with this Via, in this dialog; `cseq` is number and method.
@@ -19,19 +20,8 @@ pub(crate) fn request(uri: &str, from_caller: bool, via: &str, cseq: &str, more:
 
 /// What a server answers to a request that it got.
 pub(crate) fn response(to: &Sent, status: &str) -> String {
-    let rows =
-        |name| to.rows(name).iter().map(|value| format!("{name}: {value}\r\n")).collect::<String>();
-    let tag = if to.rows("To")[0].contains("tag=") { "" } else { ";tag=bob" };
-    format!(
-        "SIP/2.0 {status}\r\n{}{}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
-         Content-Length: 4\r\n\r\nbody",
-        rows("Via"),
-        rows("Record-Route"),
-        to.rows("From")[0],
-        to.rows("To")[0],
-        to.rows("Call-ID")[0],
-        to.rows("CSeq")[0],
-    )
+    let text = server::response(&to.bytes, status, "bob", Habits::default());
+    String::from_utf8(text).unwrap().replace("Length: 0\r\n\r\n", "Length: 4\r\n\r\nbody")
 }
 
 /// All messages of a call, each with its sender: outside the dialog, in it from both sides, with a
@@ -42,7 +32,7 @@ pub(crate) fn messages(relay: &mut Relay) -> Vec<(&'static str, Vec<u8>)> {
     let bob = "sip:bob@192.168.7.7:5060";
     let alice = "sip:alice@198.51.100.7:5062";
     let invite = request("sip:bob@example.com", true, &caller_via, "1 INVITE", "");
-    let (_, sent) = relay.send_judged(CALLER, invite.as_bytes());
+    let (_, sent) = relay.send(CALLER, invite.as_bytes());
     let sent = sent.expect("the INVITE is forwarded");
     let route = sent.rows("Record-Route").join(", ");
     let route_uri = sent.rows("Record-Route")[0].trim_matches(['<', '>']).to_owned();

@@ -14,7 +14,8 @@ use proptest::test_runner::{Config, TestRunner};
 use strowger::proxy::Verdict;
 
 use crate::oracle::Reading;
-use crate::oracle::rows::Header;
+use crate::oracle::law::response_address;
+use crate::oracle::rows::Parts;
 use crate::oracle::text::{bytes_of, split_outside, text_of, trim};
 use crate::relay::{CALLER, DESTINATION, Options, Relay, Sent};
 
@@ -272,9 +273,9 @@ fn request(dice: &mut Dice, kind: Kind, call: &str, ours: &[String]) -> Vec<u8> 
 /// A response to what a neighbour got, written by a stack of another taste.
 fn response(dice: &mut Dice, to: &Sent) -> Vec<u8> {
     let text = text_of(&to.bytes);
-    let header = Header::read(text.split_once("\r\n").unwrap().1);
+    let parts = Parts::of(&text).unwrap();
     let values = |long: &str| -> Vec<String> {
-        let rows = header.rows.iter().filter(|row| row.is(long));
+        let rows = parts.all(long);
         rows.flat_map(|row| split_outside(&row.value, ',').into_iter().map(|v| trim(v).to_owned()))
             .collect()
     };
@@ -308,11 +309,11 @@ fn record_routes(relay: &mut Relay, call: &str) -> Vec<String> {
          From: <sip:alice@example.org>;tag=alice\r\nTo: <sip:bob@example.com>\r\nCall-ID: {call}\r\n\
          CSeq: 1 INVITE\r\n\r\n"
     );
-    let (verdict, sent) = relay.send_judged(CALLER, invite.as_bytes());
+    let (verdict, sent) = relay.send(CALLER, invite.as_bytes());
     let sent = sent.unwrap_or_else(|| panic!("{verdict:?}"));
     let routes = sent.rows("Record-Route");
     let ok = response(&mut Dice { left: [1].iter() }, &sent);
-    relay.send_judged(DESTINATION, &ok);
+    relay.send(DESTINATION, &ok);
     routes
 }
 
@@ -372,7 +373,7 @@ fn valid_messages_leave_with_permitted_edits_only() {
         let bytes = request(&mut dice, kind, &call, &ours);
         let is_callee = matches!(kind, Kind::ByCallee | Kind::ByCalleeStrictly);
         let from = if is_callee { DESTINATION } else { CALLER };
-        let (verdict, sent) = relay.send_judged(from, &bytes);
+        let (verdict, sent) = relay.send(from, &bytes);
         let Verdict::Forwarded(how) = verdict else {
             panic!("{kind:?} is valid, but {verdict:?}:\n{}", String::from_utf8_lossy(&bytes));
         };
@@ -383,17 +384,13 @@ fn valid_messages_leave_with_permitted_edits_only() {
         let wants = Reading::of(&bytes).top_via.unwrap();
         let answer = response(&mut dice, &sent);
         let neighbour = sent.to.to_string();
-        let (verdict, back) = relay.send_judged(&neighbour, &answer);
+        let (verdict, back) = relay.send(&neighbour, &answer);
         let Verdict::Forwarded(how) = verdict else {
             panic!("a valid response, but {verdict:?}:\n{}", String::from_utf8_lossy(&answer));
         };
         count(format!("response: {}", how.label()));
-        let back = back.unwrap().to;
-        let source: std::net::SocketAddr = from.parse().unwrap();
-        let by_source =
-            RELAYS[which].force_rport || wants.rport != crate::oracle::via::Rport::Absent;
-        let port = if by_source { source.port() } else { wants.port.unwrap_or(5060) };
-        assert_eq!(back, (source.ip(), port).into());
+        let wants = response_address(&wants, from.parse().unwrap(), RELAYS[which].force_rport);
+        assert_eq!(back.unwrap().to, wants);
         Ok(())
     });
     for (what, count) in counts.take() {

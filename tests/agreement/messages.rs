@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use crate::call;
 use crate::reading::assert_same;
+use crate::relay::{CALLER, Options, Relay};
 
 /// All files, those of RFC 5118 with the line ends that they would have on the wire.
 pub(crate) fn torture() -> Vec<(String, Vec<u8>)> {
@@ -25,11 +27,13 @@ pub(crate) fn torture() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn every_torture_message_and_every_prefix_of_it_is_read_alike() {
+fn every_torture_message_and_every_prefix_of_it_is_read_alike_and_keeps_the_law() {
+    let mut relay = Relay::new(Options::default());
     let mut well_formed = Vec::new();
     for (name, bytes) in torture() {
         for len in 0..bytes.len() {
             assert_same(&bytes[..len]);
+            relay.send(CALLER, &bytes[..len]);
         }
         if assert_same(&bytes).fault.is_none() {
             well_formed.push(name);
@@ -37,6 +41,16 @@ fn every_torture_message_and_every_prefix_of_it_is_read_alike() {
     }
     println!("{} of 62 are well-formed: {well_formed:?}", well_formed.len());
     assert!(well_formed.len() > 35);
+}
+
+#[test]
+fn every_prefix_of_a_call_keeps_the_law() {
+    let mut relay = Relay::new(Options::default());
+    for (_, bytes) in call::messages(&mut relay) {
+        for len in 0..bytes.len() {
+            relay.send(CALLER, &bytes[..len]);
+        }
+    }
 }
 
 #[test]
@@ -55,6 +69,14 @@ fn one_byte_less_or_twice_is_read_alike() {
             assert_same(&twice);
         }
     }
+}
+
+#[test]
+fn a_name_with_the_hash_of_another_is_another() {
+    let bytes = b"INVITE sip:user@example.com SIP/2.0\r\nx-Forwards: 254\r\n\
+        To: sip:j.user@example.com\r\nFrom: sip:caller@exa";
+    assert_same(bytes);
+    Relay::new(Options::default()).send(CALLER, bytes);
 }
 
 #[test]

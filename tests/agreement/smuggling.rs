@@ -43,7 +43,7 @@ fn relay() -> Relay {
 
 /// Forwarded and judged, or refused with 400 or in silence: the verdict.
 fn send(relay: &mut Relay, bytes: &[u8]) -> Verdict {
-    let (verdict, _) = relay.send_judged(CALLER, bytes);
+    let (verdict, _) = relay.send(CALLER, bytes);
     let is_refused = matches!(
         verdict,
         Verdict::Answered(Answer::BadRequest | Answer::UnsupportedScheme)
@@ -232,7 +232,7 @@ fn what_is_passed_on_though_some_readers_differ() {
     ];
     for (says, row) in rows {
         let bytes = replaced(&base(), "Subject: nothing", row);
-        let (verdict, sent) = relay.send_judged(CALLER, &bytes);
+        let (verdict, sent) = relay.send(CALLER, &bytes);
         assert!(matches!(verdict, Verdict::Forwarded(_)), "{says}: {verdict:?}");
         let sent = sent.unwrap();
         assert_eq!(sent.to.to_string(), DESTINATION, "{says}");

@@ -94,7 +94,7 @@ struct Decision {
 }
 
 fn decision(relay: &mut Relay, bytes: &[u8], token: &str) -> (Decision, Sent) {
-    let (verdict, sent) = relay.send_judged(CALLER, bytes);
+    let (verdict, sent) = relay.send(CALLER, bytes);
     let sent = sent.unwrap_or_else(|| panic!("{verdict:?}: {}", bytes.escape_ascii()));
     let text = sent.text();
     let via = sent.rows("Via").first().cloned().unwrap_or_default();
@@ -116,7 +116,7 @@ fn relay_with_call() -> (Relay, String) {
          From: <sip:alice@example.org>;tag=alice\r\nTo: <sip:bob@example.com>\r\n\
          Call-ID: spelt@host\r\nCSeq: 1 INVITE\r\n\r\n"
     );
-    let (_, sent) = relay.send_judged(CALLER, invite.as_bytes());
+    let (_, sent) = relay.send(CALLER, invite.as_bytes());
     let route = sent.unwrap().rows("Record-Route")[0].clone();
     (relay, route)
 }
@@ -199,7 +199,7 @@ fn spellings_of_our_own_via_in_a_response() {
          From: <sip:alice@example.org>;tag=alice\r\nTo: <sip:bob@example.com>\r\n\
          Call-ID: spelt@host\r\nCSeq: 7 OPTIONS\r\n\r\n"
     );
-    let (_, sent) = relay.send_judged(CALLER, invite.as_bytes());
+    let (_, sent) = relay.send(CALLER, invite.as_bytes());
     let own = sent.unwrap().rows("Via")[0].clone();
     let spelt = own
         .replace("SIP/2.0/UDP ", "SIP_/_2.0_/_UDP|")
@@ -220,7 +220,7 @@ fn spellings_of_our_own_via_in_a_response() {
                 spelling.write("Content-Length", "l", &["0"]),
             );
             assert_same(text.as_bytes());
-            let (verdict, sent) = relay.send_judged(DESTINATION, text.as_bytes());
+            let (verdict, sent) = relay.send(DESTINATION, text.as_bytes());
             let sent = sent.unwrap_or_else(|| panic!("{verdict:?}: {text}"));
             assert_eq!(sent.to.to_string(), CALLER, "{text}");
             assert!(!sent.text().to_lowercase().contains("sw"), "{}", sent.text());

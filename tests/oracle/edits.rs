@@ -1,4 +1,4 @@
-//! What a relay may change in a message (RFC 3261 §16.6, §16.11, §18.2.1; RFC 3581 §4): everything
+//! What a relay may change in a message, and what it copies into an answer (RFC 3261 §16.6, §16.11, §18.2.1; RFC 3581 §4): everything
 //! else must be sent as it came, byte for byte and in the same order.
 //!
 //! The checker builds the expected message from the received one, step by step, and compares. It
@@ -8,7 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::name_addr::Route;
-use super::rows::{Header, Row};
+use super::rows::{Parts, Row};
 use super::text::{BLANKS, bytes_of, split_outside, text_of, trim};
 use super::uri::Uri;
 use super::via::{Rport, Via};
@@ -16,12 +16,14 @@ use super::{Reading, StartLine};
 
 /// What is known of the relay and of the way the request took.
 #[derive(Clone, Debug)]
-pub(crate) struct Relay {
-    /// Its sent-by texts, `192.0.2.1:5060`, as it writes them.
-    pub(crate) sent_by: Vec<String>,
+pub(crate) struct Relay<'a> {
+    /// What it writes in Via where the request leaves: `192.0.2.1:5060`.
+    pub(crate) sent_by: &'a str,
+    /// The same of each Record-Route if it writes any: of the way out, and below it of the way in
+    /// if that is another listener.
+    pub(crate) records: Vec<&'a str>,
     /// Hosts and ports that mean it: its addresses, IPv6 ones in brackets, and its aliases.
-    pub(crate) names: Vec<(String, u16)>,
-    pub(crate) record_route: bool,
+    pub(crate) names: &'a [(String, u16)],
     /// A foreign Route of a dispatched request travels on.
     pub(crate) keeps_foreign_routes: bool,
     pub(crate) max_breadth: Option<u32>,
@@ -40,50 +42,23 @@ pub(crate) enum How {
     Other,
 }
 
-/// A message in its parts, none of them changed.
-struct Parts {
-    first_line: String,
-    rows: Vec<Row>,
-    /// From the blank line on.
-    rest: String,
-}
-
-impl Parts {
-    fn of(text: &str) -> Result<Self, String> {
-        let (first_line, after) = text.split_once("\r\n").ok_or("no first line")?;
-        let header = Header::read(after);
-        let body = header.body.ok_or("no blank line")?;
-        let rest = format!("\r\n{body}");
-        Ok(Self { first_line: first_line.to_owned(), rows: header.rows, rest })
-    }
-
-    fn text(&self) -> String {
-        let rows: String = self.rows.iter().map(|row| row.whole.as_str()).collect();
-        format!("{}\r\n{rows}{}", self.first_line, self.rest)
-    }
-}
-
 /// Checks a request that came from `source` and was forwarded.
 pub(crate) fn check_request(
-    came: &[u8],
+    (came, reading): (&[u8], &Reading),
     left: &[u8],
     source: SocketAddr,
     relay: &Relay,
     how: &How,
 ) -> Result<(), String> {
-    let reading = Reading::of(came);
-    if let Some(fault) = reading.fault {
-        return Err(format!("forwarded in spite of its fault {fault:?}"));
-    }
     let StartLine::Request { method, uri } = &reading.start_line else {
         return Err(format!("forwarded as a request: {:?}", reading.start_line));
     };
     let routes = reading.routes.clone().ok_or("forwarded with a malformed Route")?;
-    let mut wants = Parts::of(&message_of(came, &reading))?;
+    let mut wants = message_of(came, reading)?;
     let leaving = Parts::of(&text_of(left))?;
 
     // Routes and the Request-URI.
-    let plan = plan_routes(&reading, &routes, relay, how);
+    let plan = plan_routes(reading, &routes, relay, how);
     wants.rows = with_routes(wants.rows, &plan);
     let request_uri = plan.request_uri.clone().unwrap_or_else(|| rewritten(uri, how));
     wants.first_line = wants.first_line.replacen(uri, &request_uri, 1);
@@ -106,21 +81,17 @@ pub(crate) fn check_request(
     row.whole = with_source(&row.whole, via, source, relay.force_rport);
 
     // Our rows, on top of all others.
-    let own = own_rows(&leaving.rows, wants.rows.len(), &reading, method, relay, how)?;
+    let own = own_rows(&leaving.rows, wants.rows.len(), reading, method, relay, how)?;
     wants.rows.splice(0..0, own);
     compare(&wants.text(), left)
 }
 
 /// Checks a response that was forwarded.
-pub(crate) fn check_response(came: &[u8], left: &[u8]) -> Result<(), String> {
-    let reading = Reading::of(came);
-    if let Some(fault) = reading.fault {
-        return Err(format!("forwarded in spite of its fault {fault:?}"));
-    }
+pub(crate) fn check_response(came: &[u8], reading: &Reading, left: &[u8]) -> Result<(), String> {
     if !matches!(reading.start_line, StartLine::Response { .. }) {
         return Err(format!("forwarded as a response: {:?}", reading.start_line));
     }
-    let mut wants = Parts::of(&message_of(came, &reading))?;
+    let mut wants = message_of(came, reading)?;
     let at = wants.rows.iter().position(|row| row.is("via")).ok_or("no Via row")?;
     let (name, values, end) = pieces(&wants.rows[at].whole);
     if values.len() == 1 {
@@ -132,10 +103,41 @@ pub(crate) fn check_response(came: &[u8], left: &[u8]) -> Result<(), String> {
     compare(&wants.text(), left)
 }
 
-/// The datagram without line ends before it and without what lies behind its body.
-fn message_of(came: &[u8], reading: &Reading) -> String {
-    let text = text_of(&came[..came.len() - reading.behind_body]);
-    text.trim_start_matches(['\r', '\n']).to_owned()
+/// Checks an answer of the relay's own to a request without a fault (§8.2.6.2): the request's Via, From,
+/// To, Call-ID and `CSeq` as they came, but for what is noted in the topmost Via and a To tag, and
+/// nothing else that a server could take for something.
+pub(crate) fn check_answer(
+    (came, reading): (&[u8], &Reading),
+    (left, answer): (&[u8], &Reading),
+    source: SocketAddr,
+    force_rport: bool,
+) -> Result<(), String> {
+    let mut wants = message_of(came, reading)?;
+    wants.rows.retain(|row| ["via", "from", "to", "call-id", "cseq"].iter().any(|n| row.is(n)));
+    let via = reading.top_via.as_ref().ok_or("no Via")?;
+    let row = wants.rows.iter_mut().find(|row| row.is("via")).ok_or("no Via row")?;
+    row.whole = with_source(&row.whole, via, source, force_rport);
+
+    let mut leaving = Parts::of(&text_of(left))?;
+    let of_relay = ["unsupported", "retry-after", "content-length"];
+    leaving.rows.retain(|row| !of_relay.iter().any(|name| row.is(name)));
+    if reading.to_tag.is_none() && answer.start_line != (StartLine::Response { code: 100 }) {
+        let tag =
+            answer.to_tag.as_ref().filter(|tag| is_hex(tag, 16..=16)).ok_or("no To tag of ours")?;
+        let row = wants.rows.iter_mut().find(|row| row.is("to")).ok_or("no To")?;
+        row.whole = format!("{};tag={tag}\r\n", row.whole.trim_end_matches(BLANKS));
+    }
+    wants.first_line.clone_from(&leaving.first_line);
+    wants.body.clear();
+    compare(&wants.text(), &bytes_of(&leaving.text()))
+}
+
+/// The message without line ends before it and without what lies behind its body.
+fn message_of(came: &[u8], reading: &Reading) -> Result<Parts, String> {
+    if let Some(fault) = reading.fault {
+        return Err(format!("forwarded in spite of its fault {fault:?}"));
+    }
+    Parts::of(&text_of(&came[..came.len() - reading.behind_body]))
 }
 
 /// What becomes of the Routes.
@@ -184,7 +186,7 @@ fn plan_routes(reading: &Reading, routes: &[Route], relay: &Relay, how: &How) ->
     plan
 }
 
-impl Relay {
+impl Relay<'_> {
     fn is_named_by(&self, uri: &Uri) -> bool {
         let is_same_host = |name: &str| match host_address(&uri.host) {
             Some(address) => host_address(name) == Some(address),
@@ -334,7 +336,7 @@ fn own_rows(
     how: &How,
 ) -> Result<Vec<Row>, String> {
     let via = left.first().ok_or("nothing but a first line left")?;
-    if !relay.sent_by.iter().any(|sent_by| is_own_via(via, sent_by)) {
+    if !is_own_via(via, relay.sent_by) {
         return Err(format!("the topmost row is not the relay's Via: {:?}", via.whole));
     }
     let written = |text: String| Row { whole: text, ..via.clone() };
@@ -349,21 +351,19 @@ fn own_rows(
     // Only what begins a dialog is recorded, and only when it is dispatched.
     let never_begins_one =
         ["ACK", "CANCEL", "OPTIONS", "REGISTER", "MESSAGE", "PUBLISH"].contains(&method);
-    let is_recorded = relay.record_route
-        && matches!(how, How::Dispatched { .. })
-        && reading.to_tag.is_none()
-        && !never_begins_one;
-    // Two where the way in and the way out differ.
-    let records_count = left.len().saturating_sub(kept + 1 + added.len());
-    let is_expected = if is_recorded { 1..=2 } else { 0..=0 };
-    if !is_expected.contains(&records_count) {
-        return Err(format!("{records_count} Record-Routes, should be {is_expected:?}"));
+    let is_recorded =
+        matches!(how, How::Dispatched { .. }) && reading.to_tag.is_none() && !never_begins_one;
+    let records = &left[1..left.len().saturating_sub(kept + added.len()).max(1)];
+    let wanted = if is_recorded { &relay.records[..] } else { &[] };
+    if records.len() != wanted.len() {
+        return Err(format!("{} Record-Routes, should be {wanted:?}", records.len()));
     }
-    let records = &left[1..=records_count];
+    if let Some((other, wanted)) =
+        records.iter().zip(wanted).find(|(row, sent_by)| !is_own_record(row, sent_by))
+    {
+        return Err(format!("not the Record-Route of {wanted}: {:?}", other.whole));
+    }
     let token = |row: &Row| row.whole.split('@').next().map(str::to_owned);
-    if let Some(other) = records.iter().find(|row| !is_own_record(row, &relay.sent_by)) {
-        return Err(format!("not a Record-Route of the relay: {:?}", other.whole));
-    }
     if records.iter().any(|row| token(row) != token(&records[0])) {
         return Err("its two Record-Routes differ in their tokens".into());
     }
@@ -381,11 +381,11 @@ fn is_own_via(row: &Row, sent_by: &str) -> bool {
     })
 }
 
-fn is_own_record(row: &Row, sent_by: &[String]) -> bool {
+fn is_own_record(row: &Row, sent_by: &str) -> bool {
     let value = row.whole.strip_prefix("Record-Route: <sip:");
     value.and_then(|value| value.strip_suffix(";lr>\r\n")).is_some_and(|value| {
         let (token, host_port) = value.split_once('@').unwrap_or(("", value));
-        is_hex(token, 60..=112) && sent_by.iter().any(|sent_by| sent_by == host_port)
+        is_hex(token, 60..=112) && sent_by == host_port
     })
 }
 

@@ -9,9 +9,11 @@
 #![allow(dead_code)]
 
 pub(crate) mod edits;
+pub(crate) mod law;
 pub(crate) mod liberal;
 pub(crate) mod name_addr;
 pub(crate) mod rows;
+pub(crate) mod server;
 pub(crate) mod text;
 pub(crate) mod uri;
 pub(crate) mod via;

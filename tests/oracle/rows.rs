@@ -1,6 +1,6 @@
 //! The fields of a header (RFC 3261 §7.3.1).
 
-use super::text::{is_token, is_token_char};
+use super::text::{is_token, is_token_char, trim};
 
 /// One row with its folds.
 #[derive(Clone, Debug)]
@@ -47,6 +47,39 @@ impl Header {
     }
 }
 
+/// A message in its parts, none of them changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) first_line: String,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) body: String,
+}
+
+impl Parts {
+    /// Takes a message apart that has a first line and a blank line.
+    pub(crate) fn of(text: &str) -> Result<Self, String> {
+        let text = text.trim_start_matches(['\r', '\n']);
+        let (first_line, after) = text.split_once("\r\n").ok_or("no first line")?;
+        let Header { rows, body } = Header::read(after);
+        Ok(Self { first_line: first_line.to_owned(), rows, body: body.ok_or("no blank line")? })
+    }
+
+    /// The rows of the field with this long name.
+    pub(crate) fn all(&self, long: &str) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.is(long))
+    }
+
+    /// The first row of a field, which must have one.
+    pub(crate) fn first(&self, long: &str) -> &Row {
+        self.all(long).next().unwrap_or_else(|| panic!("no {long} in {self:?}"))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let rows: String = self.rows.iter().map(|row| row.whole.as_str()).collect();
+        format!("{}\r\n{rows}\r\n{}", self.first_line, self.body)
+    }
+}
+
 impl Row {
     fn read(whole: &str) -> Self {
         let without_end = whole.strip_suffix("\r\n");
@@ -60,6 +93,11 @@ impl Row {
             && is_token(name)
             && !unfolded.contains(['\r', '\n']);
         Self { name: long_name(name), value: unfolded, whole: whole.to_owned(), is_good }
+    }
+
+    /// What follows the colon as it came, without the blanks at its ends.
+    pub(crate) fn raw(&self) -> &str {
+        trim(self.whole.split_once(':').map_or("", |(_, value)| value))
     }
 
     /// Whether it is the field with this long name, which may be written compact and in any case.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::oracle::server::{self, Habits};
 use crate::relay::{Relay, Sent};
 
 /// The caller's address, and the sent-by of its Via.
@@ -55,19 +56,7 @@ pub(crate) fn invite(call_id: &str) -> String {
 
 /// The response of a server to a request that the relay forwarded to it.
 pub(crate) fn response(to: &Sent, status: &str, to_tag: &str) -> String {
-    let rows =
-        |name| to.rows(name).iter().map(|value| format!("{name}: {value}\r\n")).collect::<String>();
-    let tag =
-        if to.rows("To")[0].contains("tag=") { String::new() } else { format!(";tag={to_tag}") };
-    format!(
-        "SIP/2.0 {status}\r\n{}{}From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContent-Length: 0\r\n\r\n",
-        rows("Via"),
-        rows("Record-Route"),
-        to.rows("From")[0],
-        to.rows("To")[0],
-        to.rows("Call-ID")[0],
-        to.rows("CSeq")[0],
-    )
+    String::from_utf8(server::response(&to.bytes, status, to_tag, Habits::default())).unwrap()
 }
 
 /// A call that its destination has answered: the INVITE as the destination got it.

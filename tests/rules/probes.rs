@@ -4,7 +4,7 @@ use strowger::clock::Now;
 use strowger::destination::Slot;
 use strowger::message::Message;
 use strowger::proxy::probe::{self, ProbeRequest};
-use strowger::proxy::{ListenerId, ProbeAnswer, Reason};
+use strowger::proxy::{Cause, ListenerId, ProbeAnswer, Reason};
 
 use crate::messages::A;
 use crate::relay::{Relay, Sent, US, keys, listeners, prefixes};
@@ -31,7 +31,8 @@ fn write(relay: &Relay, request: &ProbeRequest) -> Option<String> {
 }
 
 fn sent(text: &str) -> Sent {
-    Sent { to: A.parse().unwrap(), listener: ListenerId(0), bytes: text.into() }
+    let to = A.parse().unwrap();
+    Sent { cause: Cause::Forward, to, listener: ListenerId(0), bytes: text.into() }
 }
 
 fn reply(probe: &str, status: &str) -> String {

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub(crate) use crate::oracle::law::Sent;
+use crate::oracle::law::{Case, Law};
 use strowger::clock::Now;
 use strowger::destination::{
     Attributes, Choosing, DestinationUri, Flags, Host, Origin, Record, Resolved, SocketName, Table,
@@ -25,10 +27,16 @@ pub(crate) const TRUST_MS: u64 = 1_800_000;
 /// The address of a relay with one listener.
 pub(crate) const US: &str = "192.0.2.1:5060";
 
+/// Messages of one relay that the law reads. Further ones are a flood of the same.
+const THOROUGHLY_JUDGED_MAX: usize = 500;
+
 pub(crate) struct Relay {
     pub(crate) shared: Arc<Shared>,
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Now,
+    /// What holds of everything that it does.
+    pub(crate) law: Law,
+    judged: usize,
     registry: Registry,
     workers: Vec<Proxy>,
     outbox: Outbox,
@@ -46,14 +54,6 @@ pub(crate) struct Relay {
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) sent: Option<Sent>,
-}
-
-/// A message that left.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) to: SocketAddr,
-    pub(crate) listener: ListenerId,
-    pub(crate) bytes: Vec<u8>,
 }
 
 impl Relay {
@@ -80,11 +80,17 @@ impl Relay {
         destinations: &[&str],
     ) -> Self {
         let pins = PinTable::new(PinMemory::on_heap(8_000));
+        let alias = ("sip.example.net".to_owned(), 5060);
+        let has_alias = listeners.is_our_name(alias.0.as_bytes(), alias.1);
+        let mut law = Law::new(&listeners, &Vec::from_iter(has_alias.then_some(alias)));
+        law.has_ancestors = incarnation > 1;
         let room = TransactionRoom { count: 1_000, bytes: 1 << 20 };
         let shared = Shared::new(listeners, keys, pins, incarnation);
         let shared = Arc::new(shared.with_transactions(room, None));
         let mut relay = Self {
             explainer: Explainer::new(),
+            law,
+            judged: 0,
             workers: vec![Proxy::new(Arc::clone(&shared))],
             shared,
             snapshot: Snapshot {
@@ -131,6 +137,7 @@ impl Relay {
 
     pub(crate) fn load_records(&mut self, records: &[Resolved]) {
         self.snapshot.version += 1;
+        self.law.load(self.snapshot.version, records);
         self.snapshot.destinations = self
             .registry
             .load(self.now, records, &self.shared.listeners, &self.shared.pins)
@@ -199,27 +206,37 @@ impl Relay {
         let is_dispatched =
             matches!(verdict, Verdict::Forwarded(Forwarded::Chosen | Forwarded::Retried));
         assert_eq!(self.dispatched.is_some(), is_dispatched);
-        let entries = self.outbox.entries();
-        assert!(entries.len() <= 1, "stateless forwarding sends at most one message");
-        let sent = entries.first().map(|entry| Sent {
-            to: entry.flow.peer,
-            listener: entry.flow.listener,
-            bytes: self.outbox.bytes(entry, self.frame.slot()).to_vec(),
-        });
-        if let (Some(entry), Some(sent)) = (entries.first(), &sent) {
-            assert_eq!(entry.len(), sent.bytes.len());
-        }
-        let wants_message = !matches!(verdict, Verdict::Dropped(_));
-        assert_eq!(wants_message, sent.is_some(), "{verdict:?}");
+        let sent = Sent::all(&self.outbox, self.frame.slot());
+        self.judge(flow, bytes, verdict, &sent, false);
+        assert!(sent.len() <= 1, "stateless forwarding sends at most one message");
+        let sent = sent.into_iter().next();
         // Every message of every test is explained first, and the explanation must be exact.
         if let Some(explained) = explained {
             assert_eq!(explained.verdict, verdict, "{explained:?}");
             let said = explained.leaves.map(|leaves| (leaves.flow, leaves.bytes));
-            let flow = entries.first().map(|entry| entry.flow);
+            let flow = self.outbox.entries().first().map(|entry| entry.flow);
             let left = flow.zip(sent.as_ref().map(|sent| sent.bytes.clone()));
             assert_eq!(said, left);
         }
         Outcome { verdict, sent }
+    }
+
+    /// The law holds of every message of every test.
+    fn judge(&mut self, flow: Flow, came: &[u8], verdict: Verdict, sent: &[Sent], begins: bool) {
+        self.judged += 1;
+        self.law.is_thorough = self.judged <= THOROUGHLY_JUDGED_MAX;
+        let case = Case {
+            snapshot: &self.snapshot,
+            came,
+            source: flow.peer,
+            listener: flow.listener,
+            verdict,
+            sent,
+            begins_transaction: begins,
+        };
+        if let Err(what) = self.law.judge(&case) {
+            panic!("{what}");
+        }
     }
 
     /// A relay that forwards statefully.
@@ -234,6 +251,7 @@ impl Relay {
     /// everything that is sent.
     pub(crate) fn deliver(&mut self, from: &str, text: impl AsRef<[u8]>) -> (Verdict, Vec<Sent>) {
         let flow = self.flow(0, from);
+        let (before, _) = self.transactions();
         let frame = self.frame.receive(text.as_ref());
         self.workers[0].read_ahead(frame.bytes(), &mut self.reading);
         self.told.clear();
@@ -245,7 +263,10 @@ impl Relay {
             &mut self.outbox,
             |event| self.told.push(named(event)),
         );
-        (verdict, self.sent())
+        let sent = Sent::all(&self.outbox, self.frame.slot());
+        let begins = self.transactions().0 > before;
+        self.judge(flow, text.as_ref(), verdict, &sent, begins);
+        (verdict, sent)
     }
 
     /// Everything that is due now.
@@ -256,7 +277,10 @@ impl Relay {
         while self.workers[0].expire(now, snapshot, &mut self.outbox, |event| {
             self.told.push(named(event));
         }) {
-            sent.extend(sent_by(&self.outbox, &[]));
+            sent.extend(Sent::all(&self.outbox, &[]));
+        }
+        if let Err(what) = self.law.judge_due(snapshot, &sent) {
+            panic!("{what}");
         }
         sent
     }
@@ -285,10 +309,6 @@ impl Relay {
     /// What was told since the last datagram, or the last time that something was due.
     pub(crate) fn told(&self) -> &[String] {
         &self.told
-    }
-
-    fn sent(&self) -> Vec<Sent> {
-        sent_by(&self.outbox, self.frame.slot())
     }
 
     /// What would be logged of the last datagram: method, Request-URI, From, To, Call-ID and
@@ -382,28 +402,8 @@ impl Outcome {
 }
 
 impl Sent {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-
     pub(crate) fn first_line(&self) -> String {
         self.text().lines().next().unwrap().to_owned()
-    }
-
-    /// All rows of this name, without it.
-    pub(crate) fn rows(&self, name: &str) -> Vec<String> {
-        let text = self.text();
-        let header = text.split("\r\n\r\n").next().unwrap();
-        header
-            .lines()
-            .filter_map(|line| line.strip_prefix(&format!("{name}: ")))
-            .map(str::to_owned)
-            .collect()
-    }
-
-    pub(crate) fn branch(&self) -> String {
-        let via = &self.rows("Via")[0];
-        via.split("branch=").nth(1).unwrap().split(';').next().unwrap().to_owned()
     }
 
     pub(crate) fn record_routes(&self) -> Vec<String> {
@@ -482,15 +482,6 @@ pub(crate) fn record(line: &str, at: usize) -> Resolved {
         record: Record { set, uri, flags, priority, attributes, origin: Origin::Line(at + 1) },
         addresses,
     }
-}
-
-fn sent_by(outbox: &Outbox, slot: &[u8]) -> Vec<Sent> {
-    let sent = outbox.entries().iter().map(|entry| Sent {
-        to: entry.flow.peer,
-        listener: entry.flow.listener,
-        bytes: outbox.bytes(entry, slot).to_vec(),
-    });
-    sent.collect()
 }
 
 /// An event in a few words.

@@ -262,6 +262,7 @@ fn a_server_that_drops_our_parameter_is_believed_only_where_destinations_are() {
     // The branch does not prove `received`: it must be an address that requests may come from.
     let elsewhere =
         text.replacen("198.51.100.7:5062;", "198.51.100.7:5062;received=203.0.113.66;", 1);
+    relay.law.has_asked("203.0.113.66:5062".parse().unwrap());
     assert_eq!(relay.send(A, &elsewhere).next_hop(), "203.0.113.66:5062");
     relay.snapshot.policy.allow =
         ["198.51.100.0", "10.0.0.0"].map(|ip| Prefix::new(ip.parse().unwrap(), 24).unwrap()).into();

@@ -7,13 +7,13 @@
 // Parties and plans are records of many yes-or-no facts, and speed is no aim here.
 #![allow(clippy::pedantic)]
 
+mod addresses;
 mod attacker;
 mod call;
 mod caller;
 mod coverage;
 mod endpoint;
 mod ladder;
-mod law;
 mod network;
 mod observer;
 #[path = "../oracle/mod.rs"]

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use strowger::proxy::{Answer, Cause, ForeignRoute, Forwarded, ListenerId, Reason, Verdict};
 
+use crate::addresses;
 use crate::coverage::Coverage;
-use crate::law;
 use crate::overload::{Overloads, is_overloaded};
 use crate::pins::{At, CallPins, without_try};
 use crate::relay::{Handled, Relay, Sent};
@@ -67,8 +67,6 @@ pub(crate) struct Case<'a> {
     pub(crate) listener: ListenerId,
     pub(crate) datagram: &'a Datagram,
     pub(crate) handled: &'a Handled,
-    /// Every byte is compared.
-    pub(crate) is_thorough: bool,
 }
 
 type Judged = Result<Option<Truth>, String>;
@@ -97,7 +95,7 @@ impl Observer {
 
     /// What the message that left is, or what the relay did wrong.
     pub(crate) fn judge(&mut self, case: Case) -> Judged {
-        law::check(case)?;
+        case.handled.lawful.clone()?;
         match case.datagram.truth.part {
             Part::Attack(number) => self.attack(case, number),
             Part::Response(tx, _) | Part::Answer(tx) => self.response(case, tx),
@@ -459,7 +457,7 @@ impl Observer {
             if relay.listener(case.listener).local.is_ipv4() == pass.back_to.is_ipv4() {
                 listener = case.listener;
             } else {
-                listener = law::first_of_family(relay, pass.back_to);
+                listener = addresses::first_of_family(relay, pass.back_to);
             }
         } else {
             wants(handled.verdict == Verdict::Forwarded(Forwarded::Response), "forwarded")?;
@@ -668,7 +666,7 @@ fn truth_of_request(case: Case, tx: TxId) -> Option<Truth> {
     passes.push(Pass {
         relay: case.number,
         arrival: case.listener,
-        back_to: law::response_address(case),
+        back_to: addresses::response_address(case),
         egress: sent.listener,
         next: sent.to,
         key_generation: case.relay.key_generation,
@@ -693,7 +691,9 @@ fn callees_next(case: Case, dialog: &InDialog, at: usize, pass: Pass) -> Vec<Soc
     let is_destination = case.relay.is_destination(case.handled.list, case.datagram.from);
     match dialog.target {
         Some(target)
-            if at == 0 && is_destination && law::may_be_named(case.relay, target, pass.back_to) =>
+            if at == 0
+                && is_destination
+                && addresses::may_be_named(case.relay, target, pass.back_to) =>
         {
             vec![target]
         }

@@ -14,11 +14,13 @@ use strowger::destination::{
 use strowger::keys::{Keys, MasterKey};
 use strowger::pin::{PinMemory, PinTable};
 use strowger::proxy::{
-    Cause, Flow, FrameBuffer, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy,
-    Shared, Snapshot, Verdict,
+    Flow, FrameBuffer, Listener, ListenerId, Listeners, Outbox, Policy, Proxy, SetPolicy, Shared,
+    Snapshot, Verdict,
 };
 use strowger::registry::Registry;
 
+pub(crate) use crate::oracle::law::Sent;
+use crate::oracle::law::{self, Law};
 use crate::words::Words;
 
 /// One line of a list.
@@ -92,6 +94,7 @@ pub(crate) struct Relay {
     pub(crate) incarnation: u16,
     /// Counts the keys that signed.
     pub(crate) key_generation: u8,
+    law: Law,
     shared: Arc<Shared>,
     registry: Registry,
     snapshots: Vec<Rc<Snapshot>>,
@@ -102,15 +105,6 @@ pub(crate) struct Relay {
     words: Words,
 }
 
-/// A message that left.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) to: SocketAddr,
-    pub(crate) listener: ListenerId,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) cause: Cause,
-}
-
 /// What became of a datagram.
 #[derive(Clone, Debug)]
 pub(crate) struct Handled {
@@ -118,17 +112,22 @@ pub(crate) struct Handled {
     pub(crate) sent: Option<Sent>,
     /// The number of the list that the worker decided by.
     pub(crate) list: usize,
+    /// What the law has to say.
+    pub(crate) lawful: Result<(), String>,
 }
 
 impl Relay {
-    pub(crate) fn new(spec: Spec, lines: Vec<Line>, now_ms: u64) -> Self {
+    pub(crate) fn new(spec: Spec, lines: Vec<Line>, now_ms: u64, is_thorough: bool) -> Self {
         let words = Words::take(spec.pins);
         let shared = share(&spec, 1, 0, words);
+        let mut law = Law::new(&shared.listeners, &spec.aliases);
+        law.is_thorough = is_thorough;
         let mut relay = Self {
             lists: Vec::new(),
             first_list: 0,
             incarnation: 1,
             key_generation: 0,
+            law,
             shared,
             registry: Registry::default(),
             snapshots: Vec::new(),
@@ -190,6 +189,7 @@ impl Relay {
     pub(crate) fn publish(&mut self, now_ms: u64, lines: Vec<Line>, is_draining: bool) {
         let records: Vec<Resolved> =
             lines.iter().enumerate().map(|(at, line)| record(line, at)).collect();
+        self.law.load(self.lists.len() as u64, &records);
         let destinations = self
             .registry
             .load(Now::from_ms(now_ms), &records, &self.shared.listeners, &self.shared.pins)
@@ -263,15 +263,17 @@ impl Relay {
             let frame = self.frame.receive(bytes);
             proxy.datagram(Now::from_ms(now_ms), snapshot, flow, frame, &mut self.outbox)
         };
-        let entries = self.outbox.entries();
-        assert!(entries.len() <= 1, "more than one message for one datagram");
-        let sent = entries.first().map(|entry| Sent {
-            to: entry.flow.peer,
-            listener: entry.flow.listener,
-            bytes: self.outbox.bytes(entry, self.frame.slot()).to_vec(),
-            cause: entry.cause,
+        let mut sent = Sent::all(&self.outbox, self.frame.slot());
+        let lawful = self.law.judge(&law::Case {
+            snapshot,
+            came: bytes,
+            source: from,
+            listener,
+            verdict,
+            sent: &sent,
+            begins_transaction: false,
         });
-        Handled { verdict, sent, list: *list }
+        Handled { verdict, sent: sent.pop(), list: *list, lawful }
     }
 
     fn start_workers(&mut self) {

@@ -226,7 +226,7 @@ impl World {
         let mut sip = Sip::new(format!("SIP/2.0 {code} {}", phrase(code)));
         for (at, via) in request.all("Via").enumerate() {
             let mut via = via.to_owned();
-            if at == 0 && !crate::law::names_source(&via, served.source) {
+            if at == 0 && !crate::addresses::names_source(&via, served.source) {
                 via.push_str(&format!(";received={}", served.source.ip()));
             }
             if at == 0

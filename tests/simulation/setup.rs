@@ -144,7 +144,8 @@ impl World {
                     line.state = *self.random.pick(&[LineState::Inactive, LineState::Disabled]);
                 }
             }
-            self.relays.push(Relay::new(specs[number].clone(), lines, self.now));
+            let spec = specs[number].clone();
+            self.relays.push(Relay::new(spec, lines, self.now, self.is_thorough));
             self.stock.push(stock);
             for listener in &specs[number].listeners {
                 self.names.insert(listener.sent_by.to_ascii_lowercase(), listener.local);

@@ -217,7 +217,6 @@ impl World {
                 listener,
                 datagram: &datagram,
                 handled: &handled,
-                is_thorough: self.is_thorough,
             };
             let truth = match self.observer.judge(case) {
                 Ok(truth) => truth,

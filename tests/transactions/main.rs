@@ -13,6 +13,8 @@ mod coverage;
 #[allow(dead_code)]
 #[path = "../simulation/ladder.rs"]
 mod ladder;
+#[path = "../oracle/mod.rs"]
+mod oracle;
 mod plan;
 #[path = "../simulation/random.rs"]
 mod random;

@@ -18,6 +18,8 @@ use strowger::proxy::{
 use strowger::registry::Registry;
 use strowger::transaction::TransactionRoom;
 
+pub(crate) use crate::oracle::law::Sent;
+use crate::oracle::law::{Case, Law};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::words::Words;
@@ -29,6 +31,7 @@ const PINS: usize = 256;
 pub(crate) struct Relay {
     pub(crate) shared: Arc<Shared>,
     pub(crate) owners: Owners,
+    law: Law,
     registry: Registry,
     workers: Vec<Worker>,
     newest: Rc<Snapshot>,
@@ -48,20 +51,13 @@ struct Worker {
     queue: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
-/// A message that left.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) to: SocketAddr,
-    pub(crate) bytes: Vec<u8>,
-}
-
 /// The address of a server.
 pub(crate) fn address_of(server: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, server as u8 + 1], 5060))
 }
 
 impl Relay {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan, is_thorough: bool) -> Self {
         let listener = Listener {
             name: US.into(),
             local: US.parse().unwrap(),
@@ -78,6 +74,8 @@ impl Relay {
         let room = TransactionRoom { count: 64, bytes: plan.bytes };
         let shared = Shared::new(Listeners::new(vec![listener], &[]), keys, pins, 1);
         let shared = Arc::new(shared.with_transactions(room, Some(owners.clone())));
+        let mut law = Law::new(&shared.listeners, &[]);
+        law.is_thorough = is_thorough;
         let policy = Policy { is_stateful: true, ..Policy::default() };
         let set =
             SetPolicy { stateful: Some(Arc::new(plan.failover.clone())), ..SetPolicy::default() };
@@ -97,6 +95,7 @@ impl Relay {
             frame: FrameBuffer::default(),
             shared,
             owners,
+            law,
             words,
         };
         relay.publish(0);
@@ -127,6 +126,7 @@ impl Relay {
         let destinations =
             self.registry.load(Now::from_ms(now), &records, listeners, pins).unwrap();
         let Snapshot { version, policy, set_default, .. } = &*self.newest;
+        self.law.load(version + 1, &records);
         self.newest = Rc::new(Snapshot {
             version: version + 1,
             policy: policy.clone(),
@@ -154,16 +154,27 @@ impl Relay {
         worker: usize,
         from: SocketAddr,
         bytes: &[u8],
-    ) -> (Verdict, Vec<Sent>) {
+    ) -> Result<(Verdict, Vec<Sent>), String> {
+        let before = self.transactions();
         let Self { workers, outbox, frame, shared, .. } = self;
         let flow = Flow::new(&shared.listeners, ListenerId(0), from);
         let Worker { proxy, snapshot, .. } = &mut workers[worker];
         let received = frame.receive(bytes);
         let verdict = proxy.datagram(Now::from_ms(now), snapshot, flow, received, outbox);
+        let (snapshot, sent) = (Rc::clone(snapshot), Sent::all(outbox, frame.slot()));
         if let Verdict::HandedOver(owner) = verdict {
             workers[usize::from(owner)].queue.push_back((from, bytes.to_vec()));
         }
-        (verdict, sent_by(outbox, frame.slot()))
+        self.law.judge(&Case {
+            snapshot: &snapshot,
+            came: bytes,
+            source: from,
+            listener: ListenerId(0),
+            verdict,
+            sent: &sent,
+            begins_transaction: self.transactions() > before,
+        })?;
+        Ok((verdict, sent))
     }
 
     /// What was handed to this worker first.
@@ -180,10 +191,12 @@ impl Relay {
     }
 
     /// One thing that is due at this worker; `None` if nothing is.
-    pub(crate) fn expire(&mut self, now: u64, worker: usize) -> Option<Vec<Sent>> {
+    pub(crate) fn expire(&mut self, now: u64, worker: usize) -> Result<Option<Vec<Sent>>, String> {
         let Worker { proxy, snapshot, .. } = &mut self.workers[worker];
         let is_any = proxy.expire(Now::from_ms(now), snapshot, &mut self.outbox, |_| {});
-        is_any.then(|| sent_by(&self.outbox, &[]))
+        let sent = is_any.then(|| Sent::all(&self.outbox, &[]));
+        self.law.judge_due(snapshot, sent.as_deref().unwrap_or_default())?;
+        Ok(sent)
     }
 
     /// This worker hears of an ICMP error.
@@ -212,15 +225,6 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.words.give_back();
     }
-}
-
-fn sent_by(outbox: &Outbox, slot: &[u8]) -> Vec<Sent> {
-    assert!(outbox.entries().len() <= strowger::limits::OUTBOX_MAX);
-    let sent = outbox
-        .entries()
-        .iter()
-        .map(|entry| Sent { to: entry.flow.peer, bytes: outbox.bytes(entry, slot).to_vec() });
-    sent.collect()
 }
 
 fn record((server, inactive): (usize, &bool)) -> Resolved {
