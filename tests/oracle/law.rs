@@ -11,8 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use strowger::destination::{Host, Resolved};
 use strowger::limits;
 use strowger::proxy::{
-    Answer, Cause, ForeignRoute, Forwarded, Listener, ListenerId, Listeners, Outbox, Reason,
-    Rewrite, SetPolicy, Snapshot, Verdict, split_host_port,
+    Answer, Cause, ForeignRoute, Forwarded, InDialog, Listener, ListenerId, Listeners, Outbox,
+    Reason, Rewrite, SetPolicy, Snapshot, Verdict, split_host_port,
 };
 
 use super::edits::{self, How};
@@ -320,9 +320,8 @@ impl Law {
             return edits::check_response(case.came, &came, &sent.bytes);
         }
         if how == Forwarded::Token {
-            let is_of_dialog = self.is_listed(sent.to)
-                || self.is_caller(sent.to)
-                || self.is_route(case.snapshot, sent.to);
+            let is_of_dialog =
+                self.is_listed(sent.to) || self.is_caller(sent.to) || self.is_route(case, sent.to);
             ensure!(is_of_dialog, "{} is nobody of this dialog", sent.to);
         }
         if let (Forwarded::Hash, StartLine::Request { method, .. }) = (how, &came.start_line) {
@@ -503,9 +502,16 @@ impl Law {
         self.has_ancestors || !self.is_thorough || self.callers.contains(&address)
     }
 
-    /// A place that the operator lets requests in a dialog be routed to.
-    fn is_route(&self, snapshot: &Snapshot, to: SocketAddr) -> bool {
-        let ip = to.ip();
+    /// A place that the operator lets requests in a dialog be routed to, those of callers only if a set
+    /// says so.
+    fn is_route(&self, case: &Case, to: SocketAddr) -> bool {
+        let (snapshot, ip) = (case.snapshot, to.ip());
+        let is_callee = || self.destinations.iter().any(|d| d.address.ip() == case.source.ip());
+        let follows_route = |set: &SetPolicy| set.in_dialog == InDialog::Route;
+        let mut sets = snapshot.sets.values().chain([&snapshot.set_default]);
+        if !(sets.any(follows_route) || is_callee()) {
+            return false;
+        }
         // Where destinations are on this machine, their callers may be.
         let is_loopback_used = self.destinations.iter().any(|one| one.address.ip().is_loopback());
         let is_one_host = !ip.is_multicast() && !ip.is_unspecified();

@@ -289,6 +289,7 @@ fn without_the_listener_that_a_token_names_the_family_decides() {
     let user = sent.record_routes()[0].split('@').next().unwrap().to_owned();
     for row in rows {
         let mut after = Relay::listening(row.given, &[]);
+        after.law.has_ancestors = true;
         let route = format!("Route: {user}@sip.example.net;lr>\r\n");
         let bye = by_caller("BYE", "listeners", &route);
         let from = if row.arrival == 0 { "[2001:db8::7]:5062" } else { CALLER };
