@@ -229,7 +229,7 @@ impl Call {
         if says.by_a_strict_router {
             let first = routes.remove(0);
             routes.push(format!("<{uri}>"));
-            uri = first.strip_prefix('<').and_then(|r| r.strip_suffix('>')).unwrap().to_owned();
+            first.trim_matches(['<', '>']).clone_into(&mut uri);
         }
         routes.extend(says.further_route.map(str::to_owned));
         let routes: String = routes.iter().map(|route| format!("Route: {route}\r\n")).collect();

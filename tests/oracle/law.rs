@@ -309,7 +309,7 @@ impl Law {
         let (came, left) = (Reading::of(case.came), Reading::of(&sent.bytes));
         let faults = (came.fault, left.fault);
         ensure!(faults == (None, None), "forwarded in spite of a fault: {faults:?}");
-        self.reads_alike(&left, case.snapshot, &sent.bytes)?;
+        reads_alike(&left, case.snapshot, &sent.bytes)?;
         if matches!(how, Forwarded::Response | Forwarded::ViaParameterLost) {
             let NextVia::Is(next) = &came.next_via else {
                 return Err(format!("no next Via: {:?}", came.next_via));
@@ -360,35 +360,6 @@ impl Law {
         }
         let is_new = matches!(how, Forwarded::Chosen | Forwarded::Retried);
         ensure!(!(is_new && *draining), "a new request in spite of draining");
-        Ok(())
-    }
-
-    /// Whatever a server allows itself when it reads, it sees the same message.
-    fn reads_alike(
-        &self,
-        strict: &Reading,
-        snapshot: &Snapshot,
-        left: &[u8],
-    ) -> Result<(), String> {
-        let uses_max_breadth = snapshot.policy.max_breadth.is_some();
-        // A URI of nothing but control bytes is none to who takes those for blanks: the message is refused.
-        let is_unseen = |field: &Option<String>| {
-            let read = field.as_ref().and_then(|value| NameAddr::read(value));
-            read.is_some_and(|read| !read.uri.contains(|c| !is_control(c) && c != ' '))
-        };
-        for (liberty, seen) in liberal::read_all(left, &liberal::ALL) {
-            let is_refused = match seen.fault {
-                Some(Fault::From) => is_unseen(&strict.from),
-                Some(Fault::To) => is_unseen(&strict.to),
-                _ => false,
-            };
-            if liberty == Liberty::ControlsAreBlanks && is_refused {
-                continue;
-            }
-            if let Some(difference) = liberal::difference(strict, &seen, uses_max_breadth) {
-                return Err(format!("{liberty:?} reads it differently:\n{difference}"));
-            }
-        }
         Ok(())
     }
 
@@ -542,6 +513,30 @@ fn next_address(via: &Via) -> Option<SocketAddr> {
         _ => via.port.unwrap_or(5060),
     };
     Some(SocketAddr::new(ip, port))
+}
+
+/// Whatever a server allows itself when it reads, it sees the same message.
+fn reads_alike(strict: &Reading, snapshot: &Snapshot, left: &[u8]) -> Result<(), String> {
+    let uses_max_breadth = snapshot.policy.max_breadth.is_some();
+    // A URI of nothing but control bytes is none to who takes those for blanks: the message is refused.
+    let is_unseen = |field: &Option<String>| {
+        let read = field.as_ref().and_then(|value| NameAddr::read(value));
+        read.is_some_and(|read| !read.uri.contains(|c| !is_control(c) && c != ' '))
+    };
+    for (liberty, seen) in liberal::read_all(left, &liberal::ALL) {
+        let is_refused = match seen.fault {
+            Some(Fault::From) => is_unseen(&strict.from),
+            Some(Fault::To) => is_unseen(&strict.to),
+            _ => false,
+        };
+        if liberty == Liberty::ControlsAreBlanks && is_refused {
+            continue;
+        }
+        if let Some(difference) = liberal::difference(strict, &seen, uses_max_breadth) {
+            return Err(format!("{liberty:?} reads it differently:\n{difference}"));
+        }
+    }
+    Ok(())
 }
 
 /// The branch of the topmost Via, in lower case.

@@ -39,7 +39,7 @@ pub(crate) fn response(request: &[u8], status: &str, to_tag: &str, habits: Habit
     let to = parts.first("to");
     let has_tag = NameAddr::read(&to.value).is_some_and(|to| matches!(to.tag(), Ok(Some(_))));
     let tag = if has_tag { String::new() } else { format!(";tag={to_tag}") };
-    rest.push_str(&format!("{}{tag}\r\n", trim(&to.whole)));
+    rest.extend([trim(&to.whole), &*tag, "\r\n"]);
     let rows = if habits.vias_last { rest + &vias } else { vias + &rest };
     bytes_of(&format!("SIP/2.0 {status}\r\n{rows}Content-Length: 0\r\n\r\n"))
 }
