@@ -46,7 +46,7 @@ impl NameAddr {
             return None;
         }
         let uri = Span::new(at + 1, scan::find(bytes, at + 1, span.end(), b'>')?);
-        if is_lws(*text.get(uri.start())?) || is_lws(text[uri.end() - 1]) || uri.is_empty() {
+        if !is_graphic(*text.get(uri.start())?) || is_lws(text[uri.end() - 1]) || uri.is_empty() {
             return None;
         }
         let end = uri.end() + 1;
@@ -89,7 +89,8 @@ impl NameAddr {
             if has_brackets { cursor.up_to(b'>')? } else { text }
         };
         let uri = super::cursor::trim(bytes, uri);
-        if uri.is_empty() {
+        // Some readers take control bytes for blanks, and would see no URI at all.
+        if !uri.of(bytes).iter().any(|byte| is_graphic(*byte)) {
             return None;
         }
         let mut read = Self { uri, has_brackets, tag: None, end: cursor.at() };
@@ -112,6 +113,10 @@ impl NameAddr {
             Some(_) => None,
         }
     }
+}
+
+const fn is_graphic(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
 }
 
 #[cfg(test)]
@@ -138,7 +143,19 @@ mod tests {
         }
     }
 
-    const PIECES: [&str; 24] = [
+    #[test]
+    fn a_uri_has_something_to_see() {
+        for text in ["<>", "< >", "\x0c", "<\x0c>", "<\0 \x7f>;tag=x", "Bob <\x01>", "\x1f;tag=x"] {
+            let read = NameAddr::read(text.as_bytes(), Span::new(0, text.len()));
+            assert_eq!(read.map(|read| read.uri), None, "{text:?}");
+        }
+        for text in ["<\x0csip:a@b>", "<a\x7f>", "é"] {
+            let read = NameAddr::read(text.as_bytes(), Span::new(0, text.len()));
+            assert!(read.is_some(), "{text:?}");
+        }
+    }
+
+    const PIECES: [&str; 25] = [
         " ",
         "\"",
         "\\",
@@ -161,6 +178,7 @@ mod tests {
         "Bob ",
         "é",
         "\0",
+        "\x7f",
         ";tag=\"q\"",
         " <sip:b>",
     ];

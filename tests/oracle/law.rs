@@ -16,12 +16,11 @@ use strowger::proxy::{
 };
 
 use super::edits::{self, How};
-use super::liberal::{self, Liberty};
-use super::name_addr::NameAddr;
+use super::liberal;
 use super::rows::Parts;
-use super::text::{is_control, text_of};
+use super::text::text_of;
 use super::via::{Rport, Via};
-use super::{Fault, NextVia, Reading, StartLine};
+use super::{NextVia, Reading, StartLine};
 
 /// What a forwarded message may be longer, besides three times a sent-by: the rest of the Via (153
 /// bytes in a stateful set with overload control), of two Record-Routes with tokens of IPv6 addresses
@@ -518,20 +517,7 @@ fn next_address(via: &Via) -> Option<SocketAddr> {
 /// Whatever a server allows itself when it reads, it sees the same message.
 fn reads_alike(strict: &Reading, snapshot: &Snapshot, left: &[u8]) -> Result<(), String> {
     let uses_max_breadth = snapshot.policy.max_breadth.is_some();
-    // A URI of nothing but control bytes is none to who takes those for blanks: the message is refused.
-    let is_unseen = |field: &Option<String>| {
-        let read = field.as_ref().and_then(|value| NameAddr::read(value));
-        read.is_some_and(|read| !read.uri.contains(|c| !is_control(c) && c != ' '))
-    };
     for (liberty, seen) in liberal::read_all(left, &liberal::ALL) {
-        let is_refused = match seen.fault {
-            Some(Fault::From) => is_unseen(&strict.from),
-            Some(Fault::To) => is_unseen(&strict.to),
-            _ => false,
-        };
-        if liberty == Liberty::ControlsAreBlanks && is_refused {
-            continue;
-        }
         if let Some(difference) = liberal::difference(strict, &seen, uses_max_breadth) {
             return Err(format!("{liberty:?} reads it differently:\n{difference}"));
         }

@@ -1,6 +1,6 @@
 //! From, To and Route values (RFC 3261 §20.10, §20.34, §25.1).
 
-use super::text::{Parameter, is_too_long, parameters, quoted_len, trim};
+use super::text::{Parameter, is_control, is_too_long, parameters, quoted_len, trim};
 use super::uri::Uri;
 
 /// A URI and the parameters of the field.
@@ -36,7 +36,7 @@ impl NameAddr {
             None => (&value[..value.len() - after_name.len()], after_name),
         };
         let uri = trim(uri);
-        if uri.is_empty() {
+        if uri.chars().all(|c| c == ' ' || is_control(c)) {
             return None;
         }
         let has_brackets = after_name.starts_with('<');
