@@ -77,9 +77,20 @@ fn only(wanted: u32, mut listing: Value) -> Result<Value, Trouble> {
 
 /// One row for each address, so that each state stands beside what has it.
 fn text(listing: &Value) -> String {
-    let drained = show::drained(listing["draining"] == true);
-    format!("{drained}{}", rows(listing))
+    text_for(listing, show::width())
 }
+
+/// The same for a terminal of this width; `None` if it is for something else.
+fn text_for(listing: &Value, width: Option<u16>) -> String {
+    let drained = show::drained(listing["draining"] == true);
+    let is_narrow = width.is_some_and(|width| width < WIDE);
+    let note = if is_narrow && !all(listing, "sets").is_empty() { NARROW } else { "" };
+    format!("{drained}{}{note}", rows(listing, is_narrow))
+}
+
+/// Columns of a terminal that has room for all of the table.
+const WIDE: u16 = 110;
+const NARROW: &str = "\n\nPriority, attributes and origin: in a wider terminal, or with --json";
 
 /// A change on a line: when, from which state to which, and why.
 pub(super) fn change(change: &Value) -> String {
@@ -122,15 +133,21 @@ fn changes(history: &Value) -> String {
     show::text(&table)
 }
 
-fn rows(listing: &Value) -> String {
-    let mut header = vec!["set", "destination", "address", "state"];
+/// A narrow table has the address with the destination, and only what can change by itself.
+fn rows(listing: &Value, is_narrow: bool) -> String {
+    let mut header = vec!["set", "destination"];
+    header.extend((!is_narrow).then_some("address"));
+    header.push("state");
     let records = || all(listing, "sets").iter().flat_map(|set| all(set, "records"));
     let mut addresses = records().flat_map(|record| all(record, "addresses"));
     let counts_calls = addresses.any(|address| address["calls"].is_number());
     header.extend(counts_calls.then_some("calls"));
     let shows_latency = all(listing, "sets").iter().any(|set| latency_key(set).is_some());
     header.extend(shows_latency.then_some("latency"));
-    header.extend(["priority", "attributes", "from", "why"]);
+    if !is_narrow {
+        header.extend(["priority", "attributes", "from"]);
+    }
+    header.push("why");
     let mut table = show::table(&header);
     let mut is_empty = true;
     for set in all(listing, "sets") {
@@ -138,15 +155,23 @@ fn rows(listing: &Value) -> String {
             is_empty = false;
             let mut row = |address: &str, state, numbers: &Value, why: &str, is_first: bool| {
                 let once = |text: String| cell(if is_first { &text } else { "" });
-                let mut cells =
-                    vec![once(field(set, "set")), once(field(record, "uri")), cell(address), state];
+                let uri = field(record, "uri");
+                let mut cells = vec![once(field(set, "set"))];
+                match (is_narrow, is_first) {
+                    (false, _) => cells.extend([once(uri), cell(address)]),
+                    (true, true) => cells.push(cell(&watch::place(&uri, address))),
+                    (true, false) => cells.push(cell(address)),
+                }
+                cells.push(state);
                 let calls = numbers["calls"].as_u64().map(|calls| calls.to_string());
                 cells.extend(counts_calls.then(|| cell(&calls.unwrap_or_default())));
                 let latency = latency_key(set).and_then(|key| numbers.pointer(key)?.as_f64());
                 let latency = latency.map(|ms| format!("{ms:.1} ms"));
                 cells.extend(shows_latency.then(|| cell(&latency.unwrap_or_default())));
-                cells
-                    .extend(["priority", "attributes", "origin"].map(|of| once(field(record, of))));
+                if !is_narrow {
+                    let of_record = ["priority", "attributes", "origin"];
+                    cells.extend(of_record.map(|of| once(field(record, of))));
+                }
                 cells.push(cell(why));
                 table.add_row(cells);
             };
@@ -162,16 +187,16 @@ fn rows(listing: &Value) -> String {
             }
             if addresses.is_empty() {
                 let state = show::state("unresolved", &field(record, "flags"));
-                row("-", state, &Value::Null, "", true);
+                row(if is_narrow { "" } else { "-" }, state, &Value::Null, "", true);
             }
         }
     }
     if is_empty {
         return "no destinations".into();
     }
-    // The set, what is counted, and the priority.
-    let numbers = 4..5 + usize::from(counts_calls) + usize::from(shows_latency);
-    show::right(&mut table, &std::iter::once(0).chain(numbers).collect::<Vec<_>>());
+    let numbers = ["set", "calls", "latency", "priority"];
+    let at = |name: &&str| header.iter().position(|column| column == name);
+    show::right(&mut table, &numbers.iter().filter_map(at).collect::<Vec<_>>());
     show::text(&table)
 }
 
@@ -256,7 +281,17 @@ mod tests {
    1  sip:ms.example.com    10.0.0.2:5060  disabled (DX)            0               line 2              disabled because
                             [::2]:5060     not reached (AP)
   20  sip:gone.example.com  -              unresolved (AX)          0  a=\\u{1b}[2J  added by a command";
-        assert_eq!(text(&listing), wants, "\n{}", text(&listing));
+        assert_eq!(text_for(&listing, None), wants, "\n{}", text_for(&listing, None));
+        assert_eq!(text_for(&listing, Some(WIDE)), wants);
+        let narrow = " set  destination                       state             why
+   1  sip:10.0.0.1:5060                 full (AX)         full because
+   1  sip:ms.example.com 10.0.0.2:5060  disabled (DX)     disabled because
+      [::2]:5060                        not reached (AP)
+  20  sip:gone.example.com              unresolved (AX)
+
+Priority, attributes and origin: in a wider terminal, or with --json";
+        let told = text_for(&listing, Some(WIDE - 1));
+        assert_eq!(told, narrow, "\n{told}");
         // With calls, where they are counted.
         let mut counting = only(1, listing.clone()).unwrap();
         counting["sets"][0]["records"][0]["addresses"][0]["calls"] = json!(17);
@@ -264,7 +299,7 @@ mod tests {
    1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17        10  weight=50   line 1  full because
    1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)                   0              line 2  disabled because
                           [::2]:5060     not reached (AP)";
-        assert_eq!(text(&counting), wants, "\n{}", text(&counting));
+        assert_eq!(text_for(&counting, None), wants, "\n{}", text_for(&counting, None));
         // And with the latency, where it matters.
         counting["sets"][0]["algorithm"] = json!("fastest");
         counting["sets"][0]["records"][1]["addresses"][0]["answers_in_ms"] = json!(12.345);
@@ -272,21 +307,21 @@ mod tests {
    1  sip:10.0.0.1:5060   10.0.0.1:5060  full (AX)            17                 10  weight=50   line 1  full because
    1  sip:ms.example.com  10.0.0.2:5060  disabled (DX)            12.3 ms         0              line 2  disabled because
                           [::2]:5060     not reached (AP)";
-        assert_eq!(text(&counting), wants, "\n{}", text(&counting));
+        assert_eq!(text_for(&counting, None), wants, "\n{}", text_for(&counting, None));
         let back = &mut counting["sets"][0]["records"][1]["addresses"][1];
         (back["reached"], back["slow_start"]) =
             (json!(true), json!({ "share_percent": 40, "left_ms": 17_001 }));
         let wants = "active (AP)  slow start: 40 % of its share, all of it in 18 s";
-        let told = text(&counting).split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = text_for(&counting, None).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(told.ends_with(&wants.split_whitespace().collect::<Vec<_>>().join(" ")), "{told}");
         let back = &mut counting["sets"][0]["records"][1]["addresses"][1];
         back["overload"] = json!({ "percent": 30, "left_ms": 412 });
-        let told = text(&counting).split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = text_for(&counting, None).split_whitespace().collect::<Vec<_>>().join(" ");
         let wants =
             "in 18 s; overloaded: 30 % of its new requests are kept from it for 412 ms more";
         assert!(told.ends_with(wants), "{told}");
-        assert_eq!(text(&json!({ "sets": [] })), "no destinations");
-        let drained = text(&json!({ "draining": true, "sets": [] }));
+        assert_eq!(text_for(&json!({ "sets": [] }), None), "no destinations");
+        let drained = text_for(&json!({ "draining": true, "sets": [] }), None);
         let says = "the relay is drained: new requests get 503; strowger drain --off ends that\n\n";
         assert_eq!(drained, format!("{says}no destinations"));
         assert_eq!(all(&only(20, listing.clone()).unwrap(), "sets").len(), 1);

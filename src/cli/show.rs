@@ -61,6 +61,11 @@ pub(super) fn table(header: &[&str]) -> Table {
     table
 }
 
+/// The width of the terminal that standard output is; `None` if it is none.
+pub(super) fn width() -> Option<u16> {
+    Table::new().width()
+}
+
 /// Numbers stand at the right.
 pub(super) fn right(table: &mut Table, columns: &[usize]) {
     for at in columns {

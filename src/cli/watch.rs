@@ -66,7 +66,7 @@ fn text(status: &Value) -> String {
             let of = |name: &str| field(destination, name);
             let mut row = vec![
                 cell(&field(set, "set")),
-                cell(&place(destination)),
+                cell(&place(&of("uri"), &of("address"))),
                 show::state(&of("state"), &of("flags")),
             ];
             row.extend(["requests", "answered", "failed"].map(|name| cell(&of(name))));
@@ -79,9 +79,9 @@ fn text(status: &Value) -> String {
 }
 
 /// The URI, and the address where that says more.
-fn place(destination: &Value) -> String {
-    let [uri, address] = ["uri", "address"].map(|name| field(destination, name));
-    if address.is_empty() || uri.contains(&address) { uri } else { format!("{uri} {address}") }
+pub(super) fn place(uri: &str, address: &str) -> String {
+    // Every text contains the empty one.
+    if uri.contains(address) { uri.to_owned() } else { format!("{uri} {address}") }
 }
 
 /// Milliseconds for people, to a tenth of a second; nothing if there are none.

@@ -160,8 +160,7 @@ fn in_file(name: &str, error: &io::Error) -> Trouble {
 
 fn page() -> Page {
     let environment = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let terminal = comfy_table::Table::new().width();
-    let width = terminal.or_else(environment).map_or(WIDTH, usize::from).clamp(WIDTH_MIN, 300);
+    let width = show::width().or_else(environment).map_or(WIDTH, usize::from).clamp(WIDTH_MIN, 300);
     Page { width, has_colours: show::has_colours() }
 }
 
