@@ -1,10 +1,11 @@
-//! Logs to standard error, and the dispatch line.
+//! Logs to standard error or the journal, and the dispatch line.
 //!
 //! No caller waits for standard error: lines go into a bounded queue, and one thread writes them.
 //! Everything that the network can cause goes through [`Limited`], and one line per call through
 //! [`DispatchLog`].
 
 mod dispatch;
+mod journal;
 mod limited;
 mod stderr;
 mod template;

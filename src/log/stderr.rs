@@ -1,4 +1,4 @@
-//! Writes logs to standard error, which may be slow, full or closed.
+//! Writes logs to standard error, which may be slow, full or closed, or to the journal behind it.
 //!
 //! Callers copy each line into a bounded queue, and one thread writes. If the queue is full, the
 //! newest line is lost; if a write fails, that line is lost; no caller ever waits. Lost lines are
@@ -21,17 +21,25 @@ use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::DISPATCH;
+use super::journal::{Collector, Journal, Record};
 use crate::limits;
 use crate::words::with_remedy;
 
 /// Sends all logs to standard error, from `level` upwards, as text or JSON; in colour only on a
-/// terminal. Keep the guard until the end: dropping it writes the queued lines, for at most a
-/// second.
+/// terminal, and with fields if it is the journal. Keep the guard until the end: dropping it writes
+/// the queued lines, for at most a second.
 ///
 /// # Errors
 /// The log thread cannot be started.
 pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
-    let lines = Lines::start(io::stderr)?;
+    // Who asks for JSON gets lines of JSON, from the journal too.
+    let (journal, unreachable) = match Journal::of_standard_error().filter(|_| !json) {
+        Some(Ok(journal)) => (Some(journal), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let has_journal = journal.is_some();
+    let lines = Lines::start(io::stderr, journal)?;
     // A second call, in a process that already logs, changes nothing.
     let _ = STANDARD_ERROR.set(lines.clone());
     let guard = LogGuard { lines: lines.clone() };
@@ -41,9 +49,13 @@ pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
         .with_default(LevelFilter::from_level(level))
         .with_target("hickory", library)
         .with_target(DISPATCH, LevelFilter::INFO.max(LevelFilter::from_level(level)));
+    let registry = tracing_subscriber::registry().with(wanted);
+    if has_journal {
+        let _ = tracing::subscriber::set_global_default(registry.with(Collector(lines)));
+        return Ok(guard);
+    }
     // Never let the subscriber report a failed write: it would do so on standard error, and panic.
     let layer = tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(lines);
-    let registry = tracing_subscriber::registry().with(wanted);
     let _ = if json {
         tracing::subscriber::set_global_default(registry.with(layer.json()))
     } else {
@@ -59,6 +71,9 @@ pub fn init(level: tracing::Level, json: bool) -> io::Result<LogGuard> {
         let layer = layer.with_target(false).with_ansi(colours).fmt_fields(sentence);
         tracing::subscriber::set_global_default(registry.with(layer))
     };
+    if let Some(error) = unreachable {
+        tracing::warn!("the journal does not take records, log lines have no fields: {error}");
+    }
     Ok(guard)
 }
 
@@ -95,8 +110,21 @@ enum Item {
 }
 
 struct Line {
-    bytes: Vec<u8>,
+    text: Text,
     is_dispatch: bool,
+}
+
+/// What the log thread writes.
+#[derive(Debug)]
+pub(super) enum Text {
+    Line(Vec<u8>),
+    Record(Record),
+}
+
+impl From<Record> for Text {
+    fn from(record: Record) -> Self {
+        Self::Record(record)
+    }
 }
 
 /// Lines lost: in total, and dispatch lines.
@@ -124,24 +152,42 @@ impl Losses {
 
 /// The sending end of the queue.
 #[derive(Clone, Debug)]
-struct Lines {
+pub(super) struct Lines {
     sender: Sender<Item>,
     losses: Arc<Losses>,
 }
 
 impl Lines {
-    fn start<W: Write>(out: impl FnOnce() -> W + Send + 'static) -> io::Result<Self> {
+    fn start<W: Write>(
+        out: impl FnOnce() -> W + Send + 'static,
+        journal: Option<Journal>,
+    ) -> io::Result<Self> {
         let (sender, receiver) = bounded(limits::LOG_LINES_MAX);
         let losses = Arc::new(Losses::default());
         let counted = Arc::clone(&losses);
         thread::Builder::new()
             .name("log".into())
-            .spawn(move || Pen::new(out(), counted).write_lines(&receiver))
+            .spawn(move || Pen::new(out(), journal, counted).write_lines(&receiver))
             .map_err(|error| {
                 let told = format!("cannot start the log thread: {}", with_remedy(&error));
                 io::Error::new(error.kind(), told)
             })?;
         Ok(Self { sender, losses })
+    }
+
+    /// Adds one line to the queue, or counts it as lost.
+    pub(super) fn queue(&self, text: Text, is_dispatch: bool) {
+        let Err(text) = keep_own(text) else { return };
+        let item = Item::Line(Line { text, is_dispatch });
+        // The dispatch thread has its own queue, and nobody waits for that thread.
+        let is_taken = if is_dispatch {
+            self.sender.send_timeout(item, DISPATCH_WAIT_MAX).is_ok()
+        } else {
+            self.sender.try_send(item).is_ok()
+        };
+        if !is_taken {
+            self.losses.add(is_dispatch);
+        }
     }
 
     fn flush(&self, time_max: Duration) {
@@ -156,6 +202,7 @@ impl Lines {
 /// The log thread's writer.
 struct Pen<W> {
     out: W,
+    journal: Option<Journal>,
     losses: Arc<Losses>,
     /// How many of the losses have been reported.
     told: u64,
@@ -165,16 +212,16 @@ struct Pen<W> {
 }
 
 impl<W: Write> Pen<W> {
-    fn new(out: W, losses: Arc<Losses>) -> Self {
-        Self { out, losses, told: 0, told_at: Instant::now(), is_torn: false }
+    fn new(out: W, journal: Option<Journal>, losses: Arc<Losses>) -> Self {
+        Self { out, journal, losses, told: 0, told_at: Instant::now(), is_torn: false }
     }
 
     fn write_lines(mut self, receiver: &Receiver<Item>) {
-        OWN_LINE.set(Some(Vec::new()));
+        OWN_LINES.set(Some(Vec::new()));
         loop {
             match receiver.recv_timeout(TELL_INTERVAL) {
                 Ok(Item::Line(line)) => {
-                    if self.put(&line.bytes).is_err() {
+                    if self.put(&line.text).is_err() {
                         self.losses.add(line.is_dispatch);
                     }
                 }
@@ -202,15 +249,19 @@ impl<W: Write> Pen<W> {
         tracing::warn!(
             "{count} log lines lost: standard error is too slow or cannot be written to"
         );
-        let line = OWN_LINE.with_borrow_mut(|line| line.as_mut().map(std::mem::take));
-        if line.is_some_and(|line| self.put(&line).is_ok()) {
+        let lines = OWN_LINES.with_borrow_mut(|lines| lines.as_mut().map(std::mem::take));
+        if lines.is_some_and(|lines| lines.iter().all(|line| self.put(line).is_ok())) {
             self.told = all;
         }
     }
 
     /// Writes a whole line, or returns why it cannot. A panic loses the line but not the thread.
-    fn put(&mut self, line: &[u8]) -> io::Result<()> {
-        let written = catch_unwind(AssertUnwindSafe(|| self.put_bytes(line)));
+    fn put(&mut self, text: &Text) -> io::Result<()> {
+        let written = catch_unwind(AssertUnwindSafe(|| match (text, &self.journal) {
+            (Text::Line(line), _) => self.put_bytes(line),
+            (Text::Record(record), Some(journal)) if journal.send(record).is_ok() => Ok(()),
+            (Text::Record(record), _) => self.put_bytes(&record.to_line()),
+        }));
         written.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
     }
 
@@ -235,12 +286,23 @@ impl<W: Write> Pen<W> {
 }
 
 thread_local! {
-    /// Collects the log thread's own line; `None` on every other thread.
-    static OWN_LINE: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// Collects the log thread's own lines; `None` on every other thread.
+    static OWN_LINES: RefCell<Option<Vec<Text>>> = const { RefCell::new(None) };
+}
+
+/// Keeps a line of the log thread itself; returns that of any other thread.
+fn keep_own(text: Text) -> Result<(), Text> {
+    OWN_LINES.with_borrow_mut(|own| match own {
+        Some(own) => {
+            own.push(text);
+            Ok(())
+        }
+        None => Err(text),
+    })
 }
 
 /// One event on its way into the queue.
-struct Event<'a> {
+pub(super) struct Event<'a> {
     lines: &'a Lines,
     is_dispatch: bool,
 }
@@ -259,21 +321,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Write for Event<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let is_own = OWN_LINE
-            .with_borrow_mut(|own| own.as_mut().map(|own| own.extend_from_slice(line)).is_some());
-        if is_own {
-            return Ok(line.len());
-        }
-        let item = Item::Line(Line { bytes: line.to_vec(), is_dispatch: self.is_dispatch });
-        // The dispatch thread has its own queue, and nobody waits for that thread.
-        let is_taken = if self.is_dispatch {
-            self.lines.sender.send_timeout(item, DISPATCH_WAIT_MAX).is_ok()
-        } else {
-            self.lines.sender.try_send(item).is_ok()
-        };
-        if !is_taken {
-            self.lines.losses.add(self.is_dispatch);
-        }
+        self.lines.queue(Text::Line(line.to_vec()), self.is_dispatch);
         Ok(line.len())
     }
 
@@ -322,7 +370,7 @@ mod tests {
     fn lines_come_out_in_order() {
         let paper = Paper::default();
         let copy = paper.clone();
-        let lines = Lines::start(move || copy).unwrap();
+        let lines = Lines::start(move || copy, None).unwrap();
         for number in 0..100 {
             writeln!(lines.make_writer(), "{number}").unwrap();
         }
@@ -334,7 +382,7 @@ mod tests {
     #[test]
     fn a_stuck_standard_error_holds_nobody() {
         let (release, is_released) = bounded(0);
-        let lines = Lines::start(move || Stuck(is_released)).unwrap();
+        let lines = Lines::start(move || Stuck(is_released), None).unwrap();
         let count = limits::LOG_LINES_MAX + 100;
         for _ in 0..count {
             lines.make_writer().write_all(b"line\n").unwrap();
@@ -376,7 +424,7 @@ mod tests {
     fn what_a_full_disk_costs_is_counted_and_the_next_line_is_whole() {
         let disk = Disk(Arc::new(Mutex::new((Vec::new(), 8, false))));
         let copy = disk.clone();
-        let lines = Lines::start(move || copy).unwrap();
+        let lines = Lines::start(move || copy, None).unwrap();
         let say = |line: &str, is_dispatch| {
             Event { lines: &lines, is_dispatch }.write_all(line.as_bytes()).unwrap();
             lines.flush(Duration::from_secs(10));

@@ -21,6 +21,7 @@ mod hostile_icmp;
 mod hostile_neighbours;
 mod hostile_scanners;
 mod import;
+mod journal;
 mod kamailio_choices;
 mod kamcli;
 mod kamcmd;
