@@ -9,6 +9,7 @@ use strowger::clock::Now;
 use strowger::destination::{
     Attributes, Choosing, DestinationUri, Flags, Origin, Record, Resolved, Set, Slot,
 };
+use strowger::limits::READ_AHEAD;
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
 use strowger::proxy::{
@@ -33,10 +34,10 @@ pub(crate) struct Core {
     shared: Arc<Shared>,
     outbox: Outbox,
     frame: FrameBuffer,
-    /// The next datagram of the batch.
-    next_frame: FrameBuffer,
-    /// What was read of the two.
-    readings: [Reading; 2],
+    /// The datagrams of a batch.
+    batch: Vec<FrameBuffer>,
+    /// What was read of those that are handled next.
+    readings: [Reading; READ_AHEAD],
     traffic: Traffic,
     now: Now,
 }
@@ -66,7 +67,7 @@ impl Core {
             shared,
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
-            next_frame: FrameBuffer::default(),
+            batch: vec![FrameBuffer::default(); BATCH],
             readings: Default::default(),
             traffic: traffic(),
             now,
@@ -81,7 +82,7 @@ impl Core {
             shared: Arc::clone(&self.shared),
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
-            next_frame: FrameBuffer::default(),
+            batch: vec![FrameBuffer::default(); BATCH],
             readings: Default::default(),
             traffic: traffic(),
             now: self.now,
@@ -110,23 +111,22 @@ impl Core {
         proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
     }
 
-    /// Receives and reads a datagram before the one before it is handled, as a worker does.
-    fn read_ahead(&mut self, bytes: &[u8]) {
-        let Self { proxy, next_frame, readings: [_, reading], .. } = self;
-        proxy.read_ahead(next_frame.receive(bytes).bytes(), reading);
+    /// Receives datagram `i` of a batch.
+    fn receive(&mut self, i: usize, bytes: &[u8]) {
+        self.batch[i].receive(bytes);
     }
 
-    /// Takes the datagram that was read ahead, and reads the one after it, if there is one; then handles
-    /// the first.
-    fn next_datagram(&mut self, from: SocketAddr, after: Option<&[u8]>) -> Verdict {
-        std::mem::swap(&mut self.frame, &mut self.next_frame);
-        self.readings.swap(0, 1);
-        if let Some(bytes) = after {
-            self.read_ahead(bytes);
-        }
+    /// Reads datagram `i` of the batch before it is handled.
+    fn read_ahead(&mut self, i: usize) {
+        let Self { proxy, batch, readings, .. } = self;
+        proxy.read_ahead(batch[i].frame().bytes(), &mut readings[i % READ_AHEAD]);
+    }
+
+    /// Handles datagram `i` of the batch, which has been read ahead, up to the bytes that would be sent.
+    fn handle(&mut self, i: usize, from: SocketAddr) -> Verdict {
         let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
-        let Self { proxy, snapshot, frame, readings, outbox, traffic, now, .. } = self;
-        let frame = frame.frame().with_reading(&mut readings[0]);
+        let Self { proxy, snapshot, batch, readings, outbox, traffic, now, .. } = self;
+        let frame = batch[i].frame().with_reading(&mut readings[i % READ_AHEAD]);
         proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
     }
 
@@ -269,11 +269,12 @@ impl Batch {
         self
     }
 
-    /// Makes each message new, if the case wants that, and lets time pass.
+    /// Makes each message new, if the case wants that, and receives it; lets time pass.
     pub(crate) fn renew(&mut self, core: &mut Core) {
-        for (_, message) in &mut self.messages {
+        for (i, (_, message)) in self.messages.iter_mut().enumerate() {
             self.number += 1;
             message.number(self.number);
+            core.receive(i, message.bytes());
         }
         core.pass_ms(self.step_ms);
         core.expire();
@@ -297,13 +298,13 @@ impl Batch {
     pub(crate) fn relay(&self, core: &mut Core, count: usize) -> usize {
         let wanted = self.case.verdict();
         let mut wrong = 0;
-        let mut messages = self.messages[..count].iter().peekable();
-        if let Some((_, first)) = messages.peek() {
-            core.read_ahead(first.bytes());
-        }
-        while let Some((from, _)) = messages.next() {
-            let after = messages.peek().map(|(_, message)| message.bytes());
-            wrong += usize::from(core.next_datagram(*from, after) != wanted);
+        // As a worker does.
+        for first in (0..count).step_by(READ_AHEAD) {
+            let part = first..count.min(first + READ_AHEAD);
+            part.clone().for_each(|i| core.read_ahead(i));
+            for i in part {
+                wrong += usize::from(core.handle(i, self.messages[i].0) != wanted);
+            }
         }
         wrong
     }

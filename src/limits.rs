@@ -35,6 +35,12 @@ pub const SLOT_BYTES: usize = 65_536;
 /// touches, one for nearly every SIP message, so a batch stays within 256 KiB of cache.
 pub const BATCH: usize = 64;
 
+/// How many datagrams of a batch are read before the first of them is handled.
+///
+/// The code for reading and the code for handling are together larger than the first-level cache of most
+/// processors, so each runs for several messages in turn.
+pub const READ_AHEAD: usize = 8;
+
 /// Distance between one slot and the next, 17 cache lines. Together with the headroom, which is 12,
 /// the lines of a batch of 1,088-byte messages spread evenly over the sets of a cache, and an odd
 /// number of lines does not return to the same set early.

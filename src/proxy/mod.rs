@@ -79,7 +79,7 @@ pub use crate::listener::{
 use self::branch::Branch;
 use self::decision::{Action, Decision, Progress, Responder};
 use self::in_dialog::Dialog;
-use self::reading::{is_sip, named_branch};
+use self::reading::{is_sip, named_branch, read};
 use self::stateful::{Advanced, Stateful, When};
 use crate::calls::CallTable;
 use crate::clock::Now;
@@ -380,8 +380,7 @@ impl Core {
     }
 
     fn read(&mut self, shared: &Shared, bytes: &[u8]) {
-        self.message.read_again(bytes);
-        self.dialog = self.message.dialog(shared.keys.signing(), bytes);
+        self.dialog = read(shared, bytes, &mut self.message);
         self.branch = None;
     }
 

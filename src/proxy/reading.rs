@@ -1,4 +1,7 @@
-//! Reading ahead: a datagram can be read while the one before it is still to be handled.
+//! Reading ahead: some datagrams of a batch are read before the first of them is handled.
+//!
+//! The code for reading, and then that for handling, runs for several messages in turn: together they
+//! are larger than the first-level cache of most processors.
 //!
 //! The pins are a table larger than any cache, and nearly every message needs another line of it. So the
 //! memory is asked for that line as soon as the message says which one it is, and the line is there by the
@@ -34,16 +37,14 @@ impl Reading {
 }
 
 impl Proxy {
-    /// Reads a datagram that is handled soon, with [`super::Frame::with_reading`], and asks the memory for its pin
-    /// and its transaction. Changes nothing else.
+    /// Reads a datagram that is handled soon, with [`super::Frame::with_reading`], and asks the memory
+    /// for its pin and its transaction. Changes nothing else.
     pub fn read_ahead(&self, bytes: &[u8], reading: &mut Reading) {
         reading.clear();
         if !is_sip(bytes) {
             return;
         }
-        let keys = &self.shared.keys;
-        reading.message.read_again(bytes);
-        reading.dialog = reading.message.dialog(keys.signing(), bytes);
+        reading.dialog = read(&self.shared, bytes, &mut reading.message);
         reading.branch = None;
         if reading.message.fault.is_none() {
             reading.branch = named_branch(&self.shared, &reading.message, &reading.dialog, bytes);
@@ -55,6 +56,13 @@ impl Proxy {
         reading.of = (bytes.as_ptr().addr(), bytes.len());
         reading.is_done = true;
     }
+}
+
+/// Reads a datagram; returns the dialog of its message, digested under the first key.
+#[inline]
+pub(super) fn read(shared: &Shared, bytes: &[u8], message: &mut Message) -> DialogDigest {
+    message.read_again(bytes);
+    message.dialog(shared.keys.signing(), bytes)
 }
 
 /// Returns whether the datagram is to be read: it has a first byte that is none of STUN, and is no

@@ -39,7 +39,7 @@ use waiting::Waiting;
 use crate::capture::Capture;
 use crate::clock::Now;
 use crate::config::Poll as PollMode;
-use crate::limits::{BATCH, EXPIRE_MAX};
+use crate::limits::{BATCH, EXPIRE_MAX, READ_AHEAD};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
     Event, Flow, Frame, ListenerId, Outbox, Proxy, Reading, Reason, Shared, Snapshot, Verdict,
@@ -120,8 +120,9 @@ pub(crate) struct Worker {
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     waiting: Waiting,
     messages: Batch,
-    /// What was read of the datagram that is handled, and of the next one of its batch.
-    readings: [Reading; 2],
+    /// What was read of the datagrams of a batch that are handled next: datagram `i` has reading `i`
+    /// modulo [`READ_AHEAD`].
+    readings: [Reading; READ_AHEAD],
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
@@ -373,26 +374,24 @@ impl Worker {
         if self.tapped.watched.is_armed() {
             self.handle_tapped(now, listener, received);
         } else {
-            for i in 0..received {
-                if i == 0 {
-                    self.read_ahead(0);
+            for first in (0..received).step_by(READ_AHEAD) {
+                let part = first..received.min(first + READ_AHEAD);
+                part.clone().for_each(|i| self.read_ahead(i));
+                for i in part {
+                    let datagram = self.messages.received(i);
+                    let verdict = self.handle(now, listener, i, datagram);
+                    self.stats().received(datagram.len, verdict);
                 }
-                self.readings.swap(0, 1);
-                if i + 1 < received {
-                    self.read_ahead(i + 1);
-                }
-                let datagram = self.messages.received(i);
-                let verdict = self.handle(now, listener, i, datagram);
-                self.stats().received(datagram.len, verdict);
             }
         }
         self.flush(now);
         received == BATCH
     }
 
-    /// Reads datagram `i` of the batch, which is handled after the next one at the latest.
+    /// Reads datagram `i` of the batch before it is handled.
     fn read_ahead(&mut self, i: usize) {
-        let Self { messages, readings: [_, reading], proxy, supplies, .. } = self;
+        let Self { messages, readings, proxy, supplies, .. } = self;
+        let reading = &mut readings[i % READ_AHEAD];
         let datagram = messages.received(i);
         let (slot, place) = messages.slot_mut(i, datagram);
         let bytes = &slot[place];
@@ -425,7 +424,7 @@ impl Worker {
             if let Some(fault) = &supplies.fault {
                 fault.check(&slot[place.clone()]);
             }
-            let frame = Frame::new(slot, place).with_reading(&mut readings[0]);
+            let frame = Frame::new(slot, place).with_reading(&mut readings[i % READ_AHEAD]);
             let tell = |event: &Event<'_>| supplies.tell(*number, event);
             let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
             send.push(messages, i, outbox);

@@ -12,7 +12,7 @@ use crate::destination::{Attributes, DestinationUri, Flags, Origin, Record, Reso
 use crate::keys::{Keys, MasterKey};
 use crate::pin::{PinMemory, PinTable};
 use crate::proxy::probe::{self, ProbeRequest};
-use crate::proxy::{Policy, SetPolicy, Unreachable};
+use crate::proxy::{Forwarded, Policy, SetPolicy, Unreachable};
 use crate::registry::Registry;
 use crate::stats::Totals;
 use crate::sync::AtomicU64;
@@ -24,44 +24,49 @@ struct Running {
     _pool: Pool,
 }
 
+/// What workers on this host get, which are not started yet.
+fn supplies(host: &str, workers: usize, destinations: &[SocketAddr]) -> Supplies {
+    let listen = ListenConfig {
+        address: format!("{host}:0").parse().unwrap(),
+        name: None,
+        advertise: None,
+        force_rport: false,
+        set: None,
+    };
+    let (sockets, listeners) = Sockets::bind(&[listen], &[], workers, 1 << 20).unwrap();
+    let keys = Keys::new(&[MasterKey { id: 1, secret: [7; 32] }]);
+    let pins = PinTable::new(PinMemory::on_heap(8_000));
+    let records: Vec<_> = destinations.iter().map(|address| record(*address)).collect();
+    let destinations =
+        Registry::default().load(monotonic_now(), &records, &listeners, &pins).unwrap();
+    let snapshot = Snapshot {
+        version: 1,
+        policy: Policy::default(),
+        set_default: SetPolicy::default(),
+        sets: BTreeMap::new(),
+        draining: false,
+        destinations,
+    };
+    let words: Vec<_> = (0..Traffic::words_for(workers)).map(|_| AtomicU64::new(0)).collect();
+    Supplies {
+        shared: Arc::new(Shared::new(listeners, keys, pins, 9)),
+        sockets: Arc::new(sockets),
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        stats: (0..workers).map(|_| WorkerStats::default()).collect(),
+        traffic: Arc::new(Traffic::new(words, workers)),
+        sightings: Arc::new(Sightings::new()),
+        capture: Arc::new(Capture::new(workers)),
+        stop: Arc::new(AtomicBool::new(false)),
+        dispatch_log: None,
+        fault: None,
+        poll: PollMode::Wait,
+        poll_gather: Duration::ZERO,
+    }
+}
+
 impl Running {
     fn start(host: &str, workers: usize, destinations: &[SocketAddr]) -> Self {
-        let listen = ListenConfig {
-            address: format!("{host}:0").parse().unwrap(),
-            name: None,
-            advertise: None,
-            force_rport: false,
-            set: None,
-        };
-        let (sockets, listeners) = Sockets::bind(&[listen], &[], workers, 1 << 20).unwrap();
-        let keys = Keys::new(&[MasterKey { id: 1, secret: [7; 32] }]);
-        let pins = PinTable::new(PinMemory::on_heap(8_000));
-        let records: Vec<_> = destinations.iter().map(|address| record(*address)).collect();
-        let destinations =
-            Registry::default().load(monotonic_now(), &records, &listeners, &pins).unwrap();
-        let snapshot = Snapshot {
-            version: 1,
-            policy: Policy::default(),
-            set_default: SetPolicy::default(),
-            sets: BTreeMap::new(),
-            draining: false,
-            destinations,
-        };
-        let words: Vec<_> = (0..Traffic::words_for(workers)).map(|_| AtomicU64::new(0)).collect();
-        let supplies = Supplies {
-            shared: Arc::new(Shared::new(listeners, keys, pins, 9)),
-            sockets: Arc::new(sockets),
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
-            stats: (0..workers).map(|_| WorkerStats::default()).collect(),
-            traffic: Arc::new(Traffic::new(words, workers)),
-            sightings: Arc::new(Sightings::new()),
-            capture: Arc::new(Capture::new(workers)),
-            stop: Arc::new(AtomicBool::new(false)),
-            dispatch_log: None,
-            fault: None,
-            poll: PollMode::Wait,
-            poll_gather: Duration::ZERO,
-        };
+        let supplies = supplies(host, workers, destinations);
         supplies.sightings.watch_here();
         let placements = Placement::assign(Workers::Count(workers));
         let pool = Pool::start(&supplies, &placements, None).unwrap();
@@ -266,6 +271,31 @@ fn probes_are_answered_end_to_end() {
         assert_eq!(totals.unaccounted(), 0);
         assert_eq!(running.supplies.traffic.of(Slot(0)), crate::stats::SlotTraffic::default());
     }
+}
+
+#[test]
+fn a_batch_is_handled_in_its_order_however_much_of_it_is_read_ahead() {
+    let (server, caller) = (end("127.0.0.1"), end("127.0.0.1"));
+    let supplies = supplies("127.0.0.1", 1, &[server.local_addr().unwrap()]);
+    let relay = supplies.shared.listeners.get(ListenerId(0)).local;
+    let (mut worker, _waker) = Worker::new(0, supplies.clone()).unwrap();
+    // Each INVITE twice, the copy in the same part or in the next one.
+    let order: Vec<usize> = (0..13).flat_map(|n| [3 * n, 3 * n, 3 * n + 1, 3 * n + 1]).collect();
+    for (place, number) in order.iter().enumerate() {
+        if place % 5 == 3 {
+            caller.send_to(b"no SIP", relay).unwrap();
+        }
+        caller.send_to(invite(&caller, *number).as_bytes(), relay).unwrap();
+    }
+    assert!(!worker.batch(ListenerId(0)), "all of it is one batch");
+    for number in order {
+        let (message, _) = read(&server);
+        assert!(message.contains(&format!("Call-ID: {number}@")), "{number}: {message}");
+    }
+    let totals: Totals = supplies.stats.iter().collect();
+    assert_eq!(totals.of(Verdict::Forwarded(Forwarded::Chosen)), 26);
+    assert_eq!(totals.of(Verdict::Forwarded(Forwarded::Pinned)), 26);
+    assert_eq!(totals.of(Verdict::Dropped(Reason::NotSip)), 10);
 }
 
 #[test]
