@@ -29,6 +29,8 @@ pub struct Set {
     /// Its calls in progress are counted: a destination has a limit of them, or the algorithm goes by
     /// them.
     pub(crate) counts_calls: bool,
+    /// A destination has limits.
+    pub(crate) has_limits: bool,
     /// How long the share of a destination that came back grows, in milliseconds.
     pub(crate) slow_start_ms: u32,
     /// How many of them a destination holds before a hash passes it over.
@@ -162,6 +164,12 @@ impl Set {
         let last_resort = self.last_resort.as_ref().map(Place::addresses).unwrap_or_default();
         let mut slots = last_resort.iter().take(LIMIT_LOOKS_MAX);
         slots.find(|slot| fits(**slot)).map_or(Picked::NoneFits, |slot| Picked::To(*slot))
+    }
+
+    /// Returns whether each destination takes every request that it is chosen for: none has limits, and
+    /// the algorithm neither compares destinations nor passes any over.
+    pub fn takes_all(&self) -> bool {
+        !self.has_limits && !self.passes_over_any() && self.chooser.compares() == Compares::Nothing
     }
 
     /// Returns whether some of its destinations may be passed over.

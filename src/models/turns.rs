@@ -15,6 +15,7 @@ fn set(turns: &Shared<Turns>, place_turns: &Shared<AtomicU64>) -> Set {
         last_resort: None,
         key: None,
         counts_calls: false,
+        has_limits: false,
         load: std::sync::Arc::default(),
         active_members: [1, 2, 3].map(Slot).into(),
         inactive_members: [].into(),

@@ -44,6 +44,8 @@ struct Counts {
 trait Mode {
     /// Returns the destination that challenged this caller.
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot>;
+    /// Returns the next destination.
+    fn next(set: &Set, ask: &Ask) -> Option<Slot>;
     /// Returns a destination that fits.
     fn pick(
         at: &Arrival,
@@ -79,6 +81,10 @@ struct Taking;
 impl Mode for Taking {
     fn challenge(at: &Arrival, key: PinKey, cseq_bits: u8) -> Option<Slot> {
         at.shared.pins.take_challenge(at.now, key, cseq_bits)
+    }
+
+    fn next(set: &Set, ask: &Ask) -> Option<Slot> {
+        set.choose(ask)
     }
 
     fn pick(
@@ -141,6 +147,10 @@ impl Mode for Looking {
         at.shared.pins.find_challenge(at.now, key, cseq_bits)
     }
 
+    fn next(set: &Set, ask: &Ask) -> Option<Slot> {
+        set.peek(ask)
+    }
+
     fn pick(
         at: &Arrival,
         set: &Set,
@@ -179,6 +189,9 @@ impl Mode for Looking {
 }
 
 impl Counts {
+    /// It counts for nothing.
+    const NOTHING: Self = Self { is_call: false, is_in_progress: false, passes: false };
+
     /// Returns what a request counts for that found the set by this rule.
     fn of_request(is_invite: bool, rule: Rule, policy: &SetPolicy, set: &Set) -> Self {
         Self {
@@ -429,6 +442,13 @@ impl Core {
         }
         let Some(set) = set else { return Offer::Nothing(Answer::NoDestination) };
         let ask = self.ask(at, Some(request.branch), set);
+        // Most sets have no limits: whoever is chosen takes the request.
+        if set.takes_all() && !at.snapshot.set_policy(set_id).refuses_some() && tried.is_empty() {
+            return M::next(set, &ask).map_or(Offer::Nothing(Answer::NoDestination), |slot| {
+                let taken = Taken { slot, set: set_id, counts: Counts::NOTHING };
+                Offer::To(Rule::Turn, taken)
+            });
+        }
         let calls_of_set = set.load().calls() + 1;
         let passes_over = |slot| passes_over(at, set, &ask, slot, calls_of_set);
         self.within_limits::<M>(at, set, Rule::Turn, tried, |fits| {

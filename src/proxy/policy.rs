@@ -35,7 +35,12 @@ impl Prefix {
 
     /// Returns whether it contains `ip`. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match (self.address, ip.to_canonical()) {
+        self.contains_canonical(ip.to_canonical())
+    }
+
+    #[inline]
+    fn contains_canonical(&self, ip: IpAddr) -> bool {
+        match (self.address, ip) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
                 let shift = 32 - u32::from(self.bits);
                 (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
@@ -224,6 +229,12 @@ impl Default for SetPolicy {
 }
 
 impl SetPolicy {
+    /// Returns whether a request may get no destination, or another one than is chosen first, because
+    /// of a limit of the set or of its sources, or because a destination asks for fewer.
+    pub fn refuses_some(&self) -> bool {
+        self.limits.is_any() || self.source_limits.is_any() || self.controls_overload()
+    }
+
     /// Returns whether destinations may ask for fewer requests.
     pub fn controls_overload(&self) -> bool {
         self.overload_control || self.choosing.algorithm == Algorithm::OverloadControl
@@ -233,6 +244,7 @@ impl SetPolicy {
 impl Policy {
     /// Returns whether this source may send to us.
     pub fn allows(&self, source: &SocketAddr) -> bool {
-        self.allow.iter().any(|prefix| prefix.contains(source.ip()))
+        let ip = source.ip().to_canonical();
+        self.allow.iter().any(|prefix| prefix.contains_canonical(ip))
     }
 }

@@ -317,6 +317,7 @@ impl SetMemory {
             key: Key::of(&choosing).map(Arc::new),
             slow_start_ms: choosing.slow_start_ms,
             even_shares,
+            has_limits: roster.members.iter().any(|member| member.standing.has_limits),
             counts_calls: choosing.counts_calls()
                 || roster.members.iter().any(|member| member.standing.has_calls_max),
             load: before.map(|before| Arc::clone(&before.set.load)).unwrap_or_default(),
@@ -384,6 +385,7 @@ fn standing(resolved: &Resolved, known: &mut HashSet<u64>) -> Standing {
         weight: attributes.weight,
         relative_weight: attributes.rweight,
         has_calls_max: attributes.limits().calls_max > 0,
+        has_limits: attributes.limits().is_any(),
         identity,
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Standing {
     pub(crate) relative_weight: Option<u8>,
     /// Its attribute `maxload` is a limit.
     pub(crate) has_calls_max: bool,
+    /// It has limits.
+    pub(crate) has_limits: bool,
     /// What [`Algorithm::Consistent`] recognises it by.
     pub(crate) identity: u64,
 }
