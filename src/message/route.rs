@@ -93,6 +93,11 @@ impl Routes {
         }
     }
 
+    /// Whether there is none, removed or not.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The topmost value that is not removed, with its number.
     pub fn top(&self) -> Option<(usize, RouteValue)> {
         self.left().next()

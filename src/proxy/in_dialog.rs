@@ -32,7 +32,15 @@ impl Core {
     ///
     /// Also returns the Request-URI, if a strict router before us had put it elsewhere.
     pub(super) fn take_own_routes(&mut self, at: &Arrival) -> (Dialog, Option<Span>) {
-        let (mut dialog, restored_uri) = self.undo_strict_routing(at);
+        let user = self.strictly_routed_user(at);
+        // A request outside a dialog has neither: nothing is copied.
+        if user.is_none() && self.routes.is_empty() {
+            return (Dialog::Unproven, None);
+        }
+        let (mut dialog, restored_uri) = match user {
+            Some(user) => self.undo_strict_routing(at, user),
+            None => (Dialog::Unproven, None),
+        };
         if matches!(dialog, Dialog::Forged) {
             return (dialog, restored_uri);
         }
@@ -64,13 +72,7 @@ impl Core {
 
     /// §16.4: undoes what a strict router before us did. It put our Route into the Request-URI, and
     /// the Request-URI at the end of the route.
-    fn undo_strict_routing(&mut self, at: &Arrival) -> (Dialog, Option<Span>) {
-        let uri = self.message.uri;
-        let Some(user) =
-            uri.user.filter(|user| Token::looks_like(user.of(at.bytes)) && is_us(at, &uri))
-        else {
-            return (Dialog::Unproven, None);
-        };
+    fn undo_strict_routing(&mut self, at: &Arrival, user: Span) -> (Dialog, Option<Span>) {
         let (speaker, token) = match self.verify(at, user.of(at.bytes)) {
             Found::NoToken => return (Dialog::Unproven, None),
             Found::Forged => return (Dialog::Forged, None),
@@ -81,6 +83,12 @@ impl Core {
             route.uri
         });
         (Dialog::Verified(speaker, token), restored_uri)
+    }
+
+    /// Returns the user part of the Request-URI if that is a Route of ours.
+    fn strictly_routed_user(&self, at: &Arrival) -> Option<Span> {
+        let uri = &self.message.uri;
+        uri.user.filter(|user| Token::looks_like(user.of(at.bytes)) && is_us(at, uri))
     }
 
     fn verify(&self, at: &Arrival, user: &[u8]) -> Found {
