@@ -51,7 +51,7 @@ impl HeaderName {
         let [first, second] = *halves(block);
         let first = small(first) & HALF_MASKS[len % BLOCK];
         let known = &KNOWN_NAMES[place_of(first)];
-        if known.first != first || known.len != len {
+        if known.first != first {
             return Self::Other;
         }
         let second = if len > HALF { small(second) & HALF_MASKS[len - HALF] } else { 0 };
@@ -66,7 +66,6 @@ struct KnownName {
     first: u64,
     /// The rest in the same way.
     second: u64,
-    len: usize,
     name: HeaderName,
 }
 
@@ -90,15 +89,15 @@ static KNOWN_NAMES: [KnownName; PLACES] = {
         (b"proxy-require", HeaderName::ProxyRequire),
         (b"authorization", HeaderName::Authorization),
     ];
-    let nobody = KnownName { first: 0, second: 0, len: 0, name: HeaderName::Other };
+    let nobody = KnownName { first: 0, second: 0, name: HeaderName::Other };
     let mut table = [nobody; PLACES];
     let mut at = 0;
     while at < NAMES.len() {
         let (text, name) = NAMES[at];
         let (first, second) = (number_of(text, 0), number_of(text, HALF));
         let place = &mut table[place_of(first)];
-        assert!(place.len == 0, "two names have the same place: pick another factor");
-        *place = KnownName { first, second, len: text.len(), name };
+        assert!(place.first == 0, "two names have the same place: pick another factor");
+        *place = KnownName { first, second, name };
         at += 1;
     }
     table
@@ -209,12 +208,19 @@ impl Rows<'_> {
     pub(super) fn next_usual(&mut self) -> Option<Row> {
         let start = self.at;
         let block = scan::block_at(self.bytes, start)?;
-        let mut name_len = scan::plain_len(block);
-        if name_len == BLOCK {
-            name_len += scan::plain_len(scan::block_at(self.bytes, start + BLOCK)?);
+        let mut name_len = scan::letters_len(block);
+        if block.get(name_len) != Some(&b':') {
+            // It has digits, or is longer than a block.
+            name_len = scan::plain_len(block);
+            if name_len == BLOCK {
+                name_len += scan::plain_len(scan::block_at(self.bytes, start + BLOCK)?);
+            }
+            if self.bytes.get(start + name_len) != Some(&b':') {
+                return None;
+            }
         }
         let colon = start + name_len;
-        if name_len == 0 || self.bytes.get(colon) != Some(&b':') || self.lines_left == 0 {
+        if name_len == 0 || self.lines_left == 0 {
             return None;
         }
         let before = self.line_ends.next_from(colon)?;
@@ -331,6 +337,8 @@ mod tests {
             ("Proxy-Authorization: Digest x\r\n\r\n", HeaderName::Authorization),
             ("Proxy-Authorisation: Digest x\r\n\r\n", HeaderName::Other),
             ("Content-Lengths: 0\r\n\r\n0123456789abcdef", HeaderName::Other),
+            ("X-Note-01: 0\r\n\r\n0123456789abcdef", HeaderName::Other),
+            ("X-Sixteen-Bytes-: 0\r\n\r\n0123456789abcdef", HeaderName::Other),
         ] {
             let padded = format!("{text}{}", " ".repeat(40));
             let row = Rows::new(padded.as_bytes(), 0).next_usual();

@@ -290,11 +290,11 @@ impl Message {
         self.note_unless(row.is_well_formed, Fault::Row);
         match row.name {
             HeaderName::Other => {}
-            HeaderName::Via => self.take_via(bytes, row),
+            HeaderName::Via => self.take_via(bytes, row.whole, row.value, row.is_well_formed),
             HeaderName::From => self.take_from(bytes, row.value),
             HeaderName::To => self.take_to(bytes, row.value),
             HeaderName::CallId => self.take_call_id(bytes, row.value),
-            HeaderName::CSeq => self.take_cseq(bytes, row),
+            HeaderName::CSeq => self.take_cseq(bytes, row.value),
             HeaderName::MaxForwards => self.take_max_forwards(bytes, row.value),
             HeaderName::MaxBreadth => self.take_max_breadth(bytes, row.value),
             HeaderName::ContentLength => self.take_content_length(bytes, row.value),
@@ -367,22 +367,22 @@ impl Message {
     }
 
     #[inline(never)]
-    fn take_via(&mut self, bytes: &[u8], row: Row) {
+    fn take_via(&mut self, bytes: &[u8], whole: Span, value: Span, is_well_formed: bool) {
         if self.via_row.is_empty() {
-            self.via_row = row.whole;
-            self.via_row_value = row.value;
-            self.via = Via::read(bytes, row.value).filter(|_| row.is_well_formed);
+            self.via_row = whole;
+            self.via_row_value = value;
+            self.via = Via::read(bytes, value).filter(|_| is_well_formed);
             self.note_unless(self.via.is_some_and(|via| via.is_well_formed), Fault::Via);
         } else if self.second_via_value.is_none() {
-            self.second_via_value = Some(row.value);
+            self.second_via_value = Some(value);
         }
     }
 
     // CSeq = "CSeq" HCOLON 1*DIGIT LWS Method
     #[inline(never)]
-    fn take_cseq(&mut self, bytes: &[u8], row: Row) {
+    fn take_cseq(&mut self, bytes: &[u8], value: Span) {
         self.note_unless(self.cseq_method_span.is_none(), Fault::Twice);
-        let value = trim(bytes, row.value);
+        let value = trim(bytes, value);
         let text = value.of(bytes);
         // The usual spelling: a number of few digits, one blank, and the method.
         let (number_read, digits) = leading_number(text);

@@ -50,6 +50,12 @@ pub(super) fn block_at(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
     bytes.get(at..)?.first_chunk()
 }
 
+/// Returns how many bytes at the start of a block are letters or hyphens.
+#[inline]
+pub(super) fn letters_len(block: &[u8; BLOCK]) -> usize {
+    is_letter_or_hyphen(u8x16::new(*block)).to_bitmask().trailing_ones() as usize
+}
+
 /// Returns how many bytes at the start of a block are letters, digits or hyphens.
 #[inline]
 pub(super) fn plain_len(block: &[u8; BLOCK]) -> usize {
@@ -204,9 +210,14 @@ fn line_ends_in(window: &[u8; WINDOW]) -> u64 {
 /// Letters, digits and hyphens.
 #[inline]
 fn is_plain(bytes: u8x16) -> u8x16 {
+    is_letter_or_hyphen(bytes) | is_within(bytes, b'0', b'9')
+}
+
+#[inline]
+fn is_letter_or_hyphen(bytes: u8x16) -> u8x16 {
     // The bit that makes a capital small makes no letter of anything else.
     let small = bytes | u8x16::splat(0x20);
-    is_within(small, b'a', b'z') | is_within(bytes, b'0', b'9') | is(bytes, b'-')
+    is_within(small, b'a', b'z') | is(bytes, b'-')
 }
 
 /// Neither a blank nor a control byte.
