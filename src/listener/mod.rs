@@ -124,6 +124,11 @@ impl Listeners {
         self.get(id).transport
     }
 
+    /// Returns the same as [`Listeners::is_us`], sooner if they are the sent-by of this listener.
+    pub fn is_us_at(&self, id: ListenerId, host: &[u8], port: u16) -> bool {
+        self.written_key(id, host, port).is_some() || self.is_us(host, port)
+    }
+
     /// Returns whether this host, an IPv6 address in brackets, and port are ours.
     pub fn is_us(&self, host: &[u8], port: u16) -> bool {
         match parse_ip(host) {
@@ -232,6 +237,10 @@ mod tests {
                     let is_own = at == usize::from(id.0) && port == [5060, 5060, 5070][at];
                     let wants = SentByKey::new(host.as_bytes(), port).filter(|_| is_own);
                     assert_eq!(key, wants, "{host}:{port} at {id:?}");
+                    let is_us = listeners.is_us(host.as_bytes(), port);
+                    let is_us_at = listeners.is_us_at(id, host.as_bytes(), port);
+                    assert_eq!(is_us_at, is_us, "{host}:{port} at {id:?}");
+                    assert!(is_us || !is_own);
                 }
             }
         }

@@ -63,11 +63,8 @@ impl Routes {
     }
 
     fn read_row(&mut self, bytes: &[u8], row: Span, row_value: Span) -> bool {
-        // Blanks at the end of the row are passed once, not once for each value.
-        let row_value = trim(bytes, row_value);
-        let mut at = row_value.start();
+        let mut rest = trim(bytes, row_value);
         loop {
-            let rest = trim(bytes, Span::new(at, row_value.end()));
             let Some(read) = NameAddr::read(bytes, rest) else {
                 return false;
             };
@@ -84,12 +81,13 @@ impl Routes {
                 is_removed: false,
             };
             self.count += 1;
-            let after = trim(bytes, Span::new(read.end, row_value.end()));
-            if after.is_empty() {
+            let after = Span::new(read.end, rest.end());
+            // NameAddr::read stops only at the end or before a comma, which blanks may surround.
+            let comma = if after.is_empty() { after } else { trim(bytes, after) };
+            if comma.is_empty() {
                 return true;
             }
-            // NameAddr::read stops only at the end or before a comma.
-            at = after.start() + 1;
+            rest = trim(bytes, Span::new(comma.start() + 1, comma.end()));
         }
     }
 

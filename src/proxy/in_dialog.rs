@@ -183,6 +183,7 @@ fn is_in(prefixes: &[Prefix], address: SocketAddr) -> bool {
 }
 
 fn is_us(at: &Arrival, uri: &Uri) -> bool {
+    let host = uri.host.of(at.bytes);
     uri.scheme == UriScheme::Sip
-        && at.shared.listeners.is_us(uri.host.of(at.bytes), uri.port_or_default())
+        && at.shared.listeners.is_us_at(at.flow.listener, host, uri.port_or_default())
 }

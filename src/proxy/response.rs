@@ -127,9 +127,7 @@ impl Core {
         }
         let via = self.message.via.ok_or(Reason::MalformedResponse)?;
         let (host, port) = (via.host.of(at.bytes), via.port_or_default());
-        let listeners = &at.shared.listeners;
-        let is_written = listeners.written_key(at.flow.listener, host, port).is_some();
-        if !is_written && !listeners.is_us(host, port) {
+        if !at.shared.listeners.is_us_at(at.flow.listener, host, port) {
             return Err(Reason::ForeignVia);
         }
         Ok(via)
