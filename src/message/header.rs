@@ -340,9 +340,13 @@ mod tests {
             ("X-Note-01: 0\r\n\r\n0123456789abcdef", HeaderName::Other),
             ("X-Sixteen-Bytes-: 0\r\n\r\n0123456789abcdef", HeaderName::Other),
         ] {
-            let padded = format!("{text}{}", " ".repeat(40));
-            let row = Rows::new(padded.as_bytes(), 0).next_usual();
-            assert_eq!(row.map(|row| row.name), Some(wants), "{text}");
+            let padded = format!("Subject: x\r\n{text}{}", " ".repeat(40));
+            let mut rows = Rows::new(padded.as_bytes(), 0);
+            assert_eq!(rows.next_usual().map(|row| row.name), Some(HeaderName::Other));
+            let row = rows.next_usual().expect(text);
+            let (name, _) = text.split_once(':').expect("a name");
+            let colon = row.value.start() - 1;
+            assert_eq!((row.name, colon), (wants, row.whole.start() + name.len()), "{text}");
         }
     }
 
