@@ -218,10 +218,6 @@ pub(crate) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-pub(crate) const fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
 /// The span without white space at its ends.
 #[inline]
 pub(crate) fn trim(bytes: &[u8], span: Span) -> Span {
@@ -288,18 +284,6 @@ pub(crate) fn leading_number(text: &[u8]) -> (u32, usize) {
 
 /// So many digits of a number fit 32 bits.
 const DIGITS_MAX: usize = 9;
-
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {

@@ -407,7 +407,7 @@ impl Message {
         let method = trim(bytes, Span::new(value.start() + digits, value.end()));
         let parsed = number(&text[..digits], u64::from(u32::MAX));
         let has_blank = method.start() > value.start() + digits;
-        let is_token = method.of(bytes).iter().all(|b| super::cursor::is_token(*b));
+        let is_token = method.of(bytes).iter().all(|b| scan::is_token(*b));
         self.note_unless(
             parsed.is_some() && has_blank && is_token && !method.is_empty(),
             Fault::CSeq,

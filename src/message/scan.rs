@@ -5,8 +5,6 @@
 
 use wide::u8x16;
 
-use super::cursor::is_token;
-
 /// The places of CR and LF in a datagram, found in windows of 64 bytes.
 #[derive(Clone, Debug)]
 pub(super) struct LineEnds<'a> {
@@ -73,6 +71,11 @@ pub(super) fn token_len(bytes: &[u8], at: usize) -> usize {
         end += 1;
     }
     end - at
+}
+
+/// Returns whether this byte is one of those of a token.
+pub(super) const fn is_token(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
 
 /// Returns how many bytes from `at` up to `end` may stand in the value of a parameter: printable
@@ -248,6 +251,18 @@ fn is_within(bytes: u8x16, first: u8, last: u8) -> u8x16 {
     let above = bytes - u8x16::splat(first);
     above.min(u8x16::splat(last - first)).simd_eq(above)
 }
+
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
