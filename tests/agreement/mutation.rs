@@ -385,15 +385,18 @@ fn mend_length(bytes: &mut Vec<u8>) {
 
 /// What is changed: the torture messages, a request outside a dialog, requests in one from both
 /// sides, also behind a strict router, a response, and what the relay has forwarded.
-fn bases(relay: &mut Relay) -> Vec<Vec<u8>> {
+fn bases(relays: &mut [Relay; 2]) -> Vec<Vec<u8>> {
     let mut bases: Vec<_> = torture().into_iter().map(|(_, bytes)| bytes).collect();
-    let ours = crate::call::messages(relay);
+    let ours = crate::call::messages(&mut relays[0]);
     // As often as all the others.
     for _ in 0..bases.len() / ours.len() {
         bases.extend(ours.iter().map(|(_, bytes)| bytes.clone()));
     }
-    let (_, sent) = relay.send(CALLER, &ours[0].1);
+    let (_, sent) = relays[0].send(CALLER, &ours[0].1);
     bases.extend(sent.map(|sent| sent.bytes));
+    // They have the same keys, so the second one forwards responses to what the first one signed: by then
+    // the caller must have asked the second one, too.
+    relays[1].send(CALLER, &ours[0].1);
     bases
 }
 
@@ -424,7 +427,7 @@ fn mutations_are_read_alike_and_only_what_is_permitted_leaves() {
         },
     ];
     let mut relays = relays.map(Relay::new);
-    let bases = bases(&mut relays[0]);
+    let bases = bases(&mut relays);
     let relays = RefCell::new(relays);
     let counts = RefCell::new(BTreeMap::<String, u32>::new());
     let count = |what: String| *counts.borrow_mut().entry(what).or_default() += 1;
