@@ -9,11 +9,10 @@ use strowger::clock::Now;
 use strowger::destination::{
     Attributes, Choosing, DestinationUri, Flags, Origin, Record, Resolved, Set, Slot,
 };
-use strowger::limits::READ_AHEAD;
 use strowger::message::{Message, Method, StartLine};
 use strowger::pin::{Claim, Kind, PinKey, PinTable, State};
 use strowger::proxy::{
-    Cause, Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Reading, Shared, Snapshot,
+    Cause, Flow, Forwarded, FrameBuffer, ListenerId, Outbox, Proxy, Readings, Shared, Snapshot,
     Verdict,
 };
 use strowger::registry::{Choosings, Registry};
@@ -36,8 +35,7 @@ pub(crate) struct Core {
     frame: FrameBuffer,
     /// The datagrams of a batch.
     batch: Vec<FrameBuffer>,
-    /// What was read of those that are handled next.
-    readings: [Reading; READ_AHEAD],
+    readings: Readings,
     traffic: Traffic,
     now: Now,
 }
@@ -68,7 +66,7 @@ impl Core {
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
             batch: vec![FrameBuffer::default(); BATCH],
-            readings: Default::default(),
+            readings: Readings::default(),
             traffic: traffic(),
             now,
         }
@@ -83,7 +81,7 @@ impl Core {
             outbox: Outbox::new(),
             frame: FrameBuffer::default(),
             batch: vec![FrameBuffer::default(); BATCH],
-            readings: Default::default(),
+            readings: Readings::default(),
             traffic: traffic(),
             now: self.now,
         }
@@ -119,14 +117,14 @@ impl Core {
     /// Reads datagram `i` of the batch before it is handled.
     fn read_ahead(&mut self, i: usize) {
         let Self { proxy, batch, readings, .. } = self;
-        proxy.read_ahead(batch[i].frame().bytes(), &mut readings[i % READ_AHEAD]);
+        proxy.read_ahead(batch[i].frame().bytes(), readings.of(i));
     }
 
     /// Handles datagram `i` of the batch, which has been read ahead, up to the bytes that would be sent.
     fn handle(&mut self, i: usize, from: SocketAddr) -> Verdict {
         let flow = Flow::new(&self.shared.listeners, ListenerId(0), from);
         let Self { proxy, snapshot, batch, readings, outbox, traffic, now, .. } = self;
-        let frame = batch[i].frame().with_reading(&mut readings[i % READ_AHEAD]);
+        let frame = batch[i].frame().with_reading(readings.of(i));
         proxy.datagram_told(*now, snapshot, flow, frame, outbox, |event| traffic.count(0, event))
     }
 
@@ -299,8 +297,7 @@ impl Batch {
         let wanted = self.case.verdict();
         let mut wrong = 0;
         // As a worker does.
-        for first in (0..count).step_by(READ_AHEAD) {
-            let part = first..count.min(first + READ_AHEAD);
+        for part in Readings::parts(count) {
             part.clone().for_each(|i| core.read_ahead(i));
             for i in part {
                 wrong += usize::from(core.handle(i, self.messages[i].0) != wanted);

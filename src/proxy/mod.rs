@@ -67,7 +67,7 @@ pub use outbox::{Cause, Entry, Outbox, Place};
 pub use policy::{
     ForeignRoute, InDialog, OverLimit, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine,
 };
-pub use reading::Reading;
+pub use reading::{Reading, Readings};
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
 

@@ -7,9 +7,12 @@
 //! memory is asked for that line as soon as the message says which one it is, and the line is there by the
 //! time that the decision looks at it. Nothing is decided ahead: the message before may change the pin.
 
+use std::ops::Range;
+
 use super::branch::Branch;
 use super::{Proxy, Shared};
 use crate::keys::DialogDigest;
+use crate::limits::READ_AHEAD;
 use crate::message::{Message, StartLine};
 
 /// What was read of one datagram.
@@ -33,6 +36,29 @@ impl Reading {
     /// Returns whether it is of this datagram.
     pub(super) fn is_of(&self, bytes: &[u8]) -> bool {
         self.of == (bytes.as_ptr().addr(), bytes.len())
+    }
+}
+
+/// What was read of the datagrams of a batch that are handled next.
+#[derive(Debug, Default)]
+pub struct Readings([Reading; READ_AHEAD]);
+
+impl Readings {
+    /// Returns the parts of a batch of `count` datagrams: all of a part are read before the first of them
+    /// is handled.
+    pub fn parts(count: usize) -> impl Iterator<Item = Range<usize>> {
+        (0..count).step_by(READ_AHEAD).map(move |first| first..count.min(first + READ_AHEAD))
+    }
+
+    /// Returns the reading of datagram `i` of the batch, which it has until its part is handled.
+    #[inline]
+    pub fn of(&mut self, i: usize) -> &mut Reading {
+        &mut self.0[i % READ_AHEAD]
+    }
+
+    /// Discards what was read.
+    pub fn clear(&mut self) {
+        self.0.iter_mut().for_each(Reading::clear);
     }
 }
 

@@ -39,10 +39,10 @@ use waiting::Waiting;
 use crate::capture::Capture;
 use crate::clock::Now;
 use crate::config::Poll as PollMode;
-use crate::limits::{BATCH, EXPIRE_MAX, READ_AHEAD};
+use crate::limits::{BATCH, EXPIRE_MAX};
 use crate::log::{DispatchLog, DispatchRecord};
 use crate::proxy::{
-    Event, Flow, Frame, ListenerId, Outbox, Proxy, Reading, Reason, Shared, Snapshot, Verdict,
+    Event, Flow, Frame, ListenerId, Outbox, Proxy, Readings, Reason, Shared, Snapshot, Verdict,
 };
 use crate::stats::{Traffic, WorkerStats};
 use crate::transport::send::SendQueue;
@@ -120,9 +120,7 @@ pub(crate) struct Worker {
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     waiting: Waiting,
     messages: Batch,
-    /// What was read of the datagrams of a batch that are handled next: datagram `i` has reading `i`
-    /// modulo [`READ_AHEAD`].
-    readings: [Reading; READ_AHEAD],
+    readings: Readings,
     send: SendQueue,
     outbox: Outbox,
     proxy: Proxy,
@@ -148,7 +146,7 @@ impl Worker {
             snapshots: Cache::new(Arc::clone(&supplies.snapshot)),
             waiting,
             messages: Batch::new()?,
-            readings: Default::default(),
+            readings: Readings::default(),
             send: SendQueue::new(listeners),
             outbox: Outbox::new(),
             proxy: Proxy::new(Arc::clone(&supplies.shared)),
@@ -374,8 +372,7 @@ impl Worker {
         if self.tapped.watched.is_armed() {
             self.handle_tapped(now, listener, received);
         } else {
-            for first in (0..received).step_by(READ_AHEAD) {
-                let part = first..received.min(first + READ_AHEAD);
+            for part in Readings::parts(received) {
                 part.clone().for_each(|i| self.read_ahead(i));
                 for i in part {
                     let datagram = self.messages.received(i);
@@ -391,7 +388,7 @@ impl Worker {
     /// Reads datagram `i` of the batch before it is handled.
     fn read_ahead(&mut self, i: usize) {
         let Self { messages, readings, proxy, supplies, .. } = self;
-        let reading = &mut readings[i % READ_AHEAD];
+        let reading = readings.of(i);
         let datagram = messages.received(i);
         let (slot, place) = messages.slot_mut(i, datagram);
         let bytes = &slot[place];
@@ -424,7 +421,7 @@ impl Worker {
             if let Some(fault) = &supplies.fault {
                 fault.check(&slot[place.clone()]);
             }
-            let frame = Frame::new(slot, place).with_reading(&mut readings[i % READ_AHEAD]);
+            let frame = Frame::new(slot, place).with_reading(readings.of(i));
             let tell = |event: &Event<'_>| supplies.tell(*number, event);
             let verdict = proxy.datagram_told(now, snapshot, flow, frame, outbox, tell);
             send.push(messages, i, outbox);

@@ -13,7 +13,7 @@ use super::Worker;
 use crate::capture::{Capture, Facts, Record, Subject, Watched, What};
 use crate::clock::Now;
 use crate::limits::{OUTBOX_MAX, SLOT_BYTES};
-use crate::proxy::{Flow, ListenerId, Reading, Reason, Verdict};
+use crate::proxy::{Flow, ListenerId, Reason, Verdict};
 use crate::transport::send::SendQueue;
 use crate::transport::sys::Batch;
 
@@ -45,7 +45,7 @@ impl Worker {
     #[cold]
     pub(super) fn handle_tapped(&mut self, now: Now, listener: ListenerId, received: usize) {
         // None is read ahead here.
-        self.readings.iter_mut().for_each(Reading::clear);
+        self.readings.clear();
         for i in 0..received {
             // So that what is queued below is still there after it.
             self.make_room(now);
