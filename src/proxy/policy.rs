@@ -34,13 +34,9 @@ impl Prefix {
     }
 
     /// Returns whether it contains `ip`. An IPv4-mapped IPv6 address counts as the IPv4 address.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        self.contains_canonical(ip.to_canonical())
-    }
-
     #[inline]
-    fn contains_canonical(&self, ip: IpAddr) -> bool {
-        match (self.address, ip) {
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.address, ip.to_canonical()) {
             (IpAddr::V4(a), IpAddr::V4(b)) => {
                 let shift = 32 - u32::from(self.bits);
                 (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
@@ -244,7 +240,6 @@ impl SetPolicy {
 impl Policy {
     /// Returns whether this source may send to us.
     pub fn allows(&self, source: &SocketAddr) -> bool {
-        let ip = source.ip().to_canonical();
-        self.allow.iter().any(|prefix| prefix.contains_canonical(ip))
+        self.allow.iter().any(|prefix| prefix.contains(source.ip()))
     }
 }

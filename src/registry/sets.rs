@@ -317,9 +317,9 @@ impl SetMemory {
             key: Key::of(&choosing).map(Arc::new),
             slow_start_ms: choosing.slow_start_ms,
             even_shares,
-            has_limits: roster.members.iter().any(|member| member.standing.has_limits),
+            has_limits: roster.members.iter().any(|member| member.standing.limits.is_any()),
             counts_calls: choosing.counts_calls()
-                || roster.members.iter().any(|member| member.standing.has_calls_max),
+                || roster.members.iter().any(|member| member.standing.limits.calls_max > 0),
             load: before.map(|before| Arc::clone(&before.set.load)).unwrap_or_default(),
             active_members: active_members.into(),
             inactive_members: inactive_members.into(),
@@ -384,8 +384,7 @@ fn standing(resolved: &Resolved, known: &mut HashSet<u64>) -> Standing {
         priority: resolved.record.priority,
         weight: attributes.weight,
         relative_weight: attributes.rweight,
-        has_calls_max: attributes.limits().calls_max > 0,
-        has_limits: attributes.limits().is_any(),
+        limits: attributes.limits(),
         identity,
     }
 }

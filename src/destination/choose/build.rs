@@ -6,7 +6,7 @@ use super::by_hash::{OwnOrAny, next_of_each};
 use super::consistent::{self, Owner};
 use super::ranking::Ranking;
 use super::{Chooser, Draw, Table, Tier, Turn, slots, weighted};
-use crate::destination::{Algorithm, Choosing, Place, Slot, Turns};
+use crate::destination::{Algorithm, Choosing, Limits, Place, Slot, Turns};
 
 /// What a record says about its own share.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,10 +17,8 @@ pub(crate) struct Standing {
     pub(crate) weight: Option<u8>,
     /// Its attribute `rweight`.
     pub(crate) relative_weight: Option<u8>,
-    /// Its attribute `maxload` is a limit.
-    pub(crate) has_calls_max: bool,
-    /// It has limits.
-    pub(crate) has_limits: bool,
+    /// Its limits.
+    pub(crate) limits: Limits,
     /// What [`Algorithm::Consistent`] recognises it by.
     pub(crate) identity: u64,
 }
