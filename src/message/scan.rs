@@ -303,6 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_told_up_to_the_first_other_byte() {
+        for at in 0..BLOCK {
+            for byte in 0..=u8::MAX {
+                for filler in [b'a', b'Z', b'-'] {
+                    let mut block = [filler; BLOCK];
+                    block[at] = byte;
+                    let told = (letters_len(&block), plain_len(&block));
+                    let is_letter = byte.is_ascii_alphabetic() || byte == b'-';
+                    let is_plain = is_letter || byte.is_ascii_digit();
+                    let wants = |is_taken| if is_taken { BLOCK } else { at };
+                    assert_eq!(told, (wants(is_letter), wants(is_plain)), "{byte} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_byte_is_found_where_it_stands() {
         for len in 0..50 {
             for at in 0..len {
