@@ -1,7 +1,6 @@
 //! The control sockets of jsonrpcs and ctl: kamctl, kamcli and kamcmd go on finding theirs.
 
 use super::draft::{Draft, quoted};
-use super::modules::shown;
 use super::script::{Modparam, Script, Value};
 
 /// The control sockets of jsonrpcs and ctl are open where the modules are loaded, at places of their own
@@ -29,7 +28,7 @@ pub(super) fn read(script: &Script, draft: &mut Draft) {
             ["fifo_mode", "fifo_user", "fifo_group", "dgram_mode", "dgram_user", "dgram_group"]
         {
             if let Some(parameter) = last("jsonrpcs", name) {
-                let what = shown("jsonrpcs", parameter);
+                let what = parameter.shown("jsonrpcs");
                 draft.left(
                     parameter.place,
                     what,
@@ -39,7 +38,7 @@ pub(super) fn read(script: &Script, draft: &mut Draft) {
         }
         if let Some(tcp) = last("jsonrpcs", "tcp_socket") {
             let why = "no JSON-RPC over TCP: [control] http = \"127.0.0.1:8060\" has it over HTTP";
-            draft.left(tcp.place, shown("jsonrpcs", tcp), why);
+            draft.left(tcp.place, tcp.shown("jsonrpcs"), why);
         }
     }
     if script.module("ctl").is_some() {
@@ -51,7 +50,7 @@ pub(super) fn read(script: &Script, draft: &mut Draft) {
                 || !text.contains(':');
             if !is_unix {
                 let why = "BINRPC is spoken over a unix stream alone: [control] binrpc";
-                draft.left(parameter.place, shown("ctl", parameter), why);
+                draft.left(parameter.place, parameter.shown("ctl"), why);
             }
             is_unix
         });
@@ -70,7 +69,7 @@ fn control_socket(
         draft.set("control", key, quoted(default), None, what);
         return;
     };
-    let what = shown(module, parameter);
+    let what = parameter.shown(module);
     let path = parameter.value.text().unwrap_or("").trim();
     let schemes = ["unixs:", "unixd:", "unix:"];
     let path = schemes.iter().find_map(|scheme| path.strip_prefix(scheme)).unwrap_or(path);

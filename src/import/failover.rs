@@ -2,10 +2,12 @@
 
 use super::draft::{Draft, quoted};
 use super::lexer::Place;
-use super::modules::shown;
 use super::script::{Modparam, Script};
 
 const SECTION: &str = "dispatch.failover";
+
+/// Why a timer of transactions is not carried over.
+pub(super) const NO_TIMERS: &str = "the timers are those of RFC 3261, but for first_response_ms, progress_ms and ringing_ms: [dispatch.failover]";
 
 /// What the routes say of transactions.
 #[derive(Debug, Default)]
@@ -74,7 +76,7 @@ fn timer(parameter: &Modparam, draft: &mut Draft) {
     };
     if let Some(ms) = parameter.value.number() {
         let place = Some(parameter.place);
-        draft.set(SECTION, key, ms.to_string(), place, shown("tm", parameter));
+        draft.set(SECTION, key, ms.to_string(), place, parameter.shown("tm"));
     }
 }
 

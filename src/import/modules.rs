@@ -4,9 +4,7 @@ use super::draft::{Draft, quoted};
 use super::failover;
 use super::hash_pvar::hash_over;
 use super::probing;
-use super::routes::NO_TIMERS;
-use super::script::{Modparam, Script, Value};
-use crate::config::DatabaseUrl;
+use super::script::{Modparam, Script};
 
 /// What the dispatcher takes and this version does not: why, or what there is instead.
 const DISPATCHER_LEFT: &[(&str, &str)] = &[
@@ -145,7 +143,7 @@ pub(super) fn read(script: &Script, draft: &mut Draft) {
     dispatcher(script, draft);
     for parameter in script.modparams_of("tm") {
         if TIMERS.contains(&parameter.name.as_str()) && !failover::is_carried(&parameter.name) {
-            draft.left(parameter.place, shown("tm", parameter), NO_TIMERS);
+            draft.left(parameter.place, parameter.shown("tm"), failover::NO_TIMERS);
         }
     }
     for (name, place) in &script.modules {
@@ -166,7 +164,7 @@ pub(super) fn has_dispatcher(script: &Script) -> bool {
 fn dispatcher(script: &Script, draft: &mut Draft) {
     for parameter in script.modparams_of("dispatcher") {
         let text = parameter.value.text().map(str::trim);
-        let (place, what) = (Some(parameter.place), shown("dispatcher", parameter));
+        let (place, what) = (Some(parameter.place), parameter.shown("dispatcher"));
         let key = match parameter.name.as_str() {
             "table_name" => "table",
             "ds_db_extra_attrs" => "db_extra_attrs",
@@ -245,7 +243,7 @@ fn special(name: &str, parameter: &Modparam, what: String, draft: &mut Draft) {
 fn source(script: &Script, is_there: bool, draft: &mut Draft) {
     let last = |name: &str| script.modparams_of("dispatcher").filter(|p| p.name == name).last();
     if let Some(url) = last("db_url") {
-        let what = shown("dispatcher", url);
+        let what = url.shown("dispatcher");
         let Some(text) = url.value.text().map(str::trim) else {
             draft.left(
                 url.place,
@@ -260,7 +258,7 @@ fn source(script: &Script, is_there: bool, draft: &mut Draft) {
             if let Some(list) = last("list_file") {
                 draft.left(
                     list.place,
-                    shown("dispatcher", list),
+                    list.shown("dispatcher"),
                     "db_url wins over it, in Kamailio too",
                 );
             }
@@ -269,7 +267,7 @@ fn source(script: &Script, is_there: bool, draft: &mut Draft) {
             draft.left(url.place, what, why);
         }
     } else if let Some(list) = last("list_file") {
-        let what = shown("dispatcher", list);
+        let what = list.shown("dispatcher");
         match list.value.text().map(str::trim).filter(|path| !path.is_empty()) {
             Some(path) => {
                 let source = quoted(&format!("list:{path}"));
@@ -286,26 +284,4 @@ fn source(script: &Script, is_there: bool, draft: &mut Draft) {
         let what = "neither db_url nor list_file: Kamailio's default";
         draft.set("destinations", "source", source, None, what);
     }
-}
-
-/// How the URLs of Kamailio's databases begin.
-const SCHEMES: [&str; 8] =
-    ["mysql:", "postgres:", "text:", "unixodbc:", "oracle:", "cassandra:", "mongodb:", "redis:"];
-
-/// A parameter as a terminal may show it.
-pub(super) fn shown(module: &str, parameter: &Modparam) -> String {
-    let value = match &parameter.value {
-        Value::Number(number) => number.to_string(),
-        Value::Unknown => "…".into(),
-        Value::Text(text) if text.contains("://") && text.contains('@') => {
-            format!("\"{}\"", DatabaseUrl::new(text.as_str()))
-        }
-        // What is wrong in a URL may have moved the password to where none belongs.
-        Value::Text(text) if parameter.name == "db_url" && !text.starts_with("sqlite:") => {
-            let scheme = SCHEMES.iter().find(|scheme| text.starts_with(**scheme));
-            format!("\"{}…\"", scheme.unwrap_or(&""))
-        }
-        Value::Text(text) => format!("{text:?}"),
-    };
-    format!("modparam({module:?}, {:?}, {value})", parameter.name)
 }

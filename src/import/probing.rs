@@ -1,7 +1,6 @@
 //! The dispatcher's parameters of probing, as `[dispatch.probing]`.
 
 use super::draft::{Draft, quoted};
-use super::modules::shown;
 use super::script::{Modparam, Script};
 
 const SECTION: &str = "dispatch.probing";
@@ -30,7 +29,7 @@ pub(super) fn parameter(parameter: &Modparam, draft: &mut Draft) -> bool {
         "ds_ping_latency_stats" | "ds_retain_latency_stats" => return true,
         _ => return false,
     };
-    let what = shown("dispatcher", parameter);
+    let what = parameter.shown("dispatcher");
     if let Some(value) = value {
         draft.set(SECTION, key, value, Some(parameter.place), what);
     } else {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::answer::{answer, no_destination};
 use super::call::{Call, call};
 use super::draft::{Draft, Left, quoted};
-use super::failover::Relaying;
+use super::failover::{NO_TIMERS, Relaying};
 use super::flow::Flow;
 use super::lexer::{Kind, Place, Token};
 use super::modules::has_dispatcher;
@@ -102,9 +102,6 @@ const LEFT: &[(&[&str], &str)] = &[
         "responses and branches have no routes: they are forwarded as they are",
     ),
 ];
-
-/// Why a timer of transactions is not carried over.
-pub(super) const NO_TIMERS: &str = "the timers are those of RFC 3261, but for first_response_ms, progress_ms and ringing_ms: [dispatch.failover]";
 
 /// Variables that steer a request.
 const SET_LEFT: [&str; 9] = ["ru", "rd", "rU", "rp", "du", "fs", "fu", "tu", "rr"];

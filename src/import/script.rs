@@ -2,6 +2,7 @@
 //! routes. What is inside routes is left as tokens, with the calls in them.
 
 use super::lexer::{Kind, Place, Token};
+use crate::config::DatabaseUrl;
 
 /// `modparam("MODULE", "NAME", VALUE)`
 #[derive(Debug)]
@@ -130,6 +131,10 @@ impl<'t> Script<'t> {
     }
 }
 
+/// How the URLs of Kamailio's databases begin.
+const SCHEMES: [&str; 8] =
+    ["mysql:", "postgres:", "text:", "unixodbc:", "oracle:", "cassandra:", "mongodb:", "redis:"];
+
 impl Modparam {
     /// Kamailio takes the first argument as a regular expression; people write `"a|b"`.
     fn is_of(&self, module: &str) -> bool {
@@ -138,6 +143,24 @@ impl Modparam {
             Some(begin) => module.starts_with(begin),
             None => part == module,
         })
+    }
+
+    /// A parameter as a terminal may show it.
+    pub(super) fn shown(&self, module: &str) -> String {
+        let value = match &self.value {
+            Value::Number(number) => number.to_string(),
+            Value::Unknown => "…".into(),
+            Value::Text(text) if text.contains("://") && text.contains('@') => {
+                format!("\"{}\"", DatabaseUrl::new(text.as_str()))
+            }
+            // What is wrong in a URL may have moved the password to where none belongs.
+            Value::Text(text) if self.name == "db_url" && !text.starts_with("sqlite:") => {
+                let scheme = SCHEMES.iter().find(|scheme| text.starts_with(**scheme));
+                format!("\"{}…\"", scheme.unwrap_or(&""))
+            }
+            Value::Text(text) => format!("{text:?}"),
+        };
+        format!("modparam({module:?}, {:?}, {value})", self.name)
     }
 }
 

@@ -1,17 +1,13 @@
 //! Sends log lines to the systemd journal as records with fields, if standard error is the journal.
 //!
-//! The layer only collects what an event says. The log thread sends it, so nobody else waits for
-//! the journal.
+//! The log thread sends them, so nobody else waits for the journal.
 
 use std::fmt::Debug;
 use std::io;
 
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer};
-
-use super::stderr::Lines;
+use tracing::{Event, Level};
 
 /// One event: its sentence, and its fields under the names that they have in the journal.
 #[derive(Debug, Eq, PartialEq)]
@@ -23,7 +19,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn of(event: &Event<'_>) -> Self {
+    pub(super) fn of(event: &Event<'_>) -> Self {
         let metadata = event.metadata();
         let mut record = Self {
             level: *metadata.level(),
@@ -55,16 +51,6 @@ impl Visit for Record {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.add(field, format!("{value:?}"));
-    }
-}
-
-/// Puts events into the queue of the log thread.
-#[derive(Debug)]
-pub(super) struct Collector(pub(super) Lines);
-
-impl<S: Subscriber> Layer<S> for Collector {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.0.queue(Record::of(event).into(), event.metadata().target() == super::DISPATCH);
     }
 }
 
@@ -112,7 +98,8 @@ const PREFIX: &str = "STROWGER_";
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing_subscriber::layer::SubscriberExt;
+    use tracing::Subscriber;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
     use super::*;
 

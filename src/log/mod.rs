@@ -7,6 +7,7 @@
 mod dispatch;
 mod journal;
 mod limited;
+mod lines;
 mod stderr;
 mod template;
 mod uri;
