@@ -99,7 +99,8 @@ impl HandOvers {
     /// Takes what was handed to worker `owner`, at most [`HAND_OVER_MAX`] datagrams, and returns how
     /// many. Only that worker calls it.
     ///
-    /// `each` gets what is known of it, the slot with headroom, and where the datagram lies in it. If it panics, its datagram is lost, and the others announce the next round.
+    /// `each` gets what is known of it, the slot with headroom, and where the datagram lies in it. If it
+    /// panics, its datagram is lost, and the others announce the next round.
     pub fn take(&self, owner: usize, mut each: impl FnMut(What, &mut [u8], Range<usize>)) -> usize {
         let queue = &self.queues[owner];
         // The usual case, without a bus lock. What is pushed just now fires the waker.

@@ -163,7 +163,8 @@ impl Worker {
     pub(crate) fn run(&mut self) {
         // Relaxed: the flag publishes nothing else, and the waker fires after it is set.
         while !self.supplies.stop.load(Ordering::Relaxed) {
-            self.waiting.wait(self.proxy.next_deadline());
+            let has_more = self.hand_overs.as_deref().is_some_and(|to| !to.is_empty(self.number));
+            self.waiting.wait(self.proxy.next_deadline(), has_more);
             self.take_snapshot();
             self.tapped.watched.refresh();
             self.take_over();

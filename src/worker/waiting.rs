@@ -66,12 +66,13 @@ impl Waiting {
 
     /// Waits until a socket is readable, the waker fires or the deadline is reached; only polls
     /// while there is work. Afterwards [`Waiting::ready`] lists the readable listeners, and
-    /// [`Waiting::failing`] those with errors.
-    pub(super) fn wait(&mut self, deadline: Option<Now>) {
+    /// [`Waiting::failing`] those with errors. No message gathers while others wait already, as
+    /// `has_more` says.
+    pub(super) fn wait(&mut self, deadline: Option<Now>, has_more: bool) {
         // The clock is read only if something is due.
         let due_in =
             deadline.map(|due| Duration::from_millis(due.ms()).saturating_sub(monotonic()));
-        let gathered = self.gather(due_in);
+        let gathered = self.gather(due_in, has_more);
         let due_in = due_in.map(|left| left.saturating_sub(gathered));
         // mio rounds a timeout up to milliseconds, so it is over when the deadline is reached.
         let timeout = [self.timeout(), due_in].into_iter().flatten().min();
@@ -91,9 +92,9 @@ impl Waiting {
     }
 
     /// Lets messages gather if that pays and nothing else is to be done; returns for how long.
-    fn gather(&self, due_in: Option<Duration>) -> Duration {
+    fn gather(&self, due_in: Option<Duration>, has_more: bool) -> Duration {
         match self.gather.pause(due_in) {
-            Some(pause) if self.ready.is_empty() && self.failing.is_empty() => {
+            Some(pause) if !has_more && self.ready.is_empty() && self.failing.is_empty() => {
                 thread::sleep(pause);
                 pause
             }
@@ -192,7 +193,7 @@ mod tests {
         for mode in [PollMode::Wait, PollMode::Adaptive] {
             let (mut waiting, _waker) = idle(mode);
             let deadline = monotonic_now().plus_ms(20);
-            waiting.wait(Some(deadline));
+            waiting.wait(Some(deadline), false);
             assert!(monotonic_now() >= deadline, "{mode:?}");
             assert!(waiting.ready.is_empty());
         }
@@ -203,7 +204,7 @@ mod tests {
         let (mut waiting, _waker) = idle(PollMode::Adaptive);
         flood(&mut waiting);
         let deadline = monotonic_now().plus_ms(20);
-        waiting.wait(Some(deadline));
+        waiting.wait(Some(deadline), false);
         assert!(monotonic_now() >= deadline);
     }
 
@@ -211,7 +212,7 @@ mod tests {
     fn a_deadline_in_the_past_is_no_wait() {
         for mode in MODES {
             let (mut waiting, _waker) = idle(mode);
-            waiting.wait(Some(Now::from_ms(0)));
+            waiting.wait(Some(Now::from_ms(0)), false);
         }
     }
 
@@ -220,7 +221,7 @@ mod tests {
         for mode in MODES {
             let (mut waiting, waker) = idle(mode);
             waker.wake().unwrap();
-            waiting.wait(None);
+            waiting.wait(None, false);
             assert!(waiting.ready.is_empty(), "{mode:?}");
         }
     }
@@ -233,7 +234,7 @@ mod tests {
                 Waiting::new(mode, GATHER, sockets.iter().map(AsFd::as_fd)).unwrap();
             flood_unless_waiting(&mut waiting);
             sockets[0].send_to(b"x", sockets[1].local_addr().unwrap()).unwrap();
-            waiting.wait(None);
+            waiting.wait(None, false);
             assert_eq!(waiting.ready.list, [ListenerId(1)], "{mode:?}");
         }
     }
@@ -324,15 +325,16 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gathers_while_there_is_more_to_read() {
+    fn nothing_gathers_while_there_is_more_to_do() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (mut waiting, _waker) =
             Waiting::new(PollMode::Adaptive, GATHER, iter::once(socket.as_fd())).unwrap();
         flood(&mut waiting);
-        assert_eq!(waiting.gather(None), GATHER);
-        assert_eq!(waiting.gather(Some(GATHER / 2)), Duration::ZERO);
+        assert_eq!(waiting.gather(None, false), GATHER);
+        assert_eq!(waiting.gather(Some(GATHER / 2), false), Duration::ZERO);
+        assert_eq!(waiting.gather(None, true), Duration::ZERO);
         waiting.ready.add(ListenerId(0));
-        assert_eq!(waiting.gather(None), Duration::ZERO);
+        assert_eq!(waiting.gather(None, false), Duration::ZERO);
     }
 
     #[test]
