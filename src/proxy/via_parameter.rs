@@ -164,6 +164,13 @@ impl ViaParameter {
         text
     }
 
+    /// Returns whether a value has the version that we write, and a key that we know.
+    pub(super) fn is_known(value: &[u8], keys: &Keys) -> bool {
+        let mut bytes = [0; 2];
+        let begin = value.get(..4).and_then(|digits| hex::decode(digits, &mut bytes));
+        begin.is_some_and(|begin| begin[0] == VERSION && keys.verifying(begin[1]).is_some())
+    }
+
     /// Reads the value of a parameter; returns `None` unless its own tag verifies.
     pub(super) fn verify<'a>(value: &[u8], keys: &'a Keys, via: &OwnVia) -> Option<Verified<'a>> {
         let mut bytes = [0; BYTES_MAX];
@@ -353,13 +360,45 @@ mod tests {
     fn it_is_read_as_it_was_written_before() {
         let keys = keys();
         let dialog = keys.signing().dialog(b"call", b"Tag", b"");
-        let golden = "0203abcd800201ffffffffdeadbeefbd0b5e2b3b1c074e7a266fff0d1f";
-        let bound = Bound { response_address: "192.0.2.9:5062".parse().unwrap(), dialog: &dialog };
-        let text = parameter().sign(&keys, &via(), &bound);
-        assert_eq!(std::str::from_utf8(text.as_bytes()).unwrap(), golden);
-        let golden = "0203abcd820201ffffffffdeadbeef050607";
-        let text =
-            ViaParameter { purpose: try_of_ours(), ..parameter() }.sign(&keys, &via(), &bound);
-        assert!(std::str::from_utf8(text.as_bytes()).unwrap().starts_with(golden));
+        let connection = Some(Connection { epoch: 9, number: 0x0102_0304 });
+        let (v4, v6) = ("192.0.2.9:5062", "[2001:db8::9]:5062");
+        let probe = Purpose::Probe(0xdead_beef);
+        let rows = [
+            (v4, parameter(), "0203abcd800201ffffffffdeadbeefbd0b5e2b3b1c074e7a266fff0d1f"),
+            (v6, parameter(), "0203abcd800201ffffffffdeadbeefbd0b5e2b3b1cb00d07095e928b23"),
+            (
+                v4,
+                ViaParameter { from_destination: false, ..parameter() },
+                "0203abcd000201ffffffffdeadbeef1103a286fc1114e2da3965aba016",
+            ),
+            (
+                v4,
+                ViaParameter { purpose: probe, ..parameter() },
+                "0203abcd810201ffffffffdeadbeeffac5ac3a492c93f7a79ba28210cd",
+            ),
+            (
+                v4,
+                ViaParameter { purpose: try_of_ours(), ..parameter() },
+                "0203abcd820201ffffffffdeadbeef050607a1f8ff430f6b87caaad637d3fad8",
+            ),
+            (
+                v4,
+                ViaParameter { connection, ..parameter() },
+                "0203abcdc00201ffffffffdeadbeef0901020304963c3ef6055378bae4b84bd4cc03",
+            ),
+            (
+                v4,
+                ViaParameter { connection, purpose: try_of_ours(), ..parameter() },
+                "0203abcdc20201ffffffffdeadbeef090102030405060743f23376ac4774f1797b31f30995",
+            ),
+        ];
+        for (address, parameter, golden) in rows {
+            let bound = Bound { response_address: address.parse().unwrap(), dialog: &dialog };
+            let text = parameter.sign(&keys, &via(), &bound);
+            assert_eq!(std::str::from_utf8(text.as_bytes()).unwrap(), golden, "{parameter:?}");
+            let read = ViaParameter::verify(golden.as_bytes(), &keys, &via()).unwrap();
+            assert_eq!(read.parameter, parameter);
+            assert!(read.is_bound_to(&bound), "{parameter:?}");
+        }
     }
 }

@@ -395,8 +395,10 @@ fn bases(relays: &mut [Relay; 2]) -> Vec<Vec<u8>> {
     let (_, sent) = relays[0].send(CALLER, &ours[0].1);
     bases.extend(sent.map(|sent| sent.bytes));
     // They have the same keys, so the second one forwards responses to what the first one signed: by then
-    // the caller must have asked the second one, too.
-    relays[1].send(CALLER, &ours[0].1);
+    // both parties must have asked the second one, too.
+    for (from, bytes) in &ours {
+        relays[1].send(from, bytes);
+    }
     bases
 }
 

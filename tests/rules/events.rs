@@ -136,7 +136,7 @@ fn what_is_no_first_answer_of_the_destination() {
     relay.send(A, ok).forwarded();
     assert_eq!(words(relay.heard()), "Cancel 200 0ms");
     // Forged ones.
-    let forged = response(&sent, "200 OK", "b").replace(";sw=02", ";sw=03");
+    let forged = response(&sent, "200 OK", "b").replace(";sw=02010001", ";sw=02010002");
     assert_eq!(relay.send(A, forged).dropped(), Reason::ForgedVia);
     assert_eq!(relay.heard(), None);
     relay.send(A, response(&sent, "487 Gone", "b")).forwarded();
