@@ -126,8 +126,8 @@ pub const TIMER_B: Duration = Duration::from_secs(32);
 pub(crate) const EDITS_MAX: usize = ROUTES_MAX + 8;
 
 /// Messages of one outbox: stateless forwarding adds at most one. One event of a transaction adds at most
-/// three: an ACK or CANCEL to the destination that is left, the request to the next one, and the 200 to
-/// the caller's CANCEL.
+/// three, an ACK or CANCEL to the destination that is left, the request to the next one, and an answer to
+/// the caller; there is room for one besides, since one more would be a panic.
 pub const OUTBOX_MAX: usize = 4;
 
 /// Bytes of the outbox for messages that do not lie in the datagram's own slot: a whole response,
@@ -637,8 +637,8 @@ pub(crate) const REFUSES_AGAIN_MS: u64 = 60_000;
 pub(crate) const PAUSE_MS: u64 = 30_000;
 
 /// How fast the time that a destination takes to answer falls to a lower one, in milliseconds: after
-/// as long, half of the difference is left, or a third if it is measured all the time. Servers that pause, to collect garbage or to write, do
-/// so again within seconds.
+/// as long, half of the difference is left, or a third if it is measured all the time. Servers that pause,
+/// to collect garbage or to write, do so again within seconds.
 pub(crate) const PACE_MEMORY_MS: u64 = 10_000;
 
 /// After this time without a measurement, that time counts half, in milliseconds. A destination that is

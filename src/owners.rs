@@ -12,8 +12,8 @@ pub(crate) const LAST_BLANK: u8 = b' ';
 
 /// Which worker owns which call.
 ///
-/// The program that steers datagrams is assembled from the same key, so a steered datagram arrives
-/// at its owner.
+/// The program that steers datagrams computes the same from the same key, so a steered datagram arrives at
+/// its owner. It is written for the kernel's machine; tests compare the two.
 #[derive(Clone, Debug)]
 pub struct Owners {
     pub(crate) key: Key,

@@ -144,7 +144,7 @@ impl Table {
         self.destinations.get(usize::from(slot.0))?.as_deref()
     }
 
-    /// Counts a call less at this destination and in its set.
+    /// Counts one call fewer at this destination and in its set.
     pub fn end_call(&self, slot: Slot) {
         if let Some(destination) = self.get(slot) {
             destination.load.end_call();

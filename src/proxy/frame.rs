@@ -68,7 +68,7 @@ impl FrameBuffer {
     /// Receives a datagram; what the slot held before is overwritten.
     pub fn receive(&mut self, datagram: &[u8]) -> Frame<'_> {
         self.end = HEADROOM_BYTES + datagram.len();
-        // Only who explains a message that is longer than any datagram needs more.
+        // Only a message to be explained can be longer than any datagram.
         self.slot.resize(self.slot.len().max(self.end), 0);
         self.slot[HEADROOM_BYTES..self.end].copy_from_slice(datagram);
         self.frame()

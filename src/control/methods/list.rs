@@ -1,7 +1,7 @@
 //! The tree of `dispatcher.list`: Kamailio's names in Kamailio's order.
 //!
-//! What this relay does not track has its neutral value: no lookup time. RUNTIME is there in sets that count calls. Kamailio has one address for each name; our further addresses come last in the full
-//! list.
+//! What this relay does not track has its neutral value: no lookup time. RUNTIME is there in sets that count
+//! calls. Kamailio has one address for each name; our further addresses come last in the full list.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

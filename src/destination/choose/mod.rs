@@ -11,7 +11,8 @@
 //! | call load, least calls, fastest | see [`by_load`]; without the load, unpredictable | each record in its order |
 //! | latency | the turn | the best of a [`ranking`] |
 //!
-//! Everything is prepared when the set changes. A choice is one step, or two, in a set of any size.
+//! Everything is prepared when the set changes. A choice is one step, or two, in a set of any size; call load
+//! looks at [`LIMIT_LOOKS_MAX`] destinations at most, and so does a choice that comes to one at its limit.
 
 mod build;
 mod by_hash;

@@ -269,7 +269,8 @@ fn skip_to_value(a: &mut Assembler, pass: Label) {
 
 /// Sets `R8` to the hash of the value, in its upper half.
 ///
-/// It computes what [`Owners::of`] does, as does [`select`]. It is unrolled word by word, so that the key is part of the instructions.
+/// It computes what [`Owners::of`] does, as does [`select`]. It is unrolled word by word, so that the key is
+/// part of the instructions.
 fn hash(a: &mut Assembler, key: &Key) {
     let done = a.label();
     a.constant(R8, key.start);

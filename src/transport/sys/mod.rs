@@ -1,5 +1,5 @@
-//! The interface to the kernel: mappings, `recvmmsg`, `sendmmsg`, error queues, `bpf` and the socket options that
-//! no safe library offers.
+//! The interface to the kernel: mappings, `recvmmsg`, `sendmmsg`, error queues, `bpf` and the socket options
+//! that no safe library offers.
 //!
 //! All `unsafe` of the project is in this folder. The memory that the kernel reads and writes is in
 //! mappings of our own ([`memory`]), used through raw pointers only, so that no Rust reference ever
