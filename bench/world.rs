@@ -1,7 +1,6 @@
 //! What a relay's core needs besides messages: one listener, one key, room for pins, and snapshots
 //! with default settings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strowger::destination::Table;
@@ -41,7 +40,7 @@ pub(crate) fn snapshot(version: u64, destinations: Table) -> Snapshot {
         version,
         policy: Policy::default(),
         set_default: SetPolicy::default(),
-        sets: BTreeMap::new(),
+        sets: Arc::default(),
         draining: false,
         destinations,
     }

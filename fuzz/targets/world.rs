@@ -1,6 +1,5 @@
 //! The network around the relay: its hosts, and the operator's settings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strowger::destination::{SourceMatch, Table};
@@ -67,7 +66,7 @@ pub(crate) fn snapshot() -> Snapshot {
         version: 0,
         policy: Policy::default(),
         set_default: SetPolicy::default(),
-        sets: BTreeMap::new(),
+        sets: Arc::default(),
         draining: false,
         destinations: Table::default(),
     }

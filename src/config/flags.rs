@@ -1,6 +1,7 @@
 //! What can be said on the command line: each flag wins over the same key of the file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -124,7 +125,8 @@ pub(super) fn overlay(
     if let Some(text) = &flags.algorithm {
         match values::algorithm(text) {
             Ok(algorithm) => {
-                let sets = config.sets.values_mut().chain([&mut config.set_default]);
+                let sets =
+                    Arc::make_mut(&mut config.sets).values_mut().chain([&mut config.set_default]);
                 let mut lacks_key = false;
                 for set in sets {
                     set.choosing.algorithm = algorithm;

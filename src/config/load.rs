@@ -1,10 +1,10 @@
 //! A file and flags become a [`Config`], or every problem of both.
 
-use std::collections::BTreeMap;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -169,7 +169,7 @@ impl Default for Config {
             relay: RelayConfig::default(),
             policy: Policy::default(),
             set_default: SetPolicy::default(),
-            sets: BTreeMap::new(),
+            sets: Arc::default(),
             destinations: DestinationsConfig::default(),
             control: ControlConfig::default(),
             events: EventsConfig::default(),
@@ -196,7 +196,7 @@ fn read(document: &mut Document, top: &Section) -> (Config, Option<Source>) {
         dispatch::read(document, &section, policy, defaults);
     }
     if let Some(section) = top.section(document, "set") {
-        config.sets = dispatch::read_sets(document, &section, &config.set_default);
+        config.sets = Arc::new(dispatch::read_sets(document, &section, &config.set_default));
     }
     let mut source = None;
     if let Some(section) = top.section(document, "destinations") {

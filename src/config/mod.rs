@@ -41,6 +41,7 @@ pub use state_dir::{state_directories, state_directory};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::keys::MasterKey;
@@ -57,7 +58,7 @@ pub struct Config {
     /// `[dispatch]`, the defaults of every set.
     pub set_default: SetPolicy,
     /// `[set.N]`, each with the defaults filled in.
-    pub sets: BTreeMap<u32, SetPolicy>,
+    pub sets: Arc<BTreeMap<u32, SetPolicy>>,
     /// `[destinations]`
     pub destinations: DestinationsConfig,
     /// `[control]`
@@ -94,7 +95,8 @@ pub struct RelayConfig {
     pub workers: Workers,
     /// `steering`
     pub steering: Steering,
-    /// `receive_buffer_bytes` of each socket, in [`limits::RECEIVE_BUFFER_BYTES`](crate::limits::RECEIVE_BUFFER_BYTES): 4 MiB by default.
+    /// `receive_buffer_bytes` of each socket, in
+    /// [`limits::RECEIVE_BUFFER_BYTES`](crate::limits::RECEIVE_BUFFER_BYTES): 4 MiB by default.
     pub receive_buffer_bytes: usize,
     /// `peak_requests_per_second`: new requests per second at the peak; sizes the pin table.
     /// 1 to 1,000,000, 10,000 by default.
@@ -138,7 +140,8 @@ pub struct ListenConfig {
 pub enum Workers {
     /// One for each core that we may use.
     PerCore,
-    /// This many, 1 to [`limits::WORKERS_MAX`](crate::limits::WORKERS_MAX), several on a core when there are more than cores.
+    /// This many, 1 to [`limits::WORKERS_MAX`](crate::limits::WORKERS_MAX), several on a core when there are
+    /// more than cores.
     Count(usize),
 }
 

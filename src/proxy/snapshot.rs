@@ -1,6 +1,7 @@
 //! What the workers read: complete, immutable, published together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Policy, SetPolicy};
 use crate::destination::{Set, Table};
@@ -15,7 +16,7 @@ pub struct Snapshot {
     /// Settings of sets that have none of their own.
     pub set_default: SetPolicy,
     /// Settings of the sets that have their own.
-    pub sets: BTreeMap<u32, SetPolicy>,
+    pub sets: Arc<BTreeMap<u32, SetPolicy>>,
     /// New requests get 503: an operator drains the relay.
     pub draining: bool,
     /// The destinations.

@@ -79,7 +79,7 @@ pub(crate) struct Supplies {
 }
 
 impl Supplies {
-    /// Tells who wants to know of something that worker `number` saw.
+    /// Tells whoever wants to know of something that worker `number` saw.
     fn tell(&self, number: usize, event: &Event<'_>) {
         self.traffic.count(number, event);
         match event {

@@ -1,6 +1,5 @@
 //! Workers on real sockets: what they see of destinations that die, and of probes.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::AtomicU32;
 use std::thread;
@@ -43,7 +42,7 @@ fn supplies(host: &str, workers: usize, destinations: &[SocketAddr]) -> Supplies
         version: 1,
         policy: Policy::default(),
         set_default: SetPolicy::default(),
-        sets: BTreeMap::new(),
+        sets: Arc::default(),
         draining: false,
         destinations,
     };

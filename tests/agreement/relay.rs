@@ -1,6 +1,5 @@
 //! A relay without sockets, through the public core, of which the law must hold.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ impl Relay {
             version: 1,
             policy: Policy { max_breadth: options.max_breadth, ..Policy::default() },
             set_default,
-            sets: BTreeMap::new(),
+            sets: Arc::default(),
             draining: false,
             destinations,
         };

@@ -1,6 +1,8 @@
 //! Where requests in a dialog may go: which addresses a callee, and a caller, may name as the next
 //! hop, and which never.
 
+use std::sync::Arc;
+
 use strowger::proxy::InDialog;
 
 use crate::messages::{A, BOB, CALLER, Request, call_from, response};
@@ -242,12 +244,12 @@ fn each_set_says_whether_its_callers_follow_their_route() {
     let mut relay = Relay::new(&["sip:10.0.0.1:5060", "set=2 sip:10.0.0.2:5060"]);
     let mut of_set = |set: u32, follows: u32| {
         relay.snapshot.policy.set = set;
-        relay.snapshot.sets.clear();
+        Arc::make_mut(&mut relay.snapshot.sets).clear();
         let policy = strowger::proxy::SetPolicy {
             in_dialog: InDialog::Route,
             ..strowger::proxy::SetPolicy::default()
         };
-        relay.snapshot.sets.insert(follows, policy);
+        Arc::make_mut(&mut relay.snapshot.sets).insert(follows, policy);
         // What counts is the set of its destination, not the one that calls are dispatched to.
         let call_id = format!("{set}-{follows}");
         let sent = call_from(&mut relay, CALLER, &call_id);

@@ -2,6 +2,7 @@
 //! kept from a destination.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use strowger::destination::{Algorithm, Choosing, Limits, Part};
 use strowger::proxy::{Answer, Forwarded, Reason, SourceMatch, Verdict};
@@ -100,7 +101,7 @@ fn a_set_that_does_not_use_it_offers_and_obeys_nothing() {
     relay.snapshot.policy.controls_overload = true;
     let mut other = relay.snapshot.set_default.clone();
     other.overload_control = true;
-    relay.snapshot.sets.insert(2, other);
+    Arc::make_mut(&mut relay.snapshot.sets).insert(2, other);
     let sent = relay.send(CALLER, invite("first")).forwarded();
     assert!(!sent.text().contains(";oc"));
     let forced = response(&sent, "200 OK", "bob").replacen(";sw=", ";oc=100;sw=", 1);

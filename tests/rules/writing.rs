@@ -1,5 +1,7 @@
 //! What is written into a message that leaves, to the byte.
 
+use std::sync::Arc;
+
 use strowger::limits::HEADROOM_BYTES;
 use strowger::proxy::{Listener, Listeners, Rewrite, Sips, Transport};
 
@@ -269,7 +271,7 @@ fn a_set_has_its_own_choices() {
     own.rewrite = Rewrite::Domain;
     own.record_route = false;
     own.no_destination.code = 480;
-    relay.snapshot.sets.insert(2, own);
+    Arc::make_mut(&mut relay.snapshot.sets).insert(2, own);
     let sent = relay.send(CALLER, invite("one")).forwarded();
     assert_eq!((sent.to.to_string().as_str(), sent.record_routes().len()), (A, 1));
     assert_eq!(sent.first_line(), "INVITE sip:bob@example.com SIP/2.0");

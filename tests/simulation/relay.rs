@@ -1,7 +1,7 @@
 //! One relay: the public core, used as a process uses it. Several workers share one table of pins
 //! and a registry; each worker switches to a new list at its own time; restarts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -203,7 +203,7 @@ impl Relay {
             version: self.lists.len() as u64,
             policy: self.spec.policy.clone(),
             set_default: self.spec.set.clone(),
-            sets: BTreeMap::new(),
+            sets: Arc::default(),
             draining: is_draining,
             destinations,
         }));
@@ -231,7 +231,7 @@ impl Relay {
 
     /// A worker panicked and starts anew.
     pub(crate) fn reset_worker(&mut self, worker: usize) {
-        self.workers[worker].0.reset();
+        self.workers[worker].0.restart();
     }
 
     /// What the control thread does once a second.

@@ -145,7 +145,7 @@ impl InForce {
             version: self.version,
             policy: self.config.policy.clone(),
             set_default: self.config.set_default.clone(),
-            sets: self.config.sets.clone(),
+            sets: Arc::clone(&self.config.sets),
             draining: self.draining,
             destinations: self.registry.table(),
         }

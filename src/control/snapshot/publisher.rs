@@ -56,7 +56,7 @@ mod tests {
             version,
             policy: Policy::default(),
             set_default: SetPolicy::default(),
-            sets: std::collections::BTreeMap::new(),
+            sets: Arc::default(),
             draining: false,
             destinations: Table::default(),
         }
