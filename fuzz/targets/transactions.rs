@@ -65,7 +65,7 @@ impl Relay {
 
     /// A worker has panicked.
     pub(crate) fn reset(&mut self, worker: usize) {
-        self.workers[worker].reset();
+        self.workers[worker].restart();
     }
 
     /// Remembers the further tries among what transactions have sent.

@@ -6,7 +6,6 @@
 
 use super::branch::Branch;
 use super::neighbour;
-use super::request::own_to_tag;
 use super::verdict::{Answer, Reason, Verdict};
 use super::{Arrival, Cause, Core, Outbox, SetPolicy};
 use crate::limits;
@@ -130,7 +129,7 @@ fn write_to(core: &Core, at: &Arrival, outbox: &mut Outbox, row: Row, is_final: 
             let end = trim(at.bytes, row.value).end();
             outbox.write(&at.bytes[row.whole.start()..end]);
             outbox.write(b";tag=");
-            outbox.write(&own_to_tag(&at.shared.keys, branch));
+            outbox.write(&branch.own_to_tag(&at.shared.keys));
             outbox.write(b"\r\n");
         }
         _ => outbox.write(row.whole.of(at.bytes)),

@@ -108,6 +108,15 @@ impl Branch {
     pub(super) fn pin_key(self) -> PinKey {
         PinKey(self.hash as u64)
     }
+
+    /// Returns the To tag of our own responses to its request, which the ACK repeats: no table is needed.
+    pub(super) fn own_to_tag(self, keys: &Keys) -> [u8; 16] {
+        let mut fields = keys.to_tag();
+        fields.fixed(self.hash.to_be_bytes());
+        let mut tag = [0; 16];
+        hex::encode(&fields.tag().to_be_bytes(), &mut tag);
+        tag
+    }
 }
 
 /// Adds the branch and sent-by of the element before us. Both are hashed without case.

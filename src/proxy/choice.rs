@@ -5,12 +5,11 @@
 
 use super::branch::Branch;
 use super::decision::{Action, CallNote, Decision, Note, Progress, Request, Rule};
-use super::explain::PassedOver;
-use super::request::hop_to;
+use super::hop::hop_to;
 use super::source::SourceLimit;
 use super::verdict::{Answer, Reason};
 use super::{Arrival, Core, SetPolicy};
-use crate::destination::{Ask, Fit, Limits, Load, Over, Picked, Set, Slot};
+use crate::destination::{Ask, Asked, Fit, Limits, Load, Over, Picked, Set, Slot};
 use crate::message::Method;
 use crate::pin::{self, Claim, Kind, PinKey, State};
 use crate::transaction::{Tried, WhenFull, count};
@@ -19,6 +18,29 @@ use crate::transaction::{Tried, WhenFull, count};
 enum Offer {
     To(Rule, Taken),
     Nothing(Answer),
+}
+
+/// Why a destination that can be chosen does not get a new request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PassedOver {
+    /// It came back, and takes only a part of its share yet.
+    SlowStart,
+    /// It holds more than its share of the calls of the set (`load_factor`).
+    OverShare,
+    /// It is at a limit, or the source is.
+    Limit(Over),
+    /// It is overloaded, and asks for fewer new requests.
+    Overload(Asked),
+    /// The algorithm prefers another: this one has more calls in progress, or takes longer to answer, in
+    /// microseconds.
+    Load {
+        /// What it has.
+        own: u64,
+        /// What the other one has.
+        other: u64,
+        /// The numbers are times.
+        is_time: bool,
+    },
 }
 
 /// What a choice used up of the limits of its destination and of its set.
@@ -297,7 +319,7 @@ impl Core {
             // ACK and CANCEL end here. For any other request the way is freed.
             Offer::Nothing(answer) => {
                 if is_invite {
-                    claimed.commit(pin_of_answer(answer), State::Final);
+                    claimed.commit(answer.pinned(), State::Final);
                 }
                 None
             }
@@ -365,7 +387,7 @@ impl Core {
         let offer = self.offer_call(at, request, decision.set, &Tried::NONE);
         let (slot, state, taken) = match offer {
             Offer::To(_, taken) => (taken.slot, State::None, Some(taken)),
-            Offer::Nothing(answer) => (pin_of_answer(answer), State::Final, None),
+            Offer::Nothing(answer) => (answer.pinned(), State::Final, None),
         };
         if pins.retry(at.now, key, lost, slot, state) {
             if self.message.method == Method::Invite {
@@ -725,29 +747,5 @@ fn answer_over(over: Over) -> Answer {
         Over::Calls => Answer::OverCalls,
         Over::SourceRate | Over::SourcesFull => Answer::OverSourceRate,
         Over::Overload => Answer::Overloaded,
-    }
-}
-
-/// Returns what is pinned instead of a destination for a request that we answer this way.
-fn pin_of_answer(answer: Answer) -> Slot {
-    match answer {
-        Answer::NoDestination => pin::ANSWERED_NO_DESTINATION,
-        Answer::OverRate => pin::ANSWERED_OVER_RATE,
-        Answer::OverCalls => pin::ANSWERED_OVER_CALLS,
-        Answer::OverSourceRate => pin::ANSWERED_OVER_SOURCE_RATE,
-        Answer::Overloaded => pin::ANSWERED_OVERLOADED,
-        _ => pin::ANSWERED_UNAVAILABLE,
-    }
-}
-
-/// Returns the answer to copies of a request for which this is pinned.
-pub(super) fn answer_of_pin(slot: Slot) -> Answer {
-    match slot {
-        pin::ANSWERED_NO_DESTINATION => Answer::NoDestination,
-        pin::ANSWERED_OVER_RATE => Answer::OverRate,
-        pin::ANSWERED_OVER_CALLS => Answer::OverCalls,
-        pin::ANSWERED_OVER_SOURCE_RATE => Answer::OverSourceRate,
-        pin::ANSWERED_OVERLOADED => Answer::Overloaded,
-        _ => Answer::Unavailable,
     }
 }

@@ -4,7 +4,8 @@
 //! configured number, or if a configured source marks it with a configured Resource-Priority (RFC
 //! 4412). This file looks at a Request-URI or a header and decides nothing.
 
-use super::{Arrival, Core, Prefix};
+use super::prefix::Prefix;
+use super::{Arrival, Core};
 use crate::limits;
 use crate::message::{Method, Rows, Span, StartLine, trim};
 use crate::sync::{AtomicU64, Ordering};

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::branch::Branch;
-use super::choice::passed_over;
+use super::choice::{PassedOver, passed_over};
 use super::decision::{Action, Rule};
 use super::in_dialog::Dialog;
 use super::neighbour;
@@ -16,7 +16,7 @@ use super::{
     Verdict,
 };
 use crate::clock::Now;
-use crate::destination::{Asked, Known, Over, Slot};
+use crate::destination::{Known, Slot};
 use crate::message::{Fault, Message};
 use crate::pin::{self, Kind, Pin, PinKey, State};
 
@@ -59,29 +59,6 @@ pub struct Explained {
     pub passed_over: Vec<(Slot, PassedOver)>,
     /// The message that would be sent.
     pub leaves: Option<Leaves>,
-}
-
-/// Why a destination that can be chosen does not get a new request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum PassedOver {
-    /// It came back, and takes only a part of its share yet.
-    SlowStart,
-    /// It holds more than its share of the calls of the set (`load_factor`).
-    OverShare,
-    /// It is at a limit, or the source is.
-    Limit(Over),
-    /// It is overloaded, and asks for fewer new requests.
-    Overload(Asked),
-    /// The algorithm prefers another: this one has more calls in progress, or takes longer to answer, in
-    /// microseconds.
-    Load {
-        /// What it has.
-        own: u64,
-        /// What the other one has.
-        other: u64,
-        /// The numbers are times.
-        is_time: bool,
-    },
 }
 
 /// What our own Routes in a request say.

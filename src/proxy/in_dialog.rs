@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use super::decision::{Action, Hop, Request, Rule};
 use super::neighbour;
+use super::prefix::Prefix;
 use super::verdict::Reason;
-use super::{Arrival, Core, Flow, InDialog, Policy, Prefix};
+use super::{Arrival, Core, Flow, InDialog, Policy};
 use crate::destination::Slot;
 use crate::dialog::{Found, Speaker, Token};
 use crate::limits::OWN_ROUTES_MAX;

@@ -10,11 +10,12 @@
 //! | take what a destination reports of its load | `overload` | the load of the destination |
 //! | choose a destination, if the request is new | `choice` | a turn, a pin |
 //! | record what was seen | `choice` | pins |
+//! | write a 100, in a stateful set | `stateful` | the outbox |
 //! | collect the edits, check the length | `write` | nothing |
 //! | answer, if that was decided | `answer` | the outbox |
-//! | tell who wants to know of it: [`Event`] | [`Proxy::datagram_told`] | nothing |
-//! | count the calls in progress | `call` | calls |
 //! | begin its transaction, in a stateful set | `stateful` | transactions |
+//! | count the calls in progress | `call` | calls |
+//! | tell whoever wants to know of it: [`Event`] | [`Proxy::datagram_told`] | nothing |
 //! | edit the message where it lies | [`crate::message::Edits`] | the frame |
 //!
 //! A message that belongs to a transaction takes another way after it was decided: `stateful` asks its
@@ -30,12 +31,15 @@ mod event;
 mod explain;
 mod failed_call;
 mod frame;
+mod hop;
 mod in_dialog;
 mod key;
 mod neighbour;
 mod outbox;
 mod overload;
+mod own_via;
 mod policy;
+mod prefix;
 pub mod probe;
 mod reading;
 mod request;
@@ -53,20 +57,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+pub use choice::PassedOver;
 pub use decision::Rule;
 pub(crate) use emergency::is_separator;
 pub use emergency::{Emergency, EmergencyBy, EmergencyCounters};
 pub use event::{Dispatched, Event, Heard, LeftTry, ProbeAnswer, Unreachable};
 pub use explain::{
-    Explained, Explainer, Leads, Leaves, OwnRoute, PassedOver, Remembered, Speaker, Token,
-    likely_listener, likely_source,
+    Explained, Explainer, Leads, Leaves, OwnRoute, Remembered, Speaker, Token, likely_listener,
+    likely_source,
 };
 pub use failed_call::FailedCall;
 pub use frame::{Frame, FrameBuffer};
 pub use outbox::{Cause, Entry, Outbox, Place};
-pub use policy::{
-    ForeignRoute, InDialog, OverLimit, Policy, Prefix, Rewrite, SetPolicy, Sips, StatusLine,
-};
+pub use policy::{ForeignRoute, InDialog, OverLimit, Policy, Rewrite, SetPolicy, Sips, StatusLine};
+pub use prefix::Prefix;
 pub use reading::{Reading, Readings};
 pub use snapshot::Snapshot;
 pub use verdict::{Answer, Forwarded, Reason, Verdict};
@@ -240,9 +244,20 @@ impl Proxy {
         Self { core: Core::new(number, 0, Stateful::new(shared.transactions)), shared }
     }
 
-    /// Resets the core after a panic; nothing is left of the message that caused it. A new epoch
-    /// begins: connections and transactions of the last one are gone.
+    /// Resets the core after a panic; nothing is left of the message that caused it. Transactions go on,
+    /// unless one was being changed: see [`Proxy::restart`].
     pub fn reset(&mut self) {
+        if self.core.stateful.is_changing {
+            self.restart();
+        } else {
+            let stateful = std::mem::replace(&mut self.core.stateful, Stateful::none());
+            self.core = Core::new(self.core.number, self.core.epoch, stateful);
+        }
+    }
+
+    /// Drops all transactions, since one may be half done, and begins a new epoch: what the last one sent
+    /// has no transaction any more.
+    pub fn restart(&mut self) {
         let lost = self.core.stateful.transactions.len() as u64;
         count(&self.shared.transaction_counters.ended, lost);
         let mut stateful = std::mem::replace(&mut self.core.stateful, Stateful::none());
@@ -250,8 +265,8 @@ impl Proxy {
         self.core = Core::new(self.core.number, self.core.epoch.wrapping_add(1), stateful);
     }
 
-    /// Decides about one datagram. The outbox is cleared first; afterwards it holds at most one
-    /// message: the edited frame, or our own response.
+    /// Decides about one datagram. The outbox is cleared first; afterwards it holds what leaves: at most
+    /// the edited frame or our own response, and what a transaction sends besides.
     pub fn datagram(
         &mut self,
         now: Now,
@@ -281,6 +296,7 @@ impl Proxy {
         let mut decision = core.decide(at, reading);
         core.take_overload_report(at, decision.responder);
         if let Action::Advance(id, incoming) = decision.action {
+            core.stateful.is_changing = true;
             let Advanced { verdict, leaving, effects, before } =
                 core.advance(at, &decision, (id, incoming), outbox, &mut tell);
             if let Some(leaving) = leaving {
@@ -288,6 +304,7 @@ impl Proxy {
             }
             let when = &When { now, shared: &self.shared, snapshot };
             core.perform(when, id, before, effects, outbox, &mut tell);
+            core.stateful.is_changing = false;
             return verdict;
         }
         let taken = core.choose(at, &mut decision);
@@ -299,6 +316,8 @@ impl Proxy {
         let (verdict, leaving) = core.prepare(at, &decision, outbox);
         if is_try && leaving.is_some() {
             core.begin_transaction(at, &decision);
+        } else if is_try {
+            outbox.discard_of_transaction();
         }
         if let Some(taken) = taken.filter(|_| leaving.is_none()) {
             core.take_back(at, taken);

@@ -134,8 +134,13 @@ impl Outbox {
         }
     }
 
+    /// Discards what a transaction would send that does not begin.
+    pub(crate) fn discard_of_transaction(&mut self) {
+        self.entries.retain(|entry| entry.cause != Cause::Transaction);
+    }
+
     /// # Panics
-    /// If there are [`limits::OUTBOX_MAX`] already: then one datagram has had two verdicts.
+    /// If there are [`limits::OUTBOX_MAX`] already.
     fn add(&mut self, entry: Entry) {
         assert!(self.entries.len() < limits::OUTBOX_MAX);
         self.entries.push(entry);

@@ -1,54 +1,15 @@
 //! The operator's settings that the core follows. All are part of the snapshot, so a reload changes
 //! them together.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::emergency::Emergency;
+use super::prefix::Prefix;
 use crate::destination::{Algorithm, Choosing, Limits, SourceMatch};
 use crate::health::{Passive, Probing};
 use crate::limits;
 use crate::transaction::Failover;
-
-/// A prefix of addresses, `192.0.2.0/24` or `2001:db8::/32`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Prefix {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Prefix {
-    /// Creates the prefix of the first `bits` bits of `address`; `None` if `bits` is out of range.
-    pub fn new(address: IpAddr, bits: u8) -> Option<Self> {
-        let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        if bits > bits_max {
-            return None;
-        }
-        Some(match address.to_canonical() {
-            // The first 96 bits mark it as an IPv4 address.
-            IpAddr::V4(ip) if address.is_ipv6() && bits >= 96 => {
-                Self { address: ip.into(), bits: bits - 96 }
-            }
-            _ => Self { address, bits },
-        })
-    }
-
-    /// Returns whether it contains `ip`. An IPv4-mapped IPv6 address counts as the IPv4 address.
-    #[inline]
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        match (self.address, ip.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let shift = 32 - u32::from(self.bits);
-                (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                let shift = 128 - u32::from(self.bits);
-                (a.to_bits() ^ b.to_bits()).checked_shr(shift).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
-    }
-}
 
 /// A status code and reason phrase, for the responses that can be configured.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -176,10 +137,7 @@ pub struct SetPolicy {
 
 impl Default for Policy {
     fn default() -> Self {
-        let everyone = vec![
-            Prefix { address: IpAddr::from([0; 4]), bits: 0 },
-            Prefix { address: IpAddr::from([0; 16]), bits: 0 },
-        ];
+        let everyone = vec![Prefix::ALL_IPV4, Prefix::ALL_IPV6];
         Self {
             in_dialog_to: everyone.clone(),
             allow: everyone,

@@ -15,7 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::branch::Branch;
-use super::response::{age_ms, age_of_own, verify_own};
+use super::own_via::{age_ms, age_of_own, verify_own};
 use super::verdict::Reason;
 use super::via_parameter::{Bound, OwnVia, Purpose, ViaParameter, claims_probe};
 use super::{Arrival, Core, ListenerId, Shared};

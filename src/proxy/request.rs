@@ -5,27 +5,15 @@
 //! next destination of their set: see [`super::choice`].
 
 use super::branch::Branch;
-use super::choice::answer_of_pin;
-use super::decision::{Action, Decision, Hop, Incoming, Note, Request, Responder, Rule};
+use super::decision::{Action, Decision, Incoming, Note, Request, Responder, Rule};
+use super::hop::{Led, find_lost, hop_to, lead};
 use super::in_dialog::Dialog;
 use super::verdict::{Answer, Reason};
-use super::{Arrival, Core, Flow, ForeignRoute, Sips, Snapshot};
-use crate::destination::{Set, Slot};
-use crate::hex;
-use crate::keys::Keys;
+use super::{Arrival, Core, ForeignRoute, Sips};
+use crate::destination::Set;
 use crate::message::{MaxBreadth, Method, StartLine, UriScheme};
-use crate::pin::{self, Kind, Pin, PinKey, State};
+use crate::pin::{Kind, Pin, PinKey, State};
 use crate::transaction::{Id, Server};
-
-/// Where a pin leads.
-enum Led {
-    /// To this hop.
-    To(Hop),
-    /// Nowhere: we answered the request ourselves.
-    Ours,
-    /// Nowhere for now.
-    Nowhere(Reason),
-}
 
 impl Core {
     pub(super) fn decide_request(&mut self, at: &Arrival) -> Decision {
@@ -112,7 +100,7 @@ impl Core {
             return (Action::Advance(id, Incoming::Ack), Note::Nothing);
         }
         let to_tag = self.message.to_tag.unwrap_or_default().of(at.bytes);
-        if to_tag.eq_ignore_ascii_case(&own_to_tag(&at.shared.keys, request.branch)) {
+        if to_tag.eq_ignore_ascii_case(&request.branch.own_to_tag(&at.shared.keys)) {
             return (Action::Drop(Reason::OwnAck), Note::Nothing);
         }
         if let Some((pin, note)) = find_transaction(at, request) {
@@ -193,7 +181,7 @@ impl Core {
     pub(super) fn repeat(&self, at: &Arrival, request: &Request, pin: Pin) -> Action {
         match lead(at, pin.slot, Rule::Transaction) {
             Led::To(hop) => Action::Forward(request.as_sent(pin), hop),
-            Led::Ours => self.refuse(answer_of_pin(pin.slot)),
+            Led::Ours => self.refuse(Answer::of_pin(pin.slot)),
             Led::Nowhere(reason) => Action::Drop(reason),
         }
     }
@@ -275,13 +263,6 @@ fn answer_to_options(at: &Arrival, set: u32) -> Answer {
     if is_well || at.snapshot.policy.options_always_ok { Answer::Ok } else { Answer::Unavailable }
 }
 
-/// Returns the set of a destination that is inactive, and is not chosen as a last resort either; `None`
-/// if it is not. One that an operator has disabled serves the requests that it got before.
-pub(super) fn find_lost(snapshot: &Snapshot, slot: Slot) -> Option<u32> {
-    let id = snapshot.destinations.set_of(slot)?;
-    snapshot.destinations.set(id)?.is_lost(slot).then_some(id)
-}
-
 /// Returns whether a request is to be sent to another destination: it was sent once, has no response,
 /// and its destination has become inactive since.
 fn is_lost(at: &Arrival, pin: Pin) -> bool {
@@ -297,39 +278,4 @@ fn find_transaction(at: &Arrival, request: &Request) -> Option<(Pin, Note)> {
     let key = request.branch.pin_key();
     let pin = at.shared.pins.find(at.now, key, false)?;
     Some((pin, Note::Transaction(key, None)))
-}
-
-/// Returns the hop to the destination of a pin.
-fn lead(at: &Arrival, slot: Slot, rule: Rule) -> Led {
-    if !pin::is_destination(slot) {
-        return Led::Ours;
-    }
-    match hop_to(at, slot, rule) {
-        Ok(hop) => Led::To(hop),
-        Err(reason) => Led::Nowhere(reason),
-    }
-}
-
-/// Returns the hop to a destination: from its own socket, else from the listener that the request
-/// came to, else from one that reaches its family.
-pub(super) fn hop_to(at: &Arrival, slot: Slot, rule: Rule) -> Result<Hop, Reason> {
-    // Workers switch to a new list one after the other: another worker has chosen with the list
-    // that this one gets next. An answer would end a call that continues there.
-    let destination = at.snapshot.destinations.hop(slot).ok_or(Reason::ListBehind)?;
-    let arrival = at.shared.listeners.get(at.flow.listener).local;
-    let is_same_family = arrival.is_ipv4() == destination.address.is_ipv4();
-    let by_family =
-        if is_same_family { Some(at.flow.listener) } else { destination.fallback_listener };
-    let listener = destination.listener.or(by_family).ok_or(Reason::NoListener)?;
-    let flow = Flow::new(&at.shared.listeners, listener, destination.address);
-    Ok(Hop { flow, slot, rule })
-}
-
-/// Returns the To tag of our own responses, which the ACK repeats: no table is needed.
-pub(super) fn own_to_tag(keys: &Keys, branch: Branch) -> [u8; 16] {
-    let mut fields = keys.to_tag();
-    fields.fixed(branch.hash.to_be_bytes());
-    let mut tag = [0; 16];
-    hex::encode(&fields.tag().to_be_bytes(), &mut tag);
-    tag
 }

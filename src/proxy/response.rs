@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use super::branch::Branch;
 use super::decision::{Action, CallNote, Decision, Incoming, Note, Responder, Rule};
 use super::neighbour;
+use super::own_via::{age_of_own, verify_own};
 use super::probe::Probe;
 use super::verdict::Reason;
-use super::via_parameter::{Bound, OwnVia, Owner, Purpose, Verified, ViaParameter};
+use super::via_parameter::{Bound, Owner, Purpose, Verified, ViaParameter};
 use super::{Arrival, Core, Flow, ListenerId};
 use crate::destination::Slot;
 use crate::limits;
-use crate::listener::SentByKey;
 use crate::message::{Method, Via};
 use crate::pin::{self, Kind, NO_SLOT, State};
 
@@ -283,44 +283,12 @@ fn sent_to(at: &Arrival, parameter: &ViaParameter) -> (Slot, Option<u32>) {
     }
 }
 
-/// Returns how many milliseconds ago this process wrote the parameter; `None` if another did.
-pub(super) fn age_of_own(at: &Arrival, parameter: &ViaParameter) -> Option<u32> {
-    (parameter.incarnation == at.shared.incarnation).then(|| age_ms(at, parameter.sent_ms))
-}
-
-/// Returns how many milliseconds ago this was. Another thread may have read its clock a little later
-/// than we read ours; that is now.
-pub(super) fn age_ms(at: &Arrival, sent_ms: u32) -> u32 {
-    let age_ms = (at.now.ms() as u32).wrapping_sub(sent_ms);
-    if age_ms > u32::MAX - limits::CLOCK_BEHIND_MAX_MS { 0 } else { age_ms }
-}
-
 fn responder_of(slot: Slot, code: u16, age_ms: Option<u32>) -> Responder {
     if pin::is_destination(slot) {
         Responder::Destination { slot, code, age_ms }
     } else {
         Responder::Nobody
     }
-}
-
-/// Verifies that we wrote this Via; `None` if its parameter was lost.
-pub(super) fn verify_own<'a>(
-    at: &Arrival<'a>,
-    via: &Via,
-    branch: Branch,
-) -> Result<Option<Verified<'a>>, Reason> {
-    let Some(value) = via.own else {
-        return Ok(None);
-    };
-    let (host, port) = (via.host.of(at.bytes), via.port_or_default());
-    let written = at.shared.listeners.written_key(at.flow.listener, host, port);
-    let sent_by = match written {
-        Some(key) => *key,
-        None => SentByKey::new(host, port).ok_or(Reason::ForeignVia)?,
-    };
-    let own_via = OwnVia { branch, sent_by };
-    let verified = ViaParameter::verify(value.of(at.bytes), &at.shared.keys, &own_via);
-    verified.map(Some).ok_or(Reason::ForgedVia)
 }
 
 fn slot_of_source(at: &Arrival) -> Slot {

@@ -6,7 +6,7 @@
 
 use super::branch::Branch;
 use super::decision::{Action, Decision, Incoming, Note, Progress, Responder};
-use super::request::find_lost;
+use super::hop::find_lost;
 use super::verdict::{Answer, Reason, Verdict};
 use super::{Arrival, Core, Event, Flow, Leaving, Outbox, Proxy, Shared, Snapshot};
 use crate::clock::Now;
@@ -35,6 +35,8 @@ pub(super) struct Stateful {
     lost: Vec<Slot>,
     /// The version of the snapshot that `lost` was last filled from.
     version: u64,
+    /// A transaction is being changed: a panic would leave it half done.
+    pub(super) is_changing: bool,
 }
 
 /// What does not come from a message.
@@ -70,6 +72,7 @@ impl Stateful {
             undelivered: Vec::with_capacity(bytes(UNDELIVERED_MAX)),
             lost: Vec::with_capacity(bytes(SLOTS_MAX)),
             version: 0,
+            is_changing: false,
         }
     }
 }
@@ -85,6 +88,7 @@ impl Stateful {
         self.transactions.clear();
         self.undelivered.clear();
         self.lost.clear();
+        self.is_changing = false;
         if self.request.is_empty() && self.transactions.capacity() > 0 {
             self.request = vec![0; usize::from(u16::MAX)].into();
         }
@@ -136,9 +140,13 @@ impl Proxy {
         }
         core.look_for_lost(snapshot);
         let when = &When { now, shared: &self.shared, snapshot };
-        let Some((id, before, effects)) = core.next_event(when) else { return false };
-        core.perform(when, id, before, effects, outbox, &mut tell);
-        true
+        core.stateful.is_changing = true;
+        let event = core.next_event(when);
+        if let Some((id, before, effects)) = event {
+            core.perform(when, id, before, effects, outbox, &mut tell);
+        }
+        core.stateful.is_changing = false;
+        event.is_some()
     }
 
     /// Returns how many transactions this core has, and how many blocks of memory their messages use.
@@ -224,8 +232,10 @@ impl Core {
         let origin = Origin { flow: at.flow, response_address };
         let bytes = self.place().of(at.bytes);
         let owned = (origin, decision.set, request.from_destination);
+        self.stateful.is_changing = true;
         let added =
             self.stateful.transactions.add(at.now, request.branch.hash, machine, owned, bytes);
+        self.stateful.is_changing = false;
         debug_assert!(added.is_some(), "there was room when its destination was chosen");
         count(&counters.begun, 1);
         if let Some(set) = at.snapshot.destinations.set(decision.set) {

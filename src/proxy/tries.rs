@@ -16,7 +16,7 @@
 use super::branch::Branch;
 use super::decision::{Hop, Request, Rule};
 use super::event::LeftTry;
-use super::request::hop_to;
+use super::hop::hop_to;
 use super::stateful::{When, pin_key};
 use super::verdict::{Answer, Reason, Verdict};
 use super::{Arrival, Cause, Core, Event, Flow, Outbox};

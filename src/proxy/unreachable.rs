@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::branch::Branch;
 use super::event::Unreachable;
-use super::response::{age_of_own, verify_own};
+use super::own_via::{age_of_own, verify_own};
 use super::via_parameter::Purpose;
 use super::{Arrival, Core, Flow, ListenerId, Proxy, Snapshot};
 use crate::clock::Now;

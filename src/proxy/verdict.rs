@@ -1,5 +1,8 @@
 //! The result for one datagram: a closed set, each with its counter's name.
 
+use crate::destination::Slot;
+use crate::pin;
+
 /// The result for one datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
@@ -179,5 +182,31 @@ closed_set! {
         ListBehind = "list_behind",
         /// A bug of ours: handling it panicked.
         Panicked = "panicked",
+    }
+}
+
+impl Answer {
+    /// Returns what is pinned instead of a destination for a request that we answer this way.
+    pub(super) fn pinned(self) -> Slot {
+        match self {
+            Self::NoDestination => pin::ANSWERED_NO_DESTINATION,
+            Self::OverRate => pin::ANSWERED_OVER_RATE,
+            Self::OverCalls => pin::ANSWERED_OVER_CALLS,
+            Self::OverSourceRate => pin::ANSWERED_OVER_SOURCE_RATE,
+            Self::Overloaded => pin::ANSWERED_OVERLOADED,
+            _ => pin::ANSWERED_UNAVAILABLE,
+        }
+    }
+
+    /// Returns the answer to copies of a request for which this is pinned.
+    pub(super) fn of_pin(slot: Slot) -> Self {
+        match slot {
+            pin::ANSWERED_NO_DESTINATION => Self::NoDestination,
+            pin::ANSWERED_OVER_RATE => Self::OverRate,
+            pin::ANSWERED_OVER_CALLS => Self::OverCalls,
+            pin::ANSWERED_OVER_SOURCE_RATE => Self::OverSourceRate,
+            pin::ANSWERED_OVERLOADED => Self::Overloaded,
+            _ => Self::Unavailable,
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! A relay without sockets: its workers, its control thread and its clock.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,6 +46,8 @@ pub(crate) struct Relay {
     probe_answer: Option<ProbeAnswer>,
     explainer: Explainer,
     told: Vec<String>,
+    /// Whoever is told of something panics.
+    pub(crate) panics_when_told: bool,
 }
 
 /// What became of one datagram.
@@ -97,7 +98,7 @@ impl Relay {
                 version: 0,
                 policy: Policy::default(),
                 set_default: SetPolicy::default(),
-                sets: BTreeMap::new(),
+                sets: Arc::default(),
                 draining: false,
                 destinations: Table::default(),
             },
@@ -110,6 +111,7 @@ impl Relay {
             heard: None,
             probe_answer: None,
             told: Vec::new(),
+            panics_when_told: false,
         };
         relay.load(destinations);
         relay
@@ -261,7 +263,10 @@ impl Relay {
             flow,
             frame.with_reading(&mut self.reading),
             &mut self.outbox,
-            |event| self.told.push(named(event)),
+            |event| {
+                assert!(!self.panics_when_told, "told");
+                self.told.push(named(event));
+            },
         );
         let sent = Sent::all(&self.outbox, self.frame.slot());
         let begins = self.transactions().0 > before;
@@ -275,6 +280,7 @@ impl Relay {
         self.told.clear();
         let (now, snapshot) = (self.now, &self.snapshot);
         while self.workers[0].expire(now, snapshot, &mut self.outbox, |event| {
+            assert!(!self.panics_when_told, "told");
             self.told.push(named(event));
         }) {
             sent.extend(Sent::all(&self.outbox, &[]));

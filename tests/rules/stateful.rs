@@ -3,6 +3,8 @@
 //! A line of a story is `TO FIRST-LINE`: `C` is the caller, `1` to `9` the destinations. What the relay
 //! sends is a list of such lines.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use strowger::transaction::Failover;
 
 use crate::messages::{CALLER, Request, invite, response};
@@ -67,6 +69,14 @@ impl Story {
     fn waits(&mut self, at_most_ms: u64) -> String {
         let (ms, sent) = self.relay.wait(at_most_ms);
         format!("{ms}: {}", self.lines(&sent))
+    }
+
+    /// Something panics in this, and its worker recovers.
+    fn panics(&mut self, in_this: impl FnOnce(&mut Self)) {
+        self.relay.panics_when_told = true;
+        assert!(catch_unwind(AssertUnwindSafe(|| in_this(self))).is_err());
+        self.relay.panics_when_told = false;
+        self.relay.reset();
     }
 
     fn lines(&mut self, sent: &[Sent]) -> String {
@@ -285,4 +295,40 @@ fn a_call_ends_also_if_there_was_no_room_for_its_best_response() {
     }
     assert_eq!(story.answers(1, "404 Not Found"), "tried_next: 1 ACK, 2 INVITE");
     assert_eq!(story.answers(2, "503 Service Unavailable"), "tried_next: 2 ACK, C 500");
+}
+
+#[test]
+fn a_panic_ends_transactions_only_while_one_is_changed() {
+    let mut story = Story::begun();
+    story.panics(|story| drop(story.calls(&invite("b"))));
+    story.relay.reset();
+    assert_eq!(story.relay.transactions().0, 2);
+    assert_eq!(story.answers(1, "180 Ringing"), "response: C 180");
+    assert_eq!(story.caller("INVITE"), "repeated: C 180");
+    story.relay.reset();
+    assert_eq!(story.caller("INVITE"), "repeated: C 180");
+
+    story.panics(|story| drop(story.answers(1, "183 Session Progress")));
+    assert_eq!(story.relay.transactions(), (0, 0));
+    // The call goes on statelessly.
+    assert_eq!(story.answers(1, "200 OK"), "response: C 200");
+    assert_eq!(story.answers(1, "200 OK"), "response: C 200");
+
+    let mut story = Story::begun();
+    story.panics(|story| while !story.waits(20_000).is_empty() {});
+    assert_eq!(story.relay.transactions(), (0, 0));
+    // What begins after it is whole.
+    assert_eq!(story.calls(&invite("b")), "chosen: C 100, 2 INVITE");
+    story.relay.reset();
+    assert_eq!(story.relay.transactions().0, 1);
+}
+
+#[test]
+fn an_invite_that_grows_past_a_datagram_gets_513_and_no_100() {
+    let mut story = Story::new(Failover::default());
+    let mut long = Request::new("INVITE", "long");
+    long.more = "Subject: \r\n".into();
+    long.more = format!("Subject: {}\r\n", "a".repeat(65_507 - long.text().len()));
+    assert_eq!(story.calls(&long.text()), "513: C 513");
+    assert_eq!(story.relay.transactions(), (0, 0));
 }

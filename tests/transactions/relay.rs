@@ -1,6 +1,6 @@
 //! The relay: two workers that hand over to each other, each with a list of its own age.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Relay {
                 version: 0,
                 policy,
                 set_default: set,
-                sets: BTreeMap::new(),
+                sets: Arc::default(),
                 draining: false,
                 destinations: Default::default(),
             }),
@@ -131,7 +131,7 @@ impl Relay {
             version: version + 1,
             policy: policy.clone(),
             set_default: set_default.clone(),
-            sets: BTreeMap::new(),
+            sets: Arc::default(),
             draining: false,
             destinations,
         });
@@ -206,7 +206,7 @@ impl Relay {
     }
 
     pub(crate) fn reset(&mut self, worker: usize) {
-        self.workers[worker].proxy.reset();
+        self.workers[worker].proxy.restart();
     }
 
     /// How often there was no room.
