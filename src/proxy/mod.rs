@@ -449,7 +449,7 @@ impl Core {
                 unreachable!("the destination was chosen, or the transaction advanced, before")
             }
             Action::Forward(request, hop) => {
-                let is_edited = self.edit_request(at, request, hop);
+                let is_edited = self.edit_request(at, request, hop, None);
                 (Verdict::Forwarded(hop.rule.forwarded()), hop.flow, is_edited)
             }
             Action::Return(flow, rule) => {

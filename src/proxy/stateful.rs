@@ -8,6 +8,7 @@ use super::branch::Branch;
 use super::decision::{Action, Decision, Incoming, Note, Progress, Responder};
 use super::hop::find_lost;
 use super::verdict::{Answer, Reason, Verdict};
+use super::write::form;
 use super::{Arrival, Core, Event, Flow, Leaving, Outbox, Proxy, Shared, Snapshot};
 use crate::clock::Now;
 use crate::destination::Slot;
@@ -15,7 +16,7 @@ use crate::limits::{SLOTS_MAX, UNDELIVERED_MAX};
 use crate::message::{HeaderName, Method, Rows, Span};
 use crate::pin::{PinKey, State};
 use crate::transaction::{
-    Client, Effect, Effects, Failover, Id, Machine, Origin, Transaction, TransactionRoom,
+    About, Client, Effect, Effects, Failover, Id, Machine, Origin, Transaction, TransactionRoom,
     Transactions, TryNumber, count,
 };
 
@@ -231,10 +232,12 @@ impl Core {
         let machine = Machine::new(at.now, is_invite, hop.slot, failover);
         let origin = Origin { flow: at.flow, response_address };
         let bytes = self.place().of(at.bytes);
-        let owned = (origin, decision.set, request.from_destination);
+        let (set, from_destination) = (decision.set, request.from_destination);
+        let form = form(at.snapshot.set_policy(set));
+        let about = About { origin, set, from_destination, form };
         self.stateful.is_changing = true;
         let added =
-            self.stateful.transactions.add(at.now, request.branch.hash, machine, owned, bytes);
+            self.stateful.transactions.add(at.now, request.branch.hash, machine, about, bytes);
         self.stateful.is_changing = false;
         debug_assert!(added.is_some(), "there was room when its destination was chosen");
         count(&counters.begun, 1);
@@ -254,7 +257,7 @@ impl Core {
         tell: &mut impl FnMut(&Event<'_>),
     ) -> Advanced {
         let of = self.stateful.transactions.get_mut(id);
-        let (key, set) = (pin_key(of), of.set);
+        let (key, set) = (pin_key(of), of.about.set);
         let before = of.machine.current().map(|(_, slot)| slot);
         let ends = |verdict, effects| Advanced { verdict, leaving: None, effects, before };
         match incoming {
@@ -383,7 +386,7 @@ fn step(
 ) -> (Id, Option<Slot>, Effects) {
     let of = transactions.get_mut(id);
     let before = of.machine.current().map(|(_, slot)| slot);
-    (id, before, event(&mut of.machine, when.failover(of.set)))
+    (id, before, event(&mut of.machine, when.failover(of.about.set)))
 }
 
 /// Returns how a response with this code changes its try.

@@ -41,7 +41,7 @@ impl Core {
         if effects.needs_request() {
             let mut request = std::mem::take(&mut self.stateful.request);
             let len = self.stateful.transactions.copy_request(id, &mut request);
-            let origin = self.stateful.transactions.get(id).origin;
+            let origin = self.stateful.transactions.get(id).about.origin;
             let at = &Arrival {
                 now: when.now,
                 shared: when.shared,
@@ -79,7 +79,7 @@ impl Core {
         for effect in effects {
             match effect {
                 Effect::Trying => {
-                    let set = self.stateful.transactions.get(id).set;
+                    let set = self.stateful.transactions.get(id).about.set;
                     self.say_trying(at, outbox, set);
                 }
                 Effect::Repeat => {
@@ -94,7 +94,7 @@ impl Core {
                     self.end_without(at, id, before);
                 }
                 Effect::Answer(own) => {
-                    let set = self.stateful.transactions.get(id).set;
+                    let set = self.stateful.transactions.get(id).about.set;
                     if let Verdict::Answered(_) = self.answer(at, outbox, answer_of(own), set) {
                         outbox.last_is_of_transaction();
                     }
@@ -130,7 +130,7 @@ impl Core {
     ) -> Effects {
         let counters = &at.shared.transaction_counters;
         let of = self.stateful.transactions.get(id);
-        let (set, key) = (of.set, pin_key(of));
+        let (set, key) = (of.about.set, pin_key(of));
         let failover = When::of(at).failover(set);
         let chosen = self.request_of(at, id, 0).and_then(|request| {
             let (percent, least) = (failover.retries_percent, failover.retries_min);
@@ -195,7 +195,7 @@ impl Core {
     /// Sends the response that the caller got once more: the kept one, or our own.
     pub(super) fn repeat_response(&mut self, at: &Arrival, id: Id, outbox: &mut Outbox) -> Verdict {
         let of = self.stateful.transactions.get(id);
-        let (set, own) = (of.set, of.machine.own_answer());
+        let (set, own) = (of.about.set, of.machine.own_answer());
         if let Some(own) = own {
             return match self.answer(at, outbox, answer_of(own), set) {
                 Verdict::Answered(_) => Verdict::Answered(Answer::Repeated),
@@ -214,7 +214,7 @@ impl Core {
         if !transactions.has_response(id) {
             return false;
         }
-        let origin = transactions.get(id).origin;
+        let origin = transactions.get(id).about.origin;
         let flow = origin.flow.reply(origin.response_address);
         outbox.begin();
         transactions.response(id).for_each(|piece| outbox.write(piece));
@@ -227,7 +227,7 @@ impl Core {
         let (_, restored_uri) = self.take_own_routes(at);
         let of = self.stateful.transactions.get(id);
         let branch = Branch { hash: of.key(), try_number: number };
-        let from_destination = of.from_destination;
+        let from_destination = of.about.from_destination;
         Some(Request { branch, from_destination, restored_uri, is_try: true })
     }
 
@@ -237,7 +237,8 @@ impl Core {
         let request = self.request_of(at, id, number)?;
         let hop: Hop = hop_to(at, slot, Rule::Transaction).ok()?;
         self.edits.clear();
-        self.edit_request(at, &request, &hop).then_some(())?;
+        let form = self.stateful.transactions.get(id).about.form;
+        self.edit_request(at, &request, &hop, Some(form)).then_some(())?;
         let len = self.edits.len_after(self.place())?;
         (len <= hop.flow.payload_max()).then_some((hop.flow, len))
     }

@@ -10,18 +10,27 @@ use crate::destination::Slot;
 use crate::dialog::{Connection, Token, TokenText};
 use crate::message::{Edits, MaxBreadth, Span, StartLine, UriScheme};
 use crate::pin;
+use crate::transaction::Form;
 
 /// Max-Forwards for a request that has none, or one above 255 (§16.6 item 3).
 const MAX_FORWARDS: u32 = 70;
 
 impl Core {
-    /// Collects the edits of a request; returns false if its top Via cannot be read.
-    pub(super) fn edit_request(&mut self, at: &Arrival, request: &Request, hop: &Hop) -> bool {
+    /// Collects the edits of a request; returns false if its top Via cannot be read. It has this form, or
+    /// that of its set.
+    pub(super) fn edit_request(
+        &mut self,
+        at: &Arrival,
+        request: &Request,
+        hop: &Hop,
+        form_before: Option<Form>,
+    ) -> bool {
         let Some((via, response_address)) = self.message.via.zip(self.response_address(at)) else {
             return false;
         };
         let policy = set_policy(at, hop);
-        if policy.is_some_and(|policy| policy.foreign_route != ForeignRoute::Keep) {
+        let form = form_before.or_else(|| policy.map(form));
+        if form.is_some_and(|form| form.removes_routes) {
             self.routes.remove_all();
         }
         let has_record_route = policy.is_some_and(|policy| policy.record_route)
@@ -44,7 +53,7 @@ impl Core {
                 && let StartLine::Request { uri: request_uri, .. } = self.message.start_line
             {
                 self.edits.replace(request_uri, uri.of(at.bytes));
-            } else if policy.is_some_and(|policy| policy.rewrite == Rewrite::Domain) {
+            } else if form.is_some_and(|form| form.rewrites_uri) {
                 self.rewrite_domain(at, hop.slot);
             }
         }
@@ -177,6 +186,14 @@ impl Core {
             let place = Span::new(uri.host.start(), uri.host_port_end);
             self.edits.replace(place, destination.host_port.as_bytes());
         }
+    }
+}
+
+/// Returns the form of requests with these settings.
+pub(super) fn form(policy: &SetPolicy) -> Form {
+    Form {
+        removes_routes: policy.foreign_route != ForeignRoute::Keep,
+        rewrites_uri: policy.rewrite == Rewrite::Domain,
     }
 }
 

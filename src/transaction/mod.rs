@@ -26,7 +26,7 @@ pub use effect::Left;
 pub(crate) use effect::{Effect, Effects, Own, TryNumber};
 pub(crate) use machine::{Client, Machine, Server, Tried};
 pub use settings::{Codes, Failover, WhenFull};
-pub(crate) use store::{Id, Origin, Transaction, Transactions};
+pub(crate) use store::{About, Form, Id, Origin, Transaction, Transactions};
 
 /// The room for the transactions of one worker.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -25,17 +25,34 @@ pub(crate) struct Origin {
     pub(crate) response_address: SocketAddr,
 }
 
+/// What the tries of a request have in common that a reload does not change: an ACK and a CANCEL have the
+/// Request-URI and the Routes of their INVITE (RFC 3261 §9.1, §17.1.1.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Form {
+    /// The caller's Routes are removed.
+    pub(crate) removes_routes: bool,
+    /// The Request-URI gets the host and port of the destination.
+    pub(crate) rewrites_uri: bool,
+}
+
+/// What is known of a request from the beginning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About {
+    pub(crate) origin: Origin,
+    /// The set that it is dispatched to.
+    pub(crate) set: u32,
+    /// The sender is a destination.
+    pub(crate) from_destination: bool,
+    pub(crate) form: Form,
+}
+
 /// One transaction, and what belongs to it.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     /// The hash in the branch of all its tries.
     key: u128,
     pub(crate) machine: Machine,
-    pub(crate) origin: Origin,
-    /// The set that it is dispatched to.
-    pub(crate) set: u32,
-    /// The sender is a destination.
-    pub(crate) from_destination: bool,
+    pub(crate) about: About,
     /// The request as it was received.
     request: Kept,
     /// The response that copies of the request get, or the best one so far.
@@ -177,7 +194,7 @@ impl Transactions {
         now: Now,
         key: u128,
         machine: Machine,
-        (origin, set, from_destination): (Origin, u32, bool),
+        about: About,
         request: &[u8],
     ) -> Option<Id> {
         if self.count == self.count_max {
@@ -188,9 +205,7 @@ impl Transactions {
         let transaction = Transaction {
             key,
             machine,
-            origin,
-            set,
-            from_destination,
+            about,
             request,
             response: Kept::default(),
             next: self.index[place],
@@ -357,16 +372,18 @@ mod tests {
 
     const COUNT: usize = 8;
 
-    fn origin() -> Origin {
+    fn about() -> About {
         let peer = "192.0.2.7:5060".parse().unwrap();
         let (transport, listener) = (Transport::Udp, ListenerId(0));
         let flow = Flow { transport, listener, peer, connection: 0 };
-        Origin { flow, response_address: peer }
+        let origin = Origin { flow, response_address: peer };
+        let form = Form { removes_routes: true, rewrites_uri: false };
+        About { origin, set: 1, from_destination: false, form }
     }
 
     fn add(all: &mut Transactions, now: Now, key: u128, slot: u16, request: &[u8]) -> Option<Id> {
         let machine = Machine::new(now, true, Slot(slot), &Failover::DEFAULT);
-        all.add(now, key, machine, (origin(), 1, false), request)
+        all.add(now, key, machine, about(), request)
     }
 
     fn request(all: &Transactions, id: Id) -> Vec<u8> {

@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use strowger::proxy::{ForeignRoute, Rewrite};
 use strowger::transaction::Failover;
 
 use crate::messages::{CALLER, Request, invite, response};
@@ -331,4 +332,42 @@ fn an_invite_that_grows_past_a_datagram_gets_513_and_no_100() {
     long.more = format!("Subject: {}\r\n", "a".repeat(65_507 - long.text().len()));
     assert_eq!(story.calls(&long.text()), "513: C 513");
     assert_eq!(story.relay.transactions(), (0, 0));
+}
+
+/// RFC 3261 §9.1, §17.1.1.3
+#[test]
+fn a_reload_does_not_part_a_cancel_or_an_ack_from_its_invite() {
+    let set = |relay: &mut Relay, is_rewritten: bool| {
+        let policy = &mut relay.snapshot.set_default;
+        (policy.rewrite, policy.foreign_route) = if is_rewritten {
+            (Rewrite::Domain, ForeignRoute::Keep)
+        } else {
+            (Rewrite::None, ForeignRoute::Remove)
+        };
+    };
+    let request = |method: &str| {
+        let more = "Route: <sip:203.0.113.9;lr>\r\n".into();
+        Request { more, ..Request::new(method, "a") }.text()
+    };
+    let destination = "10.0.0.1:5060";
+    let parts = |sent: &[Sent]| {
+        let sent = sent.iter().find(|sent| sent.to.to_string() == destination).unwrap();
+        let first = sent.first_line();
+        let (method, uri) = first.split_once(' ').unwrap();
+        (method.to_owned(), (uri.to_owned(), sent.rows("Route")))
+    };
+    for is_rewritten in [false, true] {
+        let mut relay = Relay::stateful(Failover::default(), &THREE);
+        set(&mut relay, is_rewritten);
+        let (_, sent) = relay.deliver(CALLER, request("INVITE"));
+        let (_, invite) = parts(&sent);
+        assert_eq!(invite.0.contains("10.0.0.1"), is_rewritten);
+        assert_eq!(invite.1.len(), usize::from(is_rewritten));
+        relay.deliver(destination, response(&sent[1], "180 Ringing", "b"));
+        set(&mut relay, !is_rewritten);
+        let (_, cancel) = relay.deliver(CALLER, request("CANCEL"));
+        assert_eq!(parts(&cancel), ("CANCEL".into(), invite.clone()));
+        let (_, ack) = relay.deliver(destination, response(&sent[1], "487 Gone", "b"));
+        assert_eq!(parts(&ack), ("ACK".into(), invite));
+    }
 }
