@@ -247,13 +247,16 @@ impl World {
             _ => *next? = format!("SIP/2.0/UDP {victim};branch=z9hG4bKvictim"),
         }
         let from = if self.random.chance(50) { self.attackers_address() } else { datagram.from };
+        // With another version or key in front the parameter is none, so the branch decides.
+        let is_none = kind == 0 && at < "0201".len();
+        let waiting = datagram.truth.passes.iter().map(|pass| pass.back_to).filter(|_| is_none);
         Some(Forgery {
             event: "attack: response changed",
             from,
             to: Some(datagram.to),
             bytes: sip.write(crate::sip::Spelling::Plain),
-            expects: Expected::Dropped,
-            may_reach: Vec::new(),
+            expects: if is_none { Expected::Anything } else { Expected::Dropped },
+            may_reach: waiting.collect(),
         })
     }
 
