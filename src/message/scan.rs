@@ -255,7 +255,7 @@ fn is_within(bytes: u8x16, first: u8, last: u8) -> u8x16 {
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
-    while byte < 128 {
+    while byte < table.len() {
         let b = byte as u8;
         table[byte] = b.is_ascii_alphanumeric()
             || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
