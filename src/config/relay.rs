@@ -11,6 +11,7 @@ use super::values::{self, Mistake};
 use super::{ListenConfig, Poll, RelayConfig, Steering, Workers};
 use crate::keys::MasterKey;
 use crate::limits;
+use crate::message::DEFAULT_PORT;
 use crate::proxy::{Prefix, name_hash};
 
 const KEYS: &[&str] = &[
@@ -331,7 +332,7 @@ fn read_alias(document: &mut Document, section: &Section) -> Vec<(String, u16)> 
     }
     let mut aliases = Vec::with_capacity(texts.len());
     for (text, place) in texts {
-        match values::host_and_port(text, 5060) {
+        match values::host_and_port(text, DEFAULT_PORT) {
             Ok(alias) => aliases.push(alias),
             Err((what, right)) => {
                 document.wrong(&place, section.what(&format!("alias: {what}")), right);

@@ -10,6 +10,7 @@ use super::{DatabaseUrl, Source};
 use crate::destination::{Algorithm, DestinationUri};
 use crate::keys::MasterKey;
 use crate::limits;
+use crate::message::DEFAULT_PORT;
 use crate::proxy::Prefix;
 use crate::words::nearest;
 
@@ -60,7 +61,7 @@ fn socket_address(text: &str) -> Option<SocketAddr> {
         return Some(address);
     }
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 5060))
+    bare.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, DEFAULT_PORT))
 }
 
 /// `host[:port]` as a destination's URI has it, an IPv6 host with its brackets.

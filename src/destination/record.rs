@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 
 use super::{Flags, Limits};
+use crate::message::DEFAULT_PORT;
 
 /// A `socket=` attribute: the listener that a destination is reached through.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -174,9 +175,9 @@ impl DestinationUri {
         parameters.filter(|p| !p.is_empty() && p != "transport=udp").collect()
     }
 
-    /// Returns the port, or 5060 if none is written.
+    /// Returns the port, or [`DEFAULT_PORT`] if none is written.
     pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(5060)
+        self.port.unwrap_or(DEFAULT_PORT)
     }
 }
 

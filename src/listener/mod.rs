@@ -11,7 +11,7 @@ pub(crate) use sent_by::SentByKey;
 pub use transport::Transport;
 
 use crate::limits;
-use crate::message::parse_ip;
+use crate::message::{DEFAULT_PORT, parse_ip};
 
 /// The number of a listener: its index in [`Listeners`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -208,7 +208,7 @@ pub fn split_host_port(text: &str) -> Option<(&str, u16)> {
     let (host, rest) = text.split_at(after_host);
     match rest.strip_prefix(':') {
         Some(port) => Some((host, port.parse().ok()?)),
-        None if rest.is_empty() => Some((host, 5060)),
+        None if rest.is_empty() => Some((host, DEFAULT_PORT)),
         None => None,
     }
 }

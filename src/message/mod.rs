@@ -28,6 +28,12 @@ pub use start_line::StartLine;
 pub use uri::{Uri, UriScheme};
 pub use via::{Rport, Via};
 
+/// The port where none is written, over UDP, TCP and SCTP (RFC 3261 §18.1.1, §19.1.2).
+pub const DEFAULT_PORT: u16 = 5060;
+
+/// The same over TLS, and of a `sips:` URI.
+pub const DEFAULT_PORT_TLS: u16 = 5061;
+
 pub(crate) use cursor::trim;
 pub(crate) use host::parse_ip;
 pub(crate) use name_addr::NameAddr;

@@ -1,5 +1,6 @@
 //! URIs, as far as routing looks into them (RFC 3261 §19.1, §25.1).
 
+use super::DEFAULT_PORT;
 use super::cursor::{leading_number, number};
 use super::scan::{self, AtSign};
 use super::span::Span;
@@ -98,9 +99,9 @@ impl Uri {
         })
     }
 
-    /// The port that is meant: 5060 when none is written.
+    /// The port that is meant: [`DEFAULT_PORT`] when none is written.
     pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(5060)
+        self.port.unwrap_or(DEFAULT_PORT)
     }
 
     /// Whether a parameter of this name is there, with a value or without.

@@ -1,5 +1,6 @@
 //! One Via value (RFC 3261 §20.42).
 
+use super::DEFAULT_PORT;
 use super::cursor::{Cursor, Parameter, is_lws, leading_number, number};
 use super::scan;
 use super::span::Span;
@@ -192,9 +193,9 @@ impl Via {
         }
     }
 
-    /// The port of sent-by: 5060 when none is written.
+    /// The port of sent-by: [`DEFAULT_PORT`] when none is written.
     pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(5060)
+        self.port.unwrap_or(DEFAULT_PORT)
     }
 
     /// The branch when it has the magic cookie and something after it (§8.1.1.7).

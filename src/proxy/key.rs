@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use super::branch::Branch;
 use super::{Arrival, Core};
 use crate::destination::{Ask, HeaderField, Key, KeyHasher, Part, Set, UriOf};
-use crate::message::{Method, NameAddr, Rows, Span, StartLine, Uri, UriScheme, trim};
+use crate::message::{
+    DEFAULT_PORT, DEFAULT_PORT_TLS, Method, NameAddr, Rows, Span, StartLine, Uri, UriScheme, trim,
+};
 
 impl Core {
     /// Returns what the choice for this request may depend on, as far as this set wants to know it.
@@ -150,7 +152,7 @@ fn user<'a>(bytes: &'a [u8], span: Span, uri: &Uri) -> &'a [u8] {
 
 /// Returns the host, and the port unless it is the default of the scheme.
 fn host_and_port<'a>(bytes: &'a [u8], uri: &Uri) -> &'a [u8] {
-    let default = if uri.is_sips { 5061 } else { 5060 };
+    let default = if uri.is_sips { DEFAULT_PORT_TLS } else { DEFAULT_PORT };
     match uri.port {
         Some(port) if port != default => Span::new(uri.host.start(), uri.host_port_end).of(bytes),
         _ => uri.host.of(bytes),

@@ -9,6 +9,7 @@ use super::rank::{Target, rank};
 use super::wanted::Wanted;
 use crate::destination::Address;
 use crate::limits::{SERVICES_MAX, TARGETS_MAX};
+use crate::message::DEFAULT_PORT;
 
 /// Looks up what is known without asking.
 pub(super) trait Knowledge {
@@ -84,7 +85,7 @@ impl<K: Knowledge> Trail<'_, K> {
         // §4.2: with a port, only its addresses. Names that this machine knows itself are not sent
         // to name servers either.
         let port = match wanted.port {
-            None if !wanted.only_services && self.knowledge.is_local(name) => Some(5060),
+            None if !wanted.only_services && self.knowledge.is_local(name) => Some(DEFAULT_PORT),
             port => port,
         };
         if port.is_none() {
@@ -103,8 +104,12 @@ impl<K: Knowledge> Trail<'_, K> {
         if wanted.only_services {
             return Ok(Vec::new());
         }
-        let target =
-            Target { priority: 0, weight: 0, port: port.unwrap_or(5060), name: name.into() };
+        let target = Target {
+            priority: 0,
+            weight: 0,
+            port: port.unwrap_or(DEFAULT_PORT),
+            name: name.into(),
+        };
         self.addresses_of(&[target])
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::control::commands::Which;
 use crate::control::error::Error;
 use crate::destination::{DestinationUri, Host, Record, Resolved};
+use crate::message::DEFAULT_PORT;
 
 /// A match: the index of the record, and one of its addresses, or `None` for all of them.
 pub(in crate::control) type Selected = (usize, Option<SocketAddr>);
@@ -63,7 +64,7 @@ fn by_uri(of_set: &[(usize, &Resolved)], text: &str) -> Vec<Selected> {
     else {
         return records;
     };
-    let address = SocketAddr::new(ip, port.unwrap_or(5060));
+    let address = SocketAddr::new(ip, port.unwrap_or(DEFAULT_PORT));
     of_set
         .iter()
         .filter(|(_, r)| r.addresses.iter().any(|known| known.socket == address))
