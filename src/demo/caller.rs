@@ -32,7 +32,7 @@ pub(super) struct Caller {
     address: SocketAddr,
     relay: SocketAddr,
     schedule: Schedule,
-    state: Mutex<State>,
+    state: Mutex<CallState>,
     /// All calls have ended, and no more will start.
     over: AtomicBool,
 }
@@ -65,7 +65,7 @@ impl Schedule {
 }
 
 #[derive(Debug)]
-struct State {
+struct CallState {
     calls: HashMap<u64, Call>,
     repeats: BinaryHeap<Reverse<Repeat>>,
     last_begun: Option<Instant>,
@@ -111,7 +111,7 @@ impl Caller {
             address,
             relay,
             schedule,
-            state: Mutex::new(State {
+            state: Mutex::new(CallState {
                 calls: HashMap::new(),
                 repeats: BinaryHeap::new(),
                 last_begun: None,
@@ -227,7 +227,7 @@ impl Caller {
         }
     }
 
-    fn response(&self, state: &mut State, now: Instant, response: Message<'_>) {
+    fn response(&self, state: &mut CallState, now: Instant, response: Message<'_>) {
         let number = response.field("Call-ID").and_then(|id| id.split('-').next());
         let (Some(status), Some(number), Some(cseq)) = (
             response.status(),
@@ -281,12 +281,12 @@ impl Caller {
     }
 
     #[expect(clippy::unused_self, reason = "reads as what the caller does")]
-    fn fail(&self, state: &mut State, number: u64, why: String) {
+    fn fail(&self, state: &mut CallState, number: u64, why: String) {
         state.calls.remove(&number);
         *state.tally.failed.entry(why).or_default() += 1;
     }
 
-    fn send(&self, state: &mut State, request: &str) {
+    fn send(&self, state: &mut CallState, request: &str) {
         // A failed send counts as lost, and the retransmission makes up for it.
         let _ = self.socket.send_to(request.as_bytes(), self.relay);
         state.tally.sent += 1;
@@ -338,7 +338,7 @@ impl Caller {
         format!("{number}-{}@{}", self.address.port(), self.address.ip())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CallState> {
         self.state.lock().expect("no caller thread panics")
     }
 }

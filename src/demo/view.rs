@@ -15,7 +15,7 @@ const BAR_WIDTH: u64 = 30;
 
 /// The view of a running demo.
 pub(super) struct View {
-    kind: Kind,
+    kind: Style,
     length: Duration,
     destinations: Vec<SocketAddr>,
     /// When the rate was last computed, and the calls started until then.
@@ -23,7 +23,7 @@ pub(super) struct View {
     rate: f64,
 }
 
-enum Kind {
+enum Style {
     Silent,
     Lines,
     /// One progress bar of several lines, so that all numbers are from the same moment.
@@ -33,11 +33,11 @@ enum Kind {
 impl View {
     pub(super) fn new(options: &Options, relay: SocketAddr, destinations: &[SocketAddr]) -> Self {
         let kind = if !options.progress {
-            Kind::Silent
+            Style::Silent
         } else if std::io::stderr().is_terminal() {
-            Kind::Live(live(options, relay, destinations.len()))
+            Style::Live(live(options, relay, destinations.len()))
         } else {
-            Kind::Lines
+            Style::Lines
         };
         Self {
             kind,
@@ -51,27 +51,27 @@ impl View {
     /// Returns how long to wait before the next update.
     pub(super) fn interval(&self) -> Duration {
         Duration::from_millis(match self.kind {
-            Kind::Live(_) => 100,
+            Style::Live(_) => 100,
             _ => 50,
         })
     }
 
     pub(super) fn show(&mut self, elapsed: Duration, tally: &Tally) {
         let period = match self.kind {
-            Kind::Silent => return,
-            Kind::Lines => Duration::from_secs(2),
-            Kind::Live(_) => Duration::from_millis(500),
+            Style::Silent => return,
+            Style::Lines => Duration::from_secs(2),
+            Style::Live(_) => Duration::from_millis(500),
         };
         let is_due = elapsed.saturating_sub(self.last.0) >= period;
         if is_due {
             self.take_rate(elapsed, tally);
         }
         match &self.kind {
-            Kind::Live(bar) => {
+            Style::Live(bar) => {
                 bar.set_message(table(&self.destinations, tally, self.rate));
                 bar.set_position(millis(elapsed.min(self.length)));
             }
-            Kind::Lines if is_due => {
+            Style::Lines if is_due => {
                 let counts: Vec<_> = tally.per_destination.iter().map(u64::to_string).collect();
                 // If nobody reads the output any more, the calls continue.
                 let _ = writeln!(
@@ -83,13 +83,13 @@ impl View {
                     counts.join(" "),
                 );
             }
-            Kind::Lines | Kind::Silent => {}
+            Style::Lines | Style::Silent => {}
         }
     }
 
     /// Removes the view from the terminal, to make room for the report.
     pub(super) fn end(self) {
-        if let Kind::Live(bar) = self.kind {
+        if let Style::Live(bar) = self.kind {
             bar.finish_and_clear();
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::draft::{Draft, quoted};
-use super::lexer::{Kind, Place, Token};
+use super::lexer::{Place, Token, TokenKind};
 use super::script::{CoreParameter, Script, value, written};
 use crate::limits;
 
@@ -266,7 +266,7 @@ fn split_apart(tokens: &[Token]) -> Vec<String> {
     for token in tokens {
         let is_colon = token.is_sign(":");
         let parts = token.is_sign(",") || token.is_sign(")") || token.is_sign(";");
-        let begins = !joins && !is_colon && (token.is_apart || token.kind == Kind::Text);
+        let begins = !joins && !is_colon && (token.is_apart || token.kind == TokenKind::Text);
         if parts {
             texts.push(String::new());
         } else if let Some(last) = texts.last_mut().filter(|last| last.is_empty() || !begins) {

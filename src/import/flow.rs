@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::answer::{failure, statement};
-use super::lexer::{Kind, Token};
+use super::lexer::{Token, TokenKind};
 use super::script::Route;
 use crate::limits;
 
@@ -134,7 +134,7 @@ fn is_for_requests(route: &Route) -> bool {
 }
 
 fn is_call(body: &[Token], at: usize) -> bool {
-    body[at].kind == Kind::Word && body.get(at + 1).is_some_and(|next| next.is_sign("("))
+    body[at].kind == TokenKind::Word && body.get(at + 1).is_some_and(|next| next.is_sign("("))
 }
 
 /// The NAME of a `route(NAME)` that stands here.

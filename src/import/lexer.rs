@@ -13,7 +13,7 @@ pub(super) struct Place {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A name, a number or an address.
     Word,
     /// What stood in quotes, without them.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Token {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) text: String,
     pub(super) place: Place,
     /// Whether a blank stands before it.
@@ -35,11 +35,11 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn is_sign(&self, sign: &str) -> bool {
-        self.kind == Kind::Sign && self.text == sign
+        self.kind == TokenKind::Sign && self.text == sign
     }
 
     pub(super) fn is_word(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text == word
+        self.kind == TokenKind::Word && self.text == word
     }
 }
 
@@ -92,7 +92,7 @@ impl<'t> Lexer<'t> {
                 }
                 self.is_line_start = false;
                 let place = self.place;
-                return Some(Token { kind: Kind::Text, text: self.quoted(), place, is_apart });
+                return Some(Token { kind: TokenKind::Text, text: self.quoted(), place, is_apart });
             }
         }
     }
@@ -102,14 +102,14 @@ impl<'t> Lexer<'t> {
         self.is_line_start = false;
         let place = self.place;
         let (kind, text) = match c {
-            _ if is_word(c) => (Kind::Word, self.word()),
+            _ if is_word(c) => (TokenKind::Word, self.word()),
             '–' | '—' | '−' | '‐' | '‑' => {
                 self.step();
-                (Kind::Sign, "-".to_owned())
+                (TokenKind::Sign, "-".to_owned())
             }
             _ => {
                 self.step();
-                (Kind::Sign, c.to_string())
+                (TokenKind::Sign, c.to_string())
             }
         };
         Token { kind, text, place, is_apart }
@@ -155,7 +155,12 @@ impl<'t> Lexer<'t> {
             text.pop();
             text.push_str(self.line());
         }
-        Token { kind: Kind::Directive, text: text[2..].trim().to_owned(), place, is_apart: true }
+        Token {
+            kind: TokenKind::Directive,
+            text: text[2..].trim().to_owned(),
+            place,
+            is_apart: true,
+        }
     }
 
     fn block_comment(&mut self) {
@@ -283,9 +288,9 @@ mod tests {
         while let Some(token) = lexer.next() {
             let (line, text) = (token.place.line, token.text);
             shown.push(match token.kind {
-                Kind::Word | Kind::Sign => format!("{line}:{text}"),
-                Kind::Text => format!("{line}:{text:?}"),
-                Kind::Directive => format!("{line}:!{text}"),
+                TokenKind::Word | TokenKind::Sign => format!("{line}:{text}"),
+                TokenKind::Text => format!("{line}:{text:?}"),
+                TokenKind::Directive => format!("{line}:!{text}"),
             });
         }
         for (place, what) in lexer.without_end {

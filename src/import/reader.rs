@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::lexer::{Kind, Lexer, Place, Token};
+use super::lexer::{Lexer, Place, Token, TokenKind};
 use crate::limits;
 
 /// Gets the text of a file that another one includes: the including file, and the name as written.
@@ -51,13 +51,17 @@ impl<'f, 'r> Reader<'f, 'r> {
         let mut lexer = Lexer::new(text, Place { file, line: 1 });
         while let Some(token) = lexer.next() {
             match token.kind {
-                Kind::Directive => self.directive(&token, &mut lexer, depth),
-                Kind::Word if ["include_file", "import_file"].contains(&token.text.as_str()) => {
+                TokenKind::Directive => self.directive(&token, &mut lexer, depth),
+                TokenKind::Word
+                    if ["include_file", "import_file"].contains(&token.text.as_str()) =>
+                {
                     if let Some(name) = lexer.next() {
                         self.include(&token, &name.text, depth);
                     }
                 }
-                Kind::Word if self.defined.contains_key(&token.text) => self.replace(&token, 0),
+                TokenKind::Word if self.defined.contains_key(&token.text) => {
+                    self.replace(&token, 0)
+                }
                 _ => self.push(token),
             }
         }
@@ -68,7 +72,7 @@ impl<'f, 'r> Reader<'f, 'r> {
     }
 
     fn push(&mut self, mut token: Token) {
-        if token.kind != Kind::Sign {
+        if token.kind != TokenKind::Sign {
             for (from, to) in &self.replaced {
                 let grown = token.text.matches(from.as_str()).count() * to.len();
                 if grown > 0 && self.bytes + grown <= limits::IMPORT_BYTES_MAX {
@@ -90,7 +94,7 @@ impl<'f, 'r> Reader<'f, 'r> {
             }
             let is_apart = if at == 0 { name.is_apart } else { token.is_apart };
             let token = Token { place: name.place, is_apart, ..token };
-            let is_name = token.kind == Kind::Word && token.text != name.text;
+            let is_name = token.kind == TokenKind::Word && token.text != name.text;
             if is_name && depth < limits::IMPORT_DEPTH_MAX && self.defined.contains_key(&token.text)
             {
                 self.replace(&token, depth + 1);
@@ -155,7 +159,7 @@ impl<'f, 'r> Reader<'f, 'r> {
                     "substdef" => self.define(from, to, token.place),
                     "substdefs" => {
                         let value =
-                            Token { kind: Kind::Text, text: to.to_owned(), ..token.clone() };
+                            Token { kind: TokenKind::Text, text: to.to_owned(), ..token.clone() };
                         self.defined.insert(from.to_owned(), vec![value]);
                     }
                     _ => {}

@@ -9,7 +9,7 @@ use super::call::{Call, call};
 use super::draft::{Draft, Left, quoted};
 use super::failover::{NO_TIMERS, Relaying};
 use super::flow::Flow;
-use super::lexer::{Kind, Place, Token};
+use super::lexer::{Place, Token, TokenKind};
 use super::modules::has_dispatcher;
 use super::script::{Route, Script, Value, partners, value};
 use crate::limits;
@@ -181,7 +181,7 @@ impl Routes {
             if token.is_sign("$") {
                 self.assigned(&route.body[at..], token.place);
             }
-            if token.kind != Kind::Word || !next.is_some_and(|next| next.is_sign("(")) {
+            if token.kind != TokenKind::Word || !next.is_some_and(|next| next.is_sign("(")) {
                 continue;
             }
             let known = LEFT.iter().find(|(names, _)| names.contains(&token.text.as_str()));

@@ -1,7 +1,7 @@
 //! What a kamailio.cfg says at its top level: modules, their parameters, parameters of the core,
 //! routes. What is inside routes is left as tokens, with the calls in them.
 
-use super::lexer::{Kind, Place, Token};
+use super::lexer::{Place, Token, TokenKind};
 use crate::config::DatabaseUrl;
 
 /// `modparam("MODULE", "NAME", VALUE)`
@@ -68,7 +68,7 @@ impl<'t> Script<'t> {
             let next = tokens.get(at + 1);
             let is_call = next.is_some_and(|next| next.is_sign("("));
             at = match token.text.as_str() {
-                _ if token.kind != Kind::Word => at + 1,
+                _ if token.kind != TokenKind::Word => at + 1,
                 "loadmodule" | "loadmodulex" => {
                     let name = at + 1 + usize::from(is_call);
                     if let Some(name) = tokens.get(name) {
@@ -178,8 +178,8 @@ fn modparam(tokens: &[Token], place: Place) -> Option<Modparam> {
 /// A number, a text, or several texts one after the other, which are one.
 pub(super) fn value(tokens: &[Token]) -> Value {
     let digits = match tokens {
-        [word] if word.kind == Kind::Word => Some((word, 1)),
-        [sign, word] if sign.is_sign("-") && word.kind == Kind::Word => Some((word, -1)),
+        [word] if word.kind == TokenKind::Word => Some((word, 1)),
+        [sign, word] if sign.is_sign("-") && word.kind == TokenKind::Word => Some((word, -1)),
         _ => None,
     };
     if let Some((word, sign)) = digits {
@@ -194,7 +194,7 @@ pub(super) fn value(tokens: &[Token]) -> Value {
             _ => Value::Unknown,
         };
     }
-    if tokens.is_empty() || tokens.iter().any(|token| token.kind != Kind::Text) {
+    if tokens.is_empty() || tokens.iter().any(|token| token.kind != TokenKind::Text) {
         return Value::Unknown;
     }
     Value::Text(tokens.iter().map(|token| token.text.as_str()).collect())
@@ -243,7 +243,8 @@ fn value_end(tokens: &[Token], partners: &[Option<usize>], begin: usize) -> usiz
 pub(super) fn partners(tokens: &[Token]) -> Vec<Option<usize>> {
     let mut partners = vec![None; tokens.len()];
     let mut open: Vec<(usize, &str)> = Vec::new();
-    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Sign) {
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Sign)
+    {
         let opener = match token.text.as_str() {
             sign @ ("(" | "[" | "{") => {
                 open.push((at, sign));
