@@ -165,7 +165,7 @@ impl Play {
     /// A destination may answer a further try as well.
     fn take_tries(&mut self) {
         for (origin, sent) in std::mem::take(&mut self.relay.tries) {
-            let Origin { bytes, source, listener } = origin;
+            let Origin { bytes, source, listener, .. } = origin;
             let way = Way { worker: 0, listener, peer: source };
             let call = Call::new(&self.relay, way, bytes, sent, Forwarded::Chosen, self.policy);
             remember(&mut self.calls, call.of_transaction(true));

@@ -57,6 +57,26 @@ pub(crate) struct Origin {
     pub(crate) bytes: Vec<u8>,
     pub(crate) source: SocketAddr,
     pub(crate) listener: ListenerId,
+    forms: Forms,
+}
+
+/// How the sets write requests at one moment. A transaction goes on with what was in force when it began.
+#[derive(Clone, Debug)]
+struct Forms {
+    default: (Rewrite, ForeignRoute),
+    sets: BTreeMap<u32, (Rewrite, ForeignRoute)>,
+}
+
+impl Forms {
+    fn of(snapshot: &Snapshot) -> Self {
+        let form = |policy: &SetPolicy| (policy.rewrite, policy.foreign_route);
+        let sets = snapshot.sets.iter().map(|(set, policy)| (*set, form(policy))).collect();
+        Self { default: form(&snapshot.set_default), sets }
+    }
+
+    fn get(&self, set: u32) -> (Rewrite, ForeignRoute) {
+        self.sets.get(&set).copied().unwrap_or(self.default)
+    }
 }
 
 /// A destination of a list.
@@ -334,7 +354,8 @@ impl Law {
         let via = came.top_via.as_ref().ok_or("no Via")?;
         self.callers.insert(self.response_address(via, case.source, case.listener));
         let Case { source, listener, .. } = *case;
-        let origin = Origin { bytes: case.came.to_vec(), source, listener };
+        let forms = Forms::of(case.snapshot);
+        let origin = Origin { bytes: case.came.to_vec(), source, listener, forms };
         self.check_request(case.snapshot, (&origin, &came), how, sent)?;
         if case.begins_transaction || how == Forwarded::Retried {
             let branch = left.top_via.and_then(|via| via.branch).ok_or("no branch")?;
@@ -376,9 +397,9 @@ impl Law {
     ) -> Result<(), String> {
         let arrival = self.listener(origin.listener);
         let egress = &self.listener(sent.listener).sent_by;
-        let check = |set: Option<&SetPolicy>, how| {
+        let check = |set: Option<(&SetPolicy, ForeignRoute)>, how| {
             let mut records = Vec::new();
-            if set.is_some_and(|set| set.record_route) {
+            if set.is_some_and(|(set, _)| set.record_route) {
                 records.push(egress.as_str());
                 records.extend((origin.listener != sent.listener).then_some(&*arrival.sent_by));
             }
@@ -386,7 +407,7 @@ impl Law {
                 sent_by: egress,
                 records,
                 names: &self.names,
-                keeps_foreign_routes: set.is_some_and(|s| s.foreign_route == ForeignRoute::Keep),
+                keeps_foreign_routes: set.is_some_and(|(_, routes)| routes == ForeignRoute::Keep),
                 max_breadth: snapshot.policy.max_breadth,
                 force_rport: arrival.force_rport,
             };
@@ -397,9 +418,11 @@ impl Law {
         match how {
             Forwarded::Token => check(None, How::Token),
             Forwarded::Chosen | Forwarded::Retried | Forwarded::Pinned => {
-                self.check_dispatched(snapshot, sent.to, check)
+                self.check_dispatched(snapshot, &origin.forms, sent.to, check)
             }
-            Forwarded::Hash if repeats_invite => self.check_dispatched(snapshot, sent.to, check),
+            Forwarded::Hash if repeats_invite => {
+                self.check_dispatched(snapshot, &origin.forms, sent.to, check)
+            }
             _ => check(None, How::Other),
         }
     }
@@ -408,14 +431,15 @@ impl Law {
     fn check_dispatched(
         &self,
         snapshot: &Snapshot,
+        forms: &Forms,
         to: SocketAddr,
-        check: impl Fn(Option<&SetPolicy>, How) -> Result<(), String>,
+        check: impl Fn(Option<(&SetPolicy, ForeignRoute)>, How) -> Result<(), String>,
     ) -> Result<(), String> {
         let of_address = self.destinations.iter().filter(|one| one.address == to);
         let checked = of_address.map(|Destination { set, host_port, .. }| {
-            let set = snapshot.set_policy(*set);
-            let rewrite = (set.rewrite == Rewrite::Domain).then(|| host_port.clone());
-            check(Some(set), How::Dispatched { rewrite })
+            let (rewrite, routes) = forms.get(*set);
+            let rewrite = (rewrite == Rewrite::Domain).then(|| host_port.clone());
+            check(Some((snapshot.set_policy(*set), routes)), How::Dispatched { rewrite })
         });
         checked.reduce(Result::or).unwrap_or_else(|| Err(format!("{to} was never listed")))
     }
