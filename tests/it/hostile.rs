@@ -227,7 +227,7 @@ fn responses_that_nobody_asked_for_reach_nobody() {
             "forged_via",
             replaced(&real, &address, &format!("{address};rport={}", victim.address().port())),
         ),
-        ("forged_via", replaced(&real, sw, &"0".repeat(sw.len()))),
+        ("forged_via", replaced(&real, sw, &format!("{}{}", &sw[..4], "0".repeat(sw.len() - 4)))),
         ("forged_via", without_parameter.clone()),
         ("foreign_via", replaced(&real, &own, &format!("SIP/2.0/UDP {victims};branch=z9hG4bKx"))),
         // What is then on top is the caller's.
