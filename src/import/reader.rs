@@ -60,7 +60,7 @@ impl<'f, 'r> Reader<'f, 'r> {
                     }
                 }
                 TokenKind::Word if self.defined.contains_key(&token.text) => {
-                    self.replace(&token, 0)
+                    self.replace(&token, 0);
                 }
                 _ => self.push(token),
             }
